@@ -1,0 +1,2 @@
+//! The load laboratory.
+fn main() {}
