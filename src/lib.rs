@@ -1,1 +1,6 @@
-//! seckill
+//! seckill: a flash-sale engine.
+
+pub mod actors;
+pub mod clock;
+pub mod domain;
+pub mod store;

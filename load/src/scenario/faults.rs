@@ -1,0 +1,91 @@
+//! The faults a scenario can order. Each has a moment and, where it lasts, a length;
+//! the laboratory applies them to private instances only.
+
+use serde::{Deserialize, Serialize};
+
+/// A backend that is started privately for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// Checkpoints go to a private redis-server.
+    Redis,
+    /// Records go through a private rabbitmq-server.
+    Rabbitmq,
+    /// Orders go to a private mariadbd.
+    Mysql,
+}
+
+/// Something breaks.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Moment, in milliseconds after the load began.
+    pub at_ms: u64,
+    /// What happens.
+    pub what: FaultKind,
+    /// How long it lasts in milliseconds; 0 for what happens in an instant.
+    #[serde(default)]
+    pub for_ms: u64,
+    /// Delay in milliseconds of each transfer, for the slow ones.
+    #[serde(default)]
+    pub delay_ms: u64,
+}
+
+/// What can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// kill -9 of the engine; started again on the same data after `for_ms`.
+    ServerKilled,
+    /// SIGTERM to the engine; started again when it has gone and `for_ms` have passed.
+    ServerRestarted,
+    /// The engine is frozen (SIGSTOP) for `for_ms`.
+    ServerFrozen,
+    /// redis-server is killed and started again after `for_ms`.
+    RedisDown,
+    /// redis-server loses everything it holds.
+    RedisEmptied,
+    /// Each transfer to and from redis-server takes `delay_ms` longer.
+    RedisSlow,
+    /// rabbitmq-server is killed and started again after `for_ms`.
+    RabbitmqDown,
+    /// mariadbd is killed and started again after `for_ms`.
+    MysqlDown,
+    /// Each transfer to and from mariadbd takes `delay_ms` longer.
+    MysqlSlow,
+}
+
+impl FaultKind {
+    /// The backend this breaks; `None` for the engine itself.
+    #[must_use]
+    pub fn backend(self) -> Option<Backend> {
+        match self {
+            Self::ServerKilled | Self::ServerRestarted | Self::ServerFrozen => None,
+            Self::RedisDown | Self::RedisEmptied | Self::RedisSlow => Some(Backend::Redis),
+            Self::RabbitmqDown => Some(Backend::Rabbitmq),
+            Self::MysqlDown | Self::MysqlSlow => Some(Backend::Mysql),
+        }
+    }
+
+    /// True if a delay must be given.
+    #[must_use]
+    pub fn is_slow(self) -> bool {
+        matches!(self, Self::RedisSlow | Self::MysqlSlow)
+    }
+
+    /// In words, for timelines.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ServerKilled => "server killed",
+            Self::ServerRestarted => "server restarted",
+            Self::ServerFrozen => "server frozen",
+            Self::RedisDown => "Redis down",
+            Self::RedisEmptied => "Redis emptied",
+            Self::RedisSlow => "Redis slow",
+            Self::RabbitmqDown => "RabbitMQ down",
+            Self::MysqlDown => "MySQL down",
+            Self::MysqlSlow => "MySQL slow",
+        }
+    }
+}

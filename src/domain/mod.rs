@@ -1,0 +1,19 @@
+//! The pure heart: what a sale is, and how stock is decided.
+//!
+//! Nothing here reads a clock, draws a random number, touches a file or awaits: time, identities
+//! and commands come in as data, and effects go out as values ([`Event`], [`Outcome`]).
+
+pub mod command;
+pub mod event;
+pub mod ids;
+pub mod invariants;
+pub mod order;
+pub mod sale;
+pub mod stock;
+
+pub use command::{Buy, Command, Outcome, Refusal};
+pub use event::{Event, Record};
+pub use ids::{ItemId, OrderId, RequestId, SaleId, ShardId, Timestamp, UserId};
+pub use order::{Order, OrderStatus};
+pub use sale::{Currency, ItemCounters, ItemPhase, ItemTerms};
+pub use stock::Stock;

@@ -1,0 +1,308 @@
+//! A record's bytes: the one encoding of facts, used by the journal, by checkpoints and by the
+//! messages to the broker.
+//!
+//! Little-endian, no padding:
+//!
+//! ```text
+//! length u16   bytes after this field
+//! kind   u8    which event; an unknown kind is refused, never skipped
+//! shard  u16
+//! seq    u64
+//! at     u64   milliseconds since 1970
+//! …            the event's own fields
+//! ```
+//!
+//! Kind numbers and field orders are never reused; a new layout takes a new number. Must not know
+//! where the bytes go.
+
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::{
+    Currency, Event, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId, Timestamp,
+    UserId,
+};
+
+/// The longest encoded record in bytes, its length field included: an `ItemOpened` with the longest
+/// product id.
+pub const RECORD_LENGTH_MAX: usize = 160;
+
+const LENGTH_FIELD: usize = 2;
+
+const KIND_ITEM_OPENED: u8 = 1;
+const KIND_ITEM_RESTOCKED: u8 = 2;
+const KIND_ITEM_PAUSED: u8 = 3;
+const KIND_ITEM_RESUMED: u8 = 4;
+const KIND_ITEM_ENDED: u8 = 5;
+const KIND_ITEM_SETTLED: u8 = 6;
+const KIND_ORDER: u8 = 7;
+
+/// The bytes are not a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("malformed record: {0}")]
+pub struct MalformedRecord(pub &'static str);
+
+/// Appends the record's bytes to `buffer`.
+pub fn encode(record: &Record, buffer: &mut Vec<u8>) {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; LENGTH_FIELD]);
+    buffer.push(kind(&record.event));
+    buffer.extend_from_slice(&record.shard.0.to_le_bytes());
+    buffer.extend_from_slice(&record.seq.to_le_bytes());
+    buffer.extend_from_slice(&record.at.0.to_le_bytes());
+    match &record.event {
+        Event::ItemOpened(terms) => encode_terms(terms, buffer),
+        Event::ItemRestocked { item_id, units } => {
+            buffer.extend_from_slice(&item_id.0.to_le_bytes());
+            buffer.extend_from_slice(&units.to_le_bytes());
+        }
+        Event::ItemPaused(item_id)
+        | Event::ItemResumed(item_id)
+        | Event::ItemEnded(item_id)
+        | Event::ItemSettled(item_id) => buffer.extend_from_slice(&item_id.0.to_le_bytes()),
+        Event::Order(order) => encode_order(order, buffer),
+    }
+    // Product ids are bounded where they enter, so a record never comes near 64 kB.
+    let length = (buffer.len() - start - LENGTH_FIELD) as u16;
+    buffer[start..start + LENGTH_FIELD].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Takes one record off the front of `bytes`.
+///
+/// # Errors
+/// Where the bytes are cut short, or hold an unknown kind or an impossible value.
+pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
+    let mut fields = Fields(bytes);
+    let length = usize::from(fields.u16()?);
+    let (body, rest) = fields.0.split_at_checked(length).ok_or(MalformedRecord("cut short"))?;
+    let mut fields = Fields(body);
+    let kind = fields.u8()?;
+    let shard = ShardId(fields.u16()?);
+    let seq = fields.u64()?;
+    let at = Timestamp(fields.u64()?);
+    let event = match kind {
+        KIND_ITEM_OPENED => Event::ItemOpened(decode_terms(&mut fields)?),
+        KIND_ITEM_RESTOCKED => {
+            Event::ItemRestocked { item_id: ItemId(fields.u64()?), units: fields.u32()? }
+        }
+        KIND_ITEM_PAUSED => Event::ItemPaused(ItemId(fields.u64()?)),
+        KIND_ITEM_RESUMED => Event::ItemResumed(ItemId(fields.u64()?)),
+        KIND_ITEM_ENDED => Event::ItemEnded(ItemId(fields.u64()?)),
+        KIND_ITEM_SETTLED => Event::ItemSettled(ItemId(fields.u64()?)),
+        KIND_ORDER => Event::Order(decode_order(&mut fields)?),
+        _ => return Err(MalformedRecord("unknown kind")),
+    };
+    if !fields.0.is_empty() {
+        return Err(MalformedRecord("bytes left over"));
+    }
+    *bytes = rest;
+    Ok(Record { shard, seq, at, event })
+}
+
+fn kind(event: &Event) -> u8 {
+    match event {
+        Event::ItemOpened(_) => KIND_ITEM_OPENED,
+        Event::ItemRestocked { .. } => KIND_ITEM_RESTOCKED,
+        Event::ItemPaused(_) => KIND_ITEM_PAUSED,
+        Event::ItemResumed(_) => KIND_ITEM_RESUMED,
+        Event::ItemEnded(_) => KIND_ITEM_ENDED,
+        Event::ItemSettled(_) => KIND_ITEM_SETTLED,
+        Event::Order(_) => KIND_ORDER,
+    }
+}
+
+/// Appends an item's terms, in the layout of `ItemOpened`.
+pub fn encode_terms(terms: &ItemTerms, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(&terms.item_id.0.to_le_bytes());
+    buffer.extend_from_slice(&terms.sale_id.0.to_le_bytes());
+    buffer.extend_from_slice(&terms.price.to_le_bytes());
+    buffer.extend_from_slice(terms.currency.as_str().as_bytes());
+    buffer.extend_from_slice(&terms.allotted.to_le_bytes());
+    buffer.extend_from_slice(&terms.limit_per_user.to_le_bytes());
+    buffer.extend_from_slice(&terms.payment_window_milliseconds.to_le_bytes());
+    buffer.extend_from_slice(&terms.starts_at.0.to_le_bytes());
+    buffer.extend_from_slice(&terms.ends_at.0.to_le_bytes());
+    // Bounded by PRODUCT_ID_LENGTH_MAX where it enters.
+    buffer.push(terms.product_id.len() as u8);
+    buffer.extend_from_slice(terms.product_id.as_bytes());
+}
+
+fn decode_terms(fields: &mut Fields<'_>) -> Result<ItemTerms, MalformedRecord> {
+    let item_id = ItemId(fields.u64()?);
+    let sale_id = SaleId(fields.u64()?);
+    let price = fields.u64()?;
+    let currency = fields.currency()?;
+    let allotted = fields.u32()?;
+    let limit_per_user = fields.u16()?;
+    let payment_window_milliseconds = fields.u64()?;
+    let starts_at = Timestamp(fields.u64()?);
+    let ends_at = Timestamp(fields.u64()?);
+    let length = usize::from(fields.u8()?);
+    let product_id = std::str::from_utf8(fields.take(length)?)
+        .map_err(|_| MalformedRecord("product id is not UTF-8"))?;
+    Ok(ItemTerms {
+        item_id,
+        sale_id,
+        product_id: product_id.into(),
+        price,
+        currency,
+        allotted,
+        limit_per_user,
+        payment_window_milliseconds,
+        starts_at,
+        ends_at,
+    })
+}
+
+/// Takes an item's terms off the front of `bytes`.
+///
+/// # Errors
+/// Where they are cut short or hold an impossible value.
+pub fn take_terms(bytes: &mut &[u8]) -> Result<ItemTerms, MalformedRecord> {
+    let mut fields = Fields(bytes);
+    let terms = decode_terms(&mut fields)?;
+    *bytes = fields.0;
+    Ok(terms)
+}
+
+fn encode_order(order: &Order, buffer: &mut Vec<u8>) {
+    let mut fields = [0_u8; 64];
+    fields[0..8].copy_from_slice(&order.order_id.0.to_le_bytes());
+    fields[8..16].copy_from_slice(&order.item_id.0.to_le_bytes());
+    fields[16..24].copy_from_slice(&order.sale_id.0.to_le_bytes());
+    fields[24..32].copy_from_slice(&order.user_id.0.to_le_bytes());
+    fields[32..40].copy_from_slice(&order.request_id.0.to_le_bytes());
+    fields[40..42].copy_from_slice(&order.attempt.to_le_bytes());
+    fields[42..44].copy_from_slice(&order.quantity.to_le_bytes());
+    fields[44..52].copy_from_slice(&order.amount.to_le_bytes());
+    fields[52..55].copy_from_slice(order.currency.as_str().as_bytes());
+    fields[55] = order.status as u8;
+    fields[56..64].copy_from_slice(&order.expires_at.0.to_le_bytes());
+    buffer.extend_from_slice(&fields);
+}
+
+fn decode_order(fields: &mut Fields<'_>) -> Result<Order, MalformedRecord> {
+    Ok(Order {
+        order_id: OrderId(fields.u64()?),
+        item_id: ItemId(fields.u64()?),
+        sale_id: SaleId(fields.u64()?),
+        user_id: UserId(fields.u64()?),
+        request_id: RequestId(fields.u64()?),
+        attempt: fields.u16()?,
+        quantity: fields.u16()?,
+        amount: fields.u64()?,
+        currency: fields.currency()?,
+        status: OrderStatus::from_number(fields.u8()?)
+            .ok_or(MalformedRecord("unknown order status"))?,
+        expires_at: Timestamp(fields.u64()?),
+    })
+}
+
+/// Fields still to be read.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], MalformedRecord> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(MalformedRecord("cut short"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], MalformedRecord> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(MalformedRecord("cut short"))?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn u8(&mut self) -> Result<u8, MalformedRecord> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, MalformedRecord> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, MalformedRecord> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, MalformedRecord> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn currency(&mut self) -> Result<Currency, MalformedRecord> {
+        let code = std::str::from_utf8(self.take(3)?).ok().and_then(Currency::parse);
+        code.ok_or(MalformedRecord("not a currency code"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn order() -> impl Strategy<Value = Order> {
+        (any::<[u64; 7]>(), any::<[u16; 2]>(), 1_u8..=5).prop_map(|(long, short, status)| Order {
+            order_id: OrderId(long[0]),
+            item_id: ItemId(long[1]),
+            sale_id: SaleId(long[2]),
+            user_id: UserId(long[3]),
+            request_id: RequestId(long[4]),
+            attempt: short[0],
+            quantity: short[1],
+            amount: long[5],
+            currency: Currency::parse("CNY").expect("a code"),
+            status: OrderStatus::from_number(status).expect("in range"),
+            expires_at: Timestamp(long[6]),
+        })
+    }
+
+    fn terms() -> impl Strategy<Value = ItemTerms> {
+        (any::<[u64; 6]>(), any::<u32>(), any::<u16>(), "[a-z0-9_-]{1,64}").prop_map(
+            |(long, allotted, limit_per_user, product_id)| ItemTerms {
+                item_id: ItemId(long[0]),
+                sale_id: SaleId(long[1]),
+                product_id: product_id.into(),
+                price: long[2],
+                currency: Currency::parse("EUR").expect("a code"),
+                allotted,
+                limit_per_user,
+                payment_window_milliseconds: long[3],
+                starts_at: Timestamp(long[4]),
+                ends_at: Timestamp(long[5]),
+            },
+        )
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            order().prop_map(Event::Order),
+            terms().prop_map(Event::ItemOpened),
+            (any::<u64>(), any::<u32>())
+                .prop_map(|(id, units)| Event::ItemRestocked { item_id: ItemId(id), units }),
+            any::<u64>().prop_map(|id| Event::ItemPaused(ItemId(id))),
+            any::<u64>().prop_map(|id| Event::ItemResumed(ItemId(id))),
+            any::<u64>().prop_map(|id| Event::ItemEnded(ItemId(id))),
+            any::<u64>().prop_map(|id| Event::ItemSettled(ItemId(id))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(shard: u16, seq: u64, at: u64, event in event()) {
+            let record = Record { shard: ShardId(shard), seq, at: Timestamp(at), event };
+            let mut bytes = Vec::new();
+            encode(&record, &mut bytes);
+            prop_assert!(bytes.len() <= RECORD_LENGTH_MAX);
+            let mut rest = bytes.as_slice();
+            prop_assert_eq!(decode(&mut rest), Ok(record));
+            prop_assert!(rest.is_empty());
+            for length in 0..bytes.len() {
+                prop_assert!(decode(&mut &bytes[..length]).is_err());
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = decode(&mut bytes.as_slice());
+        }
+    }
+}

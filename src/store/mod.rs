@@ -1,0 +1,2 @@
+//! Ports to what outlives the process, and their implementations.
+pub mod journal;

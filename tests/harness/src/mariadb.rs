@@ -1,0 +1,156 @@
+//! A private MariaDB with one account and one empty database, both called `seckill`.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::{self, command, find};
+use crate::server::{Recipe, Server, Site};
+use crate::{Error, Start};
+
+const NAME: &str = "mariadbd";
+const SERVER: &[&str] = &["mariadbd", "mysqld"];
+const INSTALLER: &[&str] = &["mariadb-install-db", "mysql_install_db"];
+const CLIENT: &[&str] = &["mariadb", "mysql"];
+const ROOT_PASSWORD: &str = "root-of-this-test";
+/// How the database is made; `CREATE OR REPLACE` forgets all that was in it.
+const DATABASE: &str = "CREATE OR REPLACE DATABASE seckill CHARACTER SET utf8mb4;";
+
+/// A private mariadbd; what it can do is [`Server`]'s.
+#[derive(Debug)]
+pub struct MariaDb {
+    server: Server,
+}
+
+impl MariaDb {
+    /// Starts a MariaDB with more arguments, such as `["--innodb-buffer-pool-size=1G"]`. They come
+    /// last and win over the harness's: every commit is synced, buffers are small.
+    ///
+    /// # Errors
+    ///
+    /// As [`Start::start`].
+    pub fn start_with(arguments: &[&str]) -> Result<Self, Error> {
+        find(SERVER)?;
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Ok(Self { server: Server::start(Box::new(MariaDbRecipe { arguments }))? })
+    }
+
+    /// Runs SQL as root in the database `seckill`, through the `mariadb` client, and returns what
+    /// it printed: a line per row, tabs between columns, no headings, no last line break.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] with the client's message.
+    pub fn execute(&self, sql: &str) -> Result<String, Error> {
+        execute(self.server.site(), sql)
+    }
+}
+
+impl Start for MariaDb {
+    fn start() -> Result<Self, Error> {
+        Self::start_with(&[])
+    }
+}
+
+impl Deref for MariaDb {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+struct MariaDbRecipe {
+    arguments: Vec<String>,
+}
+
+impl Recipe for MariaDbRecipe {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn install(&self, site: &Site) -> Result<(), Error> {
+        // The accounts without a password, which the installer makes for root, go.
+        let accounts = format!(
+            "FLUSH PRIVILEGES;\n\
+             DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost';\n\
+             DELETE FROM mysql.global_priv WHERE User = '';\n\
+             FLUSH PRIVILEGES;\n\
+             ALTER USER 'root'@'localhost' IDENTIFIED BY '{ROOT_PASSWORD}';\n\
+             CREATE USER 'seckill'@'127.0.0.1' IDENTIFIED BY 'seckill';\n\
+             GRANT ALL ON seckill.* TO 'seckill'@'127.0.0.1';\n\
+             {DATABASE}\n"
+        );
+        let accounts = site.write("accounts.sql", &accounts)?;
+        let mut installer = command(&find(INSTALLER)?, site.path());
+        installer.arg("--no-defaults").args(run_as_root());
+        installer.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        installer.args(["--skip-name-resolve", "--innodb-log-file-size=8M"]);
+        installer.arg(assignment("--datadir", site.data()));
+        installer.arg(assignment("--extra-file", accounts));
+        process::run(NAME, installer).map(drop)
+    }
+
+    fn command(&self, site: &Site) -> Result<Command, Error> {
+        let mut server = command(&find(SERVER)?, site.path());
+        server.arg("--no-defaults").args(run_as_root());
+        server.arg(assignment("--datadir", site.data()));
+        server.arg(assignment("--socket", socket(site)));
+        server.arg(assignment("--pid-file", site.path().join("mariadb.pid")));
+        server.arg(assignment("--tmpdir", site.path()));
+        server.arg(format!("--port={}", site.port(0)));
+        server.args([
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-file-size=32M",
+            "--key-buffer-size=1M",
+            "--aria-pagecache-buffer-size=2M",
+            "--performance-schema=OFF",
+        ]);
+        server.args(&self.arguments);
+        Ok(server)
+    }
+
+    fn ready(&self, site: &Site, _id: u32, log: &str) -> bool {
+        // The server gives up if it cannot have the port, so its own word and its socket in our
+        // directory are enough; the line is printed before the first connection is accepted.
+        log.contains("ready for connections") && execute(site, "SELECT 1").is_ok()
+    }
+
+    fn empty_running(&self, site: &Site) -> Result<bool, Error> {
+        execute(site, DATABASE)?;
+        Ok(true)
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("mysql://seckill:seckill@127.0.0.1:{port}/seckill")
+    }
+}
+
+fn execute(site: &Site, sql: &str) -> Result<String, Error> {
+    let mut client = command(&find(CLIENT)?, site.path());
+    client.args(["--no-defaults", "--user=root", "--batch", "--skip-column-names"]);
+    client.arg(assignment("--socket", socket(site)));
+    client.arg(format!("--execute={sql}")).arg("seckill");
+    client.env("MYSQL_PWD", ROOT_PASSWORD);
+    let printed = process::run(NAME, client)?;
+    Ok(printed.strip_suffix('\n').unwrap_or(&printed).to_owned())
+}
+
+fn socket(site: &Site) -> PathBuf {
+    site.path().join("mariadb.sock")
+}
+
+fn assignment(option: &str, path: impl Into<PathBuf>) -> std::ffi::OsString {
+    let mut argument = std::ffi::OsString::from(format!("{option}="));
+    argument.push(path.into());
+    argument
+}
+
+/// MariaDB refuses to run as root unless it is told to.
+fn run_as_root() -> Option<&'static str> {
+    rustix::process::geteuid().is_root().then_some("--user=root")
+}
