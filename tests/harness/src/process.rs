@@ -106,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// Looks until `condition` holds; false if it did not within [`WAIT_MAX`].
+/// Looks until `condition` holds (a real clock, since it waits for foreign processes); false if it did not within [`WAIT_MAX`].
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + WAIT_MAX;
     loop {
