@@ -1,2 +1,3 @@
 //! Ports to what outlives the process, and their implementations.
+pub mod checkpoint;
 pub mod journal;
