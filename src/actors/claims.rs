@@ -97,10 +97,7 @@ impl Generation {
     const KEYS_PER_WORD: usize = 4;
 
     fn with_words(words: usize) -> Self {
-        Self {
-            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            count: AtomicUsize::new(0),
-        }
+        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), count: AtomicUsize::new(0) }
     }
 
     fn place(&self, hash: u64) -> (&AtomicU64, u64) {
@@ -176,7 +173,9 @@ mod tests {
         for number in 0..keys {
             claims.granted(UserId(number), RequestId(number * 31));
         }
-        assert!((0..keys).all(|number| claims.may_be_granted(UserId(number), RequestId(number * 31))));
+        assert!(
+            (0..keys).all(|number| claims.may_be_granted(UserId(number), RequestId(number * 31)))
+        );
         let wrong = (0..keys)
             .filter(|number| claims.may_be_granted(UserId(*number), RequestId(number * 31 + 1)))
             .count();

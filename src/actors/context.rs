@@ -71,7 +71,10 @@ impl Context {
     /// Waits until what was handed to the journal before is durable.
     async fn settled(&self, shard: ShardId, last_seq: u64) {
         let (told, durable) = tokio::sync::oneshot::channel();
-        let mut effects = vec![Effect::Run(Box::new(move || drop(told.send(()))))];
+        let mut effects = vec![Effect::Run(Box::new(move || {
+            // Nobody else waits for it.
+            let _ = told.send(());
+        }))];
         self.journal.append(shard, last_seq, 0, &mut Vec::new(), &mut effects);
         // A journal that fails stops the process, so there is nothing else to wait for.
         let _ = durable.await;

@@ -41,7 +41,7 @@ pub(super) struct Desk {
 /// The state may be half-changed: it must be rebuilt before anything else is decided.
 pub(super) struct Damaged {
     /// The request that did it, to be tried again unless it was answered.
-    pub(super) retry: Option<Letter>,
+    pub(super) retry: Option<Box<Letter>>,
 }
 
 impl Desk {
@@ -196,7 +196,9 @@ impl Desk {
             }));
             if !matches!(committed, Ok(Ok(()))) {
                 let answered = self.has_panicked(&mut letter, item_id, now);
-                return Err(Damaged { retry: (!answered).then_some(Letter::Decide(letter)) });
+                return Err(Damaged {
+                    retry: (!answered).then(|| Box::new(Letter::Decide(letter))),
+                });
             }
             if let Some(order) = change {
                 self.effects.push(Effect::Changed { order });
@@ -227,6 +229,11 @@ impl Desk {
         record::encode(&record, &mut self.bytes);
         self.records += 1;
         self.last_seq = record.seq;
+        if let Event::ItemSettled(item_id) = &record.event
+            && let Some(gate) = self.gates.get(item_id)
+        {
+            gate.set_settled();
+        }
         let item_id = match &record.event {
             Event::Order(order) => order.item_id,
             Event::ItemOpened(terms) => terms.item_id,
@@ -237,14 +244,21 @@ impl Desk {
             | Event::ItemSettled(item_id) => *item_id,
         };
         // A repeat is harmless, so only the likeliest ones are looked for.
-        if self.touched.last() != Some(&item_id) && !self.touched.iter().take(8).any(|t| *t == item_id) {
+        if self.touched.last() != Some(&item_id)
+            && !self.touched.iter().take(8).any(|t| *t == item_id)
+        {
             self.touched.push(item_id);
         }
         Ok(())
     }
 
     /// Counts a panic; true if the item went into quarantine and the request was answered.
-    fn has_panicked(&mut self, letter: &mut Decide, item_id: Option<ItemId>, now: Timestamp) -> bool {
+    fn has_panicked(
+        &mut self,
+        letter: &mut Decide,
+        item_id: Option<ItemId>,
+        now: Timestamp,
+    ) -> bool {
         letter.panics += 1;
         metrics::counter!("seckill_shard_panics_total").increment(1);
         if letter.panics < PANICS_MAX {
@@ -276,15 +290,24 @@ impl Desk {
             Letter::Decide(_) => {}
             Letter::ReadOrder { order_id, answer } => {
                 let order = self.stock.order(order_id);
-                self.after(move || drop(answer.send(order)));
+                self.after(move || {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(order);
+                });
             }
             Letter::ReadOrdersOf { user_id, before, limit, answer } => {
                 let orders = self.stock.orders_of(user_id, before, limit);
-                self.after(move || drop(answer.send(orders)));
+                self.after(move || {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(orders);
+                });
             }
             Letter::FindRequest { user_id, request_id, answer } => {
                 let order = self.stock.order_of_request(user_id, request_id);
-                self.after(move || drop(answer.send(order)));
+                self.after(move || {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(order);
+                });
             }
             Letter::TakeChanges { answer } => {
                 let changes = self.stock.take_changes();
@@ -293,7 +316,9 @@ impl Desk {
                 }
             }
             Letter::PutBack { changes } => self.stock.put_back(&changes),
-            Letter::ReadAll { answer } => drop(answer.send(self.stock.snapshot())),
+            Letter::ReadAll { answer } => {
+                let _ = answer.send(self.stock.snapshot());
+            }
         }
     }
 

@@ -27,11 +27,7 @@ pub(super) enum Letter {
         answer: oneshot::Sender<Vec<Order>>,
     },
     /// Look for the order that a buyer got for a request, on any item.
-    FindRequest {
-        user_id: UserId,
-        request_id: RequestId,
-        answer: oneshot::Sender<Option<Order>>,
-    },
+    FindRequest { user_id: UserId, request_id: RequestId, answer: oneshot::Sender<Option<Order>> },
     /// Hand out what changed since the last checkpoint.
     TakeChanges { answer: oneshot::Sender<Changes> },
     /// These changes were not kept.

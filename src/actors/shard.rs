@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::desk::{Damaged, Desk};
 use super::mailbox::Letter;
-use crate::domain::{ShardId, Stock};
+use crate::domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct ShardState {
     context: Arc<Context>,
     desk: Option<Desk>,
     /// To be tried again after a rebuild, before anything else.
-    retry: Option<Letter>,
+    retry: Option<Box<Letter>>,
 }
 
 impl Actor for Shard {
@@ -103,12 +103,12 @@ impl Actor for Shard {
 
 fn work(
     desk: &mut Desk,
-    retry: &mut Option<Letter>,
+    retry: &mut Option<Box<Letter>>,
     letters: &mut VecDeque<Letter>,
-    now: crate::domain::Timestamp,
+    now: Timestamp,
 ) -> Result<(), Damaged> {
     if let Some(letter) = retry.take() {
-        letters.push_front(letter);
+        letters.push_front(*letter);
     }
     desk.work(now, letters)
 }

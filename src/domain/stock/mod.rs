@@ -5,6 +5,7 @@
 //! that died (I9). Owns items, orders and buyers of the shard; knows no clock, no disk, no actor.
 
 mod apply;
+mod books;
 mod buyers;
 mod decide;
 mod orders;
@@ -193,12 +194,7 @@ impl Stock {
 
     /// The buyer's orders of all items of the shard, newest first: at most `limit`, placed before
     /// `before` if given.
-    pub fn orders_of(
-        &self,
-        user_id: UserId,
-        before: Option<OrderId>,
-        limit: usize,
-    ) -> Vec<Order> {
+    pub fn orders_of(&self, user_id: UserId, before: Option<OrderId>, limit: usize) -> Vec<Order> {
         let mut orders: Vec<Order> = (0..self.items.len())
             .filter_map(|position| self.buyers.find(&self.orders, position as u32, user_id))
             .flat_map(|newest| self.orders.chain(newest))
