@@ -101,7 +101,7 @@ macro_rules! metrics_catalogue {
     ($($constant:ident, $kind:ident, $unit:ident: $name:literal, $help:literal;)*) => {
         $(#[doc = $help] pub const $constant: &str = $name;)*
 
-        /// Every metric of the engine.
+        /// Every metric beside those of the HTTP edge, which counts its own.
         pub const METRICS: &[Metric] = &[$(Metric {
             name: $constant,
             kind: MetricKind::$kind,
@@ -112,16 +112,6 @@ macro_rules! metrics_catalogue {
 }
 
 metrics_catalogue! {
-    HTTP_REQUESTS_TOTAL, Counter, Count: "seckill_http_requests_total",
-        "Requests answered, by route and status.";
-    HTTP_REQUEST_DURATION_SECONDS, Histogram, Seconds: "seckill_http_request_duration_seconds",
-        "Time from a request's headers to its answer, by route.";
-    HTTP_CONNECTIONS, Gauge, Count: "seckill_http_connections",
-        "Connections open.";
-    HTTP_CONNECTIONS_REFUSED_TOTAL, Counter, Count: "seckill_http_connections_refused_total",
-        "Connections closed by a limit, by reason.";
-    PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
-        "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.";
     ORDERS_TOTAL, Counter, Count: "seckill_orders_total",
         "Changes of orders on record, by status: reserved, paid, cancelled, expired, refund_due.";
     ITEM_UNITS, Gauge, Count: "seckill_item_units",

@@ -4,6 +4,7 @@
 
 use super::SecretUrl;
 use std::fmt::Display;
+use std::path::PathBuf;
 
 /// What a setting may be, beyond its type.
 pub trait Rule<T> {
@@ -16,6 +17,11 @@ pub trait Rule<T> {
     /// A value to show for a setting that has none by default.
     fn example(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether the value is never shown and may come from a file.
+    fn is_secret(&self) -> bool {
+        false
     }
 }
 
@@ -83,6 +89,27 @@ impl Rule<Option<SecretUrl>> for Url {
     fn example(&self) -> Option<&'static str> {
         Some(self.example)
     }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+/// A path that may be left out, such as this one.
+pub struct PathSuchAs(pub &'static str);
+
+impl Rule<Option<PathBuf>> for PathSuchAs {
+    fn allows(&self, value: &Option<PathBuf>) -> bool {
+        value.as_ref().is_none_or(|path| !path.as_os_str().is_empty())
+    }
+
+    fn words(&self) -> String {
+        "a path".to_owned()
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.0)
+    }
 }
 
 /// A setting as declared.
@@ -94,9 +121,10 @@ pub struct Setting {
     pub doc: &'static [&'static str],
     /// What is allowed, in words.
     pub allowed: String,
-    /// What it could look like; only settings that are unset by default have one, and they are
-    /// secret.
+    /// What it could look like; only settings that are unset by default have one.
     pub example: Option<&'static str>,
+    /// Whether its value is never shown and may come from a file.
+    pub is_secret: bool,
 }
 
 /// A section as declared.
@@ -155,6 +183,7 @@ macro_rules! configuration {
                             doc: &[$($doc),*],
                             allowed: rule.words(),
                             example: rule.example(),
+                            is_secret: rule.is_secret(),
                         }
                     }),*],
                 }),*]

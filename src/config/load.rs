@@ -185,7 +185,7 @@ impl Layers {
             return self.set(known.name, setting, &readings(text), origin);
         }
         let secret = key.strip_suffix(&FILE_SUFFIX.to_lowercase()).and_then(find);
-        let Some(setting) = secret.filter(|setting| setting.example.is_some()) else {
+        let Some(setting) = secret.filter(|setting| setting.is_secret) else {
             return self.unknown_key(&known, key, &Origin::Environment { variable });
         };
         let path = PathBuf::from(text);
@@ -226,7 +226,7 @@ impl Layers {
             }
         }
         let shown = match values.first() {
-            Some(value) if setting.example.is_none() => value.to_string(),
+            Some(value) if !setting.is_secret => value.to_string(),
             _ => "(secret)".to_owned(),
         };
         let allowed = &setting.allowed;

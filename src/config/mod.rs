@@ -16,7 +16,7 @@ pub use secret_url::SecretUrl;
 
 use crate::domain::ShardId;
 use crate::telemetry::LogFormat;
-use declare::{AnyOf, Such, Url, Within, configuration};
+use declare::{AnyOf, PathSuchAs, Such, Url, Within, configuration};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -118,6 +118,9 @@ configuration! {
             schemes: &["redis", "rediss"],
             example: "redis://seckill:password@127.0.0.1:6379/0",
         };
+        /// Certificate, in PEM, of the authority that signed the certificate of a `rediss://` server,
+        /// where it is none of the public ones.
+        redis_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/redis-ca.pem");
         /// Time between two checkpoints of a shard that has changed.
         interval_ms: u64 = 1_000, Within(10, 3_600_000);
     }

@@ -14,8 +14,13 @@ impl SecretUrl {
         Self(SecretString::from(url.into()))
     }
 
-    /// The URL itself, for the client that connects.
-    pub fn expose(&self) -> &str {
+    /// The URL, still wrapped, for the store that connects.
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
+    /// The URL itself.
+    pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }
