@@ -8,7 +8,6 @@ use crate::domain::{Timestamp, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretSlice};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::fmt;
@@ -89,8 +88,7 @@ impl Signer {
     ///
     /// # Errors
     /// Where the secret is too short to be one.
-    pub fn new(secret: &SecretSlice<u8>) -> Result<Self, SecretTooShort> {
-        let secret = secret.expose_secret();
+    pub fn new(secret: &[u8]) -> Result<Self, SecretTooShort> {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(SecretTooShort);
         }
@@ -188,7 +186,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
     fn signer(byte: u8) -> Signer {
-        Signer::new(&vec![byte; 32].into()).unwrap()
+        Signer::new(&[byte; 32]).unwrap()
     }
 
     #[test]
@@ -258,6 +256,6 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_none() {
-        assert_eq!(Signer::new(&vec![1; 31].into()).err(), Some(SecretTooShort));
+        assert_eq!(Signer::new(&[1; 31]).err(), Some(SecretTooShort));
     }
 }
