@@ -99,7 +99,8 @@ pub fn required<T>(started: Result<T, Error>) -> Option<T> {
     match started {
         Ok(server) => Some(server),
         Err(error @ Error::Missing { .. }) => {
-            let demanded = std::env::var("SECKILL_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+            let demanded =
+                std::env::var("SECKILL_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
             assert!(!demanded, "{error}, and SECKILL_REQUIRE_SERVICES=1");
             println!("skipped: {error}");
             None
