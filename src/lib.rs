@@ -4,4 +4,5 @@ pub mod actors;
 pub mod clock;
 pub mod crash;
 pub mod domain;
+pub mod http;
 pub mod store;

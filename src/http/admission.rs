@@ -104,9 +104,10 @@ impl FromRequestParts<Arc<Edge>> for Operator {
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
         match authenticate(edge, &parts.headers)? {
             Principal::Operator { name, may_approve } => Ok(Self { name, may_approve }),
-            Principal::Buyer(_) => {
-                Err(Problem::new(Code::Forbidden, "this is for operators, and the token is a buyer's"))
-            }
+            Principal::Buyer(_) => Err(Problem::new(
+                Code::Forbidden,
+                "this is for operators, and the token is a buyer's",
+            )),
         }
     }
 }
@@ -143,9 +144,8 @@ impl<T: Named> FromRequestParts<Arc<Edge>> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, edge)
-            .await
-            .map_err(|_| T::missing())?;
+        let Path(text) =
+            Path::<String>::from_request_parts(parts, edge).await.map_err(|_| T::missing())?;
         text.parse().map(Self).map_err(|_| T::missing())
     }
 }

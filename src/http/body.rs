@@ -344,14 +344,17 @@ mod tests {
         fields.finish();
         let found: Vec<_> =
             errors.iter().map(|error| (error.pointer.as_str(), &*error.detail)).collect();
-        assert_eq!(found, [
-            ("/items/0/n", "must be an integer from 1 to 5"),
-            ("/items/0/m", "must be an integer from 1 to 5"),
-            ("/items/0/t", "must have 1 to 10 characters"),
-            ("/items/0/missing", "is missing"),
-            ("/items/0/o", "must be an integer from 1 to 5"),
-            ("/items/0/x", "is not a field of this request"),
-        ]);
+        assert_eq!(
+            found,
+            [
+                ("/items/0/n", "must be an integer from 1 to 5"),
+                ("/items/0/m", "must be an integer from 1 to 5"),
+                ("/items/0/t", "must have 1 to 10 characters"),
+                ("/items/0/missing", "is missing"),
+                ("/items/0/o", "must be an integer from 1 to 5"),
+                ("/items/0/x", "is not a field of this request"),
+            ]
+        );
     }
 
     #[test]

@@ -7,13 +7,14 @@
 use super::admission;
 use super::body::{self, Fields};
 use super::connection::Connection;
+use super::document::ProblemView;
 use super::edge::Edge;
 use super::error::{Code, Problem};
-use super::order_view;
+use super::order_view::{self, OrderView};
 use crate::actors::Reply;
 use crate::domain::sale::LIMIT_PER_USER_MAX;
 use crate::domain::{Buy, ItemId, Order, Outcome};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::Body;
 use hyper::{Method, Request, Version};
 use serde::Deserialize;
@@ -47,7 +48,10 @@ pub struct Bought {
 }
 
 /// Whether the request is a purchase; the item, if its path names one at all.
-#[expect(clippy::option_option, reason = "a purchase of an item that no path can name is still one")]
+#[expect(
+    clippy::option_option,
+    reason = "a purchase of an item that no path can name is still one"
+)]
 pub fn item_of<B>(request: &Request<B>) -> Option<Option<ItemId>> {
     if request.method() != Method::POST {
         return None;
@@ -72,8 +76,9 @@ where
 {
     let (parts, body) = request.into_parts();
     let user_id = admission::authenticate_buyer(edge, &parts.headers)?;
-    let gate =
-        item_id.and_then(|item_id| edge.engine.gate(item_id)).ok_or_else(Problem::item_not_found)?;
+    let gate = item_id
+        .and_then(|item_id| edge.engine.gate(item_id))
+        .ok_or_else(Problem::item_not_found)?;
     let bytes_max = edge.options.max_buy_body_bytes;
     let body = if parts.version == Version::HTTP_2 {
         body::read(body, bytes_max, edge.options.body_timeout).await?
@@ -101,6 +106,32 @@ where
             Err(Problem::outcome_unknown())
         }
     }
+}
+
+/// A purchase that the router was given all the same.
+#[utoipa::path(
+    post, path = "/api/v1/items/{item}/buy", tag = "orders",
+    params(
+        ("item" = String, Path, description = "The item's identity"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            pattern = "^[!-~]{1,255}$",
+            description = "Names the purchase, so that repeating it gets the same order"),
+    ),
+    request_body(content = Option<BuyRequest>, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The new order", body = OrderView,
+            headers(("Location" = String, description = "The order's path"))),
+        (status = 200, description = "The order that the same request got before",
+            body = OrderView,
+            headers(("Idempotent-Replayed" = String, description = "`true`"))),
+        (status = 409, description = "`sold_out`, `limit_reached`, `sale_not_started`, \
+            `sale_ended`, `sale_paused` or `idempotency_key_reused`",
+            body = ProblemView, content_type = "application/problem+json"),
+    ),
+    security(("token" = []))
+)]
+pub async fn handle() -> Problem {
+    Problem::item_not_found()
 }
 
 /// The quantity that the body asks for.

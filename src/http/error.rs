@@ -4,7 +4,7 @@
 //! the request's id.
 
 use super::timestamp;
-use crate::actors::NotDelivered;
+use crate::actors::{BooksUnavailable, NotDelivered};
 use crate::domain::{Order, Refusal, Timestamp};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
@@ -12,11 +12,11 @@ use std::borrow::Cow;
 
 /// Declares the codes: name in the program, status, name in JSON, title, meaning.
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident $status:literal $name:literal $title:literal;)*) => {
+    ($(#[doc = $meaning:literal] $variant:ident $status:literal $name:literal $title:literal;)*) => {
         /// Every code that a problem of this API can carry.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[repr(u8)]
-        pub enum Code { $($(#[$doc])* $variant,)* }
+        pub enum Code { $(#[doc = $meaning] $variant,)* }
 
         impl Code {
             /// All of them, in the order of their declaration.
@@ -36,6 +36,11 @@ macro_rules! codes {
             /// What it says to a person, in short.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning.trim_ascii_start(),)* }
             }
         }
     };
@@ -295,6 +300,12 @@ impl From<NotDelivered> for Problem {
                 Self::new(Code::ShuttingDown, "nothing was done: the server is stopping")
             }
         }
+    }
+}
+
+impl From<BooksUnavailable> for Problem {
+    fn from(error: BooksUnavailable) -> Self {
+        Self::new(Code::Overloaded, error.to_string())
     }
 }
 

@@ -75,7 +75,8 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let overloaded = || Problem::new(Code::Overloaded, "too many are logging in at this moment");
+        let overloaded =
+            || Problem::new(Code::Overloaded, "too many are logging in at this moment");
         let _place = self.queue.try_acquire().map_err(|_| overloaded())?;
         let _worker = self.workers.acquire().await.map_err(|_| overloaded())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| overloaded())

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How long to wait after the system refused to accept a connection: it is out of file
 /// descriptors, and a closed connection brings one back.
@@ -51,7 +51,6 @@ pub async fn serve(
         door: Arc::new(Door::new(Arc::clone(&edge), routes::router(Arc::clone(&edge)))),
         builder: builder(&edge.options),
         connections: Arc::default(),
-        tasks: TaskTracker::new(),
         edge,
     };
     tracing::info!(%address, "serving http");
@@ -69,20 +68,67 @@ struct Server {
     edge: Arc<Edge>,
     door: Arc<Door>,
     builder: Builder<TokioExecutor>,
-    connections: Arc<Mutex<Connections>>,
-    tasks: TaskTracker,
+    connections: Arc<Connections>,
 }
 
 #[derive(Default)]
 struct Connections {
-    open: HashMap<u64, Arc<Connection>>,
+    open: Mutex<OpenConnections>,
+    all_closed: Notify,
+}
+
+#[derive(Default)]
+struct OpenConnections {
+    by_number: HashMap<u64, Arc<Connection>>,
     last: u64,
+}
+
+impl Connections {
+    /// Takes the connection in as long as there are fewer than `max`.
+    fn insert(&self, connection: &Arc<Connection>, max: usize) -> Option<u64> {
+        let mut open = self.open.lock();
+        if open.by_number.len() >= max {
+            return None;
+        }
+        open.last += 1;
+        let number = open.last;
+        open.by_number.insert(number, Arc::clone(connection));
+        Some(number)
+    }
+
+    fn remove(&self, number: u64) {
+        let mut open = self.open.lock();
+        open.by_number.remove(&number);
+        if open.by_number.is_empty() {
+            self.all_closed.notify_waiters();
+        }
+    }
+
+    async fn closed(&self) {
+        loop {
+            let all_closed = self.all_closed.notified();
+            if self.open.lock().by_number.is_empty() {
+                return;
+            }
+            all_closed.await;
+        }
+    }
+
+    fn tell_all(&self, instruction: Instruction) {
+        for connection in self.open.lock().by_number.values() {
+            connection.tell(instruction);
+        }
+    }
 }
 
 fn builder(options: &Options) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // The sweep times heads: hyper's own way takes a timer for each request.
-    builder.http1().header_read_timeout(None).max_buf_size(options.max_header_bytes).half_close(false);
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_buf_size(options.max_header_bytes)
+        .half_close(false);
     if options.max_headers >= HYPER_HEADERS {
         builder.http1().max_headers(options.max_headers + 1);
     }
@@ -115,27 +161,22 @@ impl Server {
 
     fn admit(&self, stream: TcpStream) {
         let connection = Arc::new(Connection::new(self.edge.clock.elapsed()));
-        let mut connections = self.connections.lock();
-        if connections.open.len() >= self.edge.options.max_connections {
-            drop(connections);
+        let max = self.edge.options.max_connections;
+        let Some(number) = self.connections.insert(&connection, max) else {
             self.edge.metrics.turned_away();
             // As much as fits without waiting; whoever does not read it finds the door shut.
             let _ = stream.try_write(TOO_MANY_CONNECTIONS);
             return;
-        }
-        connections.last += 1;
-        let number = connections.last;
-        connections.open.insert(number, Arc::clone(&connection));
-        drop(connections);
+        };
         self.edge.metrics.connected();
-        let open = Open { number, edge: Arc::clone(&self.edge), connections: Arc::clone(&self.connections) };
-        let serving = serve_connection(
-            self.builder.clone(),
-            Arc::clone(&self.door),
-            connection,
-            stream,
-        );
-        self.tasks.spawn(async move {
+        let open = Open {
+            number,
+            edge: Arc::clone(&self.edge),
+            connections: Arc::clone(&self.connections),
+        };
+        let serving =
+            serve_connection(self.builder.clone(), Arc::clone(&self.door), connection, stream);
+        tokio::spawn(async move {
             serving.await;
             drop(open);
         });
@@ -147,7 +188,7 @@ impl Server {
         loop {
             ticks.tick().await;
             let now = self.edge.clock.elapsed();
-            for connection in self.connections.lock().open.values() {
+            for connection in self.connections.open.lock().by_number.values() {
                 if let Some(stall) = connection.sweep(now, &self.edge.options) {
                     self.edge.metrics.stalled(stall);
                 }
@@ -156,27 +197,20 @@ impl Server {
     }
 
     async fn drain(self) {
-        self.tasks.close();
-        self.tell_all(Instruction::Finish);
+        self.connections.tell_all(Instruction::Finish);
         let drained = async {
             tokio::select! {
-                () = self.tasks.wait() => {}
+                () = self.connections.closed() => {}
                 () = self.sweep() => {}
             }
         };
         if tokio::time::timeout(self.edge.options.drain_timeout, drained).await.is_err() {
-            let open = self.connections.lock().open.len();
+            let open = self.connections.open.lock().by_number.len();
             tracing::warn!(open, "connections dropped at the end of the drain");
-            self.tell_all(Instruction::Abort);
-            self.tasks.wait().await;
+            self.connections.tell_all(Instruction::Abort);
+            self.connections.closed().await;
         }
         tracing::info!("http drained");
-    }
-
-    fn tell_all(&self, instruction: Instruction) {
-        for connection in self.connections.lock().open.values() {
-            connection.tell(instruction);
-        }
     }
 }
 
@@ -236,12 +270,12 @@ async fn serve_connection(
 struct Open {
     number: u64,
     edge: Arc<Edge>,
-    connections: Arc<Mutex<Connections>>,
+    connections: Arc<Connections>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.connections.lock().open.remove(&self.number);
+        self.connections.remove(self.number);
         self.edge.metrics.disconnected();
     }
 }

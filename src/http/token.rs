@@ -96,13 +96,7 @@ impl Signer {
     }
 
     /// A token for `subject`, a buyer's id or an operator's name, good for `lifetime_seconds`.
-    pub fn mint(
-        &self,
-        subject: &str,
-        role: Role,
-        now: Timestamp,
-        lifetime_seconds: u64,
-    ) -> String {
+    pub fn mint(&self, subject: &str, role: Role, now: Timestamp, lifetime_seconds: u64) -> String {
         let issued_at = now.0 / 1000;
         let expires_at = issued_at.saturating_add(lifetime_seconds);
         let claims = Claims { sub: subject, role, exp: expires_at, iat: issued_at };
@@ -164,9 +158,7 @@ impl Signer {
 
 fn principal(subject: &str, role: Role) -> Result<Principal, TokenError> {
     match role {
-        Role::Buyer => {
-            subject.parse().map(Principal::Buyer).map_err(|_| TokenError::Invalid)
-        }
+        Role::Buyer => subject.parse().map(Principal::Buyer).map_err(|_| TokenError::Invalid),
         Role::Operator | Role::Approver => {
             if subject.is_empty() || subject.len() > OPERATOR_NAME_BYTES_MAX {
                 return Err(TokenError::Invalid);
