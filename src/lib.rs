@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod crash;
 pub mod domain;
+pub mod http;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;

@@ -1,2 +1,5 @@
 //! Ports to what outlives the process, and their implementations.
+pub mod catalogue;
+pub mod database;
 pub mod journal;
+pub mod orders;
