@@ -6,6 +6,7 @@ pub mod audit;
 pub mod banner;
 pub mod configuration;
 pub mod failure;
+pub mod mint;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -38,6 +39,8 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print tokens for buyers, an operator or an approver
+    Mint(mint::MintArguments),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -79,6 +82,11 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         }
         Command::Config(ConfigCommand::Template) => {
             output.write_all(config::template().as_bytes())?;
+        }
+        Command::Mint(arguments) => {
+            let config = configuration()?.config;
+            let (signer, now) = mint::signer(&config)?;
+            mint::print(&arguments, &signer, now, config.tokens.ttl_seconds, output)?;
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "seckill", output);
