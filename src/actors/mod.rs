@@ -6,6 +6,7 @@
 //! `recovery`; behind them `relay`, `outlet`, `consumer`, `checkpointer`, `pipeline` and `backends`.
 
 mod backends;
+mod books;
 mod checkpointer;
 mod claims;
 mod consumer;
@@ -27,6 +28,7 @@ mod shard;
 mod supervisor;
 
 pub use backends::{BackendOptions, Backends};
+pub use books::{Books, BooksUnavailable};
 pub use engine::{DependencyStatus, Engine, EngineOptions, EngineStatus, KeyOrigin, StartError};
 pub use gate::Gate;
 pub use recovery::RecoveryError;
