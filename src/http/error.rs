@@ -4,8 +4,10 @@
 //! the request's id.
 
 use super::timestamp;
-use crate::actors::{BooksUnavailable, NotDelivered};
-use crate::domain::{Order, Refusal, Timestamp};
+use crate::actors::books::{BooksUnavailable, CatalogueError};
+use crate::actors::preheat::PreheatError;
+use crate::actors::NotDelivered;
+use crate::domain::{Order, Refusal, StepRefused, Timestamp};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use std::borrow::Cow;
@@ -306,6 +308,59 @@ impl From<NotDelivered> for Problem {
 impl From<BooksUnavailable> for Problem {
     fn from(error: BooksUnavailable) -> Self {
         Self::new(Code::Overloaded, error.to_string())
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::SaleNotFound => Self::sale_not_found(),
+            CatalogueError::Refused(refused @ StepRefused::OwnWork) => {
+                Self::new(Code::Forbidden, refused.to_string())
+            }
+            CatalogueError::Refused(_)
+            | CatalogueError::Frozen
+            | CatalogueError::ChangedMeanwhile => Self::new(Code::StateConflict, error.to_string()),
+            CatalogueError::NameTaken => Self::new(Code::UserNameTaken, "choose another user name"),
+            CatalogueError::Invalid(problems) => Self::fields(
+                problems
+                    .into_iter()
+                    .map(|problem| FieldError::new(pointer_of(&problem.field), problem.detail))
+                    .collect(),
+            ),
+            CatalogueError::Store(error) => {
+                tracing::warn!(%error, "the catalogue did not answer");
+                BooksUnavailable.into()
+            }
+        }
+    }
+}
+
+/// `items[2].price` as the JSON Pointer `/items/2/price`.
+fn pointer_of(field: &str) -> String {
+    let mut pointer = String::with_capacity(field.len() + 1);
+    pointer.push('/');
+    for letter in field.chars() {
+        match letter {
+            '[' | '.' => pointer.push('/'),
+            ']' => {}
+            letter => pointer.push(letter),
+        }
+    }
+    pointer
+}
+
+impl From<PreheatError> for Problem {
+    fn from(error: PreheatError) -> Self {
+        let detail = format!("approved, but not yet preheated; approve again to go on: {error}");
+        match error {
+            PreheatError::NotLoaded { reason: Some(reason), .. } => {
+                Self { detail: detail.into(), ..Self::from(reason) }
+            }
+            PreheatError::NotLoaded { reason: None, .. } => Self::new(Code::OutcomeUnknown, detail),
+            PreheatError::Refused { .. } => Self::new(Code::StateConflict, detail),
+            PreheatError::Catalogue(error) => error.into(),
+        }
     }
 }
 

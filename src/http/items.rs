@@ -5,7 +5,7 @@ use super::edge::Edge;
 use super::error::Problem;
 use super::timestamp;
 use crate::actors::Gate;
-use crate::domain::{ItemCounters, ItemId, ItemPhase, Timestamp};
+use crate::domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -24,6 +24,12 @@ pub struct ItemView {
     pub sale_id: String,
     /// The product.
     pub product_id: String,
+    /// What it is called; absent where the catalogue was not asked or does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What one unit costs otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_price: Option<u64>,
     /// Price of one unit in minor units of `currency`.
     pub price: u64,
     /// ISO 4217 code.
@@ -99,7 +105,32 @@ pub fn state(gate: &Gate, now: Timestamp) -> ItemStateView {
     }
 }
 
-/// An item on sale.
+/// The gate's item at `now`, without what only the catalogue knows.
+pub fn view(gate: &Gate, now: Timestamp) -> ItemView {
+    view_terms(gate.terms(), state(gate, now), gate.counters().into())
+}
+
+/// An item of these terms.
+pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersView) -> ItemView {
+    ItemView {
+        item_id: terms.item_id.to_string(),
+        sale_id: terms.sale_id.to_string(),
+        product_id: terms.product_id.to_string(),
+        title: None,
+        list_price: None,
+        price: terms.price,
+        currency: terms.currency.to_string(),
+        limit_per_user: terms.limit_per_user,
+        payment_window_seconds: terms.payment_window_milliseconds / 1000,
+        starts_at: timestamp::to_string(terms.starts_at),
+        ends_at: timestamp::to_string(terms.ends_at),
+        state,
+        counters,
+    }
+}
+
+/// An item on sale. Asks nobody but its gate, so that everyone may look at it all the time; its
+/// title is in its sale.
 #[utoipa::path(
     get, path = "/api/v1/items/{item}", tag = "sales",
     params(("item" = String, Path, description = "The item's identity")),
@@ -110,18 +141,5 @@ pub async fn show(
     Id(item_id): Id<ItemId>,
 ) -> Result<Json<ItemView>, Problem> {
     let gate = edge.engine.gate(item_id).ok_or_else(Problem::item_not_found)?;
-    let terms = gate.terms();
-    Ok(Json(ItemView {
-        item_id: terms.item_id.to_string(),
-        sale_id: terms.sale_id.to_string(),
-        product_id: terms.product_id.to_string(),
-        price: terms.price,
-        currency: terms.currency.to_string(),
-        limit_per_user: terms.limit_per_user,
-        payment_window_seconds: terms.payment_window_milliseconds / 1000,
-        starts_at: timestamp::to_string(terms.starts_at),
-        ends_at: timestamp::to_string(terms.ends_at),
-        state: state(&gate, edge.engine.now()),
-        counters: gate.counters().into(),
-    }))
+    Ok(Json(view(&gate, edge.engine.now())))
 }
