@@ -17,6 +17,7 @@
 
 mod error;
 mod migrations;
+pub(in crate::store) mod statements;
 
 pub use error::StoreError;
 
@@ -150,7 +151,7 @@ impl Database {
                 .await
             }
             Self::MySql(database) => {
-                within(database.connection().await?, async |connection| {
+                within(database.reader().await?, async |connection| {
                     connection.ping().await.map_err(StoreError::from)
                 })
                 .await
@@ -189,22 +190,26 @@ impl SqliteDatabase {
 }
 
 impl MySqlDatabase {
-    pub(in crate::store) async fn connection(&self) -> Result<PoolConnection<MySql>, StoreError> {
+    pub(in crate::store) async fn writer(&self) -> Result<PoolConnection<MySql>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    pub(in crate::store) async fn reader(&self) -> Result<PoolConnection<MySql>, StoreError> {
         Ok(self.pool.acquire().await?)
     }
 }
 
 /// Does `work` on a connection, within the statement deadline. A connection that missed it is closed
 /// at once: nobody may read an answer meant for someone else.
-pub(in crate::store) async fn within<DB: sqlx::Database, T>(
+pub(in crate::store) async fn within<DB: sqlx::Database, T, E: From<StoreError>>(
     mut connection: PoolConnection<DB>,
-    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, E>,
+) -> Result<T, E> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work(&mut connection)).await {
         Ok(result) => result,
         Err(_) => {
             drop(connection.detach());
-            Err(StoreError::TimedOut)
+            Err(StoreError::TimedOut.into())
         }
     }
 }
