@@ -3,15 +3,14 @@
 //!
 //! Must not decide anything about stock: that is the shards'.
 
-use crate::domain::{
-    ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId,
-};
+use crate::domain::{ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId};
 use crate::store::catalogue::Catalogue;
 use crate::store::orders::{OrderStore, StoredOrder};
 use std::fmt;
 
 pub use crate::store::catalogue::{
-    CatalogueError, LogEntry, LoggedEntry, Offer, Problem as DraftProblem, Sale, SaleDraft, SaleItem,
+    CatalogueError, LogEntry, LoggedEntry, Offer, Problem as DraftProblem, Sale, SaleDraft,
+    SaleItem,
 };
 pub use crate::store::orders::Cursor;
 

@@ -4,9 +4,9 @@
 //! the request's id.
 
 use super::timestamp;
+use crate::actors::NotDelivered;
 use crate::actors::books::{BooksUnavailable, CatalogueError};
 use crate::actors::preheat::PreheatError;
-use crate::actors::NotDelivered;
 use crate::domain::{Order, Refusal, StepRefused, Timestamp};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;

@@ -8,6 +8,7 @@ use crate::actors::Gate;
 use crate::domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
 use axum::Json;
 use axum::extract::State;
+use dashmap::DashMap;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -129,8 +130,33 @@ pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersVie
     }
 }
 
-/// An item on sale. Asks nobody but its gate, so that everyone may look at it all the time; its
-/// title is in its sale.
+/// What items are called: read once, because a sale that was approved does not change any more. As
+/// many as there are gates.
+#[derive(Debug, Default)]
+pub struct Titles(DashMap<ItemId, Title>);
+
+#[derive(Clone, Debug)]
+struct Title {
+    title: Arc<str>,
+    list_price: Option<u64>,
+}
+
+/// The title of the gate's item, or nothing where the catalogue does not answer.
+async fn title(edge: &Edge, gate: &Gate) -> Option<Title> {
+    let item_id = gate.terms().item_id;
+    if let Some(title) = edge.titles.0.get(&item_id) {
+        return Some(title.clone());
+    }
+    let sale = edge.books.sale(gate.terms().sale_id).await.ok()?;
+    for item in sale.items {
+        let title =
+            Title { title: item.offer.title.as_str().into(), list_price: item.offer.list_price };
+        edge.titles.0.insert(item.item_id, title);
+    }
+    edge.titles.0.get(&item_id).map(|title| title.clone())
+}
+
+/// An item on sale.
 #[utoipa::path(
     get, path = "/api/v1/items/{item}", tag = "sales",
     params(("item" = String, Path, description = "The item's identity")),
@@ -140,6 +166,12 @@ pub async fn show(
     State(edge): State<Arc<Edge>>,
     Id(item_id): Id<ItemId>,
 ) -> Result<Json<ItemView>, Problem> {
+    // The gate first: an unknown identity never reaches the catalogue.
     let gate = edge.engine.gate(item_id).ok_or_else(Problem::item_not_found)?;
-    Ok(Json(view(&gate, edge.engine.now())))
+    let title = title(&edge, &gate).await;
+    Ok(Json(ItemView {
+        title: title.as_ref().map(|title| title.title.to_string()),
+        list_price: title.and_then(|title| title.list_price),
+        ..view(&gate, edge.engine.now())
+    }))
 }

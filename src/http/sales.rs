@@ -69,8 +69,8 @@ fn view_item(edge: &Edge, sale: &Sale, item: &SaleItem, now: Timestamp) -> ItemV
     }
     // Not preheated yet, or let go of already.
     let terms = sale.terms(item);
-    let is_over = now >= sale.ends_at
-        || matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled);
+    let is_over =
+        now >= sale.ends_at || matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled);
     let state = if is_over { ItemStateView::Ended } else { ItemStateView::Upcoming };
     let counters: ItemCounters = terms.counters();
     ItemView { title, list_price, ..items::view_terms(&terms, state, CountersView::from(counters)) }
