@@ -39,7 +39,7 @@ pub struct SaleOrdersQuery {
     #[param(pattern = "^[0-9]{1,20}$")]
     pub item: Option<String>,
     /// `csv` for all of them, oldest first, as a file; `json` if absent.
-    #[param(value_type = Option<Format>)]
+    #[param(inline, value_type = Option<Format>)]
     pub format: Option<String>,
 }
 
