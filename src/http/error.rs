@@ -109,6 +109,8 @@ codes! {
     ShuttingDown 503 "shutting_down" "The server is shutting down";
     /// Orders are not taken because there is no room to keep them.
     StorageFull 503 "storage_full" "No room for more orders at the moment";
+    /// Orders are not taken because too many have not reached the order store yet.
+    BacklogFull 503 "backlog_full" "Too many orders are under way";
 }
 
 impl Code {
@@ -117,7 +119,7 @@ impl Code {
         match self {
             Self::Overloaded | Self::OutcomeUnknown => Some(1),
             Self::ShuttingDown | Self::ItemQuarantined => Some(5),
-            Self::StorageFull => Some(30),
+            Self::StorageFull | Self::BacklogFull => Some(30),
             _ => None,
         }
     }
@@ -295,6 +297,9 @@ impl From<NotDelivered> for Problem {
             NotDelivered::StorageFull => {
                 Self::new(Code::StorageFull, "nothing was done: the books have no room")
             }
+            NotDelivered::BacklogFull => {
+                Self::new(Code::BacklogFull, "nothing was done: the order store is behind")
+            }
             NotDelivered::Quarantined => {
                 Self::new(Code::ItemQuarantined, "nothing was done: the item is being looked at")
             }
@@ -428,6 +433,7 @@ mod tests {
         for (reason, code) in [
             (NotDelivered::Overloaded, "overloaded"),
             (NotDelivered::StorageFull, "storage_full"),
+            (NotDelivered::BacklogFull, "backlog_full"),
             (NotDelivered::Quarantined, "item_quarantined"),
             (NotDelivered::ShuttingDown, "shutting_down"),
         ] {
