@@ -103,13 +103,19 @@ impl Database {
 
     /// Prepares connections to the server that `url` names (`mysql://user:password@host/database`),
     /// at most `connections_max` at a time. Connects when first used, so that a server that is down
-    /// does not keep the sale from starting.
+    /// does not keep the sale from starting. To be called within a Tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::InvalidUrl`] where `url` is not of that form.
     pub fn open_mysql(url: &SecretString, connections_max: u32) -> Result<Self, StoreError> {
-        let options = MySqlConnectOptions::from_str(url.expose_secret())
-            .map_err(|_| StoreError::InvalidUrl)?
+        let url = url.expose_secret();
+        let is_ours = url.starts_with("mysql://") || url.starts_with("mariadb://");
+        let options = MySqlConnectOptions::from_str(url)
+            .ok()
+            .filter(|options| {
+                is_ours && options.get_database().is_some_and(|name| !name.is_empty())
+            })
+            .ok_or(StoreError::InvalidUrl)?
             .disable_statement_logging();
         let pool = MySqlPoolOptions::new()
             .max_connections(connections_max)
