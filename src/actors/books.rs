@@ -27,8 +27,9 @@ pub struct Books {
 pub struct BooksUnavailable;
 
 impl Books {
-    /// The books in these stores.
-    pub fn new(orders: OrderStore, catalogue: Catalogue) -> Self {
+    /// The books in the order store and in the catalogue beside it.
+    pub fn new(orders: OrderStore) -> Self {
+        let catalogue = Catalogue::new(orders.database());
         Self { orders, catalogue }
     }
 

@@ -4,7 +4,8 @@
 //! interrupts a preheat, doing it again, by an operator or at the next start, completes it.
 
 use super::books::{Books, CatalogueError, Sale};
-use super::engine::{Engine, NotDelivered, Reply};
+use super::engine::Engine;
+use super::reply::{NotDelivered, Reply};
 use crate::domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
 
 /// Who takes the step in the operators' log.
