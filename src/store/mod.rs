@@ -1,5 +1,7 @@
 //! Ports to what outlives the process, and their implementations.
+
 pub mod catalogue;
+pub mod checkpoint;
 pub mod database;
 pub mod journal;
 pub mod orders;

@@ -1,0 +1,431 @@
+//! What every checkpoint store must keep to, run on each of them: SQLite, and a real Redis.
+//!
+//! A failing run prints its seed; `SECKILL_SEED=<seed> cargo test` runs it again.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use seckill::domain::stock::{CHUNK_ENTRIES, Snapshot};
+use seckill::domain::{
+    Buy, Command, Currency, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId, Stock,
+    Timestamp, UserId,
+};
+use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+
+const START: Timestamp = Timestamp(1_790_000_000_000);
+const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
+const SHARDS: u16 = 64;
+
+/// A store under test and what a hostile world can do to it.
+trait World {
+    /// Another handle to the same data, as after a restart of the process.
+    async fn reopen(&self) -> CheckpointStore;
+    /// Forgets everything.
+    async fn lose(&self);
+    /// Changes one byte of what is kept at this place.
+    async fn corrupt(&self, shard: ShardId, part: Part, number: u32);
+    /// Takes away what is kept at this place.
+    async fn remove(&self, shard: ShardId, part: Part, number: u32);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Header,
+    Item,
+    Chunk,
+}
+
+/// A shard that makes random decisions.
+struct Shop {
+    stock: Stock,
+    random: StdRng,
+    now: Timestamp,
+    orders: Vec<(OrderId, UserId)>,
+}
+
+impl Shop {
+    fn new(shard: u16, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        let stock = Stock::new(ShardId(shard));
+        Self { stock, random, now: START, orders: Vec::new() }
+    }
+
+    fn decide(&mut self, command: &Command) {
+        let decision = self.stock.decide(self.now, command);
+        let Some(event) = decision.event else { return };
+        if let seckill::domain::Event::Order(order) = &event {
+            self.orders.push((order.order_id, order.user_id));
+        }
+        let (shard, seq) = (self.stock.shard(), self.stock.seq() + 1);
+        let record = Record { shard, seq, at: self.now.max(self.stock.at()), event };
+        self.stock.apply(&record).expect("what was decided applies");
+    }
+
+    fn open(&mut self, item: u64, allotted: u32) {
+        self.decide(&Command::Open(ItemTerms {
+            item_id: ItemId(item),
+            sale_id: SaleId(1),
+            product_id: format!("product-{item}").into(),
+            price: 100 + item,
+            currency: Currency::parse("CNY").expect("a code"),
+            allotted,
+            limit_per_user: 3,
+            payment_window_milliseconds: 60_000,
+            starts_at: START,
+            ends_at: START.plus_milliseconds(DAY_MILLISECONDS),
+        }));
+    }
+
+    fn buy(&mut self, item: u64, user: u64) {
+        let request_id = RequestId(self.random.random());
+        let (item_id, user_id) = (ItemId(item), UserId(user));
+        self.decide(&Command::Buy(Buy { item_id, user_id, request_id, quantity: 1 }));
+    }
+
+    fn step(&mut self) {
+        self.now = self.now.plus_milliseconds(self.random.random_range(0..500));
+        let item = self.random.random_range(1..=8);
+        let order = match self.orders.len() {
+            0 => (OrderId(0), UserId(0)),
+            count => self.orders[self.random.random_range(0..count)],
+        };
+        match self.random.random_range(0..100) {
+            0..70 => {
+                let user = self.random.random_range(1..5_000);
+                self.buy(item, user);
+            }
+            70..80 => self.decide(&Command::Pay { order_id: order.0, user_id: order.1 }),
+            80..88 => self.decide(&Command::Cancel { order_id: order.0, user_id: order.1 }),
+            88..92 => {
+                for order_id in self.stock.due(self.now, 20) {
+                    self.decide(&Command::Expire { order_id });
+                }
+            }
+            92..94 => self.open(item, 3_000),
+            94..96 => self.decide(&Command::Restock { item_id: ItemId(item), units: 5 }),
+            96 => self.decide(&Command::Pause(ItemId(item))),
+            97..99 => self.decide(&Command::Resume(ItemId(item))),
+            _ if self.random.random_bool(0.2) => self.end_and_settle(item),
+            _ => {}
+        }
+    }
+
+    fn end_and_settle(&mut self, item: u64) {
+        self.decide(&Command::End(ItemId(item)));
+        self.now = self.now.plus_milliseconds(61_000);
+        loop {
+            let due = self.stock.due(self.now, 1_000);
+            if due.is_empty() {
+                break;
+            }
+            for order_id in due {
+                self.decide(&Command::Expire { order_id });
+            }
+        }
+        let stored_seq = self.stock.seq();
+        self.decide(&Command::Settle { item_id: ItemId(item), stored_seq });
+    }
+
+    fn mark(&self, epoch: u64) -> Mark {
+        Mark { epoch, seq: self.stock.seq() }
+    }
+}
+
+fn assert_same(loaded: &Snapshot, original: &Snapshot) {
+    assert_eq!(loaded.seq, original.seq);
+    assert_eq!(loaded.at, original.at);
+    assert_eq!(loaded.last_order_id, original.last_order_id);
+    assert_eq!(loaded.items, original.items);
+    assert_eq!(loaded.chunks.len(), original.chunks.len());
+    assert!(loaded.chunks == original.chunks, "the chunks differ");
+}
+
+async fn assert_loads(store: &CheckpointStore, epoch: u64, stock: &Stock) {
+    let (mark, snapshot) =
+        store.load(stock.shard()).await.expect("loads").expect("there is a checkpoint");
+    assert_eq!(mark, Mark { epoch, seq: stock.seq() });
+    assert_same(&snapshot, &stock.snapshot());
+    let restored = Stock::restore(stock.shard(), snapshot).expect("a sound checkpoint");
+    assert_same(&restored.snapshot(), &stock.snapshot());
+}
+
+fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("SECKILL_SEED") {
+        Ok(seed) => vec![seed.parse().expect("SECKILL_SEED is a number")],
+        Err(_) => (0..count).map(|_| rand::random()).collect(),
+    }
+}
+
+/// Random decisions, random increments, some of which fail to be acknowledged, some restarts.
+async fn what_is_written_is_loaded(world: &impl World) {
+    for seed in seeds(4) {
+        println!("SECKILL_SEED={seed}");
+        let mut store = world.reopen().await;
+        let mut shop = Shop::new(1, seed);
+        let mut base = None;
+        world.lose().await;
+        for round in 1_u64..=30 {
+            for _ in 0..shop.random.random_range(0..400) {
+                shop.step();
+            }
+            let changes = shop.stock.take_changes();
+            let written = store.write(round, base, &changes).await.expect("a write");
+            assert_eq!(written, Written::Stored(shop.mark(round)), "round {round}");
+            match shop.random.random_range(0..4) {
+                // The answer got lost: the caller does not know that it was stored.
+                0 if base.is_some() => shop.stock.put_back(&changes),
+                1 => {
+                    store = world.reopen().await;
+                    let shard = shop.stock.shard();
+                    let (mark, snapshot) =
+                        store.load(shard).await.expect("loads").expect("there is one");
+                    shop.stock = Stock::restore(shard, snapshot).expect("sound");
+                    base = Some(mark);
+                }
+                _ => base = Some(shop.mark(round)),
+            }
+            assert_loads(&store, round, &shop.stock).await;
+        }
+    }
+}
+
+async fn older_writes_are_refused(world: &impl World) {
+    let store = world.reopen().await;
+    let mut shop = Shop::new(2, 7);
+    shop.open(1, 100);
+    let early = whole(ShardId(2), shop.stock.snapshot());
+    let early_mark = shop.mark(5);
+    shop.buy(1, 1);
+    let late = whole(ShardId(2), shop.stock.snapshot());
+    let stored = shop.mark(5);
+    assert_eq!(store.load(ShardId(2)).await.expect("loads").map(|(mark, _)| mark), None);
+    assert_eq!(store.write(5, None, &late).await, Ok(Written::Stored(stored)));
+
+    let stale = Ok(Written::Stale { stored });
+    assert_eq!(store.write(5, None, &early).await, stale, "an older seq");
+    assert_eq!(store.write(5, Some(early_mark), &early).await, stale, "an older increment");
+    assert_eq!(store.write(4, None, &late).await, stale, "an older epoch");
+    assert_loads(&store, 5, &shop.stock).await;
+
+    // The same again, and by a later owner: both say the same state.
+    assert_eq!(store.write(5, Some(stored), &late).await, Ok(Written::Stored(stored)));
+    assert_eq!(store.write(6, Some(stored), &late).await, Ok(Written::Stored(shop.mark(6))));
+    assert_eq!(
+        store.write(5, Some(stored), &late).await,
+        Ok(Written::Stale { stored: shop.mark(6) }),
+        "the owner before",
+    );
+    assert_loads(&store, 6, &shop.stock).await;
+    let marks = store.marks(SHARDS).await.expect("marks");
+    assert!(marks.contains(&(ShardId(2), shop.mark(6))), "{marks:?}");
+}
+
+async fn an_increment_needs_its_base(world: &impl World) {
+    let store = world.reopen().await;
+    let mut shop = Shop::new(3, 8);
+    shop.open(1, 1_000);
+    for user in 0..200 {
+        shop.buy(1, user);
+    }
+    let _ = shop.stock.take_changes();
+    let base = shop.mark(1);
+    assert_eq!(
+        store.write(1, None, &whole(ShardId(3), shop.stock.snapshot())).await,
+        Ok(Written::Stored(base))
+    );
+    world.lose().await;
+    let store = world.reopen().await;
+    shop.buy(1, 999);
+    let changes = shop.stock.take_changes();
+    assert_eq!(
+        store.write(1, Some(base), &changes).await,
+        Ok(Written::BaseMissing { stored: None })
+    );
+    assert_eq!(store.load(ShardId(3)).await.expect("loads").map(|(mark, _)| mark), None);
+    let everything = whole(ShardId(3), shop.stock.snapshot());
+    assert_eq!(store.write(1, None, &everything).await, Ok(Written::Stored(shop.mark(1))));
+    assert_loads(&store, 1, &shop.stock).await;
+
+    // A store that came back with older content is no base either.
+    let ahead = Mark { epoch: 1, seq: shop.stock.seq() + 1 };
+    shop.buy(1, 1_000);
+    shop.buy(1, 1_001);
+    let changes = shop.stock.take_changes();
+    let stored = Some(Mark { epoch: 1, seq: ahead.seq - 1 });
+    assert_eq!(store.write(1, Some(ahead), &changes).await, Ok(Written::BaseMissing { stored }));
+}
+
+async fn chunks_that_were_let_go_stay_gone(world: &impl World) {
+    let store = world.reopen().await;
+    let mut shop = Shop::new(4, 9);
+    for item in [1, 2] {
+        shop.open(item, 10_000);
+        for user in 0..10 * CHUNK_ENTRIES as u64 {
+            shop.buy(item, user);
+        }
+    }
+    let changes = shop.stock.take_changes();
+    assert_eq!(store.write(1, None, &changes).await, Ok(Written::Stored(shop.mark(1))));
+    let base = shop.mark(1);
+    shop.end_and_settle(1);
+    let changes = shop.stock.take_changes();
+    assert!(changes.chunks.iter().any(|(_, chunk)| chunk.is_none()));
+    assert_eq!(store.write(1, Some(base), &changes).await, Ok(Written::Stored(shop.mark(1))));
+    assert_loads(&store, 1, &shop.stock).await;
+    // A whole checkpoint that is smaller than what was there leaves nothing of it behind.
+    let mut smaller = Shop::new(4, 9);
+    smaller.open(1, 10);
+    let everything = whole(ShardId(4), smaller.stock.snapshot());
+    assert_eq!(store.write(2, None, &everything).await, Ok(Written::Stored(smaller.mark(2))));
+    assert_loads(&store, 2, &smaller.stock).await;
+}
+
+async fn what_is_corrupt_is_recognised(world: &impl World) {
+    let store = world.reopen().await;
+    let mut shop = Shop::new(5, 10);
+    for item in 1..=3 {
+        shop.open(item, 1_000);
+    }
+    for user in 0..300 {
+        shop.buy(2, user);
+    }
+    let everything = whole(ShardId(5), shop.stock.snapshot());
+    let places = [(Part::Header, 0), (Part::Item, 1), (Part::Chunk, 2), (Part::Chunk, 4)];
+    for (round, (part, number)) in (1..).zip(places) {
+        for (epoch, remove) in [(round * 2, false), (round * 2 + 1, true)] {
+            let written = store.write(epoch, None, &everything).await;
+            assert_eq!(written, Ok(Written::Stored(shop.mark(epoch))), "heals by writing all");
+            assert_loads(&store, epoch, &shop.stock).await;
+            if remove {
+                world.remove(ShardId(5), part, number).await;
+            } else {
+                world.corrupt(ShardId(5), part, number).await;
+            }
+            let error = store.load(ShardId(5)).await.expect_err("must be noticed");
+            assert!(
+                matches!(error, CheckpointError::Corrupt(_)),
+                "{part:?} {number} {remove}: {error}"
+            );
+        }
+    }
+}
+
+/// An increment of some ten megabytes, as after a long outage; then small ones go on.
+async fn a_large_increment_is_stored_whole(world: &impl World) {
+    const BUYERS: u64 = 250_000;
+    let store = world.reopen().await;
+    let mut shop = Shop::new(6, 11);
+    shop.open(1, 1_000_000);
+    shop.buy(1, BUYERS);
+    let changes = shop.stock.take_changes();
+    assert_eq!(store.write(1, None, &changes).await, Ok(Written::Stored(shop.mark(1))));
+    let base = shop.mark(1);
+    for user in 0..BUYERS {
+        shop.buy(1, user);
+    }
+    let changes = shop.stock.take_changes();
+    assert_eq!(store.write(1, Some(base), &changes).await, Ok(Written::Stored(shop.mark(1))));
+    assert_loads(&store, 1, &shop.stock).await;
+    let stale = Written::Stale { stored: shop.mark(1) };
+    assert_eq!(store.write(0, None, &changes).await, Ok(stale), "an older large one");
+    let base = shop.mark(1);
+    shop.buy(1, BUYERS + 1);
+    let order = shop.orders[0];
+    shop.decide(&Command::Pay { order_id: order.0, user_id: order.1 });
+    let changes = shop.stock.take_changes();
+    assert_eq!(store.write(1, Some(base), &changes).await, Ok(Written::Stored(shop.mark(1))));
+    assert_loads(&store, 1, &shop.stock).await;
+    let everything = whole(ShardId(6), shop.stock.snapshot());
+    assert_eq!(store.write(2, None, &everything).await, Ok(Written::Stored(shop.mark(2))));
+    assert_loads(&world.reopen().await, 2, &shop.stock).await;
+    store.harden().await.expect("hardens");
+}
+
+async fn contract(world: &impl World) {
+    what_is_written_is_loaded(world).await;
+    older_writes_are_refused(world).await;
+    an_increment_needs_its_base(world).await;
+    chunks_that_were_let_go_stay_gone(world).await;
+    what_is_corrupt_is_recognised(world).await;
+    a_large_increment_is_stored_whole(world).await;
+}
+
+mod sqlite {
+    use super::*;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{ConnectOptions, Connection};
+    use std::path::PathBuf;
+    use tempfile::TempDir;
+
+    struct File(TempDir);
+
+    impl File {
+        fn new() -> Self {
+            Self(tempfile::tempdir().expect("a directory"))
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("checkpoints.sqlite")
+        }
+
+        async fn execute(&self, statement: &str) {
+            let options = SqliteConnectOptions::new().filename(self.path());
+            let mut connection: SqliteConnection = options.connect().await.expect("a connection");
+            sqlx::raw_sql(statement).execute(&mut connection).await.expect("a statement");
+            connection.close().await.expect("closes");
+        }
+    }
+
+    fn row(shard: ShardId, part: Part, number: u32) -> String {
+        let place = i64::from(shard.0) << 32 | i64::from(number);
+        match part {
+            Part::Header => format!("shards WHERE shard = {shard}"),
+            Part::Item => format!("items WHERE place = {place}"),
+            Part::Chunk => format!("chunks WHERE place = {place}"),
+        }
+    }
+
+    impl World for File {
+        async fn reopen(&self) -> CheckpointStore {
+            CheckpointStore::open_sqlite(&self.path()).await.expect("opens")
+        }
+
+        async fn lose(&self) {
+            self.execute("DELETE FROM shards; DELETE FROM items; DELETE FROM chunks").await;
+        }
+
+        async fn corrupt(&self, shard: ShardId, part: Part, number: u32) {
+            let row = row(shard, part, number);
+            let column = if part == Part::Header { "header" } else { "content" };
+            let table = row.split(' ').next().expect("a table");
+            let condition = row.split_once("WHERE").expect("a condition").1;
+            self.execute(&format!(
+                "UPDATE {table} SET {column} = CAST(substr({column}, 1, 9) || X'5A'
+                 || substr({column}, 11) AS BLOB) WHERE {condition}"
+            ))
+            .await;
+        }
+
+        async fn remove(&self, shard: ShardId, part: Part, number: u32) {
+            if part == Part::Header {
+                // The row is the checkpoint; without it there is none.
+                self.execute(&format!("UPDATE shards SET header = X'' WHERE shard = {shard}"))
+                    .await;
+            } else {
+                self.execute(&format!("DELETE FROM {}", row(shard, part, number))).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        contract(&File::new()).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_corrupt() {
+        let file = File::new();
+        std::fs::write(file.path(), vec![0x5a; 100_000]).expect("writes");
+        let error = CheckpointStore::open_sqlite(&file.path()).await.expect_err("must be noticed");
+        assert!(matches!(error, CheckpointError::Corrupt(_)), "{error}");
+    }
+}
