@@ -6,7 +6,7 @@
 //! `recovery`; behind them `relay`, `outlet`, `consumer`, `checkpointer`, `pipeline` and `backends`.
 
 mod backends;
-mod books;
+pub mod books;
 mod checkpointer;
 mod claims;
 mod consumer;
@@ -18,6 +18,7 @@ mod mailbox;
 mod outlet;
 mod permits;
 mod pipeline;
+pub mod preheat;
 mod quarantine;
 mod recovery;
 mod relay;

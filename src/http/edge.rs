@@ -5,6 +5,7 @@ use super::body;
 use super::buy::{self, Bought};
 use super::connection::Connection;
 use super::error::{Code, Problem};
+use super::items::Titles;
 use super::metrics::{EdgeMetrics, PURCHASE_SAMPLE};
 use super::options::Options;
 use super::password::Passwords;
@@ -61,6 +62,7 @@ pub struct Edge {
     pub(super) options: Options,
     pub(super) metrics: EdgeMetrics,
     pub(super) passwords: Passwords,
+    pub(super) titles: Titles,
     pub(super) event_streams: Arc<Semaphore>,
     /// Cancelled when the server begins to drain.
     pub(super) shutdown: CancellationToken,
@@ -95,6 +97,7 @@ impl Edge {
             render_metrics: state.render_metrics,
             metrics: EdgeMetrics::new(),
             passwords: Passwords::new(&options),
+            titles: Titles::default(),
             event_streams: Arc::new(Semaphore::new(options.max_event_streams)),
             shutdown,
             numbers: UniqueNumbers::new(),

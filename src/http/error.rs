@@ -4,8 +4,10 @@
 //! the request's id.
 
 use super::timestamp;
-use crate::actors::{BooksUnavailable, NotDelivered};
-use crate::domain::{Order, Refusal, Timestamp};
+use crate::actors::NotDelivered;
+use crate::actors::books::{BooksUnavailable, CatalogueError};
+use crate::actors::preheat::PreheatError;
+use crate::domain::{Order, Refusal, StepRefused, Timestamp};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use std::borrow::Cow;
@@ -107,6 +109,8 @@ codes! {
     ShuttingDown 503 "shutting_down" "The server is shutting down";
     /// Orders are not taken because there is no room to keep them.
     StorageFull 503 "storage_full" "No room for more orders at the moment";
+    /// Orders are not taken because too many have not reached the order store yet.
+    BacklogFull 503 "backlog_full" "Too many orders are under way";
 }
 
 impl Code {
@@ -115,7 +119,7 @@ impl Code {
         match self {
             Self::Overloaded | Self::OutcomeUnknown => Some(1),
             Self::ShuttingDown | Self::ItemQuarantined => Some(5),
-            Self::StorageFull => Some(30),
+            Self::StorageFull | Self::BacklogFull => Some(30),
             _ => None,
         }
     }
@@ -293,6 +297,9 @@ impl From<NotDelivered> for Problem {
             NotDelivered::StorageFull => {
                 Self::new(Code::StorageFull, "nothing was done: the books have no room")
             }
+            NotDelivered::BacklogFull => {
+                Self::new(Code::BacklogFull, "nothing was done: the order store is behind")
+            }
             NotDelivered::Quarantined => {
                 Self::new(Code::ItemQuarantined, "nothing was done: the item is being looked at")
             }
@@ -306,6 +313,59 @@ impl From<NotDelivered> for Problem {
 impl From<BooksUnavailable> for Problem {
     fn from(error: BooksUnavailable) -> Self {
         Self::new(Code::Overloaded, error.to_string())
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::SaleNotFound => Self::sale_not_found(),
+            CatalogueError::Refused(refused @ StepRefused::OwnWork) => {
+                Self::new(Code::Forbidden, refused.to_string())
+            }
+            CatalogueError::Refused(_)
+            | CatalogueError::Frozen
+            | CatalogueError::ChangedMeanwhile => Self::new(Code::StateConflict, error.to_string()),
+            CatalogueError::NameTaken => Self::new(Code::UserNameTaken, "choose another user name"),
+            CatalogueError::Invalid(problems) => Self::fields(
+                problems
+                    .into_iter()
+                    .map(|problem| FieldError::new(pointer_of(&problem.field), problem.detail))
+                    .collect(),
+            ),
+            CatalogueError::Store(error) => {
+                tracing::warn!(%error, "the catalogue did not answer");
+                BooksUnavailable.into()
+            }
+        }
+    }
+}
+
+/// `items[2].price` as the JSON Pointer `/items/2/price`.
+fn pointer_of(field: &str) -> String {
+    let mut pointer = String::with_capacity(field.len() + 1);
+    pointer.push('/');
+    for letter in field.chars() {
+        match letter {
+            '[' | '.' => pointer.push('/'),
+            ']' => {}
+            letter => pointer.push(letter),
+        }
+    }
+    pointer
+}
+
+impl From<PreheatError> for Problem {
+    fn from(error: PreheatError) -> Self {
+        let detail = format!("approved, but not yet preheated; approve again to go on: {error}");
+        match error {
+            PreheatError::NotLoaded { reason: Some(reason), .. } => {
+                Self { detail: detail.into(), ..Self::from(reason) }
+            }
+            PreheatError::NotLoaded { reason: None, .. } => Self::new(Code::OutcomeUnknown, detail),
+            PreheatError::Refused { .. } => Self::new(Code::StateConflict, detail),
+            PreheatError::Catalogue(error) => error.into(),
+        }
     }
 }
 
@@ -373,6 +433,7 @@ mod tests {
         for (reason, code) in [
             (NotDelivered::Overloaded, "overloaded"),
             (NotDelivered::StorageFull, "storage_full"),
+            (NotDelivered::BacklogFull, "backlog_full"),
             (NotDelivered::Quarantined, "item_quarantined"),
             (NotDelivered::ShuttingDown, "shutting_down"),
         ] {

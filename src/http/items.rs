@@ -5,9 +5,10 @@ use super::edge::Edge;
 use super::error::Problem;
 use super::timestamp;
 use crate::actors::Gate;
-use crate::domain::{ItemCounters, ItemId, ItemPhase, Timestamp};
+use crate::domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
 use axum::Json;
 use axum::extract::State;
+use dashmap::DashMap;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -24,6 +25,12 @@ pub struct ItemView {
     pub sale_id: String,
     /// The product.
     pub product_id: String,
+    /// What it is called; absent where the catalogue was not asked or does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What one unit costs otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_price: Option<u64>,
     /// Price of one unit in minor units of `currency`.
     pub price: u64,
     /// ISO 4217 code.
@@ -99,6 +106,56 @@ pub fn state(gate: &Gate, now: Timestamp) -> ItemStateView {
     }
 }
 
+/// The gate's item at `now`, without what only the catalogue knows.
+pub fn view(gate: &Gate, now: Timestamp) -> ItemView {
+    view_terms(gate.terms(), state(gate, now), gate.counters().into())
+}
+
+/// An item of these terms.
+pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersView) -> ItemView {
+    ItemView {
+        item_id: terms.item_id.to_string(),
+        sale_id: terms.sale_id.to_string(),
+        product_id: terms.product_id.to_string(),
+        title: None,
+        list_price: None,
+        price: terms.price,
+        currency: terms.currency.to_string(),
+        limit_per_user: terms.limit_per_user,
+        payment_window_seconds: terms.payment_window_milliseconds / 1000,
+        starts_at: timestamp::to_string(terms.starts_at),
+        ends_at: timestamp::to_string(terms.ends_at),
+        state,
+        counters,
+    }
+}
+
+/// What items are called: read once, because a sale that was approved does not change any more. As
+/// many as there are gates.
+#[derive(Debug, Default)]
+pub struct Titles(DashMap<ItemId, Title>);
+
+#[derive(Clone, Debug)]
+struct Title {
+    title: Arc<str>,
+    list_price: Option<u64>,
+}
+
+/// The title of the gate's item, or nothing where the catalogue does not answer.
+async fn title(edge: &Edge, gate: &Gate) -> Option<Title> {
+    let item_id = gate.terms().item_id;
+    if let Some(title) = edge.titles.0.get(&item_id) {
+        return Some(title.clone());
+    }
+    let sale = edge.books.sale(gate.terms().sale_id).await.ok()?;
+    for item in sale.items {
+        let title =
+            Title { title: item.offer.title.as_str().into(), list_price: item.offer.list_price };
+        edge.titles.0.insert(item.item_id, title);
+    }
+    edge.titles.0.get(&item_id).map(|title| title.clone())
+}
+
 /// An item on sale.
 #[utoipa::path(
     get, path = "/api/v1/items/{item}", tag = "sales",
@@ -109,19 +166,12 @@ pub async fn show(
     State(edge): State<Arc<Edge>>,
     Id(item_id): Id<ItemId>,
 ) -> Result<Json<ItemView>, Problem> {
+    // The gate first: an unknown identity never reaches the catalogue.
     let gate = edge.engine.gate(item_id).ok_or_else(Problem::item_not_found)?;
-    let terms = gate.terms();
+    let title = title(&edge, &gate).await;
     Ok(Json(ItemView {
-        item_id: terms.item_id.to_string(),
-        sale_id: terms.sale_id.to_string(),
-        product_id: terms.product_id.to_string(),
-        price: terms.price,
-        currency: terms.currency.to_string(),
-        limit_per_user: terms.limit_per_user,
-        payment_window_seconds: terms.payment_window_milliseconds / 1000,
-        starts_at: timestamp::to_string(terms.starts_at),
-        ends_at: timestamp::to_string(terms.ends_at),
-        state: state(&gate, edge.engine.now()),
-        counters: gate.counters().into(),
+        title: title.as_ref().map(|title| title.title.to_string()),
+        list_price: title.and_then(|title| title.list_price),
+        ..view(&gate, edge.engine.now())
     }))
 }

@@ -6,6 +6,7 @@
 //!
 //! Knows the actors' handles and the domain, and must not know where anything is stored.
 
+mod admin;
 mod admission;
 mod body;
 mod buy;
@@ -24,10 +25,12 @@ mod orders;
 mod password;
 mod request_id;
 mod routes;
+mod sales;
 mod server;
 mod time;
 mod timestamp;
 pub mod token;
+mod users;
 
 pub use edge::AppState;
 pub use options::Options;

@@ -40,6 +40,7 @@ pub struct OrderView {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[schema(as = OrderStatus)]
 #[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "documents what `render` writes")]
 pub enum StatusView {
     /// Bought, not paid.
     Reserved,

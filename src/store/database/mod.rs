@@ -17,6 +17,7 @@
 
 mod error;
 mod migrations;
+pub(in crate::store) mod statements;
 
 pub use error::StoreError;
 
@@ -102,13 +103,19 @@ impl Database {
 
     /// Prepares connections to the server that `url` names (`mysql://user:password@host/database`),
     /// at most `connections_max` at a time. Connects when first used, so that a server that is down
-    /// does not keep the sale from starting.
+    /// does not keep the sale from starting. To be called within a Tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::InvalidUrl`] where `url` is not of that form.
     pub fn open_mysql(url: &SecretString, connections_max: u32) -> Result<Self, StoreError> {
-        let options = MySqlConnectOptions::from_str(url.expose_secret())
-            .map_err(|_| StoreError::InvalidUrl)?
+        let url = url.expose_secret();
+        let is_ours = url.starts_with("mysql://") || url.starts_with("mariadb://");
+        let options = MySqlConnectOptions::from_str(url)
+            .ok()
+            .filter(|options| {
+                is_ours && options.get_database().is_some_and(|name| !name.is_empty())
+            })
+            .ok_or(StoreError::InvalidUrl)?
             .disable_statement_logging();
         let pool = MySqlPoolOptions::new()
             .max_connections(connections_max)
@@ -150,7 +157,7 @@ impl Database {
                 .await
             }
             Self::MySql(database) => {
-                within(database.connection().await?, async |connection| {
+                within(database.reader().await?, async |connection| {
                     connection.ping().await.map_err(StoreError::from)
                 })
                 .await
@@ -189,22 +196,26 @@ impl SqliteDatabase {
 }
 
 impl MySqlDatabase {
-    pub(in crate::store) async fn connection(&self) -> Result<PoolConnection<MySql>, StoreError> {
+    pub(in crate::store) async fn writer(&self) -> Result<PoolConnection<MySql>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    pub(in crate::store) async fn reader(&self) -> Result<PoolConnection<MySql>, StoreError> {
         Ok(self.pool.acquire().await?)
     }
 }
 
 /// Does `work` on a connection, within the statement deadline. A connection that missed it is closed
 /// at once: nobody may read an answer meant for someone else.
-pub(in crate::store) async fn within<DB: sqlx::Database, T>(
+pub(in crate::store) async fn within<DB: sqlx::Database, T, E: From<StoreError>>(
     mut connection: PoolConnection<DB>,
-    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+    work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, E>,
+) -> Result<T, E> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work(&mut connection)).await {
         Ok(result) => result,
         Err(_) => {
             drop(connection.detach());
-            Err(StoreError::TimedOut)
+            Err(StoreError::TimedOut.into())
         }
     }
 }

@@ -9,9 +9,9 @@
 //! Must not know SQL, nor commit.
 
 use super::batch::{Batch, ItemRow};
-use super::statements::chunks;
 use super::{StoreError, StoredOrder};
 use crate::domain::{Order, OrderId, OrderStatus, Record, ShardId};
+use crate::store::database::statements::chunks;
 use hashbrown::HashMap;
 use std::future::Future;
 

@@ -15,7 +15,6 @@ mod batch;
 mod items;
 mod mysql;
 mod sqlite;
-mod statements;
 
 pub use apply::{Applied, Conflict, ConflictReason};
 pub use items::StoredItem;

@@ -7,12 +7,12 @@
 
 use super::apply::{self, Applied, Insertion, Session};
 use super::batch::{Batch, ItemRow};
-use super::statements::{Sized, before_bound, limit_of};
 use super::{Cursor, StoredOrder};
 use crate::domain::{
     Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
     UserId,
 };
+use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
 use crate::store::journal::record;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
@@ -73,7 +73,7 @@ impl MySqlOrders {
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        within(self.database.connection().await?, async |connection| {
+        within(self.database.writer().await?, async |connection| {
             let mut transaction = connection.begin().await?;
             let applied = apply::apply(&mut *transaction, batch).await?;
             transaction.commit().await?;
@@ -83,7 +83,7 @@ impl MySqlOrders {
     }
 
     pub(super) async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
-        within(self.database.connection().await?, async |connection| {
+        within(self.database.reader().await?, async |connection| {
             let rows = sqlx::query("SELECT shard, applied_seq FROM shard_progress ORDER BY shard")
                 .fetch_all(connection)
                 .await?;
@@ -93,7 +93,7 @@ impl MySqlOrders {
     }
 
     pub(super) async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, StoreError> {
-        within(self.database.connection().await?, async |connection| {
+        within(self.database.reader().await?, async |connection| {
             let row =
                 sqlx::query(concat!("SELECT ", columns!(), " FROM orders WHERE order_id = ?"))
                     .bind(order_id.0)
@@ -166,7 +166,7 @@ impl MySqlOrders {
     }
 
     pub(super) async fn item_records(&self) -> Result<Vec<Record>, StoreError> {
-        within(self.database.connection().await?, async |connection| {
+        within(self.database.reader().await?, async |connection| {
             let rows = sqlx::query("SELECT record FROM item_events ORDER BY shard, seq")
                 .fetch_all(connection)
                 .await?;
@@ -183,7 +183,7 @@ impl MySqlOrders {
         &self,
         query: Query<'static, MySql, MySqlArguments>,
     ) -> Result<Vec<StoredOrder>, StoreError> {
-        within(self.database.connection().await?, async |connection| {
+        within(self.database.reader().await?, async |connection| {
             query.fetch_all(connection).await?.iter().map(decode).collect()
         })
         .await

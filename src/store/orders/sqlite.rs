@@ -5,12 +5,12 @@
 
 use super::apply::{self, Applied, Insertion, Session};
 use super::batch::{Batch, ItemRow};
-use super::statements::{Sized, before_bound, limit_of};
 use super::{Cursor, StoredOrder};
 use crate::domain::{
     Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
     UserId,
 };
+use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
 use crate::store::journal::record;
 use sqlx::query::Query;

@@ -7,15 +7,15 @@ use crate::domain::OrderId;
 use std::fmt::Write as _;
 
 /// Rows per statement, largest first.
-pub(super) const SIZES: [usize; 4] = [512, 64, 8, 1];
+pub(in crate::store) const SIZES: [usize; 4] = [512, 64, 8, 1];
 
 /// One statement in each of [`SIZES`].
 #[derive(Debug)]
-pub(super) struct Sized([String; SIZES.len()]);
+pub(in crate::store) struct Sized([String; SIZES.len()]);
 
 impl Sized {
     /// `head`, then `part` once per row, comma-separated, then `tail`.
-    pub(super) fn new(head: &str, part: &str, tail: &str) -> Self {
+    pub(in crate::store) fn new(head: &str, part: &str, tail: &str) -> Self {
         Self(SIZES.map(|size| {
             let mut text = String::with_capacity(head.len() + size * (part.len() + 1) + tail.len());
             let _ = write!(text, "{head}{part}");
@@ -28,7 +28,7 @@ impl Sized {
     }
 
     /// The statement for `rows` rows, which is one of [`SIZES`].
-    pub(super) fn of(&self, rows: usize) -> &str {
+    pub(in crate::store) fn of(&self, rows: usize) -> &str {
         let position = SIZES.iter().position(|size| *size == rows);
         debug_assert!(position.is_some(), "rows come from `chunks`");
         &self.0[position.unwrap_or(SIZES.len() - 1)]
@@ -36,7 +36,7 @@ impl Sized {
 }
 
 /// Cuts a slice into pieces whose lengths are in [`SIZES`], in order.
-pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(in crate::store) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
         let (chunk, rest) = rows.split_at(size);
@@ -46,12 +46,12 @@ pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// The exclusive upper bound of identities that `before` stands for.
-pub(super) fn before_bound(before: Option<OrderId>) -> u64 {
+pub(in crate::store) fn before_bound(before: Option<OrderId>) -> u64 {
     before.map_or(i64::MAX as u64, |order_id| order_id.0.min(i64::MAX as u64))
 }
 
 /// A page's length as SQL takes it.
-pub(super) fn limit_of(rows: usize) -> i64 {
+pub(in crate::store) fn limit_of(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
