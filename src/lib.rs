@@ -2,5 +2,6 @@
 
 pub mod actors;
 pub mod clock;
+pub mod crash;
 pub mod domain;
 pub mod store;

@@ -1,2 +1,2 @@
-//! The load laboratory.
+//! x
 fn main() {}

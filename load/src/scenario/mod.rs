@@ -322,9 +322,12 @@ impl Scenario {
         u64::from(self.sale.items) * self.sale.allotted
     }
 
+}
+
+impl Generator {
     /// How long a request may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.generator.timeout_ms)
+        Duration::from_millis(self.timeout_ms)
     }
 }

@@ -12,16 +12,10 @@ use std::hash::BuildHasher;
 
 const PARTITION_BITS: u32 = 10;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct BuyerIndex {
     partitions: Vec<HashTable<u32>>,
     hasher: RandomState,
-}
-
-impl Default for BuyerIndex {
-    fn default() -> Self {
-        Self { partitions: Vec::new(), hasher: RandomState::default() }
-    }
 }
 
 impl BuyerIndex {
@@ -56,8 +50,7 @@ impl BuyerIndex {
         if let Some(table) = self.partitions.get_mut(partition(hash))
             && let Ok(found) = table.find_entry(hash, |slot| is_of(orders, *slot, item, user_id))
         {
-            let ((), vacant) = ((), found.remove().1);
-            drop(vacant);
+            found.remove();
             if table.is_empty() {
                 *table = HashTable::new();
             }

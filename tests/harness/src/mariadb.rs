@@ -1,11 +1,17 @@
 //! A private MariaDB with one account and one empty database, both called `seckill`.
 
+use std::fs;
+use std::io;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::TempDir;
 
 use crate::process::{self, command, find};
 use crate::server::{Recipe, Server, Site};
+use crate::watchdog::Watchdog;
 use crate::{Error, Start};
 
 const NAME: &str = "mariadbd";
@@ -70,25 +76,13 @@ impl Recipe for MariaDbRecipe {
     }
 
     fn install(&self, site: &Site) -> Result<(), Error> {
-        // The accounts without a password, which the installer makes for root, go.
-        let accounts = format!(
-            "FLUSH PRIVILEGES;\n\
-             DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost';\n\
-             DELETE FROM mysql.global_priv WHERE User = '';\n\
-             FLUSH PRIVILEGES;\n\
-             ALTER USER 'root'@'localhost' IDENTIFIED BY '{ROOT_PASSWORD}';\n\
-             CREATE USER 'seckill'@'127.0.0.1' IDENTIFIED BY 'seckill';\n\
-             GRANT ALL ON seckill.* TO 'seckill'@'127.0.0.1';\n\
-             {DATABASE}\n"
-        );
-        let accounts = site.write("accounts.sql", &accounts)?;
-        let mut installer = command(&find(INSTALLER)?, site.path());
-        installer.arg("--no-defaults").args(run_as_root());
-        installer.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-        installer.args(["--skip-name-resolve", "--innodb-log-file-size=8M"]);
-        installer.arg(assignment("--datadir", site.data()));
-        installer.arg(assignment("--extra-file", accounts));
-        process::run(NAME, installer).map(drop)
+        let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
+        let template = match &*template {
+            Some(template) => template,
+            None => template.insert(Template::install()?),
+        };
+        copy_directory(&template.data(), &site.data())
+            .map_err(|error| Error::io(NAME, "copying its data", &error))
     }
 
     fn command(&self, site: &Site) -> Result<Command, Error> {
@@ -128,6 +122,67 @@ impl Recipe for MariaDbRecipe {
     fn url(&self, port: u16) -> String {
         format!("mysql://seckill:seckill@127.0.0.1:{port}/seckill")
     }
+}
+
+/// Data as installed. It is copied for each server of this test process, since installing takes
+/// seconds on a busy machine and copying takes none.
+struct Template {
+    directory: TempDir,
+    /// A static is never dropped: this removes the directory when the process ends.
+    _watchdog: Watchdog,
+}
+
+static TEMPLATE: Mutex<Option<Template>> = Mutex::new(None);
+
+impl Template {
+    fn install() -> Result<Self, Error> {
+        let failed = |error| Error::io(NAME, "a directory for its installation", &error);
+        let directory =
+            tempfile::Builder::new().prefix("seckill-test-").tempdir().map_err(failed)?;
+        let watchdog = Watchdog::over(directory.path()).map_err(failed)?;
+        let template = Self { directory, _watchdog: watchdog };
+
+        // The accounts without a password, which the installer makes for root, go.
+        let accounts = format!(
+            "FLUSH PRIVILEGES;\n\
+             DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost';\n\
+             DELETE FROM mysql.global_priv WHERE User = '';\n\
+             FLUSH PRIVILEGES;\n\
+             ALTER USER 'root'@'localhost' IDENTIFIED BY '{ROOT_PASSWORD}';\n\
+             CREATE USER 'seckill'@'127.0.0.1' IDENTIFIED BY 'seckill';\n\
+             GRANT ALL ON seckill.* TO 'seckill'@'127.0.0.1';\n\
+             {DATABASE}\n"
+        );
+        let path = template.directory.path();
+        let accounts_file = path.join("accounts.sql");
+        fs::write(&accounts_file, accounts).map_err(failed)?;
+        let mut installer = command(&find(INSTALLER)?, path);
+        installer.arg("--no-defaults").args(run_as_root());
+        installer.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        installer.args(["--skip-name-resolve", "--innodb-log-file-size=8M"]);
+        installer.arg(assignment("--datadir", template.data()));
+        installer.arg(assignment("--extra-file", accounts_file));
+        process::run(NAME, installer)?;
+        Ok(template)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let copy = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &copy)?;
+        } else {
+            fs::copy(entry.path(), copy)?;
+        }
+    }
+    Ok(())
 }
 
 fn execute(site: &Site, sql: &str) -> Result<String, Error> {

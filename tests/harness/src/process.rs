@@ -6,9 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::time::Instant;
 
 use crate::Error;
 
@@ -105,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// Looks until `condition` holds; false if it did not within [`WAIT_MAX`].
+/// Looks until `condition` holds (a real clock, since it waits for foreign processes); false if it did not within [`WAIT_MAX`].
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + WAIT_MAX;
     loop {

@@ -53,7 +53,7 @@ impl RabbitMq {
         let site = self.server.site();
         let mut client = command(&script("rabbitmqctl")?, site.path());
         environment(site, &mut client);
-        client.args(["--silent", "--no-table-headers"]).args(arguments);
+        client.arg("--silent").args(arguments);
         let printed = process::run(NAME, client)?;
         Ok(printed.strip_suffix('\n').unwrap_or(&printed).to_owned())
     }

@@ -332,5 +332,93 @@ impl fmt::Debug for Server {
 /// Whether a server gave up because its port was taken.
 fn clashed(site: &Site) -> bool {
     let log = process::log_tail(&site.log()).to_lowercase();
-    ["address already in use", "eaddrinuse"].iter().any(|complaint| log.contains(complaint))
+    let complaints = ["address already in use", "eaddrinuse", "in use by another node"];
+    complaints.iter().any(|complaint| log.contains(complaint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell script in place of a server; it is ready once it has said so.
+    struct Script(&'static str);
+
+    impl Recipe for Script {
+        fn name(&self) -> &'static str {
+            "script"
+        }
+
+        fn install(&self, site: &Site) -> Result<(), Error> {
+            fs::create_dir(site.data()).map_err(|error| Error::io("script", "install", &error))
+        }
+
+        fn command(&self, site: &Site) -> Result<Command, Error> {
+            let mut command = process::command(Path::new("/bin/sh"), site.path());
+            command.args(["-c", self.0]);
+            Ok(command)
+        }
+
+        fn ready(&self, _site: &Site, _id: u32, log: &str) -> bool {
+            log.contains("ready")
+        }
+
+        fn empty_running(&self, _site: &Site) -> Result<bool, Error> {
+            Ok(false)
+        }
+
+        fn url(&self, port: u16) -> String {
+            format!("script://127.0.0.1:{port}")
+        }
+    }
+
+    #[test]
+    fn a_port_that_was_taken_meanwhile_is_exchanged_for_another() {
+        // Each attempt has a directory of its own, so the count is kept beside them.
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        let script = format!(
+            "echo attempt >> {0}\n\
+             test $(wc -l < {0}) -gt 2 || {{ echo Address already in use; exit 1; }}\n\
+             echo ready; exec sleep 1000",
+            scratch.path().display()
+        );
+        let server = Server::start(Box::new(Script(script.leak()))).unwrap();
+        assert!(server.is_running());
+        assert_eq!(fs::read_to_string(scratch.path()).unwrap().lines().count(), 3);
+    }
+
+    #[test]
+    fn one_that_ends_at_once_is_reported_with_what_it_said() {
+        let error = Server::start(Box::new(Script("echo no such setting; exit 7"))).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("exit status: 7") && text.contains("no such setting"), "{text}");
+    }
+
+    #[test]
+    fn one_that_dies_by_itself_is_not_running_and_can_be_restarted() {
+        let script = "echo ready; until test -e leave; do sleep 0.01; done";
+        let server = Server::start(Box::new(Script(script))).unwrap();
+        let leave = server.site().write("leave", "").unwrap();
+        assert!(process::wait_until(|| !server.is_running()));
+        fs::remove_file(leave).unwrap();
+        server.freeze();
+        server.thaw();
+        server.kill();
+        server.restart().unwrap();
+    }
+
+    #[test]
+    fn emptying_removes_the_data_and_leaves_it_running_or_at_rest_as_it_was() {
+        let server = Server::start(Box::new(Script("echo ready; exec sleep 1000"))).unwrap();
+        for running in [true, false] {
+            let remembered = server.site().data().join("remembered");
+            fs::write(&remembered, "").unwrap();
+            if !running {
+                server.stop();
+            }
+            server.empty().unwrap();
+            assert!(!remembered.exists());
+            assert_eq!(server.is_running(), running);
+        }
+        server.restart().unwrap();
+    }
 }

@@ -1,0 +1,267 @@
+//! One keep-alive HTTP/1.1 connection, driven by the task that uses it: no spawned
+//! driver, no wake-ups between tasks, one coarse deadline timer for its whole life.
+//!
+//! It tells *not delivered* (safe to repeat) from *outcome unknown*.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// Bodies longer than this are an error; the answers of this API are far shorter.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Requests carry their whole body.
+pub type Outgoing = Request<Full<Bytes>>;
+
+/// Status and the headers the generator looks at; the body stays in the [`Link`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// HTTP status.
+    pub status: u16,
+    /// `Retry-After` in seconds, if it was given as a number.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The request never left this process.
+    NotDelivered,
+    /// It may have been carried out.
+    ConnectionLost,
+    /// It may have been carried out, or be so later.
+    TimedOut,
+}
+
+/// The head of an answer, or why there is none.
+pub type Answer = std::result::Result<Head, Failure>;
+
+/// A connection that is opened when it is needed and again when it was lost.
+pub struct Link {
+    address: SocketAddr,
+    timeout: Duration,
+    open: Option<Open>,
+    body: Vec<u8>,
+    deadline: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Driver,
+}
+
+struct Driver {
+    connection: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    ended: bool,
+}
+
+impl Driver {
+    /// Moves bytes in both directions as far as they go.
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if !self.ended && self.connection.as_mut().poll(context).is_ready() {
+            self.ended = true;
+        }
+    }
+}
+
+enum Attempt {
+    Answered(Head),
+    /// The connection had gone before the request was written.
+    Returned(Outgoing),
+    Failed(Failure),
+}
+
+impl Link {
+    /// A link to `address` that is not opened yet; each request may take `timeout`.
+    #[must_use]
+    pub fn new(address: SocketAddr, timeout: Duration) -> Self {
+        let deadline = Instant::now() + timeout;
+        Self {
+            address,
+            timeout,
+            open: None,
+            body: Vec::with_capacity(1024),
+            deadline,
+            alarm: Box::pin(tokio::time::sleep_until(deadline)),
+        }
+    }
+
+    /// The body of the last answer.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Opens the connection now, so that the first request does not pay for it.
+    ///
+    /// # Errors
+    /// [`Failure::NotDelivered`] or [`Failure::TimedOut`] if nobody listens.
+    pub async fn connect(&mut self) -> Result<(), Failure> {
+        self.deadline = Instant::now() + self.timeout;
+        self.open().await
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// What is known about the request's fate.
+    pub async fn send(&mut self, mut request: Outgoing) -> Answer {
+        self.deadline = Instant::now() + self.timeout;
+        // A kept-alive connection may have been closed since; one fresh one may not.
+        for _ in 0..2 {
+            if self.open.is_none() {
+                self.open().await.map_err(|_| Failure::NotDelivered)?;
+            }
+            match self.attempt(request).await {
+                Attempt::Answered(head) => return Ok(head),
+                Attempt::Returned(unsent) => {
+                    self.open = None;
+                    request = unsent;
+                }
+                Attempt::Failed(failure) => {
+                    self.open = None;
+                    return Err(failure);
+                }
+            }
+        }
+        Err(Failure::NotDelivered)
+    }
+
+    async fn open(&mut self) -> Result<(), Failure> {
+        let connect = async {
+            let stream = TcpStream::connect(self.address).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            http1::handshake(TokioIo::new(stream)).await.ok()
+        };
+        match tokio::time::timeout_at(self.deadline, connect).await {
+            Err(_) => Err(Failure::TimedOut),
+            Ok(None) => Err(Failure::NotDelivered),
+            Ok(Some((sender, connection))) => {
+                let driver = Driver { connection: Box::pin(connection), ended: false };
+                self.open = Some(Open { sender, driver });
+                Ok(())
+            }
+        }
+    }
+
+    async fn attempt(&mut self, request: Outgoing) -> Attempt {
+        let Self { open, body, deadline, alarm, .. } = self;
+        let Some(Open { sender, driver }) = open else { return Attempt::Returned(request) };
+        let deadline = *deadline;
+
+        let ready = poll_fn(|context| {
+            driver.drive(context);
+            match sender.poll_ready(context) {
+                Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
+                Poll::Pending if late(alarm, deadline, context) => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        if !ready.await {
+            return Attempt::Returned(request);
+        }
+
+        let mut answer = pin!(sender.try_send_request(request));
+        let answer = poll_fn(|context| {
+            driver.drive(context);
+            match answer.as_mut().poll(context) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if late(alarm, deadline, context) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let mut response = match answer.await {
+            None => return Attempt::Failed(Failure::TimedOut),
+            Some(Ok(response)) => response,
+            Some(Err(mut error)) => {
+                return match error.take_message() {
+                    Some(unsent) => Attempt::Returned(unsent),
+                    None => Attempt::Failed(Failure::ConnectionLost),
+                };
+            }
+        };
+
+        body.clear();
+        let read = poll_fn(|context| {
+            match read_body(&mut response, body, driver, context) {
+                Poll::Ready(whole) => Poll::Ready(whole),
+                Poll::Pending if late(alarm, deadline, context) => {
+                    Poll::Ready(Err(Failure::TimedOut))
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match read.await {
+            Ok(()) => Attempt::Answered(head(&response)),
+            Err(failure) => Attempt::Failed(failure),
+        }
+    }
+}
+
+/// Reads what is there of the body. The driver runs before each look, because it
+/// supplies the next piece only when somebody waits for it.
+fn read_body(
+    response: &mut Response<Incoming>,
+    body: &mut Vec<u8>,
+    driver: &mut Driver,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    let mut driven = false;
+    loop {
+        match Pin::new(response.body_mut()).poll_frame(context) {
+            Poll::Ready(None) => return Poll::Ready(Ok(())),
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Failure::ConnectionLost)),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(piece) = frame.data_ref() {
+                    if body.len() + piece.len() > BODY_BYTES_MAX {
+                        return Poll::Ready(Err(Failure::ConnectionLost));
+                    }
+                    body.extend_from_slice(piece);
+                }
+                if response.body().is_end_stream() {
+                    return Poll::Ready(Ok(()));
+                }
+                driven = false;
+            }
+            Poll::Pending if driven => return Poll::Pending,
+            Poll::Pending => {
+                driver.drive(context);
+                driven = true;
+            }
+        }
+    }
+}
+
+/// True when the deadline has passed. The alarm is set again only when it rings, not
+/// for each request, so a request costs no timer operation.
+fn late(alarm: &mut Pin<Box<Sleep>>, deadline: Instant, context: &mut Context<'_>) -> bool {
+    while alarm.as_mut().poll(context).is_ready() {
+        if Instant::now() >= deadline {
+            return true;
+        }
+        alarm.as_mut().reset(deadline);
+    }
+    false
+}
+
+fn head(response: &Response<Incoming>) -> Head {
+    let retry_after_seconds = if response.status().is_success() {
+        None
+    } else {
+        let value = response.headers().get(hyper::header::RETRY_AFTER);
+        value.and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok())
+    };
+    Head { status: response.status().as_u16(), retry_after_seconds }
+}
