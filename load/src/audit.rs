@@ -259,7 +259,8 @@ fn check_store(
     for (order, (user, item)) in orders {
         let Some(row) = stored.get(order) else {
             verdict.lost += 1;
-            verdict.find("I4", format!("order {order} was confirmed and is not in the order store"));
+            verdict
+                .find("I4", format!("order {order} was confirmed and is not in the order store"));
             continue;
         };
         if row.user != Some(*user) || row.item != Some(*item) || row.quantity != 1 {

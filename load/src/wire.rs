@@ -194,14 +194,10 @@ impl Link {
         };
 
         body.clear();
-        let read = poll_fn(|context| {
-            match read_body(&mut response, body, driver, context) {
-                Poll::Ready(whole) => Poll::Ready(whole),
-                Poll::Pending if late(alarm, deadline, context) => {
-                    Poll::Ready(Err(Failure::TimedOut))
-                }
-                Poll::Pending => Poll::Pending,
-            }
+        let read = poll_fn(|context| match read_body(&mut response, body, driver, context) {
+            Poll::Ready(whole) => Poll::Ready(whole),
+            Poll::Pending if late(alarm, deadline, context) => Poll::Ready(Err(Failure::TimedOut)),
+            Poll::Pending => Poll::Pending,
         });
         match read.await {
             Ok(()) => Attempt::Answered(head(&response)),

@@ -1,3 +1,4 @@
 //! Ports to what outlives the process, and their implementations.
 pub mod checkpoint;
 pub mod journal;
+pub mod redis_connection;

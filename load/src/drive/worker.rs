@@ -218,13 +218,7 @@ impl Thread {
 
     /// Puts a repeat off, unless the client has lost patience. The same request id makes
     /// it safe whatever became of the first.
-    fn repeat(
-        &self,
-        job: Job,
-        outcome: Outcome,
-        answer: Answer,
-        now_ns: u64,
-    ) -> bool {
+    fn repeat(&self, job: Job, outcome: Outcome, answer: Answer, now_ns: u64) -> bool {
         let retry = &self.work.people.retry;
         if job.tries >= retry.times {
             return false;
@@ -237,12 +231,7 @@ impl Thread {
         let pause_ns = (pause_ms as f64 * 1e6 * jitter) as u64;
         let in_doubt = job.in_doubt || outcome.class() == Class::Unknown;
         let intended_ns = now_ns + pause_ns;
-        self.desk.borrow_mut().put_off(Job {
-            intended_ns,
-            tries: job.tries + 1,
-            in_doubt,
-            ..job
-        });
+        self.desk.borrow_mut().put_off(Job { intended_ns, tries: job.tries + 1, in_doubt, ..job });
         true
     }
 
