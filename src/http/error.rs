@@ -300,9 +300,6 @@ impl From<NotDelivered> for Problem {
             NotDelivered::BacklogFull => {
                 Self::new(Code::Overloaded, "nothing was done: too many orders are not stored yet")
             }
-            NotDelivered::BacklogFull => {
-                Self::new(Code::BacklogFull, "nothing was done: the order store is behind")
-            }
             NotDelivered::Quarantined => {
                 Self::new(Code::ItemQuarantined, "nothing was done: the item is being looked at")
             }
