@@ -31,7 +31,7 @@ pub struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 an audit found an invariant broken; 2 the command line was not understood;
 3 the configuration was refused; 4 the data directory cannot be used; 5 the address cannot be
-listened on; 6 something failed on the way.";
+listened on; 6 something failed on the way; 74 the journal failed while the sale was on.";
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
