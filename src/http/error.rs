@@ -298,9 +298,6 @@ impl From<NotDelivered> for Problem {
                 Self::new(Code::Overloaded, "nothing was done: the journal has no room")
             }
             NotDelivered::BacklogFull => {
-                Self::new(Code::Overloaded, "nothing was done: too many orders are not stored yet")
-            }
-            NotDelivered::BacklogFull => {
                 Self::new(Code::BacklogFull, "nothing was done: the order store is behind")
             }
             NotDelivered::Quarantined => {
