@@ -113,9 +113,9 @@ impl Chart {
         let y = self.py(at);
         let _ = write!(
             self.body,
-            r#"<line class="level" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="mark" x="{x}" y="{above:.1}" text-anchor="end">{name}</text>"#,
+            r#"<line class="level" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="mark" x="{x}" y="{above:.1}">{name}</text>"#,
             right = self.width - RIGHT,
-            x = self.width - RIGHT - 4.0,
+            x = LEFT + 4.0,
             above = y - 4.0,
             name = escape(name),
         );
