@@ -259,7 +259,8 @@ fn check_store(
     for (order, (user, item)) in orders {
         let Some(row) = stored.get(order) else {
             verdict.lost += 1;
-            verdict.find("I4", format!("order {order} was confirmed and is not in the order store"));
+            verdict
+                .find("I4", format!("order {order} was confirmed and is not in the order store"));
             continue;
         };
         if row.user != Some(*user) || row.item != Some(*item) || row.quantity != 1 {
@@ -340,8 +341,9 @@ fn check_counts(
         let (live, slack, open) = (of(&live), of(&slack), of(&open));
         let (item, taken) = (book.item, book.reserved + book.sold);
         if live - slack > book.allotted {
-            let beyond = unsigned(live - slack - book.allotted);
-            verdict.oversold = verdict.oversold.max(beyond);
+            // What the books admit was counted with them.
+            let admitted = (taken - book.allotted).max(0);
+            verdict.oversold += unsigned(live - slack - book.allotted - admitted);
             let allotted = book.allotted;
             verdict.find("I1", format!("item {item}: {live} live orders confirmed of {allotted}"));
         }

@@ -52,7 +52,9 @@ pub enum Error {
         reason: String,
     },
     /// The target is not this machine and nobody said that this is meant.
-    #[error("{0} is not a loopback address; load stays on this machine unless --allow-remote is given")]
+    #[error(
+        "{0} is not a loopback address; load stays on this machine unless --allow-remote is given"
+    )]
     NotLoopback(String),
     /// The operating system refused something.
     #[error("{what}: {source}")]

@@ -1,5 +1,9 @@
 //! Ports to what outlives the process, and their implementations.
+
 pub mod catalogue;
+pub mod checkpoint;
+pub mod data_dir;
 pub mod database;
 pub mod journal;
 pub mod orders;
+mod redis_connection;

@@ -188,7 +188,8 @@ impl Thread {
             self.record.borrow_mut().due(now_ns, now_ns);
             Some(Job { intended_ns: now_ns, action, tries: 0, in_doubt: false })
         };
-        match { self.desk.borrow_mut().ask(seat, fresh) } {
+        let next = self.desk.borrow_mut().ask(seat, fresh);
+        match next {
             Next::Job(job) => return Some(job),
             Next::Leave => return None,
             Next::Rest => {}
@@ -218,13 +219,7 @@ impl Thread {
 
     /// Puts a repeat off, unless the client has lost patience. The same request id makes
     /// it safe whatever became of the first.
-    fn repeat(
-        &self,
-        job: Job,
-        outcome: Outcome,
-        answer: Answer,
-        now_ns: u64,
-    ) -> bool {
+    fn repeat(&self, job: Job, outcome: Outcome, answer: Answer, now_ns: u64) -> bool {
         let retry = &self.work.people.retry;
         if job.tries >= retry.times {
             return false;
@@ -237,12 +232,7 @@ impl Thread {
         let pause_ns = (pause_ms as f64 * 1e6 * jitter) as u64;
         let in_doubt = job.in_doubt || outcome.class() == Class::Unknown;
         let intended_ns = now_ns + pause_ns;
-        self.desk.borrow_mut().put_off(Job {
-            intended_ns,
-            tries: job.tries + 1,
-            in_doubt,
-            ..job
-        });
+        self.desk.borrow_mut().put_off(Job { intended_ns, tries: job.tries + 1, in_doubt, ..job });
         true
     }
 

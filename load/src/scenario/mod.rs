@@ -321,7 +321,6 @@ impl Scenario {
     pub fn stock(&self) -> u64 {
         u64::from(self.sale.items) * self.sale.allotted
     }
-
 }
 
 impl Generator {

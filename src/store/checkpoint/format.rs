@@ -1,0 +1,317 @@
+//! A checkpoint's bytes: what a store keeps for a shard's header, for an item and for a chunk of
+//! orders.
+//!
+//! ```text
+//! version u8   1
+//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all let go
+//! …            the part's own fields, little-endian, no padding
+//! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
+//!
+//! header  epoch u64, seq u64, at u64, last order id u64
+//! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
+//!         last seq u64
+//! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
+//!         quantity, attempt, live units u16; status u8; zero u8
+//! ```
+//!
+//! The checksum covers the place as well, so that bytes found under another shard or number are
+//! not taken for its own. Part numbers and layouts are never reused; a change takes a new version.
+//! Must not know which store keeps the bytes.
+
+use crate::domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
+use crate::domain::{ItemCounters, ItemPhase, OrderId, RequestId, ShardId, Timestamp, UserId};
+use crate::store::journal::record::{encode_terms, take_terms};
+use std::sync::Arc;
+
+const VERSION: u8 = 1;
+const PART_HEADER: u8 = 1;
+const PART_ITEM: u8 = 2;
+const PART_CHUNK: u8 = 3;
+const PART_VACANT_CHUNK: u8 = 4;
+
+const ENTRY_LENGTH: usize = 40;
+const PREFIX_LENGTH: usize = 2;
+const CHECKSUM_LENGTH: usize = 4;
+const HEADER_LENGTH: usize = 32;
+const ITEM_TAIL_LENGTH: usize = 26;
+
+/// The length in bytes of an encoded chunk that is full: what sizes of batches are reckoned in.
+pub(super) const CHUNK_LENGTH_MAX: usize =
+    PREFIX_LENGTH + CHUNK_ENTRIES * ENTRY_LENGTH + CHECKSUM_LENGTH;
+
+/// The bytes are not what was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Malformed(pub &'static str);
+
+/// What a checkpoint says of the shard as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Header {
+    pub epoch: u64,
+    pub seq: u64,
+    pub at: Timestamp,
+    pub last_order_id: OrderId,
+}
+
+pub(super) fn encode_header(shard: ShardId, header: &Header) -> Vec<u8> {
+    seal(shard, 0, PART_HEADER, |bytes| {
+        for field in [header.epoch, header.seq, header.at.0, header.last_order_id.0] {
+            bytes.extend_from_slice(&field.to_le_bytes());
+        }
+    })
+}
+
+pub(super) fn decode_header(shard: ShardId, bytes: &[u8]) -> Result<Header, Malformed> {
+    let (part, body) = open(shard, 0, bytes)?;
+    let body: &[u8; HEADER_LENGTH] = body.try_into().map_err(|_| Malformed("header's length"))?;
+    if part != PART_HEADER {
+        return Err(Malformed("not a header"));
+    }
+    Ok(Header {
+        epoch: u64_at(body, 0),
+        seq: u64_at(body, 8),
+        at: Timestamp(u64_at(body, 16)),
+        last_order_id: OrderId(u64_at(body, 24)),
+    })
+}
+
+pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Vec<u8> {
+    seal(shard, position, PART_ITEM, |bytes| {
+        encode_terms(&item.terms, bytes);
+        bytes.push(item.phase as u8);
+        let ItemCounters { allotted, available, reserved, sold } = item.counters;
+        for counter in [allotted, available, reserved, sold] {
+            bytes.extend_from_slice(&counter.to_le_bytes());
+        }
+        bytes.push(u8::from(item.settled));
+        bytes.extend_from_slice(&item.last_seq.to_le_bytes());
+    })
+}
+
+pub(super) fn decode_item(
+    shard: ShardId,
+    position: u32,
+    bytes: &[u8],
+) -> Result<ItemState, Malformed> {
+    let (part, mut body) = open(shard, position, bytes)?;
+    if part != PART_ITEM {
+        return Err(Malformed("not an item"));
+    }
+    let terms = take_terms(&mut body).map_err(|malformed| Malformed(malformed.0))?;
+    let tail: &[u8; ITEM_TAIL_LENGTH] = body.try_into().map_err(|_| Malformed("item's length"))?;
+    Ok(ItemState {
+        terms,
+        phase: ItemPhase::from_number(tail[0]).ok_or(Malformed("unknown phase"))?,
+        counters: ItemCounters {
+            allotted: u32_at(tail, 1),
+            available: u32_at(tail, 5),
+            reserved: u32_at(tail, 9),
+            sold: u32_at(tail, 13),
+        },
+        settled: tail[17] != 0,
+        last_seq: u64_at(tail, 18),
+    })
+}
+
+/// A chunk whose orders were all let go leaves a few bytes, so that it can be told from one that
+/// the store has lost.
+pub(super) fn encode_chunk(shard: ShardId, number: u32, chunk: Option<&Chunk>) -> Vec<u8> {
+    let Some(chunk) = chunk else { return seal(shard, number, PART_VACANT_CHUNK, |_| ()) };
+    seal(shard, number, PART_CHUNK, |bytes| {
+        for entry in chunk.entries() {
+            bytes.extend_from_slice(&encode_entry(entry));
+        }
+    })
+}
+
+pub(super) fn decode_chunk(
+    shard: ShardId,
+    number: u32,
+    bytes: &[u8],
+) -> Result<Option<Arc<Chunk>>, Malformed> {
+    match open(shard, number, bytes)? {
+        (PART_VACANT_CHUNK, []) => Ok(None),
+        (PART_CHUNK, body) => {
+            let (entries, rest) = body.as_chunks::<ENTRY_LENGTH>();
+            if !rest.is_empty() || entries.is_empty() {
+                return Err(Malformed("chunk's length"));
+            }
+            let entries: Vec<Entry> = entries.iter().map(decode_entry).collect();
+            let chunk = Chunk::from_entries(&entries).ok_or(Malformed("chunk's length"))?;
+            Ok(Some(Arc::new(chunk)))
+        }
+        _ => Err(Malformed("not a chunk")),
+    }
+}
+
+fn encode_entry(entry: &Entry) -> [u8; ENTRY_LENGTH] {
+    let mut bytes = [0; ENTRY_LENGTH];
+    bytes[0..8].copy_from_slice(&entry.order_id.0.to_le_bytes());
+    bytes[8..16].copy_from_slice(&entry.user_id.0.to_le_bytes());
+    bytes[16..24].copy_from_slice(&entry.request_id.0.to_le_bytes());
+    bytes[24..28].copy_from_slice(&entry.item.to_le_bytes());
+    bytes[28..32].copy_from_slice(&entry.previous.to_le_bytes());
+    bytes[32..34].copy_from_slice(&entry.quantity.to_le_bytes());
+    bytes[34..36].copy_from_slice(&entry.attempt.to_le_bytes());
+    bytes[36..38].copy_from_slice(&entry.live_units.to_le_bytes());
+    bytes[38] = entry.status;
+    bytes
+}
+
+fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Entry {
+    Entry {
+        order_id: OrderId(u64_at(bytes, 0)),
+        user_id: UserId(u64_at(bytes, 8)),
+        request_id: RequestId(u64_at(bytes, 16)),
+        item: u32_at(bytes, 24),
+        previous: u32_at(bytes, 28),
+        quantity: u16_at(bytes, 32),
+        attempt: u16_at(bytes, 34),
+        live_units: u16_at(bytes, 36),
+        status: bytes[38],
+    }
+}
+
+fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(if part == PART_CHUNK { CHUNK_LENGTH_MAX } else { 192 });
+    bytes.extend_from_slice(&[VERSION, part]);
+    body(&mut bytes);
+    let checksum = checksum(shard, number, &bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// The part and its fields, if these are the bytes that were written at this place.
+fn open(shard: ShardId, number: u32, bytes: &[u8]) -> Result<(u8, &[u8]), Malformed> {
+    let (content, stored) =
+        bytes.split_last_chunk::<CHECKSUM_LENGTH>().ok_or(Malformed("cut short"))?;
+    let [version, part, body @ ..] = content else { return Err(Malformed("cut short")) };
+    if u32::from_le_bytes(*stored) != checksum(shard, number, content) {
+        return Err(Malformed("checksum differs"));
+    }
+    if *version != VERSION {
+        return Err(Malformed("unknown version"));
+    }
+    Ok((*part, body))
+}
+
+fn checksum(shard: ShardId, number: u32, content: &[u8]) -> u32 {
+    let mut place = [0; 6];
+    place[..2].copy_from_slice(&shard.0.to_le_bytes());
+    place[2..].copy_from_slice(&number.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c(&place), content)
+}
+
+fn u16_at<const LENGTH: usize>(bytes: &[u8; LENGTH], offset: usize) -> u16 {
+    u16::from_le_bytes(field(bytes, offset))
+}
+
+fn u32_at<const LENGTH: usize>(bytes: &[u8; LENGTH], offset: usize) -> u32 {
+    u32::from_le_bytes(field(bytes, offset))
+}
+
+fn u64_at<const LENGTH: usize>(bytes: &[u8; LENGTH], offset: usize) -> u64 {
+    u64::from_le_bytes(field(bytes, offset))
+}
+
+fn field<const LENGTH: usize, const WIDTH: usize>(
+    bytes: &[u8; LENGTH],
+    offset: usize,
+) -> [u8; WIDTH] {
+    let mut field = [0; WIDTH];
+    field.copy_from_slice(&bytes[offset..offset + WIDTH]);
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Currency, ItemId, ItemTerms, SaleId};
+    use proptest::prelude::*;
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        (any::<[u64; 3]>(), any::<[u32; 2]>(), any::<[u16; 3]>(), 0_u8..=5).prop_map(
+            |(long, middle, short, status)| Entry {
+                order_id: OrderId(long[0]),
+                user_id: UserId(long[1]),
+                request_id: RequestId(long[2]),
+                item: middle[0],
+                previous: middle[1],
+                quantity: short[0],
+                attempt: short[1],
+                live_units: short[2],
+                status,
+            },
+        )
+    }
+
+    fn item() -> impl Strategy<Value = ItemState> {
+        (any::<[u64; 7]>(), any::<[u32; 5]>(), any::<u16>(), "[a-z0-9]{1,64}", 1_u8..=3, any())
+            .prop_map(|(long, middle, limit_per_user, product_id, phase, settled)| ItemState {
+                terms: ItemTerms {
+                    item_id: ItemId(long[0]),
+                    sale_id: SaleId(long[1]),
+                    product_id: product_id.into(),
+                    price: long[2],
+                    currency: Currency::parse("CNY").expect("a code"),
+                    allotted: middle[0],
+                    limit_per_user,
+                    payment_window_milliseconds: long[3],
+                    starts_at: Timestamp(long[4]),
+                    ends_at: Timestamp(long[5]),
+                },
+                phase: ItemPhase::from_number(phase).expect("in range"),
+                counters: ItemCounters {
+                    allotted: middle[1],
+                    available: middle[2],
+                    reserved: middle[3],
+                    sold: middle[4],
+                },
+                settled,
+                last_seq: long[6],
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            shard: u16, number: u32, item in item(), long: [u64; 4],
+            entries in prop::collection::vec(entry(), 1..=CHUNK_ENTRIES),
+        ) {
+            let shard = ShardId(shard);
+            let [epoch, seq, at, last] = long;
+            let header =
+                Header { epoch, seq, at: Timestamp(at), last_order_id: OrderId(last) };
+            prop_assert_eq!(decode_header(shard, &encode_header(shard, &header)), Ok(header));
+            let bytes = encode_item(shard, number, &item);
+            prop_assert_eq!(decode_item(shard, number, &bytes), Ok(item));
+            let chunk = Chunk::from_entries(&entries).expect("not too many");
+            let bytes = encode_chunk(shard, number, Some(&chunk));
+            prop_assert!(bytes.len() <= CHUNK_LENGTH_MAX);
+            prop_assert_eq!(decode_chunk(shard, number, &bytes), Ok(Some(Arc::new(chunk))));
+            let vacant = encode_chunk(shard, number, None);
+            prop_assert_eq!(decode_chunk(shard, number, &vacant), Ok(None));
+        }
+
+        #[test]
+        fn bytes_that_changed_or_moved_are_recognised(
+            entries in prop::collection::vec(entry(), 1..=CHUNK_ENTRIES),
+            place: prop::sample::Index, bit in 0_u8..8,
+        ) {
+            let chunk = Chunk::from_entries(&entries).expect("not too many");
+            let mut bytes = encode_chunk(ShardId(3), 7, Some(&chunk));
+            prop_assert!(decode_chunk(ShardId(4), 7, &bytes).is_err());
+            prop_assert!(decode_chunk(ShardId(3), 8, &bytes).is_err());
+            let place = place.index(bytes.len());
+            prop_assert!(decode_chunk(ShardId(3), 7, &bytes[..place]).is_err());
+            bytes[place] ^= 1 << bit;
+            prop_assert!(decode_chunk(ShardId(3), 7, &bytes).is_err());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = decode_chunk(ShardId(0), 0, &bytes);
+            let _ = decode_item(ShardId(0), 0, &bytes);
+            let _ = decode_header(ShardId(0), &bytes);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Checkpoints in a SQLite file: the embedded default.
+//!
+//! Write-ahead log with `synchronous=NORMAL`: a commit does not wait for the disk. A power cut may
+//! take the last commits away, which only means replaying more of the journal, and never tears one.
+//! Before journal segments are deleted, [`SqliteCheckpoints::harden`] syncs.
+
+use super::format::{self, Header, Malformed};
+use super::{CheckpointError, Mark, Written, count, refusal};
+use crate::domain::ShardId;
+use crate::domain::stock::{Changes, Snapshot};
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Connection, Row};
+use std::path::Path;
+use std::time::Duration;
+
+/// The layout below, kept in the file's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+
+/// `place` is the shard's number times 2^32 plus the item's position or the chunk's number, so that
+/// a shard's rows lie together in the order in which they are loaded.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS shards (
+    shard       INTEGER PRIMARY KEY,
+    epoch       INTEGER NOT NULL,
+    seq         INTEGER NOT NULL,
+    item_count  INTEGER NOT NULL,
+    chunk_count INTEGER NOT NULL,
+    header      BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS items  (place INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS chunks (place INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+";
+
+/// Three chunks fit a page; with SQLite's default of 4,096 bytes each would waste a third of one.
+const PAGE_BYTES: u32 = 8192;
+/// The write-ahead log is cut back to this after a large increment.
+const LOG_BYTES_MAX: &str = "67108864";
+/// Rows per statement, largest first: few sizes, so that each statement is prepared once.
+const BATCH_SIZES: [usize; 3] = [64, 8, 1];
+/// One writer and one reader; a second writer waits its turn.
+const CONNECTIONS_MAX: u32 = 2;
+/// How long a writer waits for another, whose increment may be large.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Checkpoints in a SQLite file. Clones share the file.
+#[derive(Clone, Debug)]
+pub struct SqliteCheckpoints {
+    pool: SqlitePool,
+}
+
+/// What the store says of a shard.
+struct Stored {
+    mark: Mark,
+    item_count: u32,
+    chunk_count: u32,
+    header: Vec<u8>,
+}
+
+impl SqliteCheckpoints {
+    /// Opens the file, creating it if it is not there.
+    ///
+    /// # Errors
+    /// Where it is no database of ours, or cannot be opened.
+    pub async fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma("journal_size_limit", LOG_BYTES_MAX)
+            .busy_timeout(WAIT_MAX);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(WAIT_MAX)
+            .connect_with(options)
+            .await
+            .map_err(opening)?;
+        let version: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await.map_err(opening)?;
+        if version > SCHEMA_VERSION {
+            return Err(CheckpointError::Configuration(format!(
+                "the file has layout {version}, this program knows {SCHEMA_VERSION}"
+            )));
+        }
+        sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(opening)?;
+        let version = format!("PRAGMA user_version = {SCHEMA_VERSION}");
+        sqlx::raw_sql(&version).execute(&pool).await.map_err(opening)?;
+        Ok(Self { pool })
+    }
+
+    /// See [`super::CheckpointStore::write`].
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub async fn write(
+        &self,
+        epoch: u64,
+        base: Option<Mark>,
+        changes: &Changes,
+    ) -> Result<Written, CheckpointError> {
+        let mark = Mark { epoch, seq: changes.seq };
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let stored = stored(&mut transaction, changes.shard).await?;
+        if let Some(refusal) = refusal(stored.as_ref().map(|stored| stored.mark), base, mark) {
+            return Ok(refusal);
+        }
+        let (items_before, chunks_before) = match (&stored, base) {
+            (Some(stored), Some(_)) => (stored.item_count, stored.chunk_count),
+            _ => (0, 0),
+        };
+        if base.is_none() {
+            clear(&mut transaction, changes.shard).await?;
+        }
+        let shard = changes.shard;
+        let items = changes
+            .items
+            .iter()
+            .map(|(position, item)| (*position, format::encode_item(shard, *position, item)));
+        upsert(&mut transaction, "items", shard, items).await?;
+        let chunks = changes.chunks.iter().map(|(number, chunk)| {
+            (*number, format::encode_chunk(shard, *number, chunk.as_deref()))
+        });
+        upsert(&mut transaction, "chunks", shard, chunks).await?;
+        let header = Header {
+            epoch,
+            seq: changes.seq,
+            at: changes.at,
+            last_order_id: changes.last_order_id,
+        };
+        let stored = Stored {
+            mark,
+            item_count: items_before.max(count(&changes.items)),
+            chunk_count: chunks_before.max(count(&changes.chunks)),
+            header: format::encode_header(shard, &header),
+        };
+        put(&mut transaction, shard, &stored).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Written::Stored(mark))
+    }
+
+    /// See [`super::CheckpointStore::load`].
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or does not hold what was written.
+    pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        // One transaction sees one state of all three tables.
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let Some(stored) = stored(&mut transaction, shard).await? else { return Ok(None) };
+        let malformed = |what: &str, Malformed(why)| {
+            CheckpointError::Corrupt(format!("{what} of shard {shard}: {why}"))
+        };
+        let header = format::decode_header(shard, &stored.header)
+            .map_err(|error| malformed("header", error))?;
+        if (Mark { epoch: header.epoch, seq: header.seq }) != stored.mark {
+            return Err(malformed("header", Malformed("another mark")));
+        }
+        let items = rows(&mut transaction, "items", shard, stored.item_count, |number, bytes| {
+            format::decode_item(shard, number, bytes)
+        })
+        .await?;
+        let chunks =
+            rows(&mut transaction, "chunks", shard, stored.chunk_count, |number, bytes| {
+                format::decode_chunk(shard, number, bytes)
+            })
+            .await?;
+        let snapshot = Snapshot {
+            seq: header.seq,
+            at: header.at,
+            last_order_id: header.last_order_id,
+            items,
+            chunks,
+        };
+        Ok(Some((stored.mark, snapshot)))
+    }
+
+    /// See [`super::CheckpointStore::marks`].
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
+        let rows: Vec<(u16, i64, i64)> =
+            sqlx::query_as("SELECT shard, epoch, seq FROM shards WHERE shard < ? ORDER BY shard")
+                .bind(shards)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let mark =
+            |epoch: i64, seq: i64| Mark { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned() };
+        Ok(rows.into_iter().map(|(shard, epoch, seq)| (ShardId(shard), mark(epoch, seq))).collect())
+    }
+
+    /// See [`super::CheckpointStore::harden`].
+    ///
+    /// # Errors
+    /// Where the file cannot be synced.
+    pub async fn harden(&self) -> Result<(), CheckpointError> {
+        // Moves the log into the file, which syncs the log before and the file after.
+        let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(FULL)")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed)?;
+        if busy == 0 {
+            Ok(())
+        } else {
+            Err(CheckpointError::Unavailable("the file is in use".to_owned()))
+        }
+    }
+}
+
+async fn stored(
+    connection: &mut SqliteConnection,
+    shard: ShardId,
+) -> Result<Option<Stored>, CheckpointError> {
+    let row: Option<(i64, i64, u32, u32, Vec<u8>)> = sqlx::query_as(
+        "SELECT epoch, seq, item_count, chunk_count, header FROM shards WHERE shard = ?",
+    )
+    .bind(shard.0)
+    .fetch_optional(connection)
+    .await
+    .map_err(failed)?;
+    Ok(row.map(|(epoch, seq, item_count, chunk_count, header)| Stored {
+        mark: Mark { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned() },
+        item_count,
+        chunk_count,
+        header,
+    }))
+}
+
+async fn put(
+    connection: &mut SqliteConnection,
+    shard: ShardId,
+    stored: &Stored,
+) -> Result<(), CheckpointError> {
+    sqlx::query(
+        "INSERT INTO shards (shard, epoch, seq, item_count, chunk_count, header)
+         VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (shard) DO UPDATE SET
+             epoch = excluded.epoch, seq = excluded.seq, item_count = excluded.item_count,
+             chunk_count = excluded.chunk_count, header = excluded.header",
+    )
+    .bind(shard.0)
+    .bind(stored.mark.epoch.cast_signed())
+    .bind(stored.mark.seq.cast_signed())
+    .bind(stored.item_count)
+    .bind(stored.chunk_count)
+    .bind(&stored.header)
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+async fn clear(connection: &mut SqliteConnection, shard: ShardId) -> Result<(), CheckpointError> {
+    for table in ["items", "chunks"] {
+        sqlx::query(&format!("DELETE FROM {table} WHERE place BETWEEN ? AND ?"))
+            .bind(place(shard, 0))
+            .bind(place(shard, u32::MAX))
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn upsert(
+    connection: &mut SqliteConnection,
+    table: &str,
+    shard: ShardId,
+    rows: impl ExactSizeIterator<Item = (u32, Vec<u8>)>,
+) -> Result<(), CheckpointError> {
+    let mut rows = rows;
+    for size in BATCH_SIZES {
+        if rows.len() < size {
+            continue;
+        }
+        let values = vec!["(?, ?)"; size].join(", ");
+        let statement = format!(
+            "INSERT INTO {table} (place, content) VALUES {values}
+             ON CONFLICT (place) DO UPDATE SET content = excluded.content"
+        );
+        while rows.len() >= size {
+            let mut query = sqlx::query(&statement);
+            for (number, content) in rows.by_ref().take(size) {
+                query = query.bind(place(shard, number)).bind(content);
+            }
+            query.execute(&mut *connection).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// The shard's rows, of which there must be `count`, numbered from 0 without a gap.
+async fn rows<T>(
+    connection: &mut SqliteConnection,
+    table: &str,
+    shard: ShardId,
+    count: u32,
+    decode: impl Fn(u32, &[u8]) -> Result<T, Malformed>,
+) -> Result<Vec<T>, CheckpointError> {
+    let corrupt = |number: u32, why: &str| {
+        CheckpointError::Corrupt(format!("{table} of shard {shard}, number {number}: {why}"))
+    };
+    let statement =
+        format!("SELECT place, content FROM {table} WHERE place BETWEEN ? AND ? ORDER BY place");
+    let query = sqlx::query(&statement).bind(place(shard, 0)).bind(place(shard, u32::MAX));
+    let mut stream = query.fetch(connection);
+    let mut found = Vec::new();
+    for number in 0.. {
+        let Some(row) = stream.try_next().await.map_err(failed)? else { break };
+        let stored_place: i64 = row.try_get(0).map_err(failed)?;
+        let content: &[u8] = row.try_get(1).map_err(failed)?;
+        if stored_place != place(shard, number) {
+            return Err(corrupt(number, "missing"));
+        }
+        found.push(decode(number, content).map_err(|Malformed(why)| corrupt(number, why))?);
+    }
+    if found.len() == count as usize { Ok(found) } else { Err(corrupt(count, "not as many")) }
+}
+
+fn place(shard: ShardId, number: u32) -> i64 {
+    i64::from(shard.0) << 32 | i64::from(number)
+}
+
+fn failed(error: sqlx::Error) -> CheckpointError {
+    match &error {
+        sqlx::Error::PoolTimedOut => CheckpointError::Unavailable(error.to_string()),
+        sqlx::Error::Database(database) if is_corrupt(database.code().as_deref()) => {
+            CheckpointError::Corrupt(error.to_string())
+        }
+        sqlx::Error::ColumnDecode { .. } => CheckpointError::Corrupt(error.to_string()),
+        sqlx::Error::Database(_) => CheckpointError::Refused(error.to_string()),
+        _ => CheckpointError::Unavailable(error.to_string()),
+    }
+}
+
+fn opening(error: sqlx::Error) -> CheckpointError {
+    match failed(error) {
+        CheckpointError::Unavailable(detail) | CheckpointError::Refused(detail) => {
+            CheckpointError::Configuration(detail)
+        }
+        error => error,
+    }
+}
+
+/// SQLITE_CORRUPT with its extended codes, and SQLITE_NOTADB.
+fn is_corrupt(code: Option<&str>) -> bool {
+    const PRIMARY_CODE: u32 = 0xff;
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| matches!(code & PRIMARY_CODE, 11 | 26))
+}
