@@ -298,7 +298,7 @@ impl From<NotDelivered> for Problem {
                 Self::new(Code::Overloaded, "nothing was done: the journal has no room")
             }
             NotDelivered::BacklogFull => {
-                Self::new(Code::Overloaded, "nothing was done: too many orders are not stored yet")
+                Self::new(Code::BacklogFull, "nothing was done: the order store is behind")
             }
             NotDelivered::Quarantined => {
                 Self::new(Code::ItemQuarantined, "nothing was done: the item is being looked at")
