@@ -1,6 +1,7 @@
 //! seckill: a flash-sale engine.
 
 pub mod actors;
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod clock;

@@ -54,7 +54,7 @@ const CONFINED_CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("toml", &["config"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("metrics_exporter_prometheus", &["telemetry"]),
+    ("metrics_exporter_prometheus", &["app", "telemetry"]),
     ("fail", &["actors", "crash", "main", "store"]),
 ];
 

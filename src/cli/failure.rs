@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// The exit codes, which scripts may rely on. 0 is success, and 2 a command line that was not
-/// understood.
+/// The exit codes, which scripts may rely on. Beside them 0 is success, 2 a command line that was
+/// not understood, and 74 a journal that failed while the sale was on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Exit {

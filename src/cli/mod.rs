@@ -7,6 +7,7 @@ pub mod banner;
 pub mod configuration;
 pub mod failure;
 pub mod mint;
+pub mod serve;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -24,18 +25,21 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Without one, `serve`
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 an audit found an invariant broken; 2 the command line was not understood;
 3 the configuration was refused; 4 the data directory cannot be used; 5 the address cannot be
-listened on; 6 something failed on the way.";
+listened on; 6 something failed on the way; 74 the journal failed while the sale was on.";
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve the sale until SIGTERM or SIGINT, then drain
+    Serve,
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -76,7 +80,8 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     let configuration = || -> Result<Loaded, Failure> {
         Ok(config::load(arguments.config.as_deref(), std::env::vars_os())?)
     };
-    match arguments.command {
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&configuration()?.config, output)?,
         Command::Config(ConfigCommand::Check(arguments)) => {
             configuration::check(&configuration()?, &arguments, output)?;
         }

@@ -85,14 +85,14 @@ configuration! {
 
     /// The actors that own the stock.
     engine: Engine {
-        /// Actors that own slices of the products. A change moves products between shards, so it
-        /// is refused on a data directory that was made with another number.
+        /// Actors that own slices of the products. A data directory can be given more of them
+        /// later, not fewer.
         shards: u16 = 64, Within(1, ShardId::COUNT_MAX);
         /// Points on the consistent-hash ring for each shard; more of them spread products more
-        /// evenly. Fixed by the data directory as `shards` is.
+        /// evenly. Items that were preheated stay with their shard.
         virtual_nodes: u16 = 160, Within(1, 4_096);
         /// Requests in the engine at once. Beyond it the answer is 503 with Retry-After, at once.
-        permits: u32 = 16_384, Within(1, 1_000_000);
+        permits: u32 = 16_384, Within(1, 32_768);
         /// How long a request waits for its decision before its outcome is called unknown.
         reply_timeout_ms: u64 = 5_000, Within(100, 60_000);
         /// Threads that run the actors and the HTTP edge; 0 stands for one a core.

@@ -295,7 +295,7 @@ impl From<NotDelivered> for Problem {
                 Self::new(Code::Overloaded, "nothing was done: try again in a moment")
             }
             NotDelivered::StorageFull => {
-                Self::new(Code::StorageFull, "nothing was done: the books have no room")
+                Self::new(Code::Overloaded, "nothing was done: the journal has no room")
             }
             NotDelivered::BacklogFull => {
                 Self::new(Code::BacklogFull, "nothing was done: the order store is behind")

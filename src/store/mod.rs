@@ -2,6 +2,8 @@
 
 pub mod catalogue;
 pub mod checkpoint;
+pub mod data_dir;
 pub mod database;
 pub mod journal;
 pub mod orders;
+mod redis_connection;

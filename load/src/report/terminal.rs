@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{Cell, CellAlignment, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, LineStyle, Table};
 
 use super::Report;
 
@@ -39,7 +39,7 @@ pub fn render(report: &Report) -> String {
 /// A table without vertical lines; all columns but the first hold numbers.
 pub fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header(head.to_vec());
     for index in 1..head.len() {
         if let Some(column) = table.column_mut(index) {

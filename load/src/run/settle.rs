@@ -16,8 +16,10 @@ use crate::scenario::Scenario;
 use crate::stage::{Api, Backends, Engine, OpenSale, OrderStore};
 use crate::{Error, Result};
 
-/// Longest wait for the order store to hold everything.
+/// Longest wait for the order store to hold everything, unless the scenario says.
 const STORED_WAIT_MAX: Duration = Duration::from_secs(120);
+/// Once every order is there, later events of orders may take this much longer.
+const EVENTS_WAIT_MAX: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Most orders read back one by one from a server whose order store is out of reach.
 const READ_BACK_MAX: usize = 20_000;
@@ -60,11 +62,12 @@ pub async fn settle(
     backends: &Backends,
 ) -> Result<Settled> {
     let load_over = Instant::now();
+    let wait_max = scenario.pass.stored_within_ms.map_or(STORED_WAIT_MAX, Duration::from_millis);
     let mut notes = Vec::new();
     let confirmed = distinct(observed);
     let store = OrderStore::open(backends.mysql_url().as_deref(), &engine.options().data).await?;
     let mut stored_after = None;
-    while load_over.elapsed() < STORED_WAIT_MAX {
+    while load_over.elapsed() < wait_max {
         if store.count().await? >= confirmed.len() as u64 {
             stored_after = Some(load_over.elapsed());
             break;
@@ -72,19 +75,20 @@ pub async fn settle(
         tokio::time::sleep(LOOK_EVERY).await;
     }
     if stored_after.is_none() {
-        let seconds = STORED_WAIT_MAX.as_secs();
+        let seconds = wait_max.as_secs();
         notes.push(format!("the order store did not hold every order after {seconds} s"));
     }
     let mut api = Api::new(engine.address());
-    // Later events of an order reach the store after the order: give them the same time.
+    let looking = Instant::now();
     let (books, verdict) = loop {
         let books = api.books(&sale.items).await?;
         let stored = store.read(crowd).await?;
         let verdict = judge(scenario, observed, &books, Some(&stored.orders));
-        if verdict.is_clean() || load_over.elapsed() > STORED_WAIT_MAX {
-            break (books, verdict);
-        }
-        if stored_after.is_some() && load_over.elapsed() > Duration::from_secs(15) {
+        // What is missing now has been waited for; what is only behind gets a little longer.
+        if verdict.is_clean()
+            || stored_after.is_none()
+            || looking.elapsed() > wait_max.min(EVENTS_WAIT_MAX)
+        {
             break (books, verdict);
         }
         tokio::time::sleep(LOOK_EVERY * 4).await;

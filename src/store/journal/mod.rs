@@ -36,8 +36,8 @@ pub struct Options {
     pub prepare_retry: Duration,
 }
 
-/// The smallest segment: room for a few frames of the largest size.
-pub const SEGMENT_BYTES_MIN: u64 = 4 * FRAME_PAYLOAD_MAX as u64;
+/// The smallest segment: room for a header and a frame of the largest size.
+pub const SEGMENT_BYTES_MIN: u64 = 2 * FRAME_PAYLOAD_MAX as u64;
 
 impl Default for Options {
     fn default() -> Self {

@@ -2,17 +2,16 @@
 //!
 //! A failing run prints its seed; `SECKILL_SEED=<seed> cargo test` runs it again.
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use seckill::domain::stock::{CHUNK_ENTRIES, Snapshot};
-use seckill::domain::{
-    Buy, Command, Currency, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId, Stock,
-    Timestamp, UserId,
-};
-use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+mod redis;
+mod shop;
+mod sqlite;
 
-const START: Timestamp = Timestamp(1_790_000_000_000);
-const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
+use rand::RngExt;
+use seckill::domain::stock::{CHUNK_ENTRIES, Snapshot};
+use seckill::domain::{Command, ShardId, Stock};
+use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+use shop::Shop;
+
 const SHARDS: u16 = 64;
 
 /// A store under test and what a hostile world can do to it.
@@ -32,102 +31,6 @@ enum Part {
     Header,
     Item,
     Chunk,
-}
-
-/// A shard that makes random decisions.
-struct Shop {
-    stock: Stock,
-    random: StdRng,
-    now: Timestamp,
-    orders: Vec<(OrderId, UserId)>,
-}
-
-impl Shop {
-    fn new(shard: u16, seed: u64) -> Self {
-        let random = StdRng::seed_from_u64(seed);
-        let stock = Stock::new(ShardId(shard));
-        Self { stock, random, now: START, orders: Vec::new() }
-    }
-
-    fn decide(&mut self, command: &Command) {
-        let decision = self.stock.decide(self.now, command);
-        let Some(event) = decision.event else { return };
-        if let seckill::domain::Event::Order(order) = &event {
-            self.orders.push((order.order_id, order.user_id));
-        }
-        let (shard, seq) = (self.stock.shard(), self.stock.seq() + 1);
-        let record = Record { shard, seq, at: self.now.max(self.stock.at()), event };
-        self.stock.apply(&record).expect("what was decided applies");
-    }
-
-    fn open(&mut self, item: u64, allotted: u32) {
-        self.decide(&Command::Open(ItemTerms {
-            item_id: ItemId(item),
-            sale_id: SaleId(1),
-            product_id: format!("product-{item}").into(),
-            price: 100 + item,
-            currency: Currency::parse("CNY").expect("a code"),
-            allotted,
-            limit_per_user: 3,
-            payment_window_milliseconds: 60_000,
-            starts_at: START,
-            ends_at: START.plus_milliseconds(DAY_MILLISECONDS),
-        }));
-    }
-
-    fn buy(&mut self, item: u64, user: u64) {
-        let request_id = RequestId(self.random.random());
-        let (item_id, user_id) = (ItemId(item), UserId(user));
-        self.decide(&Command::Buy(Buy { item_id, user_id, request_id, quantity: 1 }));
-    }
-
-    fn step(&mut self) {
-        self.now = self.now.plus_milliseconds(self.random.random_range(0..500));
-        let item = self.random.random_range(1..=8);
-        let order = match self.orders.len() {
-            0 => (OrderId(0), UserId(0)),
-            count => self.orders[self.random.random_range(0..count)],
-        };
-        match self.random.random_range(0..100) {
-            0..70 => {
-                let user = self.random.random_range(1..5_000);
-                self.buy(item, user);
-            }
-            70..80 => self.decide(&Command::Pay { order_id: order.0, user_id: order.1 }),
-            80..88 => self.decide(&Command::Cancel { order_id: order.0, user_id: order.1 }),
-            88..92 => {
-                for order_id in self.stock.due(self.now, 20) {
-                    self.decide(&Command::Expire { order_id });
-                }
-            }
-            92..94 => self.open(item, 3_000),
-            94..96 => self.decide(&Command::Restock { item_id: ItemId(item), units: 5 }),
-            96 => self.decide(&Command::Pause(ItemId(item))),
-            97..99 => self.decide(&Command::Resume(ItemId(item))),
-            _ if self.random.random_bool(0.2) => self.end_and_settle(item),
-            _ => {}
-        }
-    }
-
-    fn end_and_settle(&mut self, item: u64) {
-        self.decide(&Command::End(ItemId(item)));
-        self.now = self.now.plus_milliseconds(61_000);
-        loop {
-            let due = self.stock.due(self.now, 1_000);
-            if due.is_empty() {
-                break;
-            }
-            for order_id in due {
-                self.decide(&Command::Expire { order_id });
-            }
-        }
-        let stored_seq = self.stock.seq();
-        self.decide(&Command::Settle { item_id: ItemId(item), stored_seq });
-    }
-
-    fn mark(&self, epoch: u64) -> Mark {
-        Mark { epoch, seq: self.stock.seq() }
-    }
 }
 
 fn assert_same(loaded: &Snapshot, original: &Snapshot) {
@@ -347,85 +250,4 @@ async fn contract(world: &impl World) {
     chunks_that_were_let_go_stay_gone(world).await;
     what_is_corrupt_is_recognised(world).await;
     a_large_increment_is_stored_whole(world).await;
-}
-
-mod sqlite {
-    use super::*;
-    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-    use sqlx::{ConnectOptions, Connection};
-    use std::path::PathBuf;
-    use tempfile::TempDir;
-
-    struct File(TempDir);
-
-    impl File {
-        fn new() -> Self {
-            Self(tempfile::tempdir().expect("a directory"))
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.path().join("checkpoints.sqlite")
-        }
-
-        async fn execute(&self, statement: &str) {
-            let options = SqliteConnectOptions::new().filename(self.path());
-            let mut connection: SqliteConnection = options.connect().await.expect("a connection");
-            sqlx::raw_sql(statement).execute(&mut connection).await.expect("a statement");
-            connection.close().await.expect("closes");
-        }
-    }
-
-    fn row(shard: ShardId, part: Part, number: u32) -> String {
-        let place = i64::from(shard.0) << 32 | i64::from(number);
-        match part {
-            Part::Header => format!("shards WHERE shard = {shard}"),
-            Part::Item => format!("items WHERE place = {place}"),
-            Part::Chunk => format!("chunks WHERE place = {place}"),
-        }
-    }
-
-    impl World for File {
-        async fn reopen(&self) -> CheckpointStore {
-            CheckpointStore::open_sqlite(&self.path()).await.expect("opens")
-        }
-
-        async fn lose(&self) {
-            self.execute("DELETE FROM shards; DELETE FROM items; DELETE FROM chunks").await;
-        }
-
-        async fn corrupt(&self, shard: ShardId, part: Part, number: u32) {
-            let row = row(shard, part, number);
-            let column = if part == Part::Header { "header" } else { "content" };
-            let table = row.split(' ').next().expect("a table");
-            let condition = row.split_once("WHERE").expect("a condition").1;
-            self.execute(&format!(
-                "UPDATE {table} SET {column} = CAST(substr({column}, 1, 9) || X'5A'
-                 || substr({column}, 11) AS BLOB) WHERE {condition}"
-            ))
-            .await;
-        }
-
-        async fn remove(&self, shard: ShardId, part: Part, number: u32) {
-            if part == Part::Header {
-                // The row is the checkpoint; without it there is none.
-                self.execute(&format!("UPDATE shards SET header = X'' WHERE shard = {shard}"))
-                    .await;
-            } else {
-                self.execute(&format!("DELETE FROM {}", row(shard, part, number))).await;
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn keeps_the_contract() {
-        contract(&File::new()).await;
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_corrupt() {
-        let file = File::new();
-        std::fs::write(file.path(), vec![0x5a; 100_000]).expect("writes");
-        let error = CheckpointStore::open_sqlite(&file.path()).await.expect_err("must be noticed");
-        assert!(matches!(error, CheckpointError::Corrupt(_)), "{error}");
-    }
 }

@@ -1,0 +1,453 @@
+//! Checkpoints in Redis.
+//!
+//! ```text
+//! seckill::checkpoint::{shard-N}                    hash
+//!     mark          epoch and seq, twenty digits each: what scripts compare
+//!     header        see format.rs
+//!     item_count, chunk_count   how many i… and c… there must be
+//!     i0, i1, …     items by position
+//!     c0, c1, …     chunks of orders by number
+//!     overlay       present while the next key holds fields that replace those here
+//! seckill::checkpoint::{shard-N}::overlay           hash of i… and c…
+//! seckill::checkpoint::{shard-N}::staging::NONCE    hash of i… and c…, expires by itself
+//! seckill::product::{product id}                    hash: the course's counters, to be read by others
+//! ```
+//!
+//! An increment of up to [`SCRIPT_BYTES_MAX`] is one script. A larger one, after a long outage, must
+//! neither block Redis nor be seen by halves: it is staged in commands of [`STAGE_BYTES_MAX`], made
+//! current by one script of constant cost, which turns the staged hash into an overlay, and folded
+//! into place by scripts of [`FOLD_FIELDS`] fields each. Readers see the same state before, during
+//! and after the folding; a fold that was cut off is resumed by the next write.
+//!
+//! Each key of a shard has the same hash tag, the products have none, so one Redis (or a primary
+//! with replicas) is needed, not a Cluster. Eviction must be off; keys that vanish all the same are
+//! noticed.
+
+use super::format::{self, CHUNK_LENGTH_MAX, Header, Malformed};
+use super::scripts::{FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT};
+use super::{CheckpointError, Mark, Written, count, refusal};
+use crate::domain::ShardId;
+use crate::domain::stock::{Changes, ItemState, Snapshot};
+use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
+use redis::{ScriptInvocation, pipe};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A slow Redis slows the checkpointer, and that only.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The largest increment that is written by one script.
+pub const SCRIPT_BYTES_MAX: usize = 4 << 20;
+/// About the size of one command that stages a part of a larger one.
+const STAGE_BYTES_MAX: usize = 1 << 20;
+/// How long a staged hash that nobody made current stays.
+const STAGE_LIFE_SECONDS: i64 = 3600;
+/// Fields moved by one fold: about 650 kB of chunks.
+const FOLD_FIELDS: usize = 256;
+/// Fields read by one command.
+const LOAD_FIELDS: u32 = 256;
+/// Products written by one script when the counters go on their own.
+const PRODUCTS_MAX: usize = 256;
+/// How often a load that a write overtook starts again.
+const LOAD_ATTEMPTS_MAX: usize = 3;
+/// What an item takes at most, its length field names included.
+const ITEM_LENGTH_MAX: usize = 256;
+
+/// Checkpoints in a Redis. Clones share one connection.
+#[derive(Clone, Debug)]
+pub struct RedisCheckpoints {
+    connection: RedisConnection,
+}
+
+/// The state of a shard's main key, without items and chunks.
+struct Stored {
+    mark: Mark,
+    header: Vec<u8>,
+    item_count: u32,
+    chunk_count: u32,
+    overlay: bool,
+}
+
+/// What a script answers: a word and a mark.
+type Answer = (String, String);
+
+impl RedisCheckpoints {
+    /// Prepares the connection; the first command makes it. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// Where the address is none.
+    pub fn open(address: &RedisAddress) -> Result<Self, CheckpointError> {
+        let connection = RedisConnection::prepare(address, RESPONSE_TIMEOUT)
+            .map_err(CheckpointError::Configuration)?;
+        Ok(Self { connection })
+    }
+
+    /// See [`super::CheckpointStore::write`].
+    ///
+    /// # Errors
+    /// Where Redis cannot be reached or refuses.
+    pub async fn write(
+        &self,
+        epoch: u64,
+        base: Option<Mark>,
+        changes: &Changes,
+    ) -> Result<Written, CheckpointError> {
+        let bytes_at_most =
+            changes.chunks.len() * CHUNK_LENGTH_MAX + changes.items.len() * ITEM_LENGTH_MAX;
+        let mark = Mark { epoch, seq: changes.seq };
+        let keys = Keys::of(changes.shard);
+        loop {
+            let (word, stored) = if bytes_at_most <= SCRIPT_BYTES_MAX {
+                self.write_at_once(&keys, mark, base, changes).await?
+            } else {
+                self.write_in_steps(&keys, mark, base, changes).await?
+            };
+            let stored = parse_mark(&stored);
+            match (word.as_str(), stored) {
+                ("stored", _) => return Ok(Written::Stored(mark)),
+                ("stale", Some(stored)) => return Ok(Written::Stale { stored }),
+                // A fold was cut off: finish it, or, where its fields are lost, start anew.
+                ("overlay", _) if self.fold(&keys).await? => {}
+                ("overlay" | "base missing", stored) => return Ok(Written::BaseMissing { stored }),
+                _ => return Err(CheckpointError::Unavailable(format!("answered {word}"))),
+            }
+        }
+    }
+
+    async fn write_at_once(
+        &self,
+        keys: &Keys,
+        mark: Mark,
+        base: Option<Mark>,
+        changes: &Changes,
+    ) -> Result<Answer, CheckpointError> {
+        let mut invocation = WRITE_SCRIPT.key(&keys.shard);
+        invocation.key(&keys.overlay);
+        add_marks(&mut invocation, mark, base, changes);
+        invocation.arg(changes.items.len() + changes.chunks.len());
+        for (name, content) in fields(changes) {
+            invocation.arg(name).arg(content);
+        }
+        add_products(&mut invocation, products(changes).into_iter());
+        Ok(self.connection.invoke(&invocation).await?)
+    }
+
+    async fn write_in_steps(
+        &self,
+        keys: &Keys,
+        mark: Mark,
+        base: Option<Mark>,
+        changes: &Changes,
+    ) -> Result<Answer, CheckpointError> {
+        // Only to save the staging: the script that makes it current looks again.
+        let stored = match self.stored(changes.shard, keys).await {
+            Err(CheckpointError::Corrupt(_)) => None,
+            stored => stored?,
+        };
+        let refused = match refusal(stored.as_ref().map(|stored| stored.mark), base, mark) {
+            Some(Written::Stale { .. }) => Some("stale"),
+            Some(_) => Some("base missing"),
+            None if base.is_some() && stored.as_ref().is_some_and(|stored| stored.overlay) => {
+                Some("overlay")
+            }
+            None => None,
+        };
+        if let Some(word) = refused {
+            let stored = stored.map_or_else(String::new, |stored| text(stored.mark));
+            return Ok((word.to_owned(), stored));
+        }
+        let staging = format!("{}::staging::{:016x}", keys.shard, rand::random::<u64>());
+        let promoted = match self.stage(&staging, changes).await {
+            Ok(()) => {
+                let mut invocation = PROMOTE_SCRIPT.key(&keys.shard);
+                invocation.key(&keys.overlay).key(&staging);
+                add_marks(&mut invocation, mark, base, changes);
+                invocation.arg(changes.items.len() + changes.chunks.len());
+                self.connection.invoke::<Answer>(&invocation).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match &promoted {
+            Ok((word, _)) if word == "stored" => {}
+            // It expires by itself as well, so nothing is lost if this fails too.
+            _ => drop(self.connection.run::<()>(pipe().unlink(&staging)).await),
+        }
+        let promoted = promoted?;
+        if promoted.0 == "stored" {
+            // What follows only tidies up; where it fails, the next write goes on with it.
+            let _ = self.fold(keys).await;
+            let _ = self.write_products(changes).await;
+        }
+        Ok(promoted)
+    }
+
+    async fn stage(&self, staging: &str, changes: &Changes) -> Result<(), RedisFailure> {
+        let mut batch: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut batch_bytes = 0;
+        let mut fields = fields(changes).peekable();
+        while let Some((name, content)) = fields.next() {
+            batch_bytes += content.len();
+            batch.push((name, content));
+            if batch_bytes >= STAGE_BYTES_MAX || fields.peek().is_none() {
+                let mut pipeline = pipe();
+                pipeline.hset_multiple(staging, &batch).ignore();
+                pipeline.expire(staging, STAGE_LIFE_SECONDS).ignore();
+                self.connection.run::<()>(&pipeline).await?;
+                batch.clear();
+                batch_bytes = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the overlay's fields into place; false where they are lost.
+    async fn fold(&self, keys: &Keys) -> Result<bool, CheckpointError> {
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut invocation = FOLD_SCRIPT.key(&keys.shard);
+            invocation.key(&keys.overlay).arg(&cursor).arg(FOLD_FIELDS);
+            let next: Option<String> = self.connection.invoke(&invocation).await?;
+            match next {
+                None => return Ok(false),
+                Some(next) if next == "0" => return Ok(true),
+                Some(next) => cursor = next,
+            }
+        }
+    }
+
+    async fn write_products(&self, changes: &Changes) -> Result<(), CheckpointError> {
+        let products: Vec<_> = products(changes);
+        for batch in products.chunks(PRODUCTS_MAX) {
+            let mut invocation = PRODUCTS_SCRIPT.prepare_invoke();
+            add_products(&mut invocation, batch.iter().copied());
+            let _: String = self.connection.invoke(&invocation).await?;
+        }
+        Ok(())
+    }
+
+    /// See [`super::CheckpointStore::load`].
+    ///
+    /// # Errors
+    /// Where Redis cannot be reached or refuses, or does not hold what was written.
+    pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
+        let keys = Keys::of(shard);
+        for _ in 0..LOAD_ATTEMPTS_MAX {
+            let Some(stored) = self.stored(shard, &keys).await? else { return Ok(None) };
+            let loaded = self.load_stored(shard, &keys, &stored).await;
+            // Reading takes many commands; a write between them shows in the mark.
+            let mark_after = self.stored(shard, &keys).await?.map(|stored| stored.mark);
+            if mark_after == Some(stored.mark) {
+                return loaded.map(|snapshot| Some((stored.mark, snapshot)));
+            }
+        }
+        Err(CheckpointError::Unavailable(format!("shard {shard} is being written")))
+    }
+
+    async fn load_stored(
+        &self,
+        shard: ShardId,
+        keys: &Keys,
+        stored: &Stored,
+    ) -> Result<Snapshot, CheckpointError> {
+        let header = format::decode_header(shard, &stored.header)
+            .map_err(|Malformed(why)| corrupt(shard, "header", why))?;
+        if (Mark { epoch: header.epoch, seq: header.seq }) != stored.mark {
+            return Err(corrupt(shard, "header", "another mark"));
+        }
+        let items = self
+            .load_fields(shard, keys, stored, "i", stored.item_count, |number, bytes| {
+                format::decode_item(shard, number, bytes)
+            })
+            .await?;
+        let chunks = self
+            .load_fields(shard, keys, stored, "c", stored.chunk_count, |number, bytes| {
+                format::decode_chunk(shard, number, bytes)
+            })
+            .await?;
+        Ok(Snapshot {
+            seq: header.seq,
+            at: header.at,
+            last_order_id: header.last_order_id,
+            items,
+            chunks,
+        })
+    }
+
+    async fn load_fields<T>(
+        &self,
+        shard: ShardId,
+        keys: &Keys,
+        stored: &Stored,
+        prefix: &str,
+        count: u32,
+        decode: impl Fn(u32, &[u8]) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, CheckpointError> {
+        type Contents = Vec<Option<Vec<u8>>>;
+        let mut decoded = Vec::new();
+        for first in (0..count).step_by(LOAD_FIELDS as usize) {
+            let numbers = first..count.min(first + LOAD_FIELDS);
+            let names: Vec<String> =
+                numbers.clone().map(|number| format!("{prefix}{number}")).collect();
+            // The overlay first: a field that is folded meanwhile is then found in one of the two.
+            let mut pipeline = pipe();
+            pipeline.cmd("HMGET").arg(&keys.overlay).arg(&names);
+            pipeline.cmd("HMGET").arg(&keys.shard).arg(&names);
+            let (above, below): (Contents, Contents) = if stored.overlay {
+                self.connection.run(&pipeline).await?
+            } else {
+                let mut pipeline = pipe();
+                pipeline.cmd("HMGET").arg(&keys.shard).arg(&names);
+                let (below,): (Contents,) = self.connection.run(&pipeline).await?;
+                (vec![None; below.len()], below)
+            };
+            for ((number, above), below) in numbers.zip(above).zip(below) {
+                let what = || format!("{prefix}{number}");
+                let bytes = above.or(below).ok_or_else(|| corrupt(shard, &what(), "missing"))?;
+                let value = decode(number, &bytes)
+                    .map_err(|Malformed(why)| corrupt(shard, &what(), why))?;
+                decoded.push(value);
+            }
+        }
+        Ok(decoded)
+    }
+
+    async fn stored(&self, shard: ShardId, keys: &Keys) -> Result<Option<Stored>, CheckpointError> {
+        type Fields = (Option<String>, Option<Vec<u8>>, Option<u32>, Option<u32>, Option<String>);
+        let mut pipeline = pipe();
+        pipeline.cmd("HMGET").arg(&keys.shard).arg(&[
+            "mark",
+            "header",
+            "item_count",
+            "chunk_count",
+            "overlay",
+        ]);
+        pipeline.exists(&keys.overlay);
+        let ((mark, header, item_count, chunk_count, overlay), overlay_exists): (Fields, bool) =
+            self.connection.run(&pipeline).await.map_err(|failure| match failure {
+                RedisFailure::Unexpected(why) => corrupt(shard, "hash", &why),
+                failure => failure.into(),
+            })?;
+        let Some(mark) = mark else { return Ok(None) };
+        let (Some(mark), Some(header), Some(item_count), Some(chunk_count)) =
+            (parse_mark(&mark), header, item_count, chunk_count)
+        else {
+            return Err(corrupt(shard, "mark", "incomplete"));
+        };
+        if overlay.is_some() && !overlay_exists {
+            return Err(corrupt(shard, "overlay", "missing"));
+        }
+        Ok(Some(Stored { mark, header, item_count, chunk_count, overlay: overlay.is_some() }))
+    }
+
+    /// See [`super::CheckpointStore::marks`].
+    ///
+    /// # Errors
+    /// Where Redis cannot be reached or refuses.
+    pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
+        let mut pipeline = pipe();
+        for shard in 0..shards {
+            pipeline.hget(Keys::of(ShardId(shard)).shard, "mark");
+        }
+        if shards == 0 {
+            return Ok(Vec::new());
+        }
+        let marks: Vec<Option<String>> = self.connection.run(&pipeline).await?;
+        let marks = (0..).map(ShardId).zip(marks);
+        Ok(marks.filter_map(|(shard, mark)| Some((shard, parse_mark(&mark?)?))).collect())
+    }
+}
+
+impl From<RedisFailure> for CheckpointError {
+    fn from(failure: RedisFailure) -> Self {
+        match failure {
+            RedisFailure::Unavailable(why) => Self::Unavailable(why),
+            RedisFailure::Refused(why) | RedisFailure::Unexpected(why) => Self::Refused(why),
+        }
+    }
+}
+
+/// The keys of a shard whose names are always the same.
+struct Keys {
+    shard: String,
+    overlay: String,
+}
+
+impl Keys {
+    fn of(shard: ShardId) -> Self {
+        let shard = format!("seckill::checkpoint::{{shard-{shard}}}");
+        let overlay = format!("{shard}::overlay");
+        Self { shard, overlay }
+    }
+}
+
+/// Twenty digits are enough for 64 bits, and texts of equal length compare like their numbers.
+fn text(mark: Mark) -> String {
+    format!("{:020}-{:020}", mark.epoch, mark.seq)
+}
+
+fn parse_mark(text: &str) -> Option<Mark> {
+    let (epoch, seq) = text.split_once('-')?;
+    Some(Mark { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
+}
+
+fn corrupt(shard: ShardId, what: &str, why: &str) -> CheckpointError {
+    CheckpointError::Corrupt(format!("{what} of shard {shard}: {why}"))
+}
+
+fn fields(changes: &Changes) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
+    let shard = changes.shard;
+    let items = changes.items.iter().map(move |(position, item)| {
+        (format!("i{position}"), format::encode_item(shard, *position, item))
+    });
+    let chunks = changes.chunks.iter().map(move |(number, chunk)| {
+        (format!("c{number}"), format::encode_chunk(shard, *number, chunk.as_deref()))
+    });
+    items.chain(chunks)
+}
+
+fn add_marks(
+    invocation: &mut ScriptInvocation<'_>,
+    mark: Mark,
+    base: Option<Mark>,
+    changes: &Changes,
+) {
+    let header = Header {
+        epoch: mark.epoch,
+        seq: mark.seq,
+        at: changes.at,
+        last_order_id: changes.last_order_id,
+    };
+    invocation
+        .arg(text(mark))
+        .arg(base.map_or_else(String::new, text))
+        .arg(format::encode_header(changes.shard, &header))
+        .arg(count(&changes.items))
+        .arg(count(&changes.chunks));
+}
+
+/// The changed items, one per product: the one that moved last.
+fn products(changes: &Changes) -> Vec<&ItemState> {
+    let mut latest: HashMap<&str, &ItemState> = HashMap::new();
+    for (_, item) in &changes.items {
+        let shown = latest.entry(&item.terms.product_id).or_insert(item);
+        if item.last_seq >= shown.last_seq {
+            *shown = item;
+        }
+    }
+    latest.into_values().collect()
+}
+
+fn add_products<'a>(
+    invocation: &mut ScriptInvocation<'_>,
+    items: impl Iterator<Item = &'a ItemState>,
+) {
+    for item in items {
+        invocation
+            .key(format!("seckill::product::{}", item.terms.product_id))
+            .arg(item.terms.item_id.0)
+            .arg(item.terms.sale_id.0)
+            .arg(item.counters.available)
+            .arg(item.counters.reserved)
+            .arg(item.counters.sold)
+            .arg(item.last_seq);
+    }
+}

@@ -1,0 +1,120 @@
+//! The scripts that make a checkpoint in Redis move from one whole state to the next.
+//!
+//! Redis runs each without interruption. A timed-out script may still run later, after others; so
+//! every one compares marks first and may run twice. Marks are fixed-width decimal text and so
+//! compare as text; Lua's numbers lose integers past 2^53.
+
+use redis::Script;
+use std::sync::LazyLock;
+
+/// The functions that several scripts share.
+///
+/// `refusal` gives the answer to a write that must not happen, or nothing. A mark that is none
+/// counts as no checkpoint, so that writing everything heals it.
+const SHARED: &str = r"
+local function refusal(shard, mark, base)
+    local stored = redis.call('HGET', shard, 'mark')
+    if stored and not string.find(stored, '^%d+%-%d+$') then stored = false end
+    if stored and stored > mark then return {'stale', stored} end
+    if base ~= '' and (not stored or stored < base) then return {'base missing', stored or ''} end
+    if base ~= '' and redis.call('HEXISTS', shard, 'overlay') == 1 then
+        return {'overlay', stored}
+    end
+end
+
+local function set_mark(shard, mark, header, items, chunks)
+    for name, count in pairs({item_count = tonumber(items), chunk_count = tonumber(chunks)}) do
+        local before = tonumber(redis.call('HGET', shard, name) or 0) or 0
+        redis.call('HSET', shard, name, string.format('%d', math.max(before, count)))
+    end
+    redis.call('HSET', shard, 'mark', mark, 'header', header)
+end
+
+-- The course's counters. A product sold in several sales shows the item that moved last.
+local function set_products(first_key, first_argument)
+    local argument = first_argument
+    for key = first_key, #KEYS do
+        local seq = redis.call('HGET', KEYS[key], 'seq')
+        if not seq or (tonumber(seq) or 0) <= tonumber(ARGV[argument + 5]) then
+            redis.call('HSET', KEYS[key],
+                'item_id', ARGV[argument], 'sale_id', ARGV[argument + 1],
+                'sale_stock_amount', ARGV[argument + 2],
+                'locked_stock_amount', ARGV[argument + 3],
+                'saled_stock_amount', ARGV[argument + 4],
+                'seq', ARGV[argument + 5])
+        end
+        argument = argument + 6
+    end
+end
+";
+
+/// KEYS shard, overlay, products…; ARGV mark, base or empty, header, items, chunks, number of
+/// fields, then name and content of each field, then six values per product.
+const WRITE: &str = r"
+local refused = refusal(KEYS[1], ARGV[1], ARGV[2])
+if refused then return refused end
+if ARGV[2] == '' then redis.call('UNLINK', KEYS[1], KEYS[2]) end
+local after_fields = 7 + 2 * tonumber(ARGV[6])
+for argument = 7, after_fields - 1, 2 do
+    redis.call('HSET', KEYS[1], ARGV[argument], ARGV[argument + 1])
+end
+set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5])
+set_products(3, after_fields)
+return {'stored', ARGV[1]}
+";
+
+/// KEYS shard, overlay, staging; ARGV mark, base or empty, header, items, chunks, fields staged.
+const PROMOTE: &str = r"
+local refused = refusal(KEYS[1], ARGV[1], ARGV[2])
+if refused then return refused end
+if redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[6]) then return {'lost', ''} end
+if ARGV[2] == '' then
+    redis.call('UNLINK', KEYS[1], KEYS[2])
+    redis.call('RENAME', KEYS[3], KEYS[1])
+    redis.call('PERSIST', KEYS[1])
+else
+    redis.call('UNLINK', KEYS[2])
+    redis.call('RENAME', KEYS[3], KEYS[2])
+    redis.call('PERSIST', KEYS[2])
+    redis.call('HSET', KEYS[1], 'overlay', '1')
+end
+set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5])
+return {'stored', ARGV[1]}
+";
+
+/// KEYS shard, overlay; ARGV cursor, fields to look at. Answers the next cursor, 0 at the end, or
+/// nothing where the overlay is lost.
+const FOLD: &str = r"
+if redis.call('HEXISTS', KEYS[1], 'overlay') == 0 then return '0' end
+if redis.call('EXISTS', KEYS[2]) == 0 then return false end
+local reply = redis.call('HSCAN', KEYS[2], ARGV[1], 'COUNT', ARGV[2])
+local fields = reply[2]
+for place = 1, #fields, 2 do
+    redis.call('HSET', KEYS[1], fields[place], fields[place + 1])
+    redis.call('HDEL', KEYS[2], fields[place])
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then
+    redis.call('HDEL', KEYS[1], 'overlay')
+    return '0'
+end
+return reply[1]
+";
+
+/// KEYS products…; ARGV six values per product.
+const PRODUCTS: &str = r"
+set_products(1, 1)
+return 'OK'
+";
+
+/// One increment, or everything, at once.
+pub(super) static WRITE_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(WRITE));
+/// Makes what was staged in many commands current.
+pub(super) static PROMOTE_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PROMOTE));
+/// Moves some fields of the overlay to where small increments write.
+pub(super) static FOLD_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(FOLD));
+/// The course's counters alone, for what was written in many commands.
+pub(super) static PRODUCTS_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PRODUCTS));
+
+fn script(code: &str) -> Script {
+    Script::new(&format!("{SHARED}{code}"))
+}
