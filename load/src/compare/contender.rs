@@ -1,8 +1,8 @@
 //! The contenders as processes: the engine, the peers and the peers' private backends.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use crate::stage::{Api, Engine, EngineOptions, Peer, Sampler, find_binary, told}
 use crate::wire::Link;
 use crate::{Error, Result};
 
+/// Where the engine keeps the secret that signs tokens, seen from its data directory.
+const SECRET_FILE: &str = "secrets/token.key";
 /// A contender is quiet when it uses less than this share of a processor.
 const QUIET_PROCESSORS: f64 = 0.05;
 const QUIET_LOOK: Duration = Duration::from_millis(300);
@@ -89,8 +91,7 @@ impl Stage {
             let shop = start_engine(arguments, scratch.path()).await?;
             let users = arguments.users.to_string();
             let minted = shop.engine.options().call_well(&["mint", "--users", &users]).await?;
-            let data = &shop.engine.options().data;
-            let secret = find_secret(data, &minted)?;
+            let secret = signing_secret(&shop.engine.options().data)?;
             std::fs::write(&secret_file, secret).map_err(Error::io("writing the peers' secret"))?;
             let (address, process) = (shop.engine.address(), shop.engine.process());
             let processes = vec![process.load(Ordering::Relaxed)];
@@ -265,41 +266,12 @@ pub fn own_processor_seconds() -> f64 {
     Sampler::of_this_process().processor_seconds(std::process::id()).unwrap_or(0.0)
 }
 
-/// The engine's signing secret: the small file of its data directory that verifies what
-/// it minted. The peers verify the same tokens the engine does.
-fn find_secret(data: &Path, minted: &str) -> Result<Vec<u8>> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        token: String,
-    }
-    const SECRET_BYTES_MAX: u64 = 4_096;
-    let line = minted.lines().next().unwrap_or_default();
-    let token = serde_json::from_str::<Line>(line)
-        .map_err(|error| Error::Server(format!("mint printed {line:?}: {error}")))?
-        .token;
-    let mut seen = HashSet::new();
-    let mut folders: Vec<PathBuf> = vec![data.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() && seen.insert(path.clone()) {
-                folders.push(path);
-                continue;
-            }
-            if entry.metadata().map_or(true, |found| found.len() > SECRET_BYTES_MAX) {
-                continue;
-            }
-            let Ok(content) = std::fs::read(&path) else { continue };
-            let readings =
-                [Some(content.clone()), Some(content.trim_ascii().to_vec()), unhex(&content)];
-            for secret in readings.into_iter().flatten() {
-                if Verifier::new(&secret).user(&token).is_some() {
-                    return Ok(secret);
-                }
-            }
-        }
-    }
-    Err(Error::Server("no file of the data directory verifies the minted tokens".to_owned()))
+/// The engine's signing secret, hexadecimal in its data directory: the peers verify the
+/// same tokens as the engine.
+fn signing_secret(data: &Path) -> Result<Vec<u8>> {
+    let path = data.join(SECRET_FILE);
+    let text = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+    unhex(&text).ok_or_else(|| Error::Server(format!("{} is not hexadecimal", path.display())))
 }
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {

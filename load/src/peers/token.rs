@@ -68,7 +68,7 @@ impl Verifier {
     pub fn mint(&self, user: u64) -> String {
         let issued = now();
         let expires = issued + VALID_FOR.as_secs();
-        let claims = format!(r#"{{"sub":"{user}","iat":{issued},"exp":{expires}}}"#);
+        let claims = format!(r#"{{"sub":"{user}","role":"buyer","exp":{expires},"iat":{issued}}}"#);
         let signed = format!("{HEADER}.{}", URL_SAFE_NO_PAD.encode(claims));
         let mut mac = self.keyed.clone();
         mac.update(signed.as_bytes());

@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
-const WIDTH: f64 = 760.0;
+/// Width of a chart that has a row to itself, and of one that shares it.
+const WIDE: f64 = 1000.0;
+const NARROW: f64 = 500.0;
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
@@ -77,14 +79,20 @@ impl Axis {
 pub struct Chart {
     x: Axis,
     y: Axis,
+    width: f64,
     body: String,
     legend: Vec<(&'static str, String)>,
 }
 
 impl Chart {
-    /// An empty chart.
+    /// An empty chart that takes a whole row.
     pub fn new(x: Axis, y: Axis) -> Self {
-        Self { x, y, body: String::new(), legend: Vec::new() }
+        Self { x, y, width: WIDE, body: String::new(), legend: Vec::new() }
+    }
+
+    /// The same chart for half a row.
+    pub fn narrow(self) -> Self {
+        Self { width: NARROW, ..self }
     }
 
     /// A vertical band with a name, behind everything added later.
@@ -105,9 +113,9 @@ impl Chart {
         let y = self.py(at);
         let _ = write!(
             self.body,
-            r#"<line class="level" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="mark" x="{x}" y="{above:.1}" text-anchor="end">{name}</text>"#,
-            right = WIDTH - RIGHT,
-            x = WIDTH - RIGHT - 4.0,
+            r#"<line class="level" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="mark" x="{x}" y="{above:.1}">{name}</text>"#,
+            right = self.width - RIGHT,
+            x = LEFT + 4.0,
             above = y - 4.0,
             name = escape(name),
         );
@@ -131,16 +139,16 @@ impl Chart {
 
     /// The finished SVG element.
     pub fn render(&self, title: &str) -> String {
-        let title = escape(title);
+        let (title, width) = (escape(title), self.width);
         let mut svg = format!(
-            r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>"#
+            r#"<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>"#
         );
         for (value, name) in &self.y.ticks {
             let y = self.py(*value);
             let _ = write!(
                 svg,
                 r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{x}" y="{text:.1}" text-anchor="end">{name}</text>"#,
-                right = WIDTH - RIGHT,
+                right = self.width - RIGHT,
                 x = LEFT - 8.0,
                 text = y + 4.0,
             );
@@ -155,7 +163,7 @@ impl Chart {
         }
         svg.push_str(&self.body);
         let axis = HEIGHT - BOTTOM;
-        let right = WIDTH - RIGHT;
+        let right = self.width - RIGHT;
         let _ = write!(svg, r#"<path class="axis" d="M{LEFT} {axis}H{right}"/></svg>"#);
         svg.push_str(r#"<div class="legend">"#);
         for (class, name) in &self.legend {
@@ -175,7 +183,7 @@ impl Chart {
     }
 
     fn px(&self, value: f64) -> f64 {
-        LEFT + self.x.place(value) * (WIDTH - LEFT - RIGHT)
+        LEFT + self.x.place(value) * (self.width - LEFT - RIGHT)
     }
 
     fn py(&self, value: f64) -> f64 {

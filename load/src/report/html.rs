@@ -84,9 +84,9 @@ fn figures(report: &Report, page: &mut String) {
         (grouped(report.audit.confirmed), "orders confirmed"),
         (grouped(generator.answered), "requests answered"),
         (grouped(generator.achieved_per_second as u64), "answers per second"),
-        (format!("{:.2} ms", all.p50), "median latency"),
-        (format!("{:.2} ms", all.p99), "99th percentile"),
-        (format!("{:.2} ms", all.p999), "99.9th percentile"),
+        (latency_text(all.p50), "median latency"),
+        (latency_text(all.p99), "99th percentile"),
+        (latency_text(all.p999), "99.9th percentile"),
     ];
     let milestones = &report.milestones;
     for (after, what) in [
@@ -106,10 +106,25 @@ fn figures(report: &Report, page: &mut String) {
     page.push_str("</div>");
 }
 
+/// As many digits as one reads.
+fn latency_text(ms: f64) -> String {
+    if ms >= 100.0 { format!("{} ms", grouped(ms as u64)) } else { format!("{ms:.2} ms") }
+}
+
 /// A chart over the run's seconds with its faults in the background.
 fn over_time(report: &Report, y: Axis) -> Chart {
-    let seconds = report.timeline.len() as f64;
-    let mut chart = Chart::new(Axis::span(0.0, seconds, " s"), y);
+    with_marks(report, Chart::new(seconds(report), y))
+}
+
+fn over_time_narrow(report: &Report, y: Axis) -> Chart {
+    with_marks(report, Chart::new(seconds(report), y).narrow())
+}
+
+fn seconds(report: &Report) -> Axis {
+    Axis::span(0.0, report.timeline.len() as f64, " s")
+}
+
+fn with_marks(report: &Report, mut chart: Chart) -> Chart {
     for mark in &report.marks {
         chart.band(mark.from_ms as f64 / 1e3, mark.to_ms as f64 / 1e3, &mark.what);
     }
@@ -192,7 +207,7 @@ fn spectrum(report: &Report) -> String {
     let nines = |quantile: f64| -(1.0 - quantile).max(1e-9).log10();
     let longest = filled.iter().filter_map(|row| row.spectrum.last()).map(|(q, _)| nines(*q));
     let x = Axis::nines(longest.fold(1.0, f64::max));
-    let mut chart = Chart::new(x, Axis::powers(least, most, " ms"));
+    let mut chart = Chart::new(x, Axis::powers(least, most, " ms")).narrow();
     for (row, class) in filled.iter().zip(["offered", "granted", "refused"]) {
         let points: Vec<_> = row.spectrum.iter().map(|(q, ms)| (nines(*q), *ms)).collect();
         let class = match row.of {
@@ -208,12 +223,12 @@ fn spectrum(report: &Report) -> String {
 fn orders(report: &Report) -> String {
     let stock = report.audit.stock as f64;
     let most = stock.max(report.audit.confirmed as f64);
-    let mut chart = over_time(report, Axis::linear(most, ""));
+    let mut chart = over_time_narrow(report, Axis::linear(most, ""));
     let mut points = vec![(0.0, 0.0)];
     let row_end = |row: &TimelineRow| (row.second as f64 + 1.0, row.confirmed as f64);
     points.extend(report.timeline.iter().map(row_end));
     let area: Vec<_> = points.iter().map(|(x, y)| (*x, 0.0, *y)).collect();
-    chart.area("granted", "orders confirmed", &area);
+    chart.area("granted", "orders confirmed, cancelled ones included", &area);
     chart.level(stock, "stock");
     chart.render("Distinct orders confirmed")
 }
@@ -222,7 +237,7 @@ fn memory(report: &Report) -> String {
     if report.server.is_empty() {
         return String::new();
     }
-    let mut chart = over_time(report, Axis::linear(report.memory_mib_max(), " MiB"));
+    let mut chart = over_time_narrow(report, Axis::linear(report.memory_mib_max(), " MiB"));
     chart.line("memory", "resident", &samples(&report.server, |sample| sample.resident_mib));
     chart.render("Resident memory of the server")
 }
@@ -230,7 +245,7 @@ fn memory(report: &Report) -> String {
 fn processors(report: &Report) -> String {
     let both = report.server.iter().chain(&report.generator_samples);
     let most = both.fold(0.5_f64, |most, sample| most.max(sample.processors));
-    let mut chart = over_time(report, Axis::linear(most, ""));
+    let mut chart = over_time_narrow(report, Axis::linear(most, ""));
     if !report.server.is_empty() {
         chart.line("processor", "server", &samples(&report.server, |sample| sample.processors));
     }

@@ -85,7 +85,10 @@ pub async fn settle(
         let stored = store.read(crowd).await?;
         let verdict = judge(scenario, observed, &books, Some(&stored.orders));
         // What is missing now has been waited for; what is only behind gets a little longer.
-        if verdict.is_clean() || stored_after.is_none() || looking.elapsed() > EVENTS_WAIT_MAX {
+        if verdict.is_clean()
+            || stored_after.is_none()
+            || looking.elapsed() > wait_max.min(EVENTS_WAIT_MAX)
+        {
             break (books, verdict);
         }
         tokio::time::sleep(LOOK_EVERY * 4).await;
