@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("actors", &["store", "domain", "clock", "crash", "telemetry"]),
     ("http", &["actors", "domain", "clock", "telemetry"]),
     ("audit", &["store", "domain"]),
+    ("demo", &["actors", "store", "domain"]),
     (
         "app",
         &[
@@ -37,7 +38,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["app", "audit", "clock", "config", "domain", "http", "secrets", "store", "telemetry"],
+        &[
+            "app",
+            "audit",
+            "clock",
+            "config",
+            "demo",
+            "domain",
+            "http",
+            "secrets",
+            "store",
+            "telemetry",
+        ],
     ),
     ("main", &["cli"]),
 ];

@@ -1,8 +1,13 @@
 //! `seckill audit`: its arguments, and a report for people and for machines.
 
 use super::failure::{Exit, Failure};
-use crate::audit::{Check, Report};
+use crate::audit::{self, AuditError, AuditOptions, Check, Report};
+use crate::config::Config;
 use crate::domain::OrderId;
+use crate::store::checkpoint::CheckpointStore;
+use crate::store::data_dir::DataDir;
+use crate::store::orders::OrderStore;
+use crate::store::redis_connection::RedisAddress;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +21,64 @@ pub struct AuditArguments {
     /// Orders that clients saw confirmed, one id a line: each must be on record (I3)
     #[arg(long, value_name = "FILE")]
     pub confirmations: Option<PathBuf>,
+}
+
+/// Audits the configured data directory with the checkpoints and the order store that belong to it.
+///
+/// # Errors
+/// Where something cannot be read, so that there is no verdict.
+pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failure> {
+    let confirmations = arguments.confirmations.as_deref().map(confirmations).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| unjudged(&error, Exit::Fault))?;
+    let report = runtime.block_on(async {
+        let data_dir = DataDir::look(&config.data.dir);
+        let checkpoints = checkpoints(config, &data_dir).await?;
+        let orders = orders(config, &data_dir).await?;
+        audit::run(AuditOptions { data_dir, checkpoints, orders, confirmations }).await
+    });
+    report.map_err(|error| unjudged(&error, Exit::Data))
+}
+
+/// The checkpoints, if there are any: an audit makes no files.
+async fn checkpoints(
+    config: &Config,
+    data_dir: &DataDir,
+) -> Result<Option<CheckpointStore>, AuditError> {
+    if let Some(url) = &config.checkpoint.redis_url {
+        let certificate = config.checkpoint.redis_ca_file.as_ref().map(std::fs::read).transpose();
+        let root_certificate = certificate.map_err(AuditError::Journal)?;
+        let address = RedisAddress { url: url.secret().clone(), root_certificate };
+        return Ok(Some(CheckpointStore::open_redis(address)?));
+    }
+    let path = data_dir.checkpoints();
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(CheckpointStore::open_sqlite(&path).await?))
+}
+
+/// The order store, if there is one.
+async fn orders(config: &Config, data_dir: &DataDir) -> Result<Option<OrderStore>, AuditError> {
+    if let Some(url) = &config.orders.mysql_url {
+        return Ok(Some(OrderStore::open_mysql(url.secret(), config.orders.connections)?));
+    }
+    let path = data_dir.books();
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(OrderStore::open_sqlite(&path).await?))
+}
+
+fn unjudged(error: &dyn std::error::Error, exit: Exit) -> Failure {
+    Failure {
+        exit,
+        what: format!("there is no verdict: {error}"),
+        meaning: "the books were not judged; nothing was changed".to_owned(),
+        remedy: "see that data.dir names the directory, that this user can read it, and that the \
+                 servers which keep checkpoints and orders can be reached"
+            .to_owned(),
+    }
 }
 
 /// Reads a file of order ids, one a line; empty lines count for nothing.
@@ -80,14 +143,14 @@ pub fn print(report: &Report, json: bool, output: &mut impl Write) -> io::Result
         }
     }
     let count = |wanted: &str| checks.iter().filter(|check| verdict(check) == wanted).count();
-    writeln!(
-        output,
-        "\n{}: {} hold, {} broken, {} not judged",
-        if report.passed() { "the books balance" } else { "THE BOOKS DO NOT BALANCE" },
-        count(HOLDS),
-        count(BROKEN),
-        count(NOT_JUDGED),
-    )
+    let (hold, broken) = (count(HOLDS), count(BROKEN));
+    let verdict = match (hold, broken) {
+        (0, 0) => "there is nothing to judge",
+        (_, 0) => "the books balance",
+        _ => "THE BOOKS DO NOT BALANCE",
+    };
+    let not_judged = count(NOT_JUDGED);
+    writeln!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")
 }
 
 const HOLDS: &str = "holds";

@@ -11,7 +11,7 @@ pub mod serve;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
-use failure::Failure;
+use failure::{Exit, Failure};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +40,8 @@ listened on; 6 something failed on the way; 74 the journal failed while the sale
 pub enum Command {
     /// Serve the sale until SIGTERM or SIGINT, then drain
     Serve,
+    /// Judge the books: every invariant over the journal, the checkpoints and the order store
+    Audit(audit::AuditArguments),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -82,6 +84,13 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&configuration()?.config, output)?,
+        Command::Audit(arguments) => {
+            let report = audit::run(&configuration()?.config, &arguments)?;
+            audit::print(&report, arguments.json, output)?;
+            if !report.passed() {
+                return Ok(Exit::Broken.into());
+            }
+        }
         Command::Config(ConfigCommand::Check(arguments)) => {
             configuration::check(&configuration()?, &arguments, output)?;
         }

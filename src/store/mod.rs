@@ -6,4 +6,4 @@ pub mod data_dir;
 pub mod database;
 pub mod journal;
 pub mod orders;
-mod redis_connection;
+pub mod redis_connection;
