@@ -157,6 +157,7 @@ impl Serving {
     fn start(directory: &Path) -> Self {
         let mut process = seckill(directory)
             .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+            .env("SECKILL__JOURNAL__SEGMENT_BYTES", "16777216")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
