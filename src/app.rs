@@ -3,10 +3,12 @@
 //! The only place that sees everything. Owns the order of things, and what is chosen by
 //! configuration.
 
+use crate::actors::preheat::preheat_approved;
 use crate::actors::{
     BackendOptions, Backends, Books, Engine, EngineOptions, EngineStatus, StartError,
 };
 use crate::config::{Config, WhenExceeded};
+use crate::demo;
 use crate::http;
 use crate::secrets;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
@@ -127,6 +129,17 @@ impl App {
             .map_err(|error| AppError::Threads(io::Error::other(error)))?
             .map_err(StartError::Actors)?;
         let books = Books::new(orders);
+        match preheat_approved(&engine, &books).await {
+            Ok(_) if config.demo.enabled => {
+                if let Err(error) = demo::set_up(&engine, &books).await {
+                    tracing::warn!(%error, "the demo's sales could not be set up");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "approved sales wait for their preheat; approve again to go on");
+            }
+        }
 
         let listener = TcpListener::bind(config.http.listen)
             .await

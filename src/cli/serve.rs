@@ -1,9 +1,11 @@
 //! `seckill serve`: starts the product, says where it is, and drains when told to stop.
 
-use super::banner;
+use super::banner::{self, Offer, OfferItem};
 use super::failure::{Exit, Failure};
 use crate::app::{App, AppError};
 use crate::config::Config;
+use crate::demo;
+use crate::http::Role;
 use crate::store::data_dir::DataDirError;
 use crate::telemetry;
 use std::io::{self, Write};
@@ -32,16 +34,40 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         let app = App::start(config, metrics).await?;
         let mut signals = Signals::listen().map_err(|error| fault(&error))?;
         // Nobody has to read this, so a closed output does not stop the sale.
-        let _ = announce(&app, output);
+        let offer = offer(&app, config).await;
+        let _ = announce(&app, offer.as_ref(), output);
         signals.received().await;
         app.stop().await;
         Ok(())
     })
 }
 
-fn announce(app: &App, output: &mut impl Write) -> io::Result<()> {
+/// What a newcomer can buy, with a demo user's token. On a real shop's address nobody gets one.
+async fn offer(app: &App, config: &Config) -> Option<Offer> {
+    const DEMO_USER: &str = "1";
+    if !config.demo.enabled {
+        return None;
+    }
+    let now = app.engine().now();
+    let sale = demo::next_sale(app.books(), now).await.ok().flatten()?;
+    let items = sale.items.iter().map(|item| OfferItem {
+        item_id: item.item_id,
+        title: item.offer.title.clone(),
+        price: item.offer.price,
+        currency: item.offer.currency,
+        allotted: item.offer.allotted,
+    });
+    Some(Offer {
+        title: sale.title.clone(),
+        starts_at: sale.starts_at,
+        items: items.collect(),
+        token: app.signer().mint(DEMO_USER, Role::Buyer, now, config.tokens.ttl_seconds),
+    })
+}
+
+fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
     output.write_all(banner::listening(app.address()).as_bytes())?;
-    let banner = banner::banner(app.address(), None, app.engine().now());
+    let banner = banner::banner(app.address(), offer, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
 }

@@ -90,7 +90,7 @@ where
             return Err(too_large(bytes_max));
         }
         // A small body comes in one piece, which is then handed on as it is.
-        if first.is_empty() {
+        if first.is_empty() && rest.is_empty() {
             first = data;
         } else {
             if rest.is_empty() {
@@ -355,6 +355,21 @@ mod tests {
                 ("/items/0/x", "is not a field of this request"),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn pieces_are_put_together_in_their_order() {
+        for pieces in [&["one"][..], &["one", "two"], &["one", "", "two", "three", "four"]] {
+            let frames = pieces
+                .iter()
+                .map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())));
+            let body = axum::body::Body::from_stream(futures_util::stream::iter(frames));
+            let read = read(body, 100, Duration::from_secs(1)).await.unwrap();
+            assert_eq!(read, pieces.concat().into_bytes(), "{pieces:?}");
+        }
+        let body = axum::body::Body::from("four");
+        let refused = read(body, 3, Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(refused.code, Code::BodyTooLarge);
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod routes;
 mod sales;
 mod server;
 mod time;
-mod timestamp;
+pub mod timestamp;
 pub mod token;
 mod users;
 

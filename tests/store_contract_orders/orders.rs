@@ -177,7 +177,8 @@ pub async fn contradictions_within_a_batch_are_found(database: Database) {
 pub async fn progress_only_grows(database: Database) {
     let store = OrderStore::new(&database);
     assert_eq!(store.progress().await, Ok(vec![]));
-    let steps: [(&[(u16, u64)], &[(u16, u64)]); 4] = [
+    type Progress = &'static [(u16, u64)];
+    let steps: [(Progress, Progress); 4] = [
         (&[(3, 10)], &[(3, 10)]),
         (&[(3, 9), (1, 4)], &[(1, 4), (3, 10)]),
         (&[(3, 11), (3, 10), (1, 4)], &[(1, 4), (3, 11)]),

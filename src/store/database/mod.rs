@@ -85,8 +85,14 @@ impl Database {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            // 64 MiB: the inner pages of the random indexes of some ten million orders.
-            .connect_with(options.clone().pragma("cache_size", "-65536"))
+            // Pages, 64 MiB: a page that several batches write is copied to the file once.
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("wal_autocheckpoint", "16384")
+                    // 64 MiB: the inner pages of the random indexes of some ten million orders.
+                    .pragma("cache_size", "-65536"),
+            )
             .await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)

@@ -228,14 +228,15 @@ impl<E: Send + 'static> Journal<E> {
     /// The oldest segment that was not deleted.
     pub fn oldest_segment(&self) -> u64 {
         let durable = self.shared.durable.lock();
-        durable.sealed.front().map_or(durable.end.segment, |(number, _)| *number)
+        durable.sealed.front().map_or(durable.end.segment, |(number, _)| *number).max(1)
     }
 
     /// The oldest segment with a record that `seqs` (a number a shard) does not reach.
     pub fn first_segment_beyond(&self, seqs: &[u64]) -> u64 {
         let durable = self.shared.durable.lock();
         let beyond = durable.sealed.iter().find(|(_, last)| !is_covered(last, seqs));
-        beyond.map_or(durable.end.segment, |(number, _)| *number)
+        // Segments are numbered from 1; before the first write there is none.
+        beyond.map_or(durable.end.segment, |(number, _)| *number).max(1)
     }
 
     /// Follows the journal from `position`.

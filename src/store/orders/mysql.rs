@@ -113,7 +113,10 @@ impl MySqlOrders {
         const TEXT: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM orders WHERE user_id = ? AND order_id < ? ORDER BY order_id DESC LIMIT ?"
+            // The inner query reads the buyer's part of one index and no row.
+            " FROM (SELECT order_id AS id FROM orders WHERE user_id = ? AND order_id < ? \
+             ORDER BY order_id DESC LIMIT ?) AS page \
+             JOIN orders ON order_id = id ORDER BY order_id DESC"
         );
         let query =
             sqlx::query(TEXT).bind(user_id.0).bind(before_bound(before)).bind(limit_of(limit));

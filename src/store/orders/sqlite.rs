@@ -111,7 +111,10 @@ impl SqliteOrders {
         const TEXT: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM orders WHERE user_id = ? AND order_id < ? ORDER BY order_id DESC LIMIT ?"
+            // The inner query reads the buyer's part of one index and no row.
+            " FROM (SELECT order_id AS id FROM orders WHERE user_id = ? AND order_id < ? \
+             ORDER BY order_id DESC LIMIT ?) AS page \
+             JOIN orders ON order_id = id ORDER BY order_id DESC"
         );
         let query = sqlx::query(TEXT)
             .bind(signed(user_id.0))
