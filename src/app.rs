@@ -11,12 +11,14 @@ use crate::config::{Config, WhenExceeded};
 use crate::demo;
 use crate::http;
 use crate::secrets;
+use crate::store::broker::BrokerAddress;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::{Database, StoreError};
 use crate::store::journal;
 use crate::store::journal::disk::{Disk, RealDisk};
 use crate::store::orders::OrderStore;
+use crate::store::redis_connection::RedisAddress;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::io;
@@ -51,6 +53,14 @@ pub enum AppError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
+    /// The certificate that the configuration names.
+    #[error("{path}: {source}", path = .path.display())]
+    Certificate {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The threads.
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
@@ -96,12 +106,16 @@ impl App {
         let (books_path, checkpoints_path) = (data_dir.books(), data_dir.checkpoints());
         let mysql_url = config.orders.mysql_url.clone();
         let connections = config.orders.connections;
+        let redis = redis_address(config)?;
         let opened = background.handle().spawn(async move {
             let database = match mysql_url {
                 Some(url) => Database::open_mysql(url.secret(), connections)?,
                 None => Database::open_sqlite(&books_path).await?,
             };
-            let checkpoints = CheckpointStore::open_sqlite(&checkpoints_path).await?;
+            let checkpoints = match redis {
+                Some(address) => CheckpointStore::open_redis(address)?,
+                None => CheckpointStore::open_sqlite(&checkpoints_path).await?,
+            };
             Ok::<_, AppError>((database, checkpoints))
         });
         let (database, checkpoints) =
@@ -118,11 +132,11 @@ impl App {
             Engine::start(engine_options(config), disk, checkpoints.clone(), &orders, stop_process)
                 .await?;
         let started = {
-            let (engine, options, orders) =
-                (engine.clone(), backend_options(config), orders.clone());
-            background
-                .handle()
-                .spawn(async move { Backends::start(&engine, options, checkpoints, orders).await })
+            let (engine, orders) = (engine.clone(), orders.clone());
+            let (options, broker) = (backend_options(config), broker_address(config));
+            background.handle().spawn(async move {
+                Backends::start(&engine, options, checkpoints, broker, orders).await
+            })
         };
         let backends = started
             .await
@@ -270,6 +284,27 @@ fn engine_options(config: &Config) -> EngineOptions {
             ..journal::Options::default()
         },
     }
+}
+
+/// Where checkpoints go, if not to a file of this process.
+fn redis_address(config: &Config) -> Result<Option<RedisAddress>, AppError> {
+    let Some(url) = &config.checkpoint.redis_url else { return Ok(None) };
+    let root_certificate = match &config.checkpoint.redis_ca_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|source| AppError::Certificate { path: path.clone(), source })?,
+        ),
+    };
+    Ok(Some(RedisAddress { url: url.secret().clone(), root_certificate }))
+}
+
+/// What lies between journal and order store, if not a channel in this process.
+fn broker_address(config: &Config) -> Option<BrokerAddress> {
+    config.broker.amqp_url.as_ref().map(|url| BrokerAddress {
+        confirm_timeout: Duration::from_millis(config.broker.confirm_timeout_ms),
+        ..BrokerAddress::from(url.secret())
+    })
 }
 
 fn backend_options(config: &Config) -> BackendOptions {

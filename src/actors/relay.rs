@@ -6,7 +6,7 @@
 //! harmless.
 
 use super::engine::Engine;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, Sent};
 use crate::domain::Record;
 use crate::store::journal::{Position, Tail, record};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -92,9 +92,6 @@ impl Actor for Relay {
 impl RelayState {
     /// Sends one batch if there is one; false if all that is durable was sent.
     async fn send_some(&mut self) -> Result<bool, String> {
-        if self.outlet.has_lost() {
-            self.tail = None;
-        }
         let tail = match &mut self.tail {
             Some(tail) => tail,
             none => {
@@ -120,10 +117,13 @@ impl RelayState {
             }
         }
         if self.batch.is_empty() {
+            let stored = self.engine.pipeline_status().stored_seqs();
+            if self.outlet.has_lost(self.sent.iter().sum(), stored.iter().sum()).await {
+                self.tail = None;
+            }
             return Ok(false);
         }
-        if !self.outlet.send(&mut self.batch).await {
-            // Not all of it arrived: begin again behind what is stored.
+        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
             self.tail = None;
         }
         Ok(true)

@@ -126,6 +126,9 @@ impl From<AppError> for Failure {
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \
                  what is in it",
             ),
+            AppError::Certificate { .. } => {
+                (Exit::Configuration, "make checkpoint.redis_ca_file name a readable file")
+            }
             AppError::Checkpoints(_) => (
                 Exit::Data,
                 "checkpoints only make a start shorter: with their file moved away they are made \
