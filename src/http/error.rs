@@ -55,10 +55,8 @@ codes! {
     BadRequest 400 "bad_request" "The request is not valid";
     /// A field, parameter or header has a value that is not allowed.
     InvalidField 422 "invalid_field" "A field is not valid";
-    /// No token, or one that is not accepted.
-    Unauthenticated 401 "unauthenticated" "A valid token is needed";
-    /// User name and password do not belong together.
-    InvalidCredentials 401 "invalid_credentials" "User name or password is wrong";
+    /// No token or one that is not accepted, or a wrong user name or password.
+    Unauthenticated 401 "unauthenticated" "Not known who is asking";
     /// The bearer may not do this.
     Forbidden 403 "forbidden" "Not allowed";
     /// The sandbox was told to let the payment fail.
@@ -107,10 +105,6 @@ codes! {
     ItemQuarantined 503 "item_quarantined" "The item is out of order";
     /// The server is stopping.
     ShuttingDown 503 "shutting_down" "The server is shutting down";
-    /// Orders are not taken because there is no room to keep them.
-    StorageFull 503 "storage_full" "No room for more orders at the moment";
-    /// Orders are not taken because too many have not reached the order store yet.
-    BacklogFull 503 "backlog_full" "Too many orders are under way";
 }
 
 impl Code {
@@ -119,7 +113,6 @@ impl Code {
         match self {
             Self::Overloaded | Self::OutcomeUnknown => Some(1),
             Self::ShuttingDown | Self::ItemQuarantined => Some(5),
-            Self::StorageFull | Self::BacklogFull => Some(30),
             _ => None,
         }
     }
@@ -298,7 +291,7 @@ impl From<NotDelivered> for Problem {
                 Self::new(Code::Overloaded, "nothing was done: the journal has no room")
             }
             NotDelivered::BacklogFull => {
-                Self::new(Code::BacklogFull, "nothing was done: the order store is behind")
+                Self::new(Code::Overloaded, "nothing was done: the order store is behind")
             }
             NotDelivered::Quarantined => {
                 Self::new(Code::ItemQuarantined, "nothing was done: the item is being looked at")
@@ -432,8 +425,8 @@ mod tests {
     fn what_was_not_delivered_is_503_and_says_when_to_come_back() {
         for (reason, code) in [
             (NotDelivered::Overloaded, "overloaded"),
-            (NotDelivered::StorageFull, "storage_full"),
-            (NotDelivered::BacklogFull, "backlog_full"),
+            (NotDelivered::StorageFull, "overloaded"),
+            (NotDelivered::BacklogFull, "overloaded"),
             (NotDelivered::Quarantined, "item_quarantined"),
             (NotDelivered::ShuttingDown, "shutting_down"),
         ] {

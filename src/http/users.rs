@@ -84,7 +84,7 @@ pub async fn register(
     request_body = Credentials,
     responses(
         (status = 200, description = "A token", body = TokenView),
-        (status = 401, description = "`invalid_credentials`",
+        (status = 401, description = "`unauthenticated`: no user has this name and password",
             body = super::document::ProblemView, content_type = "application/problem+json"),
     )
 )]
@@ -97,7 +97,7 @@ pub async fn log_in(
     let (user_id, hash) = user.unzip();
     let is_right = edge.passwords.verify(password, hash).await?;
     let Some(user_id) = user_id.filter(|_| is_right) else {
-        return Err(Problem::new(Code::InvalidCredentials, "no user has this name and password"));
+        return Err(Problem::new(Code::Unauthenticated, "no user has this name and password"));
     };
     let now = edge.engine.now();
     let lifetime_seconds = edge.options.token_lifetime_seconds;

@@ -43,7 +43,7 @@ async fn a_wrong_password_and_an_unknown_name_are_told_alike() {
     for (name, password) in [("ann", "wrong horse"), ("bob", "correct horse")] {
         let login = json!({ "user_name": name, "password": password });
         let answer = post(&shop, "/api/v1/login", login).await;
-        assert_eq!(answer.problem(), (401, "invalid_credentials".to_owned()));
+        assert_eq!(answer.problem(), (401, "unauthenticated".to_owned()));
         details.push(answer.json()["detail"].clone());
     }
     assert_eq!(details[0], details[1]);
