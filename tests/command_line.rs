@@ -201,6 +201,8 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
     let serving = Serving::start(directory.path());
     assert!(std::net::TcpStream::connect(&serving.address).is_ok(), "{}", serving.address);
     check_not_started(directory.path(), listen, 4, "data is in use by another process");
+    let output = seckill(directory.path()).arg("migrate").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
     assert_eq!(serving.stop(), Some(0));
     let fewer = ("SECKILL__ENGINE__SHARDS", "63");
     check_not_started(
@@ -209,6 +211,8 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
         4,
         "holds the logs of 64 shards, but engine.shards is 63",
     );
+    let output = seckill(directory.path()).arg("migrate").output().expect("it runs");
+    assert_eq!(stdout(&output), "the order store is up to date: data/books.db\n");
     assert_eq!(Serving::start(directory.path()).stop(), Some(0));
 }
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod banner;
 pub mod configuration;
 pub mod failure;
+pub mod migrate;
 pub mod mint;
 pub mod serve;
 
@@ -42,6 +43,8 @@ pub enum Command {
     Serve,
     /// Judge the books: every invariant over the journal, the checkpoints and the order store
     Audit(audit::AuditArguments),
+    /// Bring the order store's tables up to date
+    Migrate,
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -84,6 +87,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&configuration()?.config, output)?,
+        Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;
             audit::print(&report, arguments.json, output)?;
