@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 /// Why the process cannot serve.
@@ -69,8 +69,7 @@ pub struct App {
     engine: Engine,
     books: Books,
     backends: Option<Backends>,
-    /// Its last owner must not be an async task, see [`App::stop`].
-    background: Option<Runtime>,
+    _background: Background,
     address: SocketAddr,
     signer: http::Signer,
     shutdown: CancellationToken,
@@ -93,11 +92,11 @@ impl App {
         let disk: Arc<dyn Disk> =
             Arc::new(RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?);
 
-        let background = background_runtime().map_err(AppError::Threads)?;
+        let background = Background::start().map_err(AppError::Threads)?;
         let (books_path, checkpoints_path) = (data_dir.books(), data_dir.checkpoints());
         let mysql_url = config.orders.mysql_url.clone();
         let connections = config.orders.connections;
-        let opened = background.spawn(async move {
+        let opened = background.handle().spawn(async move {
             let database = match mysql_url {
                 Some(url) => Database::open_mysql(url.secret(), connections)?,
                 None => Database::open_sqlite(&books_path).await?,
@@ -122,6 +121,7 @@ impl App {
             let (engine, options, orders) =
                 (engine.clone(), backend_options(config), orders.clone());
             background
+                .handle()
                 .spawn(async move { Backends::start(&engine, options, checkpoints, orders).await })
         };
         let backends = started
@@ -166,7 +166,7 @@ impl App {
             engine,
             books,
             backends: Some(backends),
-            background: Some(background),
+            _background: background,
             address,
             signer,
             shutdown,
@@ -208,29 +208,44 @@ impl App {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
-        if let Some(background) = self.background.take() {
-            // Dropping a runtime blocks, which an async task must not.
-            background.shutdown_background();
-        }
         tracing::info!("stopped");
     }
 }
 
-/// One thread of low priority: what the sale leaves over.
-fn background_runtime() -> io::Result<Runtime> {
-    const NICENESS: i32 = 10;
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("seckill-behind")
-        .enable_all()
-        .on_thread_start(|| {
-            // On Linux this is the calling thread's priority. Without the right to lower it the
-            // backends compete with the sale, which is slower and not wrong.
-            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-                tracing::warn!(%error, "the backends' thread keeps its priority");
-            }
-        })
-        .build()
+/// The backends' runtime. Dropping a runtime blocks, which an async task must not, neither when the
+/// product stops nor when it fails to start; so this one is let go without waiting.
+struct Background(Option<Runtime>);
+
+impl Background {
+    /// One thread of low priority: what the sale leaves over.
+    fn start() -> io::Result<Self> {
+        const NICENESS: i32 = 10;
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("seckill-behind")
+            .enable_all()
+            .on_thread_start(|| {
+                // On Linux this is the calling thread's priority. Without the right to lower it the
+                // backends compete with the sale, which is slower and not wrong.
+                if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                    tracing::warn!(%error, "the backends' thread keeps its priority");
+                }
+            })
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> &Handle {
+        self.0.as_ref().expect("held until the drop").handle()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 fn stop_process(error: io::Error) {

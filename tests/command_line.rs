@@ -1,9 +1,11 @@
 //! The command line from outside: what it prints, what it refuses and its exit codes.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The program in an empty directory, with nothing in its environment.
 fn seckill(directory: &Path) -> Command {
@@ -142,4 +144,103 @@ fn every_shell_gets_its_completions() {
         let output = seckill(directory().path()).args(["completions", shell]).output();
         assert!(stdout(&output.expect("it runs")).contains("approver"), "{shell}");
     }
+}
+
+/// A serving process, killed when the test is over.
+struct Serving {
+    process: Child,
+    address: String,
+}
+
+impl Serving {
+    /// Starts it in the directory and waits for its first line.
+    fn start(directory: &Path) -> Self {
+        let mut process = seckill(directory)
+            .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+            .env("SECKILL__JOURNAL__SEGMENT_BYTES", "16777216")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let mut first = String::new();
+        let mut output = BufReader::new(process.stdout.take().expect("its output"));
+        output.read_line(&mut first).expect("a line");
+        let address = first.trim_end().strip_prefix("listening on http://").expect(&first);
+        Self { address: address.to_owned(), process }
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        let process = Pid::from_child(&self.process);
+        kill_process(process, Signal::TERM).expect("it is there");
+        self.process.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts it, which must fail with this exit code and words on standard error.
+fn check_not_started(directory: &Path, variable: (&str, &str), code: i32, error: &str) {
+    let output = seckill(directory).env(variable.0, variable.1).output().expect("it runs");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert_eq!(text(&output.stdout), "");
+    assert!(stderr.contains(error), "{error:?} is not in\n{stderr}");
+    assert!(stderr.contains("\nmeans: nothing listens and nothing is sold;"), "{stderr}");
+}
+
+#[test]
+fn one_process_serves_a_directory_and_drains_when_told_to() {
+    let directory = directory();
+    let listen = ("SECKILL__HTTP__LISTEN", "127.0.0.1:0");
+    let serving = Serving::start(directory.path());
+    assert!(std::net::TcpStream::connect(&serving.address).is_ok(), "{}", serving.address);
+    check_not_started(directory.path(), listen, 4, "data is in use by another process");
+    assert_eq!(serving.stop(), Some(0));
+    let fewer = ("SECKILL__ENGINE__SHARDS", "63");
+    check_not_started(
+        directory.path(),
+        fewer,
+        4,
+        "holds the logs of 64 shards, but engine.shards is 63",
+    );
+    assert_eq!(Serving::start(directory.path()).stop(), Some(0));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let error = format!("cannot listen on {address}: ");
+    check_not_started(directory().path(), ("SECKILL__HTTP__LISTEN", &address), 5, &error);
+}
+
+#[test]
+fn an_audit_judges_what_clients_were_told() {
+    let directory = directory();
+    let audit = |arguments: &[&str]| {
+        seckill(directory.path()).arg("audit").args(arguments).output().expect("it runs")
+    };
+    let output = audit(&[]);
+    assert_eq!(output.status.code(), Some(4), "there is nothing yet");
+    assert!(text(&output.stderr).contains("data holds no journal"));
+    assert!(!directory.path().join("data").exists(), "an audit makes no files");
+
+    assert_eq!(Serving::start(directory.path()).stop(), Some(0));
+    let output = audit(&["--json"]);
+    let report: serde_json::Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    assert_eq!((&report["passed"], &report["shards"]), (&true.into(), &64.into()), "{report}");
+
+    let told = directory.path().join("told.txt");
+    std::fs::write(&told, "77\n").expect("written");
+    let output = audit(&["--confirmations", "told.txt"]);
+    assert_eq!(output.status.code(), Some(1));
+    let table = text(&output.stdout);
+    assert!(table.contains("order 77 was confirmed and is not on record"), "{table}");
+    assert!(table.contains("\nTHE BOOKS DO NOT BALANCE: "), "{table}");
 }

@@ -8,7 +8,7 @@
 //! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`].
 //!
 //! Nothing here knows the engine's code: it is a program, an HTTP API and a table of
-//! orders. [`inprocess`] alone will call it directly.
+//! orders. [`inprocess`] alone calls it directly, behind a cargo feature.
 
 pub mod audit;
 pub mod cli;

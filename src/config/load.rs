@@ -348,7 +348,7 @@ mod tests {
             "[engine]\nshards = 0\npermits = 6.7\nreply_timeout_ms = true\n\n[http]\nlisten = \"here\"\n",
             &[("SECKILL__ENGINE__SHARDS", "many"), ("SECKILL__BACKLOG__WHEN_EXCEEDED", "panic")],
             &[
-                "engine.permits = 6.7 (shop.toml line 3): allowed is a whole number from 1 to 1000000",
+                "engine.permits = 6.7 (shop.toml line 3): allowed is a whole number from 1 to 32768",
                 "engine.reply_timeout_ms = true (shop.toml line 4): allowed is a whole number from 100 to 60000",
                 "engine.shards = 0 (shop.toml line 2): allowed is a whole number from 1 to 1024",
                 "http.listen = \"here\" (shop.toml line 7): allowed is an IP address and a port, such as \"0.0.0.0:8080\"",

@@ -1,5 +1,6 @@
 //! Ports to what outlives the process, and their implementations.
 
+pub mod broker;
 pub mod catalogue;
 pub mod checkpoint;
 pub mod data_dir;

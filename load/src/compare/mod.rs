@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::drive::{self, Crowd, Record, Work};
+use crate::inprocess;
 use crate::outcome::Outcome;
 use crate::scenario::{Afterwards, Generator, LoopKind, Mix, People, Phase, Retry};
 use crate::schedule::Schedule;
@@ -172,6 +173,22 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     }
     drop(contenders);
     drop(stage);
+    if names.contains(&Name::InProcess) {
+        bar.set_message("the engine in the process");
+        bar.tick();
+        let (rounds, duration) = (arguments.rounds, Duration::from_secs_f64(arguments.seconds));
+        // It has a runtime of its own, with as many workers as the engine's program.
+        let measured =
+            tokio::task::spawn_blocking(move || inprocess::measure_engine(rounds, duration))
+                .await
+                .map_err(|error| Error::Server(format!("measuring in the process: {error}")))??;
+        match measured {
+            Some(rows) => comparison.in_process(rows),
+            None => comparison.missing.push(
+                "in-process (this program was built without the feature in-process)".to_owned(),
+            ),
+        }
+    }
     bar.finish_and_clear();
     print!("{}", table::render(&comparison));
     if let Some(path) = &arguments.json {

@@ -101,7 +101,9 @@ pub async fn settle(
     let path = told.to_string_lossy();
     let (printed, status) =
         engine.options().call(&["audit", "--json", "--confirmations", &path]).await?;
-    let parsed = serde_json::from_str(&printed).unwrap_or(Value::String(printed));
+    // Exit codes 0 and 1 are verdicts; anything else means that there is none.
+    let parsed = serde_json::from_str(&printed)
+        .unwrap_or_else(|_| Value::String(format!("no verdict, {status}: {printed}")));
     let engine_audit = Some(EngineAudit { passed: status.success(), printed: parsed });
     Ok(Settled { verdict, books, stored_after, engine_audit, notes })
 }

@@ -1,0 +1,241 @@
+//! Consuming: messages in, in order, each acknowledged or dead-lettered by its receiver.
+
+use super::format::{self, MalformedMessage};
+use super::link::{Backoff, Link, Outgoing, failed};
+use super::publisher::Verdict;
+use super::{BrokerAddress, BrokerError, BrokerState, topology};
+use crate::domain::Record;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::{Acker, BasicProperties, Consumer};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The header of a dead letter that says why, in words.
+pub(super) const REASON_HEADER: &str = "x-seckill-reason";
+/// Bytes of the reason that are kept.
+const REASON_LENGTH_MAX: usize = 500;
+/// How long an acknowledgement may take to leave.
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECTION_NAME: &str = "seckill consumer";
+const DEAD_LETTER_CONNECTION_NAME: &str = "seckill dead letters";
+
+/// A message that was delivered and is to be acknowledged or dead-lettered.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The id that its publisher gave it.
+    pub message_id: String,
+    /// Its records. A message that is none of ours, or damaged, is to be dead-lettered.
+    pub records: Result<Vec<Record>, MalformedMessage>,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+    body: Vec<u8>,
+    acker: Acker,
+}
+
+/// Receives on a connection of its own. Connects when it is used, and again after each failure, with
+/// growing pauses.
+#[derive(Debug)]
+pub struct RabbitMqConsumer {
+    address: BrokerAddress,
+    prefetch_messages: u16,
+    subscription: Option<Subscription>,
+    /// Dead letters are published on their own connection: a broker that takes no messages stops
+    /// reading from connections that publish, and acknowledgements must still get through.
+    dead_letters: Option<Link>,
+    dead_letters_backoff: Backoff,
+    backoff: Backoff,
+    state: watch::Sender<BrokerState>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    #[expect(dead_code, reason = "dropping it would end the connection")]
+    link: Link,
+    consumer: Consumer,
+}
+
+impl RabbitMqConsumer {
+    /// A consumer that has not connected yet. The broker delivers up to `prefetch_messages` (at
+    /// least 1) that are not acknowledged, which bounds the memory they take.
+    pub fn new(address: impl Into<BrokerAddress>, prefetch_messages: u16) -> Self {
+        Self {
+            address: address.into(),
+            prefetch_messages: prefetch_messages.max(1),
+            subscription: None,
+            dead_letters: None,
+            dead_letters_backoff: Backoff::default(),
+            backoff: Backoff::default(),
+            state: watch::Sender::new(BrokerState::Idle),
+        }
+    }
+
+    /// How the connection stands, and each change of it.
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        self.state.subscribe()
+    }
+
+    /// Waits for a message, and takes those that are there already, up to `messages_max` in all.
+    /// May be dropped at any time; no message is lost.
+    ///
+    /// # Errors
+    /// Where the connection is gone, or cannot be made: what was received and not acknowledged
+    /// comes again. [`BrokerError::QueueMissing`] until a publisher has declared the queue.
+    pub async fn receive(&mut self, messages_max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let subscription = match &mut self.subscription {
+            Some(subscription) => subscription,
+            none => {
+                self.backoff.pause().await;
+                match subscribe(&self.address, self.prefetch_messages).await {
+                    Ok(subscription) => {
+                        self.state.send_replace(BrokerState::Connected);
+                        none.insert(subscription)
+                    }
+                    Err(error) => return Err(self.note(error)),
+                }
+            }
+        };
+        let mut received = subscription.consumer.next().await;
+        let mut deliveries = Vec::new();
+        loop {
+            match received {
+                Some(Ok(delivery)) => deliveries.push(taken(delivery)),
+                // What came before the error is handled first; its acknowledgement fails then.
+                Some(Err(_)) | None if !deliveries.is_empty() => return Ok(deliveries),
+                Some(Err(error)) => return Err(self.note(failed(error))),
+                // The broker cancelled the subscription: the queue was deleted.
+                None => return Err(self.note(BrokerError::QueueMissing)),
+            }
+            if deliveries.len() >= messages_max {
+                break;
+            }
+            match subscription.consumer.next().now_or_never() {
+                Some(next) => received = next,
+                None => break,
+            }
+        }
+        self.backoff.succeeded();
+        Ok(deliveries)
+    }
+
+    /// Acknowledges messages, whose records are in the order store.
+    ///
+    /// # Errors
+    /// Where the connection they came by is gone: they come again.
+    pub async fn ack(&mut self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
+        let acks = deliveries.iter().map(|delivery| delivery.acker.ack(BasicAckOptions::default()));
+        let acks = futures_util::future::join_all(acks);
+        let Ok(results) = tokio::time::timeout(ACK_TIMEOUT, acks).await else {
+            return Err(self.note(BrokerError::Unavailable("acknowledging hangs".to_owned())));
+        };
+        for result in results {
+            match result {
+                Ok(true) => {}
+                Ok(false) => {
+                    let gone = "the connection of a delivery is gone".to_owned();
+                    return Err(self.note(BrokerError::Unavailable(gone)));
+                }
+                Err(error) => return Err(self.note(failed(error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a message that can never be stored to the dead letters, content, id and reason, and
+    /// acknowledges it.
+    ///
+    /// The copy is confirmed first: where this fails the message is still there, at worst twice.
+    ///
+    /// # Errors
+    /// Where the copy was not confirmed or the acknowledgement failed.
+    pub async fn dead_letter(
+        &mut self,
+        delivery: &Delivery,
+        reason: &str,
+    ) -> Result<(), BrokerError> {
+        self.dead_letters_backoff.pause().await;
+        match self.copy_to_dead_letters(delivery, reason).await {
+            Ok(()) => self.dead_letters_backoff.succeeded(),
+            Err(error) => {
+                self.dead_letters_backoff.failed();
+                return Err(error);
+            }
+        }
+        self.ack(std::slice::from_ref(delivery)).await
+    }
+
+    async fn copy_to_dead_letters(
+        &mut self,
+        delivery: &Delivery,
+        reason: &str,
+    ) -> Result<(), BrokerError> {
+        let mut link = match self.dead_letters.take() {
+            Some(link) if link.connection.status().connected() => link,
+            _ => Link::connect(&self.address, DEAD_LETTER_CONNECTION_NAME).await?,
+        };
+        let outgoing = Outgoing {
+            exchange: topology::DEAD_LETTERS,
+            message_id: &delivery.message_id,
+            body: &delivery.body,
+            properties: BasicProperties::default()
+                .with_content_type(format::CONTENT_TYPE.into())
+                .with_headers(headers(reason)),
+        };
+        let verdicts = link.publish(&[outgoing], self.address.confirm_timeout, &self.state).await?;
+        match verdicts.first() {
+            Some(Verdict::Confirmed) => {
+                self.dead_letters = Some(link);
+                Ok(())
+            }
+            Some(Verdict::Returned(reason)) => Err(BrokerError::Refused(reason.clone())),
+            _ => Err(BrokerError::Refused("the dead letter was rejected".to_owned())),
+        }
+    }
+
+    fn note(&mut self, error: BrokerError) -> BrokerError {
+        self.subscription = None;
+        self.backoff.failed();
+        self.state.send_replace(BrokerState::Failed(error.to_string()));
+        error
+    }
+}
+
+async fn subscribe(
+    address: &BrokerAddress,
+    prefetch_messages: u16,
+) -> Result<Subscription, BrokerError> {
+    let link = Link::connect(address, CONNECTION_NAME).await?;
+    let subscribing = async {
+        link.channel.basic_qos(prefetch_messages, BasicQosOptions::default()).await?;
+        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+        link.channel.basic_consume(topology::ORDERS.into(), "".into(), options, none).await
+    };
+    match tokio::time::timeout(address.confirm_timeout, subscribing).await {
+        Ok(Ok(consumer)) => Ok(Subscription { link, consumer }),
+        Ok(Err(error)) if topology::is_not_found(&error) => Err(BrokerError::QueueMissing),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(BrokerError::Unavailable("no answer in time".to_owned())),
+    }
+}
+
+fn taken(delivery: lapin::message::Delivery) -> Delivery {
+    Delivery {
+        message_id: message_id(&delivery.properties),
+        records: format::decode(&delivery.data),
+        redelivered: delivery.redelivered,
+        body: delivery.data,
+        acker: delivery.acker,
+    }
+}
+
+pub(super) fn message_id(properties: &BasicProperties) -> String {
+    properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn headers(reason: &str) -> FieldTable {
+    let mut headers = FieldTable::default();
+    let reason = &reason[..reason.floor_char_boundary(REASON_LENGTH_MAX)];
+    headers.insert(REASON_HEADER.into(), AMQPValue::LongString(LongString::from(reason)));
+    headers
+}

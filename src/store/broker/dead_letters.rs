@@ -1,0 +1,127 @@
+//! Messages that could not be stored: looking at them, and sending them once more.
+//!
+//! For the operator's command line, beside a running engine. Nothing here removes a message before
+//! its copy is confirmed.
+
+use super::consumer::{REASON_HEADER, message_id};
+use super::format::{self, MalformedMessage};
+use super::link::{Link, Outgoing, failed};
+use super::publisher::Verdict;
+use super::{BrokerAddress, BrokerError, BrokerState, topology};
+use crate::domain::Record;
+use lapin::BasicProperties;
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::types::AMQPValue;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Why the broker itself gave a message up, such as `delivery_limit`.
+const BROKER_REASON_HEADER: &str = "x-first-death-reason";
+const CONNECTION_NAME: &str = "seckill dead-letters command";
+/// How long one command to the broker may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A dead letter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetter {
+    /// The id that its publisher gave it.
+    pub message_id: String,
+    /// Why it is here: the consumer's words, or the broker's.
+    pub reason: String,
+    /// Its length in bytes.
+    pub length: usize,
+    /// Its records, where it has any.
+    pub records: Result<Vec<Record>, MalformedMessage>,
+}
+
+/// Dead letters, up to `limit`, in the broker's order; all stay where they are.
+///
+/// # Errors
+/// Where the broker cannot be asked; [`BrokerError::QueueMissing`] where no engine has declared the
+/// queue yet.
+pub async fn list(
+    address: impl Into<BrokerAddress>,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, BrokerError> {
+    let link = Link::connect(&address.into(), CONNECTION_NAME).await?;
+    let mut letters = Vec::new();
+    while letters.len() < limit {
+        let Some(message) = get(&link).await? else { break };
+        letters.push(DeadLetter {
+            message_id: message_id(&message.properties),
+            reason: reason(&message.properties),
+            length: message.data.len(),
+            records: format::decode(&message.data),
+        });
+    }
+    // What was not acknowledged goes back into the queue with the end of the channel.
+    close(&link).await;
+    Ok(letters)
+}
+
+/// Publishes dead letters again, up to `limit` and not more than there are now, and returns how
+/// many. What still cannot be stored comes back as a new dead letter.
+///
+/// # Errors
+/// Where the broker cannot be asked, or does not confirm a copy; what was not confirmed is still a
+/// dead letter.
+pub async fn replay(address: impl Into<BrokerAddress>, limit: usize) -> Result<usize, BrokerError> {
+    let address = address.into();
+    let mut link = Link::connect(&address, CONNECTION_NAME).await?;
+    let (state, _) = watch::channel(BrokerState::Connected);
+    let mut replayed = 0;
+    // Those that come back while this runs are not sent round again.
+    let mut remaining = limit;
+    while remaining > 0 {
+        let Some(message) = get(&link).await? else { break };
+        let more = usize::try_from(message.message_count).unwrap_or(usize::MAX);
+        remaining = (remaining - 1).min(more);
+        let message_id = message_id(&message.properties);
+        let outgoing = Outgoing {
+            exchange: topology::ORDERS,
+            message_id: &message_id,
+            body: &message.data,
+            properties: BasicProperties::default().with_content_type(format::CONTENT_TYPE.into()),
+        };
+        let verdicts = link.publish(&[outgoing], address.confirm_timeout, &state).await?;
+        match verdicts.first() {
+            Some(Verdict::Confirmed) => {}
+            Some(Verdict::Returned(reason)) => return Err(BrokerError::Refused(reason.clone())),
+            _ => return Err(BrokerError::Refused("a message was rejected".to_owned())),
+        }
+        match message.acker.ack(BasicAckOptions::default()).await {
+            Ok(true) => replayed += 1,
+            Ok(false) => return Err(BrokerError::Unavailable("connection closed".to_owned())),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    close(&link).await;
+    Ok(replayed)
+}
+
+async fn get(link: &Link) -> Result<Option<BasicGetMessage>, BrokerError> {
+    let asked = link.channel.basic_get(topology::DEAD_LETTERS.into(), BasicGetOptions::default());
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(Ok(message)) => Ok(message),
+        Ok(Err(error)) if topology::is_not_found(&error) => Err(BrokerError::QueueMissing),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(BrokerError::Unavailable("no answer in time".to_owned())),
+    }
+}
+
+/// Ends the connection in an orderly way, so that acknowledgements arrive before its end.
+async fn close(link: &Link) {
+    let closing = link.connection.close(200, "OK".into());
+    drop(tokio::time::timeout(ANSWER_TIMEOUT, closing).await);
+}
+
+fn reason(properties: &BasicProperties) -> String {
+    let headers = properties.headers().as_ref().map(lapin::types::FieldTable::inner);
+    let text = |name: &str| match headers?.get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    };
+    text(REASON_HEADER).or_else(|| text(BROKER_REASON_HEADER)).unwrap_or_default()
+}

@@ -1,0 +1,249 @@
+//! A connection with one channel that confirms: the only way messages go out.
+//!
+//! What the client library leaves to its user, each measured:
+//! - An unroutable message is returned *and* acknowledged, and the return may arrive attached to
+//!   another message's confirm: returns are matched by message id, once a batch is complete.
+//! - A confirm in flight may stay pending for ever: there is a time limit, and a batch that is not
+//!   complete by then counts for nothing and takes the connection with it, so that a late return
+//!   never meets the confirms of a later batch.
+//! - A broker short of memory or disk stops reading: the time limit does not run meanwhile.
+
+use super::publisher::Verdict;
+use super::{BrokerAddress, BrokerError, BrokerState};
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, FuturesUnordered};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::tcp::OwnedTLSConfig;
+use lapin::types::ShortString;
+use lapin::uri::AMQPUri;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, Event,
+};
+use secrecy::ExposeSecret;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long connecting may take, declarations not included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two signs of life, unless the URL says otherwise. A peer that is silent for about twice
+/// as long is gone.
+const HEARTBEAT_SECONDS: u16 = 15;
+/// How long a broker may take no messages before the caller hears of it.
+const BLOCKED_WAIT_MAX: Duration = Duration::from_secs(300);
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+const ACCESS_REFUSED: u16 = 403;
+const PRECONDITION_FAILED: u16 = 406;
+const NOT_ALLOWED: u16 = 530;
+
+/// A connection and its confirming channel.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) channel: Channel,
+    events: BoxStream<'static, Event>,
+}
+
+/// A message as it goes out.
+pub(super) struct Outgoing<'a> {
+    pub(super) exchange: &'a str,
+    pub(super) message_id: &'a str,
+    pub(super) body: &'a [u8],
+    pub(super) properties: BasicProperties,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Link")
+    }
+}
+
+impl Link {
+    /// Connects. `name` is what the broker's own tools show.
+    pub(super) async fn connect(address: &BrokerAddress, name: &str) -> Result<Self, BrokerError> {
+        // The parser's error repeats what it could not parse, and that is the secret.
+        let mut uri: AMQPUri = address.url.expose_secret().parse().map_err(|_| {
+            BrokerError::Configuration("the URL is not one of a RabbitMQ".to_owned())
+        })?;
+        uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT_SECONDS));
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let tls = OwnedTLSConfig { identity: None, cert_chain: address.root_certificate.clone() };
+        let connecting = async {
+            let runtime = lapin::runtime::default_runtime()?;
+            let connection =
+                Connection::connect_uri_with_config(uri, properties, tls, runtime).await?;
+            let events = connection.events_listener().boxed();
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(Self { connection, channel, events })
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(connected) => connected.map_err(failed),
+            Err(_) => Err(BrokerError::Unavailable("connecting takes too long".to_owned())),
+        }
+    }
+
+    /// Publishes all, then awaits each confirm. A verdict for each message, in their order, once
+    /// all are known; after an error nothing is known of any, and the link must be dropped.
+    pub(super) async fn publish(
+        &mut self,
+        messages: &[Outgoing<'_>],
+        confirm_timeout: Duration,
+        state: &watch::Sender<BrokerState>,
+    ) -> Result<Vec<Verdict>, BrokerError> {
+        let mut verdicts: Vec<Option<Verdict>> = vec![None; messages.len()];
+        let mut returns: HashMap<String, Verdict> = HashMap::new();
+        let mut confirms: FuturesUnordered<_> = messages
+            .iter()
+            .enumerate()
+            .map(|(place, message)| {
+                let channel = &self.channel;
+                async move { (place, confirm_of(channel, message).await) }
+            })
+            .collect();
+        let mut blocked: Option<String> =
+            self.connection.status().blocked().then(|| "since before".to_owned());
+        loop {
+            let limit = if blocked.is_some() { BLOCKED_WAIT_MAX } else { confirm_timeout };
+            tokio::select! {
+                biased;
+                confirm = confirms.next() => {
+                    let Some((place, confirmation)) = confirm else { break };
+                    let (verdict, returned) = match confirmation.map_err(failed)? {
+                        Confirmation::Ack(returned) => (Verdict::Confirmed, returned),
+                        Confirmation::Nack(returned) => (Verdict::Rejected, returned),
+                        Confirmation::NotRequested => {
+                            return Err(BrokerError::Unavailable("confirms are off".to_owned()));
+                        }
+                    };
+                    verdicts[place] = Some(verdict);
+                    if let Some(returned) = returned {
+                        let id = returned.properties.message_id().as_ref();
+                        let id = id.map(ToString::to_string).unwrap_or_default();
+                        let reason = format!("{} {}", returned.reply_code, returned.reply_text);
+                        returns.insert(id, Verdict::Returned(reason));
+                    }
+                }
+                event = self.events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        state.send_replace(BrokerState::Blocked(reason.clone()));
+                        blocked = Some(reason);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        state.send_replace(BrokerState::Connected);
+                        blocked = None;
+                    }
+                    // Whoever awaits a confirm gets the error as well.
+                    Some(_) => {}
+                    None => {
+                        return Err(BrokerError::Unavailable("connection closed".to_owned()));
+                    }
+                },
+                () = tokio::time::sleep(limit) => {
+                    return Err(match blocked {
+                        Some(reason) => BrokerError::Blocked(reason),
+                        None => BrokerError::Unavailable("confirms take too long".to_owned()),
+                    });
+                }
+            }
+        }
+        drop(confirms);
+        let verdicts = verdicts.into_iter().zip(messages).map(|(verdict, message)| {
+            // A return that names no message of this batch can only be one without its id.
+            returns.get(message.message_id).cloned().or(verdict).unwrap_or(Verdict::Rejected)
+        });
+        Ok(verdicts.collect())
+    }
+}
+
+async fn confirm_of(
+    channel: &Channel,
+    message: &Outgoing<'_>,
+) -> Result<Confirmation, lapin::Error> {
+    const PERSISTENT: u8 = 2;
+    let properties = message
+        .properties
+        .clone()
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(ShortString::from(message.message_id));
+    let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let (exchange, key) = (message.exchange.into(), super::topology::ROUTING_KEY.into());
+    channel.basic_publish(exchange, key, mandatory, message.body, properties).await?.await
+}
+
+/// What an error of the client library means to us.
+pub(super) fn failed(error: lapin::Error) -> BrokerError {
+    match error.kind() {
+        ErrorKind::ProtocolError(protocol)
+            if [ACCESS_REFUSED, PRECONDITION_FAILED, NOT_ALLOWED].contains(&protocol.get_id()) =>
+        {
+            BrokerError::Refused(protocol.to_string())
+        }
+        _ => BrokerError::Unavailable(error.to_string()),
+    }
+}
+
+/// Pauses between attempts that fail: longer each time, up to a limit, and of random length, so
+/// that many nodes do not come back as one.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// Waits before the next attempt; not at all before the first.
+    pub(super) async fn pause(&self) {
+        let Some(steps) = self.failures.checked_sub(1) else { return };
+        let pause = BACKOFF_MIN.saturating_mul(1 << steps.min(16)).min(BACKOFF_MAX);
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::broker::{CONFIRM_TIMEOUT, topology};
+    use secrecy::SecretString;
+
+    /// Every other message is unroutable, so returns and confirms come interleaved and in bulk.
+    #[tokio::test]
+    async fn a_return_is_given_to_the_message_that_came_back() {
+        const NOWHERE: &str = "seckill.nowhere";
+        let Some(rabbitmq) = harness::rabbitmq() else { return };
+        let address = BrokerAddress::from(&SecretString::from(rabbitmq.url()));
+        let mut link = Link::connect(&address, "test").await.expect("connects");
+        assert_eq!(topology::declare(&link.connection).await, Ok(true));
+        let kind = lapin::ExchangeKind::Direct;
+        let (options, none) = (Default::default(), Default::default());
+        link.channel.exchange_declare(NOWHERE.into(), kind, options, none).await.expect("declared");
+        let (state, _) = watch::channel(BrokerState::Connected);
+        for round in 0..20 {
+            let ids: Vec<String> = (0..256).map(|number| format!("{round}-{number}")).collect();
+            let routable = |place: usize| (place * 7 + round) % 3 != 0;
+            let messages: Vec<Outgoing<'_>> = ids
+                .iter()
+                .enumerate()
+                .map(|(place, message_id)| Outgoing {
+                    exchange: if routable(place) { topology::ORDERS } else { NOWHERE },
+                    message_id,
+                    body: b"any",
+                    properties: BasicProperties::default(),
+                })
+                .collect();
+            let verdicts = link.publish(&messages, CONFIRM_TIMEOUT, &state).await.expect("known");
+            for (place, verdict) in verdicts.iter().enumerate() {
+                let confirmed = *verdict == Verdict::Confirmed;
+                assert_eq!(confirmed, routable(place), "{}: {verdict:?}", ids[place]);
+            }
+        }
+    }
+}
