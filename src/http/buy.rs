@@ -155,8 +155,11 @@ fn explain(body: &[u8]) -> Problem {
         Err(problem) => return problem,
     };
     let mut errors = Vec::new();
+    let has_quantity = object.contains_key("quantity");
     let mut fields = Fields::new(object, "", &mut errors);
-    fields.optional_integer("quantity", 1..=u64::from(LIMIT_PER_USER_MAX));
+    if has_quantity {
+        fields.integer("quantity", 1..=u64::from(LIMIT_PER_USER_MAX));
+    }
     fields.finish();
     if errors.is_empty() {
         return Problem::new(Code::MalformedJson, "the body is not a purchase");

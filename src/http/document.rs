@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::sync::{Arc, LazyLock};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::Config;
 
@@ -66,6 +66,7 @@ impl Modify for Whole {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 operation.operation_id = Some(operation_id(method, path));
+                state_optional_body(operation);
                 add_problems(operation);
             }
         }
@@ -85,6 +86,18 @@ fn operation_id(method: &str, path: &str) -> String {
         .map(|word| word.trim_matches(['{', '}']).replace(['-', '.'], "_"))
         .filter(|word| !matches!(word.as_str(), "" | "api" | "v1"));
     [method.to_owned()].into_iter().chain(words).collect::<Vec<_>>().join("_")
+}
+
+/// A body that may be left out is written as one that may be `null`, which it may not.
+fn state_optional_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(Content { schema, .. }) = content else { continue };
+        if let Some(RefOr::T(Schema::OneOf(alternatives))) = schema {
+            let body = alternatives.items.iter().find(|item| matches!(item, RefOr::Ref(_)));
+            *schema = body.cloned();
+        }
+    }
 }
 
 fn add_problems(operation: &mut Operation) {

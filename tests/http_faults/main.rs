@@ -1,0 +1,73 @@
+//! The edge over an engine in trouble: every 503 says what it means, and the sale goes on after.
+//!
+//! A binary of its own, because failpoints hold for the whole process.
+
+#[path = "../http/client.rs"]
+#[expect(dead_code, reason = "shared with the tests of a healthy engine")]
+mod client;
+#[path = "../http/shop.rs"]
+#[expect(dead_code, reason = "shared with the tests of a healthy engine")]
+mod shop;
+
+use fail::FailScenario;
+use seckill::http::Options;
+use shop::{EngineSettings, Shop, offer};
+use std::time::Duration;
+
+#[tokio::test]
+async fn without_a_permit_it_is_refused_at_once() {
+    let _scenario = FailScenario::setup();
+    let shop = Shop::open().await;
+    let item = shop.live_item(5).await;
+    let directory = shop.close().await;
+    let settings = EngineSettings { permits: 0, ..EngineSettings::default() };
+    let shop = Shop::start(directory, Options::default(), settings).await;
+    let answer = shop.buy(&item, 1, "k").await;
+    assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
+    let directory = shop.close().await;
+    let shop = Shop::start(directory, Options::default(), EngineSettings::default()).await;
+    assert_eq!(shop.buy(&item, 1, "k").await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_is_not_known_is_said_so_and_the_key_finds_it_out() {
+    let scenario = FailScenario::setup();
+    let settings =
+        EngineSettings { reply_timeout: Duration::from_millis(300), ..EngineSettings::default() };
+    let directory = tempfile::tempdir().expect("a directory");
+    let shop = Shop::start(directory, Options::default(), settings).await;
+    let item = shop.live_item(1).await;
+    fail::cfg("journal-sync", "pause").expect("a failpoint");
+    let answer = shop.buy(&item, 1, "k").await;
+    assert_eq!(answer.problem(), (503, "outcome_unknown".to_owned()));
+    fail::remove("journal-sync");
+    let repeat = shop.buy(&item, 1, "k").await;
+    assert!(matches!(repeat.status, 200 | 201), "{}", repeat.text());
+    let counters = shop.get(&format!("/api/v1/items/{item}"), None).await.json();
+    assert_eq!(counters["counters"]["reserved"], 1);
+    scenario.teardown();
+}
+
+#[tokio::test]
+async fn an_item_in_quarantine_is_named_and_its_neighbours_sell_on() {
+    let scenario = FailScenario::setup();
+    let shop = Shop::open().await;
+    let (_, items) = shop.sale(shop.draft(&[offer("sick", 5), offer("well", 5)])).await;
+    let [sick, well] = items.as_slice() else { panic!("two items") };
+    let poison = format!("return({sick})");
+    fail::cfg("shard-decide", &poison).expect("a failpoint");
+    let mut codes = Vec::new();
+    for attempt in 0..10_u64 {
+        let answer = shop.buy(sick, 1 + attempt, "k").await;
+        codes.push(answer.problem().1);
+        if codes.last().is_some_and(|code| code == "item_quarantined") {
+            break;
+        }
+    }
+    assert_eq!(codes.last().map(String::as_str), Some("item_quarantined"), "{codes:?}");
+    assert_eq!(shop.buy(well, 1, "w").await.status, 201);
+    let ready = shop.get("/readyz?verbose", None).await;
+    assert_eq!((ready.status, ready.json()["status"].clone()), (200, "degraded".into()));
+    assert_eq!(ready.json()["quarantined_items"][0], *sick);
+    scenario.teardown();
+}
