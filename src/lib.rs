@@ -1,7 +1,15 @@
 //! seckill: a flash-sale engine.
 
 pub mod actors;
+pub mod app;
+pub mod audit;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod crash;
+pub mod demo;
 pub mod domain;
+pub mod http;
+pub mod secrets;
 pub mod store;
+pub mod telemetry;

@@ -341,8 +341,9 @@ fn check_counts(
         let (live, slack, open) = (of(&live), of(&slack), of(&open));
         let (item, taken) = (book.item, book.reserved + book.sold);
         if live - slack > book.allotted {
-            let beyond = unsigned(live - slack - book.allotted);
-            verdict.oversold = verdict.oversold.max(beyond);
+            // What the books admit was counted with them.
+            let admitted = (taken - book.allotted).max(0);
+            verdict.oversold += unsigned(live - slack - book.allotted - admitted);
             let allotted = book.allotted;
             verdict.find("I1", format!("item {item}: {live} live orders confirmed of {allotted}"));
         }

@@ -1,11 +1,30 @@
-//! The load laboratory.
+//! The load laboratory: anyone can see how fast and how right the engine is, and against
+//! what.
+//!
+//! In reading order: a [`scenario`] says what happens; [`schedule`] and [`plan`] turn it
+//! into arrivals and attempts, both pure; [`drive`] sends them over [`wire`] and records
+//! each [`outcome`]; [`run`] sets the [`stage`], applies faults and settles; [`audit`]
+//! compares what clients were told with the books and the order store, purely;
+//! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`].
+//!
+//! Nothing here knows the engine's code: it is a program, an HTTP API and a table of
+//! orders. [`inprocess`] alone calls it directly, behind a cargo feature.
+
 pub mod audit;
+pub mod cli;
+pub mod compare;
 pub mod drive;
 mod error;
+pub mod inprocess;
 pub mod outcome;
+pub mod peers;
 pub mod plan;
 pub mod random;
+pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod stage;
 pub mod wire;
+
 pub use error::{Error, Result};

@@ -1,2 +1,20 @@
-//! x
-fn main() {}
+//! The command line of the load laboratory; no logic beyond choosing what to run.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use load::cli::{Cli, dispatch};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -79,7 +79,7 @@ impl Driver {
 enum Attempt {
     Answered(Head),
     /// The connection had gone before the request was written.
-    Returned(Outgoing),
+    Returned(Box<Outgoing>),
     Failed(Failure),
 }
 
@@ -128,7 +128,7 @@ impl Link {
                 Attempt::Answered(head) => return Ok(head),
                 Attempt::Returned(unsent) => {
                     self.open = None;
-                    request = unsent;
+                    request = *unsent;
                 }
                 Attempt::Failed(failure) => {
                     self.open = None;
@@ -158,7 +158,9 @@ impl Link {
 
     async fn attempt(&mut self, request: Outgoing) -> Attempt {
         let Self { open, body, deadline, alarm, .. } = self;
-        let Some(Open { sender, driver }) = open else { return Attempt::Returned(request) };
+        let Some(Open { sender, driver }) = open else {
+            return Attempt::Returned(Box::new(request));
+        };
         let deadline = *deadline;
 
         let ready = poll_fn(|context| {
@@ -170,7 +172,7 @@ impl Link {
             }
         });
         if !ready.await {
-            return Attempt::Returned(request);
+            return Attempt::Returned(Box::new(request));
         }
 
         let mut answer = pin!(sender.try_send_request(request));
@@ -187,7 +189,7 @@ impl Link {
             Some(Ok(response)) => response,
             Some(Err(mut error)) => {
                 return match error.take_message() {
-                    Some(unsent) => Attempt::Returned(unsent),
+                    Some(unsent) => Attempt::Returned(Box::new(unsent)),
                     None => Attempt::Failed(Failure::ConnectionLost),
                 };
             }

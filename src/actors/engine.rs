@@ -1,34 +1,30 @@
-//! The engine's handle: what the edge may ask.
+//! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
+use super::claims::Claims;
+use super::context::Context;
 use super::gate::Gate;
+use super::mailbox::{Decide, Letter};
+use super::permits::Permits;
+use super::pipeline::PipelineStatus;
+use super::recovery::{self, RecoveryError};
+use super::reply::{Asker, Effect, NotDelivered, Release, Reply};
+use super::router::Router;
+use super::supervisor::{Supervisor, SupervisorArguments, SupervisorMessage, TICK};
 use crate::clock::Clock;
-use crate::domain::{Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Timestamp, UserId};
+use crate::domain::{
+    Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
+    Timestamp, UserId,
+};
+use crate::store::checkpoint::{CheckpointStore, Mark};
+use crate::store::journal::disk::Disk;
+use crate::store::journal::{self, Journal};
+use crate::store::orders::OrderStore;
+use ractor::{Actor, ActorRef};
+use std::io;
 use std::sync::Arc;
-use tokio::sync::broadcast;
-
-/// What became of a request to the engine (design rule 15).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reply {
-    /// Decided, and all that the decision rests on is durable.
-    Decided(Outcome),
-    /// Never decided: safe to repeat, with or without the same request id.
-    NotDelivered(NotDelivered),
-    /// It may or may not have been decided: repeat only with the same request id.
-    Unknown,
-}
-
-/// Why a request did not reach its decision.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NotDelivered {
-    /// All permits are out, or the request waited in the mailbox beyond its deadline.
-    Overloaded,
-    /// The journal has no room or the backlog is beyond the operator's threshold.
-    StorageFull,
-    /// The item is out of order in this process.
-    Quarantined,
-    /// The engine is draining or has stopped.
-    ShuttingDown,
-}
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 /// Where a purchase's request id comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,89 +35,443 @@ pub enum KeyOrigin {
     Edge,
 }
 
+/// How the engine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Shards, 1 to 1,024. May grow over the life of a data directory, never shrink.
+    pub shards: u16,
+    /// Places of each shard on the ring.
+    pub virtual_nodes: u16,
+    /// Requests under way at once.
+    pub permits: usize,
+    /// After this an unanswered request is given up.
+    pub reply_timeout: Duration,
+    /// The journal's use of its disk.
+    pub journal: journal::Options,
+}
+
+/// Why the engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What is on disk cannot be taken up.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The journal cannot be written.
+    #[error("the journal cannot be started: {0}")]
+    Journal(#[from] io::Error),
+    /// An actor did not start.
+    #[error("the actors cannot be started: {0}")]
+    Actors(#[from] ractor::SpawnErr),
+}
+
 /// A cheap handle to the running engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    clock: Clock,
+    context: Arc<Context>,
+    supervisor: ActorRef<SupervisorMessage>,
+    durable_moved: Arc<Notify>,
+    status: PipelineStatus,
+    marks: Vec<Option<Mark>>,
 }
 
 impl Engine {
+    /// Recovers what is on `disk` and starts. `on_failure` is called once if the journal fails: the
+    /// process has to stop then.
+    ///
+    /// # Errors
+    /// Where the disk's content cannot be taken up or a part cannot start.
+    pub async fn start(
+        options: EngineOptions,
+        disk: Arc<dyn Disk>,
+        checkpoints: CheckpointStore,
+        orders: &OrderStore,
+        on_failure: impl FnOnce(io::Error) + Send + 'static,
+    ) -> Result<Self, StartError> {
+        const BATCHES_MAX: usize = 1_024;
+        const EXPIRIES_PER_TICK: usize = 16_384;
+        let recovered =
+            recovery::recover(Arc::clone(&disk), &checkpoints, orders, options.shards).await?;
+        let floor = recovered.stocks.iter().map(Stock::at).max().unwrap_or_default();
+        let release =
+            Release { gates: Arc::default(), watchers: super::reply::Watchers::default() };
+        let claims = Claims::default();
+        for stock in &recovered.stocks {
+            open_gates(stock, &release, &claims);
+        }
+        let durable_moved = Arc::new(Notify::new());
+        let (batches, mut to_release) = mpsc::channel::<Vec<Effect>>(BATCHES_MAX);
+        let releaser = release.clone();
+        // On the workers' own side: waking a task from outside the runtime costs several times more.
+        tokio::spawn(async move {
+            while let Some(effects) = to_release.recv().await {
+                releaser.release(effects);
+            }
+        });
+        let moved = Arc::clone(&durable_moved);
+        let journal = Journal::start(
+            disk,
+            options.journal,
+            recovered.resumption,
+            move |effects| {
+                moved.notify_one();
+                // The other side ends only with the runtime, and then nobody waits any more.
+                let _ = batches.blocking_send(effects);
+            },
+            on_failure,
+        )?;
+        let context = Arc::new(Context {
+            clock: Clock::start(floor),
+            journal: Arc::new(journal),
+            router: Router::new(options.shards, options.virtual_nodes),
+            release,
+            claims,
+            permits: Permits::new(options.permits),
+            checkpoints,
+            draining: AtomicBool::new(false),
+            expiries_per_tick: (EXPIRIES_PER_TICK / usize::from(options.shards)).max(16),
+            reply_timeout: options.reply_timeout,
+        });
+        let status = PipelineStatus::new(options.shards);
+        let arguments =
+            SupervisorArguments { context: Arc::clone(&context), stocks: recovered.stocks };
+        let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
+        Ok(Self(Arc::new(Inner {
+            context,
+            supervisor,
+            durable_moved,
+            status,
+            marks: recovered.marks,
+        })))
+    }
+
     /// The engine's time.
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.0.context.clock.now()
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> Clock {
+        self.0.context.clock.clone()
     }
 
     /// The item's gate, if the item was preheated.
-    pub fn gate(&self, _item_id: ItemId) -> Option<Arc<Gate>> {
-        None
+    pub fn gate(&self, item_id: ItemId) -> Option<Arc<Gate>> {
+        self.0.context.release.gates.get(&item_id).map(|gate| Arc::clone(&gate))
     }
 
     /// All gates, in no order.
     pub fn gates(&self) -> Vec<Arc<Gate>> {
-        Vec::new()
+        self.0.context.release.gates.iter().map(|gate| Arc::clone(&gate)).collect()
     }
 
-    /// Decides a purchase; answers once that is durable. Knows nothing of gates' fast path: the
+    /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
     /// caller asks [`Gate::refusal`] before.
     pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
-        let _ = (gate, buy, origin);
-        Reply::Unknown
+        if gate.is_quarantined() {
+            return Reply::NotDelivered(NotDelivered::Quarantined);
+        }
+        let claims = &self.0.context.claims;
+        let mut claim = None;
+        if origin == KeyOrigin::Client {
+            let Ok(claimed) = claims.claim(buy.user_id, buy.request_id, buy.item_id) else {
+                return Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
+            };
+            claim = Some(claimed);
+            if claims.may_be_granted(buy.user_id, buy.request_id) {
+                match self.is_used_elsewhere(gate, &buy).await {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        return Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
+                    }
+                    Err(not_delivered) => return Reply::NotDelivered(not_delivered),
+                }
+            }
+        }
+        self.decide(gate.shard(), Command::Buy(buy), claim, origin == KeyOrigin::Client).await
     }
 
     /// Decides a command about an order (pay, cancel) in the shard that its id names.
     pub async fn decide_order(&self, order_id: OrderId, command: Command) -> Reply {
-        let _ = (order_id, command);
-        Reply::Unknown
+        if !self.0.context.router.has(order_id.shard()) {
+            return Reply::Decided(Outcome::Refused(Refusal::OrderNotFound));
+        }
+        self.decide(order_id.shard(), command, None, false).await
     }
 
-    /// Preheats an item into the shard that the ring gives its product.
+    /// Preheats an item into the shard that the ring gives its product. An item that is there
+    /// already stays in the shard that has it, so that a ring with more shards moves nothing.
     pub async fn open_item(&self, terms: ItemTerms) -> Reply {
-        let _ = terms;
-        Reply::Unknown
+        let shard = match self.gate(terms.item_id) {
+            Some(gate) => gate.shard(),
+            None => self.0.context.router.owner(&terms.product_id),
+        };
+        self.decide(shard, Command::Open(terms), None, false).await
     }
 
     /// Decides an operation (restock, pause, resume, end) on a preheated item.
     pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
-        let _ = (gate, command);
-        Reply::Unknown
+        self.decide(gate.shard(), command, None, false).await
     }
 
-    /// The order, if its shard holds it: durable, and at once. `Err` where the shard did not answer
-    /// within the deadline.
+    /// The order, if its shard holds it: durable, and at once.
     ///
     /// # Errors
-    /// Where the shard could not be asked.
+    /// Where the shard did not answer in time.
     pub async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
-        let _ = order_id;
-        Ok(None)
+        if !self.0.context.router.has(order_id.shard()) {
+            return Ok(None);
+        }
+        self.ask(order_id.shard(), |answer| Letter::ReadOrder { order_id, answer }).await
     }
 
     /// The newest orders of a buyer that shards hold, newest first, at most `limit`, placed before
     /// `before` if given.
     ///
     /// # Errors
-    /// Where a shard could not be asked.
+    /// Where a shard did not answer in time.
     pub async fn orders_of(
         &self,
         user_id: UserId,
         before: Option<OrderId>,
         limit: usize,
     ) -> Result<Vec<Order>, NotDelivered> {
-        let _ = (user_id, before, limit);
-        Ok(Vec::new())
+        let mut asked = Vec::new();
+        for shard in self.busy_shards() {
+            asked.push(self.ask(shard, |answer| Letter::ReadOrdersOf {
+                user_id,
+                before,
+                limit,
+                answer,
+            }));
+        }
+        let mut orders = Vec::new();
+        for answer in futures_util::future::join_all(asked).await {
+            orders.append(&mut answer?);
+        }
+        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.order_id));
+        orders.truncate(limit);
+        Ok(orders)
     }
 
     /// Each later durable change of the order, until the receiver is dropped.
     pub fn watch_order(&self, order_id: OrderId) -> broadcast::Receiver<Order> {
-        let _ = order_id;
-        broadcast::channel(1).1
+        self.0.context.release.watchers.watch(order_id)
     }
 
     /// What readiness reports and metrics show.
     pub fn status(&self) -> EngineStatus {
-        EngineStatus::default()
+        let context = &self.0.context;
+        let pipeline = self.0.status.look(&context.journal, context.clock.now());
+        let quarantined_items = self
+            .gates()
+            .iter()
+            .filter(|gate| gate.is_quarantined())
+            .map(|gate| gate.terms().item_id)
+            .collect();
+        let refusing = self.refusing();
+        let mut dependencies = vec![DependencyStatus {
+            name: "journal",
+            kind: "file",
+            healthy: !context.journal.has_failed() && context.journal.has_room(),
+            meaning: match (context.journal.has_failed(), context.journal.obstacle()) {
+                (true, _) => {
+                    "a write failed: nothing is confirmed any more, the process stops".into()
+                }
+                (_, Some(obstacle)) if context.journal.has_room() => {
+                    format!(
+                        "no room for the next segment ({obstacle}): the sale goes on until this one is full"
+                    )
+                }
+                (_, Some(obstacle)) => format!("no room ({obstacle}): purchases are refused"),
+                _ => "every confirmation is on disk before it leaves".into(),
+            },
+        }];
+        dependencies.extend(pipeline.dependencies);
+        EngineStatus {
+            accepting: refusing.is_none(),
+            refusing_because: refusing.map(|reason| format!("{reason:?}")),
+            shards_up: context.router.up(),
+            shards: context.router.shards().count(),
+            quarantined_items,
+            permits_used: context.permits.used(),
+            permits: context.permits.limit(),
+            mailbox_depth: context.router.depth(),
+            backlog_records: pipeline.backlog_records,
+            backlog_age_seconds: pipeline.backlog_age_seconds,
+            checkpoint_age_seconds: pipeline.checkpoint_age_seconds,
+            journal: context.journal.figures(),
+            wall_drift_seconds: context.clock.wall_drift_milliseconds() as f64 / 1e3,
+            dependencies,
+        }
+    }
+
+    /// Stops admitting, lets what was admitted be decided and made durable, and closes the journal.
+    /// Gives up waiting after `limit`; what is then unanswered stays unknown to its askers.
+    pub async fn drain(&self, limit: Duration) {
+        let context = &self.0.context;
+        context.draining.store(true, Ordering::Release);
+        let emptied = async {
+            while context.permits.used() > 0 {
+                tokio::time::sleep(TICK / 10).await;
+            }
+        };
+        if tokio::time::timeout(limit, emptied).await.is_err() {
+            tracing::warn!(under_way = context.permits.used(), "drained without all answers");
+        }
+        self.0.supervisor.stop(Some("draining".to_owned()));
+        let journal = Arc::clone(&context.journal);
+        // Bounded by the process, not by us: a sync that hangs cannot be given up.
+        let closed = tokio::task::spawn_blocking(move || journal.close());
+        if tokio::time::timeout(limit, closed).await.is_err() {
+            tracing::error!("the journal did not close in time");
+        }
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.0.context
+    }
+
+    pub(super) fn pipeline_status(&self) -> &PipelineStatus {
+        &self.0.status
+    }
+
+    pub(super) fn durable_moved(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.durable_moved)
+    }
+
+    pub(super) fn recovered_marks(&self) -> Vec<Option<Mark>> {
+        self.0.marks.clone()
+    }
+
+    /// Sends a letter that is answered with a value, and waits for it.
+    pub(super) async fn ask<T>(
+        &self,
+        shard: ShardId,
+        letter: impl FnOnce(oneshot::Sender<T>) -> Letter,
+    ) -> Result<T, NotDelivered> {
+        let _permit = self.0.context.permits.take().ok_or(NotDelivered::Overloaded)?;
+        let (answer, answered) = oneshot::channel();
+        self.0.context.router.send(shard, letter(answer));
+        match tokio::time::timeout(self.0.context.reply_timeout, answered).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(_)) | Err(_) => Err(NotDelivered::Overloaded),
+        }
+    }
+
+    /// Puts a letter in a shard's mailbox that nobody waits for.
+    pub(super) fn send(&self, shard: ShardId, letter: Letter) {
+        self.0.context.router.send(shard, letter);
+    }
+
+    /// Lets the shard decide a command of the engine's own.
+    pub(super) fn decide_own(&self, shard: ShardId, command: Command) {
+        let context = &self.0.context;
+        context.router.send(
+            shard,
+            Letter::Decide(Decide {
+                command,
+                asker: Asker::nobody(),
+                permit: context.permits.take_own(),
+                admitted_at: context.clock.now(),
+                keyed: false,
+                panics: 0,
+            }),
+        );
+    }
+
+    fn refusing(&self) -> Option<NotDelivered> {
+        let context = &self.0.context;
+        if context.draining.load(Ordering::Acquire) || context.journal.has_failed() {
+            Some(NotDelivered::ShuttingDown)
+        } else if !context.journal.has_room() {
+            Some(NotDelivered::StorageFull)
+        } else if self.0.status.refuses() {
+            Some(NotDelivered::BacklogFull)
+        } else {
+            None
+        }
+    }
+
+    async fn decide(
+        &self,
+        shard: ShardId,
+        command: Command,
+        claim: Option<super::claims::Claim>,
+        keyed: bool,
+    ) -> Reply {
+        if let Some(reason) = self.refusing() {
+            // Beyond the backlog's threshold only new purchases are refused.
+            if reason != NotDelivered::BacklogFull || matches!(command, Command::Buy(_)) {
+                return Reply::NotDelivered(reason);
+            }
+        }
+        let context = &self.0.context;
+        let Some(permit) = context.permits.take() else {
+            return Reply::NotDelivered(NotDelivered::Overloaded);
+        };
+        let (sender, answered) = oneshot::channel();
+        context.router.send(
+            shard,
+            Letter::Decide(Decide {
+                command,
+                asker: Asker::new(sender, claim),
+                permit,
+                admitted_at: context.clock.now(),
+                keyed,
+                panics: 0,
+            }),
+        );
+        // The supervisor's sweep answers what stays too long, so this wait ends.
+        answered.await.unwrap_or(Reply::Unknown)
+    }
+
+    /// Whether this request got an order of another item. The filter said maybe.
+    async fn is_used_elsewhere(&self, gate: &Gate, buy: &Buy) -> Result<bool, NotDelivered> {
+        let Buy { user_id, request_id, item_id, .. } = *buy;
+        let own = self.order_of_request(gate.shard(), user_id, request_id).await?;
+        if let Some(order) = own {
+            return Ok(order.item_id != item_id);
+        }
+        for shard in self.busy_shards() {
+            let found = self.order_of_request(shard, user_id, request_id).await?;
+            if found.is_some_and(|order| order.item_id != item_id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn order_of_request(
+        &self,
+        shard: ShardId,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<Order>, NotDelivered> {
+        self.ask(shard, |answer| Letter::FindRequest { user_id, request_id, answer }).await
+    }
+
+    /// Shards that own an item.
+    fn busy_shards(&self) -> Vec<ShardId> {
+        let mut shards: Vec<ShardId> =
+            self.0.context.release.gates.iter().map(|gate| gate.shard()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+}
+
+fn open_gates(stock: &Stock, release: &Release, claims: &Claims) {
+    for item in stock.items() {
+        let gate = Arc::new(Gate::new(item, stock.shard()));
+        release.gates.insert(item.terms.item_id, gate);
+    }
+    for order in stock.orders() {
+        if let Some(gate) = release.gates.get(&order.item_id) {
+            gate.add_buyer(order.user_id);
+        }
+        claims.granted(order.user_id, order.request_id);
     }
 }
 
@@ -148,8 +498,12 @@ pub struct EngineStatus {
     pub backlog_records: u64,
     /// Age of the oldest of them, in seconds.
     pub backlog_age_seconds: f64,
-    /// Age of the oldest shard's checkpoint that is behind its log, in seconds.
+    /// Time since the checkpoints last held everything that was durable, in seconds.
     pub checkpoint_age_seconds: f64,
+    /// The journal's figures since the start.
+    pub journal: journal::WriterFigures,
+    /// How far the wall clock has moved away from the engine's, in seconds.
+    pub wall_drift_seconds: f64,
     /// Each dependency: name, whether it works, and what its state means for the sale.
     pub dependencies: Vec<DependencyStatus>,
 }

@@ -20,6 +20,7 @@ pub struct Gate {
     phase: AtomicU8,
     sold_out: AtomicBool,
     quarantined: AtomicBool,
+    settled: AtomicBool,
     facts: Mutex<Facts>,
     buyers: BuyerFilter,
 }
@@ -39,6 +40,7 @@ impl Gate {
             phase: AtomicU8::new(item.phase as u8),
             sold_out: AtomicBool::new(false),
             quarantined: AtomicBool::new(false),
+            settled: AtomicBool::new(item.settled),
             facts: Mutex::new(Facts { seq: 0, counters: item.counters }),
             buyers: BuyerFilter::for_units(item.counters.allotted),
         };
@@ -69,6 +71,11 @@ impl Gate {
     /// Whether the item is out of order in this process.
     pub fn is_quarantined(&self) -> bool {
         self.quarantined.load(Ordering::Acquire)
+    }
+
+    /// Whether the shard has let go of the item's orders.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 
     /// A refusal that needs no decision by the shard, if there is one for this buyer at `now`.
@@ -105,6 +112,10 @@ impl Gate {
     /// Remembers that this buyer may have an order. Called before the grant is answered.
     pub(super) fn add_buyer(&self, user_id: UserId) {
         self.buyers.insert(user_id);
+    }
+
+    pub(super) fn set_settled(&self) {
+        self.settled.store(true, Ordering::Release);
     }
 
     pub(super) fn set_quarantined(&self, quarantined: bool) {

@@ -1,7 +1,39 @@
-//! The actors and the handle to them.
+//! The actors and the handles to them.
+//!
+//! In the order of a purchase: `gate` (refusals without a decision), `engine` (the handle), `permits`
+//! and `claims` (the bounds in front), `router` and `ring`, `mailbox`, `shard` and `desk` (the
+//! decision), `reply` (what is let go once it is durable). Around them `supervisor`, `quarantine` and
+//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `checkpointer`, `pipeline` and `backends`.
 
-pub mod engine;
-pub mod gate;
+mod backends;
+pub mod books;
+mod checkpointer;
+mod claims;
+mod consumer;
+mod context;
+mod desk;
+mod engine;
+mod gate;
+mod inlet;
+mod mailbox;
+mod outlet;
+mod permits;
+mod pipeline;
+pub mod preheat;
+mod progress;
+mod quarantine;
+mod recovery;
+mod relay;
+mod reply;
+mod ring;
+mod router;
+mod shard;
+mod supervisor;
 
-pub use engine::{DependencyStatus, Engine, EngineStatus, KeyOrigin, NotDelivered, Reply};
+pub use backends::{BackendOptions, Backends};
+pub use books::{Books, BooksUnavailable};
+pub use engine::{DependencyStatus, Engine, EngineOptions, EngineStatus, KeyOrigin, StartError};
 pub use gate::Gate;
+pub use recovery::RecoveryError;
+pub use reply::{NotDelivered, Reply};
+pub use ring::Ring;

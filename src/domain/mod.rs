@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws a random number, touches a file or awaits: time, identities
 //! and commands come in as data, and effects go out as values ([`Event`], [`Outcome`]).
 
+pub mod approval;
 pub mod command;
 pub mod event;
 pub mod ids;
@@ -11,6 +12,7 @@ pub mod order;
 pub mod sale;
 pub mod stock;
 
+pub use approval::{Makers, SaleStage, SaleStatus, SaleStep, StepRefused};
 pub use command::{Buy, Command, Outcome, Refusal};
 pub use event::{Event, Record};
 pub use ids::{ItemId, OrderId, RequestId, SaleId, ShardId, Timestamp, UserId};

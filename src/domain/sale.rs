@@ -8,6 +8,9 @@ use std::fmt;
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    /// Renminbi.
+    pub const CNY: Self = Self(*b"CNY");
+
     /// The code in `text`, if it is three upper-case ASCII letters.
     pub fn parse(text: &str) -> Option<Self> {
         let code: [u8; 3] = text.as_bytes().try_into().ok()?;

@@ -1,5 +1,10 @@
 //! Ports to what outlives the process, and their implementations.
+
 pub mod broker;
+pub mod catalogue;
 pub mod checkpoint;
+pub mod data_dir;
+pub mod database;
 pub mod journal;
+pub mod orders;
 pub mod redis_connection;

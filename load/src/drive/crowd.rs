@@ -101,6 +101,13 @@ impl Crowd {
         self.user_ids[user as usize]
     }
 
+    /// A user's token, for requests that are not part of the load.
+    #[must_use]
+    pub fn token(&self, user: u32) -> &str {
+        let value = self.tokens[user as usize].to_str().unwrap_or_default();
+        value.trim_start_matches("Bearer ")
+    }
+
     /// The request to buy one unit.
     #[must_use]
     pub fn buy(&self, user: u32, item: u32, key: u64) -> Outgoing {

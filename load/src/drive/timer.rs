@@ -23,7 +23,13 @@ impl FineTimer {
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self { descriptor: AsyncFd::register(descriptor)? })
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; an owned descriptor that is never exchanged meets \
+                      the successor's conditions"
+        )]
+        let descriptor = AsyncFd::new(descriptor)?;
+        Ok(Self { descriptor })
     }
 
     /// Returns after `duration`; at once for zero.

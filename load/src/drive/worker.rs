@@ -188,7 +188,8 @@ impl Thread {
             self.record.borrow_mut().due(now_ns, now_ns);
             Some(Job { intended_ns: now_ns, action, tries: 0, in_doubt: false })
         };
-        match { self.desk.borrow_mut().ask(seat, fresh) } {
+        let next = self.desk.borrow_mut().ask(seat, fresh);
+        match next {
             Next::Job(job) => return Some(job),
             Next::Leave => return None,
             Next::Rest => {}

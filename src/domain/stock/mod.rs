@@ -5,6 +5,7 @@
 //! that died (I9). Owns items, orders and buyers of the shard; knows no clock, no disk, no actor.
 
 mod apply;
+mod books;
 mod buyers;
 mod decide;
 mod orders;
@@ -189,6 +190,20 @@ impl Stock {
                 .find(|entry| entry.request_id == request_id)
                 .map(|entry| self.view(entry))
         })
+    }
+
+    /// The buyer's orders of all items of the shard, newest first: at most `limit`, placed before
+    /// `before` if given.
+    pub fn orders_of(&self, user_id: UserId, before: Option<OrderId>, limit: usize) -> Vec<Order> {
+        let mut orders: Vec<Order> = (0..self.items.len())
+            .filter_map(|position| self.buyers.find(&self.orders, position as u32, user_id))
+            .flat_map(|newest| self.orders.chain(newest))
+            .filter(|entry| before.is_none_or(|before| entry.order_id < before))
+            .map(|entry| self.view(entry))
+            .collect();
+        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.order_id));
+        orders.truncate(limit);
+        orders
     }
 
     /// Each order held, oldest first.

@@ -245,29 +245,38 @@ mod tests {
     }
 
     fn item() -> impl Strategy<Value = ItemState> {
-        (any::<[u64; 7]>(), any::<[u32; 5]>(), any::<u16>(), "[a-z0-9]{1,64}", 1_u8..=3, any())
-            .prop_map(|(long, middle, limit_per_user, product_id, phase, settled)| ItemState {
-                terms: ItemTerms {
-                    item_id: ItemId(long[0]),
-                    sale_id: SaleId(long[1]),
-                    product_id: product_id.into(),
-                    price: long[2],
-                    currency: Currency::parse("CNY").expect("a code"),
-                    allotted: middle[0],
-                    limit_per_user,
-                    payment_window_milliseconds: long[3],
-                    starts_at: Timestamp(long[4]),
-                    ends_at: Timestamp(long[5]),
-                },
-                phase: ItemPhase::from_number(phase).expect("in range"),
-                counters: ItemCounters {
-                    allotted: middle[1],
-                    available: middle[2],
-                    reserved: middle[3],
-                    sold: middle[4],
-                },
-                settled,
-                last_seq: long[6],
+        (
+            any::<[u64; 7]>(),
+            any::<[u32; 5]>(),
+            any::<u16>(),
+            "[a-z0-9]{1,64}",
+            1_u8..=3,
+            any::<bool>(),
+        )
+            .prop_map(|(long, middle, limit_per_user, product_id, phase, settled)| {
+                ItemState {
+                    terms: ItemTerms {
+                        item_id: ItemId(long[0]),
+                        sale_id: SaleId(long[1]),
+                        product_id: product_id.into(),
+                        price: long[2],
+                        currency: Currency::parse("CNY").expect("a code"),
+                        allotted: middle[0],
+                        limit_per_user,
+                        payment_window_milliseconds: long[3],
+                        starts_at: Timestamp(long[4]),
+                        ends_at: Timestamp(long[5]),
+                    },
+                    phase: ItemPhase::from_number(phase).expect("in range"),
+                    counters: ItemCounters {
+                        allotted: middle[1],
+                        available: middle[2],
+                        reserved: middle[3],
+                        sold: middle[4],
+                    },
+                    settled,
+                    last_seq: long[6],
+                }
             })
     }
 

@@ -25,7 +25,7 @@ pub const FRAME_HEADER_LENGTH: usize = 32;
 /// Length of a frame's trailer in bytes.
 pub const FRAME_TRAILER_LENGTH: usize = 8;
 /// The most record bytes one frame may hold; what waits for a sync is bounded by the permits.
-pub const FRAME_PAYLOAD_MAX: usize = 4 << 20;
+pub const FRAME_PAYLOAD_MAX: usize = 8 << 20;
 /// Frames start at multiples of this.
 pub const ALIGNMENT: usize = 8;
 

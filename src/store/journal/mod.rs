@@ -11,7 +11,7 @@ mod reader;
 pub mod record;
 mod writer;
 
-pub use reader::{Position, ReadError, Scan, Tail, TornTail, scan, segment_name};
+pub use reader::{Position, ReadError, Scan, Tail, TornTail, base, scan, segment_name};
 
 use crate::domain::ShardId;
 use disk::Disk;
@@ -36,8 +36,8 @@ pub struct Options {
     pub prepare_retry: Duration,
 }
 
-/// The smallest segment: room for a few frames of the largest size.
-pub const SEGMENT_BYTES_MIN: u64 = 4 * FRAME_PAYLOAD_MAX as u64;
+/// The smallest segment: room for a header and a frame of the largest size.
+pub const SEGMENT_BYTES_MIN: u64 = 2 * FRAME_PAYLOAD_MAX as u64;
 
 impl Default for Options {
     fn default() -> Self {
@@ -223,6 +223,20 @@ impl<E: Send + 'static> Journal<E> {
     /// Each shard's last durable record.
     pub fn durable_seqs(&self) -> Vec<u64> {
         self.shared.seqs()
+    }
+
+    /// The oldest segment that was not deleted.
+    pub fn oldest_segment(&self) -> u64 {
+        let durable = self.shared.durable.lock();
+        durable.sealed.front().map_or(durable.end.segment, |(number, _)| *number).max(1)
+    }
+
+    /// The oldest segment with a record that `seqs` (a number a shard) does not reach.
+    pub fn first_segment_beyond(&self, seqs: &[u64]) -> u64 {
+        let durable = self.shared.durable.lock();
+        let beyond = durable.sealed.iter().find(|(_, last)| !is_covered(last, seqs));
+        // Segments are numbered from 1; before the first write there is none.
+        beyond.map_or(durable.end.segment, |(number, _)| *number).max(1)
     }
 
     /// Follows the journal from `position`.

@@ -87,6 +87,23 @@ pub fn segment_number(name: &str) -> Option<u64> {
     name.strip_suffix(".segment").filter(|digits| digits.len() == 12)?.parse().ok()
 }
 
+/// Each shard's last record before the oldest segment: empty or zeros unless older segments were
+/// deleted.
+///
+/// # Errors
+/// Where the file system fails. A damaged header is left to [`scan`].
+pub fn base(disk: &dyn Disk) -> Result<Vec<u64>, ReadError> {
+    let names = disk.list().map_err(|source| ReadError::Io { file: ".".to_owned(), source })?;
+    let Some(oldest) = names.iter().filter_map(|name| segment_number(name)).min() else {
+        return Ok(Vec::new());
+    };
+    let file = segment_name(oldest);
+    let io = |source| ReadError::Io { file: file.clone(), source };
+    let mut bytes = vec![0; SEGMENT_HEADER_FIXED + usize::from(u16::MAX)];
+    let count = disk.open(&file).map_err(io)?.read_at(0, &mut bytes).map_err(io)?;
+    Ok(SegmentHeader::decode(&bytes[..count]).map(|header| header.marks).unwrap_or_default())
+}
+
 /// Reads all frames in order and hands each one's place and payload to `visit`. Changes nothing.
 ///
 /// # Errors

@@ -72,6 +72,17 @@ impl<E> Shared<E> {
     }
 }
 
+impl Prepared {
+    /// Whether what is admitted now will find room: purchases are refused before the space for what
+    /// is already under way runs out. A segment that is only late is not one that cannot be made.
+    fn has_room(&self, end: Position, segment_bytes: u64) -> bool {
+        let reserve = 2 * frame::frame_length(frame::FRAME_PAYLOAD_MAX) as u64;
+        self.obstacle.is_none()
+            || !self.ready.is_empty()
+            || segment_bytes.saturating_sub(end.offset) >= reserve
+    }
+}
+
 impl<E> Pending<E> {
     pub(super) fn new() -> Self {
         Self {
@@ -178,7 +189,8 @@ impl<E: Send + 'static> Writer<E> {
         for (shard, seq) in &batch.last_seqs {
             self.shared.durable_seqs[usize::from(*shard)].store(*seq, Ordering::Release);
         }
-        self.assess_room();
+        let room = self.shared.prepared.lock().has_room(self.end, self.options.segment_bytes);
+        self.shared.has_room.store(room, Ordering::Release);
         Ok(())
     }
 
@@ -214,14 +226,6 @@ impl<E: Send + 'static> Writer<E> {
         }
         self.end = Position { segment: number, offset: 0 };
         Ok(())
-    }
-
-    /// Purchases are refused before the space for what is already admitted runs out.
-    fn assess_room(&self) {
-        let reserve = 2 * frame::frame_length(frame::FRAME_PAYLOAD_MAX) as u64;
-        let left = self.options.segment_bytes - self.end.offset;
-        let room = left >= reserve || !self.shared.prepared.lock().ready.is_empty();
-        self.shared.has_room.store(room, Ordering::Release);
     }
 }
 
@@ -270,6 +274,9 @@ impl<E> Preparer<E> {
                         );
                     }
                     prepared.obstacle = Some(error.to_string());
+                    let end = self.shared.durable.lock().end;
+                    let room = prepared.has_room(end, self.options.segment_bytes);
+                    self.shared.has_room.store(room, Ordering::Release);
                     self.shared
                         .prepared_changed
                         .wait_for(&mut prepared, self.options.prepare_retry);

@@ -1,0 +1,154 @@
+//! The command line: `load run`, `load check`, `load compare` and `load peer`.
+
+use std::io::IsTerminal;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::run::{Remote, RunOptions, run, run_remote};
+use crate::scenario::Scenario;
+use crate::{Error, Result, compare, drive, peers};
+
+/// The load laboratory of the flash-sale engine.
+#[derive(Debug, Parser)]
+#[command(name = "load", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a scenario, audit it, and report; exit code 1 if anything fails.
+    Run(RunArguments),
+    /// Read and validate scenarios without starting anything.
+    Check {
+        /// Scenario files.
+        #[arg(required = true)]
+        scenarios: Vec<PathBuf>,
+    },
+    /// Measure the engine beside its peers on this machine.
+    Compare(compare::CompareArguments),
+    /// Serve as one of the peers (what `compare` starts; useful by itself too).
+    Peer(peers::PeerArguments),
+}
+
+/// Arguments of `load run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The scenario file.
+    pub scenario: PathBuf,
+    /// The engine's program; by default the workspace's release build, made if need be.
+    #[arg(long, value_name = "PATH")]
+    pub server_bin: Option<PathBuf>,
+    /// Use a server that runs already, such as `http://127.0.0.1:8080`; needs the tokens.
+    #[arg(long, value_name = "URL", requires_all = ["tokens", "operator_token", "approver_token"])]
+    pub url: Option<String>,
+    /// A file of `seckill mint --users N`, for --url.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// A token of `seckill mint --operator NAME`, for --url.
+    #[arg(long, value_name = "TOKEN")]
+    pub operator_token: Option<String>,
+    /// A token of `seckill mint --approver NAME`, for --url.
+    #[arg(long, value_name = "TOKEN")]
+    pub approver_token: Option<String>,
+    /// Allow --url to name another machine. Load only what is yours.
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Closed loop with this many connections instead of the scenario's schedule.
+    #[arg(long, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub closed_loop: Option<u32>,
+    /// Generator threads.
+    #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Keep the server's data and log in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as one HTML page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Does what was asked; false if it ran and failed its criteria.
+///
+/// # Errors
+/// Whatever kept it from running.
+pub fn dispatch(cli: Cli) -> Result<bool> {
+    match cli.command {
+        Command::Run(arguments) => runtime(1)?.block_on(run_scenario(arguments)),
+        Command::Check { scenarios } => check(&scenarios),
+        Command::Compare(arguments) => runtime(1)?.block_on(compare::compare(arguments)),
+        Command::Peer(arguments) => {
+            // As the engine: a worker for each processor.
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            runtime(processors)?.block_on(peers::serve(arguments)).map(|()| true)
+        }
+    }
+}
+
+fn runtime(workers: usize) -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(Error::io("starting the runtime"))
+}
+
+async fn run_scenario(arguments: RunArguments) -> Result<bool> {
+    let scenario = Scenario::read(&arguments.scenario)?;
+    let options = RunOptions {
+        binary: arguments.server_bin.clone(),
+        threads: arguments.threads,
+        closed_loop: arguments.closed_loop,
+        keep: arguments.keep.clone(),
+        progress: std::io::stderr().is_terminal(),
+    };
+    let report = match &arguments.url {
+        None => run(scenario, &options).await?,
+        Some(url) => {
+            let remote = remote(url, &arguments)?;
+            run_remote(scenario, &options, &remote).await?
+        }
+    };
+    print!("{}", report.table());
+    if let Some(path) = &arguments.json {
+        report.write_json(path)?;
+    }
+    if let Some(path) = &arguments.html {
+        report.write_html(path)?;
+    }
+    Ok(report.passed)
+}
+
+fn check(scenarios: &[PathBuf]) -> Result<bool> {
+    for path in scenarios {
+        let scenario = Scenario::read(path)?;
+        println!("{}: {}", scenario.name, scenario.title);
+    }
+    Ok(true)
+}
+
+fn remote(url: &str, arguments: &RunArguments) -> Result<Remote> {
+    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let mut addresses = host
+        .to_socket_addrs()
+        .map_err(Error::io(format!("{url} (only http://HOST:PORT is understood)")))?;
+    let address: SocketAddr =
+        addresses.next().ok_or_else(|| Error::Server(format!("{url} has no address")))?;
+    if !address.ip().is_loopback() && !arguments.allow_remote {
+        return Err(Error::NotLoopback(url.to_owned()));
+    }
+    let path = arguments.tokens.clone().unwrap_or_default();
+    let minted =
+        std::fs::read_to_string(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+    let token = |token: &Option<String>| token.clone().unwrap_or_default();
+    let (operator, approver) = (token(&arguments.operator_token), token(&arguments.approver_token));
+    Ok(Remote { address, minted, operator, approver })
+}

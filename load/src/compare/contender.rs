@@ -1,0 +1,285 @@
+//! The contenders as processes: the engine, the peers and the peers' private backends.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use harness::{AppendOnly, MariaDb, Redis, RedisOptions};
+use hyper::Method;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use super::{CompareArguments, Name};
+use crate::drive::Crowd;
+use crate::peers::token::Verifier;
+use crate::scenario::Sale;
+use crate::stage::{Api, Engine, EngineOptions, Peer, Sampler, find_binary, told};
+use crate::wire::Link;
+use crate::{Error, Result};
+
+/// Where the engine keeps the secret that signs tokens, seen from its data directory.
+const SECRET_FILE: &str = "secrets/token.key";
+/// A contender is quiet when it uses less than this share of a processor.
+const QUIET_PROCESSORS: f64 = 0.05;
+const QUIET_LOOK: Duration = Duration::from_millis(300);
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(60);
+/// From approval to opening.
+const OPENS_IN: jiff::SignedDuration = jiff::SignedDuration::from_millis(700);
+
+/// Everything that must live as long as the comparison.
+pub struct Stage {
+    missing: Vec<String>,
+    _scratch: TempDir,
+}
+
+/// One contender, running.
+pub struct Contender {
+    /// Which.
+    pub name: Name,
+    /// Where it listens.
+    pub address: SocketAddr,
+    kind: Kind,
+    /// Processes whose work is this contender's work.
+    processes: Vec<u32>,
+}
+
+enum Kind {
+    Engine(Arc<Mutex<Shop>>),
+    Peer { _peer: Box<Peer>, _backend: Backend },
+}
+
+/// The engine with its operators' tokens; in stock and sold out are two sales of one.
+struct Shop {
+    engine: Engine,
+    operator: String,
+    approver: String,
+}
+
+#[expect(dead_code, reason = "held so that the server lives as long as its peer")]
+enum Backend {
+    None,
+    Redis(Box<Redis>),
+    MariaDb(Box<MariaDb>),
+}
+
+impl Stage {
+    /// Starts every contender that is installed; the others are named in
+    /// [`Stage::missing`]. Returns the users' minted lines as well: all contenders get
+    /// the same tokens.
+    ///
+    /// # Errors
+    /// If something is installed and does not start.
+    pub async fn set(
+        arguments: &CompareArguments,
+        names: &[Name],
+    ) -> Result<(Self, Vec<Contender>, String)> {
+        let scratch = tempfile::Builder::new()
+            .prefix("seckill-compare-")
+            .tempdir()
+            .map_err(Error::io("making a temporary directory"))?;
+        let mut missing = Vec::new();
+        let mut contenders = Vec::new();
+        let secret_file = scratch.path().join("peer-secret");
+
+        let wants_engine =
+            names.iter().any(|name| matches!(name, Name::Engine | Name::EngineSoldOut));
+        let minted = if wants_engine {
+            let shop = start_engine(arguments, scratch.path()).await?;
+            let users = arguments.users.to_string();
+            let minted = shop.engine.options().call_well(&["mint", "--users", &users]).await?;
+            let secret = signing_secret(&shop.engine.options().data)?;
+            std::fs::write(&secret_file, secret).map_err(Error::io("writing the peers' secret"))?;
+            let (address, process) = (shop.engine.address(), shop.engine.process());
+            let processes = vec![process.load(Ordering::Relaxed)];
+            let shop = Arc::new(Mutex::new(shop));
+            for name in names {
+                if matches!(name, Name::Engine | Name::EngineSoldOut) {
+                    let kind = Kind::Engine(Arc::clone(&shop));
+                    let processes = processes.clone();
+                    contenders.push(Contender { name: *name, address, kind, processes });
+                }
+            }
+            minted
+        } else {
+            let secret = b"the comparison signs for itself";
+            std::fs::write(&secret_file, secret).map_err(Error::io("writing the peers' secret"))?;
+            let verifier = Verifier::new(secret);
+            (1..=u64::from(arguments.users)).map(|user| verifier.mint(user) + "\n").collect()
+        };
+
+        for name in names {
+            if matches!(name, Name::Engine | Name::EngineSoldOut | Name::InProcess) {
+                continue;
+            }
+            match start_peer(*name, &secret_file).await {
+                Ok(contender) => contenders.push(contender),
+                Err(Error::Missing { what, .. }) => {
+                    missing.push(format!("{} ({what})", name.text()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        contenders.sort_by_key(|contender| contender.name as u8);
+        Ok((Self { missing, _scratch: scratch }, contenders, minted))
+    }
+
+    /// Contenders that could not take part, and why.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+}
+
+async fn start_engine(arguments: &CompareArguments, scratch: &Path) -> Result<Shop> {
+    let binary = find_binary(arguments.server_bin.as_deref())?;
+    let data = scratch.join("data");
+    std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
+    let mut environment = BTreeMap::new();
+    if let Some(shards) = arguments.shards {
+        environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
+    }
+    let log = scratch.join("server.log");
+    let engine = Engine::start(EngineOptions { binary, data, environment, log }).await?;
+    let operator = engine.options().token("--operator", "load-operator").await?;
+    let approver = engine.options().token("--approver", "load-approver").await?;
+    Ok(Shop { engine, operator, approver })
+}
+
+async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
+    let redis = |append_only| -> Result<(Backend, u32, Vec<String>)> {
+        let options = RedisOptions {
+            append_only,
+            // Rewrites of the file would fall into somebody else's round.
+            arguments: vec!["--auto-aof-rewrite-percentage".to_owned(), "0".to_owned()],
+            ..RedisOptions::default()
+        };
+        let server = Redis::start_with(options).map_err(|error| told("redis", &error))?;
+        let process = server.process_id().unwrap_or(0);
+        let arguments = ["redis", "--redis-url", &server.url()].map(str::to_owned).to_vec();
+        Ok((Backend::Redis(Box::new(server)), process, arguments))
+    };
+    // Servers are started by blocking calls; nothing else runs meanwhile.
+    let (backend, process, mut arguments) = tokio::task::block_in_place(|| match name {
+        Name::RedisOff => redis(AppendOnly::Off),
+        Name::RedisEverysec => redis(AppendOnly::EverySecond),
+        Name::RedisAlways => redis(AppendOnly::Always),
+        Name::Mariadb => {
+            let settings = ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"];
+            let server = MariaDb::start_with(&settings).map_err(|error| told("mariadb", &error))?;
+            let process = server.process_id().unwrap_or(0);
+            let arguments = ["mariadb", "--mysql-url", &server.url()].map(str::to_owned).to_vec();
+            Ok((Backend::MariaDb(Box::new(server)), process, arguments))
+        }
+        Name::Floor | Name::Engine | Name::EngineSoldOut | Name::InProcess => {
+            Ok((Backend::None, 0, vec!["floor".to_owned()]))
+        }
+    })?;
+    arguments.extend(["--secret-file".to_owned(), secret_file.to_string_lossy().into_owned()]);
+    let peer = Peer::start(&arguments).await?;
+    let processes = [peer.process(), process].into_iter().filter(|id| *id != 0).collect();
+    let address = peer.address();
+    Ok(Contender {
+        name,
+        address,
+        kind: Kind::Peer { _peer: Box::new(peer), _backend: backend },
+        processes,
+    })
+}
+
+impl Contender {
+    /// Waits until what the last round left to do in the background is done, so that the
+    /// next contender does not pay for it.
+    pub async fn settle(&self) {
+        let begun = std::time::Instant::now();
+        let mut before = self.processor_seconds();
+        while begun.elapsed() < QUIET_WAIT_MAX {
+            tokio::time::sleep(QUIET_LOOK).await;
+            let now = self.processor_seconds();
+            if (now - before) / QUIET_LOOK.as_secs_f64() < QUIET_PROCESSORS {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    /// Opens a fresh sale in which every user can buy every item, or none can.
+    pub async fn new_sale(
+        &mut self,
+        arguments: &CompareArguments,
+        crowd: &Crowd,
+    ) -> Result<Vec<String>> {
+        let allotted = if self.name == Name::EngineSoldOut { 1 } else { crowd.users().into() };
+        match &self.kind {
+            Kind::Engine(shop) => {
+                let sale = Sale {
+                    items: arguments.items,
+                    allotted,
+                    limit_per_user: 1,
+                    payment_window_seconds: 3_600,
+                    opens_after_ms: 0,
+                };
+                let shop = shop.lock().await;
+                let opens_at = jiff::Timestamp::now() + OPENS_IN;
+                let (operator, approver) = (&shop.operator, &shop.approver);
+                let mut api = Api::new(self.address);
+                let opened =
+                    api.open_sale("Comparison", &sale, opens_at, operator, approver).await?;
+                tokio::time::sleep(OPENS_IN.unsigned_abs() + QUIET_LOOK).await;
+                Ok(opened.items)
+            }
+            Kind::Peer { .. } => {
+                let items: Vec<u32> = (1..=arguments.items).collect();
+                let body = json!({ "items": items, "allotted": allotted });
+                Api::new(self.address).order(Method::POST, "/peer/sale", None, Some(&body)).await?;
+                Ok(items.iter().map(u32::to_string).collect())
+            }
+        }
+    }
+
+    /// Takes the one unit of each item, so that all that follows is refused.
+    pub async fn buy_the_last_unit(&self, crowd: &Crowd) -> Result<()> {
+        let mut link = Link::new(self.address, Duration::from_secs(10));
+        for item in 0..u32::try_from(crowd.item_ids().len()).unwrap_or(0) {
+            let request = crowd.buy(0, item, u64::MAX >> 16);
+            let status = link.send(request).await.map(|head| head.status).unwrap_or(0);
+            if status != 201 {
+                let body = String::from_utf8_lossy(link.body()).into_owned();
+                let request = "buying the last unit".to_owned();
+                return Err(Error::Answer { request, status, body });
+            }
+        }
+        Ok(())
+    }
+
+    /// Processor seconds used so far by the contender's processes.
+    pub fn processor_seconds(&self) -> f64 {
+        let sampler = Sampler::of_this_process();
+        self.processes.iter().filter_map(|id| sampler.processor_seconds(*id)).sum()
+    }
+}
+
+/// Processor seconds used so far by this process.
+pub fn own_processor_seconds() -> f64 {
+    Sampler::of_this_process().processor_seconds(std::process::id()).unwrap_or(0.0)
+}
+
+/// The engine's signing secret, hexadecimal in its data directory: the peers verify the
+/// same tokens as the engine.
+fn signing_secret(data: &Path) -> Result<Vec<u8>> {
+    let path = data.join(SECRET_FILE);
+    let text = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+    unhex(&text).ok_or_else(|| Error::Server(format!("{} is not hexadecimal", path.display())))
+}
+
+fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
+}

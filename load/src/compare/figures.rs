@@ -1,0 +1,281 @@
+//! What a comparison found: every figure of every round, and the ratios within rounds.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{CompareArguments, Name};
+use crate::stage::Machine;
+
+/// One contender in one round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Answers a second.
+    pub rate: f64,
+    /// Share of the answers that this contender should give.
+    pub as_expected: f64,
+    /// Median latency in milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile in milliseconds.
+    pub p99_ms: f64,
+    /// 99.9th percentile in milliseconds.
+    pub p999_ms: f64,
+    /// Worst in milliseconds.
+    pub max_ms: f64,
+    /// The generator's own lateness, 99th percentile in milliseconds (open loop).
+    pub lateness_p99_ms: f64,
+    /// Processors used by the contender's process and its backend.
+    pub server_processors: f64,
+    /// Processors used by the generator.
+    pub generator_processors: f64,
+}
+
+/// Median, least and most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The middle value.
+    pub median: f64,
+    /// The smallest.
+    pub least: f64,
+    /// The largest.
+    pub most: f64,
+}
+
+impl Spread {
+    /// Of some values; `None` of none.
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Some(Self { median, least, most })
+    }
+}
+
+/// A contender's row in the closed-loop table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Who.
+    pub name: Name,
+    /// What its answer promises.
+    pub promise: &'static str,
+    /// Answers a second.
+    pub rate: Spread,
+    /// Its rate divided by the floor's in the same round.
+    pub to_floor: Option<Spread>,
+    /// The engine's rate (in stock) divided by this one's in the same round.
+    pub engine_to_this: Option<Spread>,
+    /// Median latency in milliseconds.
+    pub p50_ms: Spread,
+    /// 99th percentile in milliseconds.
+    pub p99_ms: Spread,
+    /// Processors of contender and backend.
+    pub server_processors: Spread,
+    /// Processors of the generator.
+    pub generator_processors: Spread,
+    /// Smallest share of expected answers in a round.
+    pub as_expected_least: f64,
+}
+
+/// A contender's row in the open-loop table.
+#[derive(Debug, Clone, Serialize)]
+pub struct OpenLoopRow {
+    /// Who.
+    pub name: Name,
+    /// Requests offered each second.
+    pub rate: f64,
+    /// Latencies from the intended start in milliseconds.
+    pub p50_ms: Spread,
+    /// 99th percentile.
+    pub p99_ms: Spread,
+    /// 99.9th percentile.
+    pub p999_ms: Spread,
+    /// Worst.
+    pub max_ms: Spread,
+    /// The generator's lateness, 99th percentile.
+    pub lateness_p99_ms: Spread,
+    /// Its 99.9th percentile divided by the floor's in the same round.
+    pub p999_to_floor: Option<Spread>,
+}
+
+/// The engine without HTTP.
+#[derive(Debug, Clone, Serialize)]
+pub struct InProcessRow {
+    /// Concurrent callers.
+    pub callers: u32,
+    /// Items they buy.
+    pub items: u32,
+    /// Durable decisions a second.
+    pub rate: Spread,
+}
+
+/// The whole comparison.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// Where, of which commit, when.
+    pub machine: Machine,
+    /// Rounds.
+    pub rounds: u32,
+    /// Seconds of each measurement.
+    pub seconds: f64,
+    /// Connections.
+    pub connections: u32,
+    /// Items.
+    pub items: u32,
+    /// What could not take part, and why.
+    pub missing: Vec<String>,
+    closed: BTreeMap<String, Vec<(u32, Figure)>>,
+    open: BTreeMap<String, Vec<(u32, Figure)>>,
+    open_rate: f64,
+    in_process: Vec<InProcessRow>,
+    #[serde(skip)]
+    order: Vec<Name>,
+}
+
+impl Comparison {
+    /// An empty one.
+    #[must_use]
+    pub fn new(machine: Machine, arguments: &CompareArguments, missing: Vec<String>) -> Self {
+        Self {
+            machine,
+            rounds: arguments.rounds,
+            seconds: arguments.seconds,
+            connections: arguments.connections,
+            items: arguments.items,
+            missing,
+            closed: BTreeMap::new(),
+            open: BTreeMap::new(),
+            open_rate: 0.0,
+            in_process: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    /// Notes a closed-loop figure.
+    pub fn closed(&mut self, name: Name, round: u32, figure: Figure) {
+        if !self.order.contains(&name) {
+            self.order.push(name);
+            self.order.sort_by_key(|name| *name as u8);
+        }
+        self.closed.entry(name.text()).or_default().push((round, figure));
+    }
+
+    /// Notes an open-loop figure at `rate` requests a second.
+    pub fn open(&mut self, name: Name, round: u32, rate: f64, figure: Figure) {
+        self.open_rate = rate;
+        self.open.entry(name.text()).or_default().push((round, figure));
+    }
+
+    /// Notes the figures of the engine without HTTP.
+    pub fn in_process(&mut self, rows: Vec<InProcessRow>) {
+        self.in_process = rows;
+    }
+
+    /// The figures of the engine without HTTP.
+    #[must_use]
+    pub fn in_process_rows(&self) -> &[InProcessRow] {
+        &self.in_process
+    }
+
+    /// A contender's median closed-loop rate.
+    #[must_use]
+    pub fn median_rate(&self, name: Name) -> Option<f64> {
+        let figures = self.closed.get(&name.text())?;
+        Spread::of(figures.iter().map(|(_, figure)| figure.rate)).map(|spread| spread.median)
+    }
+
+    /// The closed-loop rows.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let rows = self.order.iter().filter_map(|name| {
+            let figures = self.closed.get(&name.text())?;
+            let spread = |value: fn(&Figure) -> f64| {
+                Spread::of(figures.iter().map(|(_, figure)| value(figure)))
+            };
+            let rate = |figure: &Figure| figure.rate;
+            let expected = figures.iter().map(|(_, figure)| figure.as_expected);
+            Some(Row {
+                name: *name,
+                promise: name.promise(),
+                rate: spread(rate)?,
+                to_floor: self.ratio(&self.closed, *name, Name::Floor, rate),
+                engine_to_this: self.ratio(&self.closed, Name::Engine, *name, rate),
+                p50_ms: spread(|figure| figure.p50_ms)?,
+                p99_ms: spread(|figure| figure.p99_ms)?,
+                server_processors: spread(|figure| figure.server_processors)?,
+                generator_processors: spread(|figure| figure.generator_processors)?,
+                as_expected_least: expected.fold(1.0, f64::min),
+            })
+        });
+        rows.collect()
+    }
+
+    /// The open-loop rows.
+    #[must_use]
+    pub fn open_rows(&self) -> Vec<OpenLoopRow> {
+        let rows = self.order.iter().filter_map(|name| {
+            let figures = self.open.get(&name.text())?;
+            let spread = |value: fn(&Figure) -> f64| {
+                Spread::of(figures.iter().map(|(_, figure)| value(figure)))
+            };
+            Some(OpenLoopRow {
+                name: *name,
+                rate: self.open_rate,
+                p50_ms: spread(|figure| figure.p50_ms)?,
+                p99_ms: spread(|figure| figure.p99_ms)?,
+                p999_ms: spread(|figure| figure.p999_ms)?,
+                max_ms: spread(|figure| figure.max_ms)?,
+                lateness_p99_ms: spread(|figure| figure.lateness_p99_ms)?,
+                p999_to_floor: self.ratio(&self.open, *name, Name::Floor, |figure| figure.p999_ms),
+            })
+        });
+        rows.collect()
+    }
+
+    /// True if every contender answered as it should.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.rows().iter().all(|row| row.as_expected_least > 0.99)
+    }
+
+    /// `name`'s value divided by `base`'s, round by round.
+    fn ratio(
+        &self,
+        figures: &BTreeMap<String, Vec<(u32, Figure)>>,
+        name: Name,
+        base: Name,
+        value: fn(&Figure) -> f64,
+    ) -> Option<Spread> {
+        let bases: BTreeMap<u32, f64> = figures
+            .get(&base.text())?
+            .iter()
+            .map(|(round, figure)| (*round, value(figure)))
+            .collect();
+        let named = figures.get(&name.text())?;
+        let ratios =
+            named.iter().filter_map(|(round, figure)| Some(value(figure) / bases.get(round)?));
+        Spread::of(ratios)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_median_least_and_most() {
+        let spread = |values: &[f64]| Spread::of(values.iter().copied());
+        assert_eq!(spread(&[]), None);
+        let three = Spread { median: 2.0, least: 1.0, most: 9.0 };
+        assert_eq!(spread(&[9.0, 1.0, 2.0]), Some(three));
+        assert_eq!(spread(&[4.0, 2.0]).map(|spread| spread.median), Some(3.0));
+    }
+}

@@ -1,0 +1,96 @@
+//! The comparison as text.
+
+use std::fmt::Write;
+
+use super::figures::{Comparison, Spread};
+use crate::report::terminal::{grouped, table};
+
+pub fn render(comparison: &Comparison) -> String {
+    let mut text = format!(
+        "closed loop, {} connections, {} item(s), {} rounds of {} s each; median (least – most)\n",
+        comparison.connections, comparison.items, comparison.rounds, comparison.seconds,
+    );
+    let mut closed = table(&[
+        "contender",
+        "requests/s",
+        "to the floor",
+        "engine to it",
+        "p50 ms",
+        "p99 ms",
+        "server cpu",
+        "generator cpu",
+        "promise",
+    ]);
+    for row in comparison.rows() {
+        let mut name = row.name.text();
+        if row.as_expected_least < 0.999 {
+            let _ = write!(name, " (!{:.1} % as expected)", row.as_expected_least * 100.0);
+        }
+        closed.add_row([
+            name,
+            rate(row.rate),
+            row.to_floor.map_or_else(String::new, ratio),
+            row.engine_to_this.map_or_else(String::new, ratio),
+            format!("{:.2}", row.p50_ms.median),
+            format!("{:.2}", row.p99_ms.median),
+            format!("{:.2}", row.server_processors.median),
+            format!("{:.2}", row.generator_processors.median),
+            row.promise.to_owned(),
+        ]);
+    }
+    let _ = writeln!(text, "{closed}");
+    let open_rows = comparison.open_rows();
+    if let Some(first) = open_rows.first() {
+        let rate = grouped(first.rate as u64);
+        let _ = writeln!(text, "\nopen loop at {rate} requests/s, from the intended start");
+        let mut open = table(&[
+            "contender",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "max ms",
+            "p99.9 to the floor's",
+            "generator late p99 ms",
+        ]);
+        for row in open_rows {
+            open.add_row([
+                row.name.text(),
+                milliseconds(row.p50_ms),
+                milliseconds(row.p99_ms),
+                milliseconds(row.p999_ms),
+                milliseconds(row.max_ms),
+                row.p999_to_floor.map_or_else(String::new, ratio),
+                milliseconds(row.lateness_p99_ms),
+            ]);
+        }
+        let _ = writeln!(text, "{open}");
+    }
+    if !comparison.in_process_rows().is_empty() {
+        text.push_str("\nthe engine in the process, without HTTP\n");
+        let mut in_process = table(&["callers", "items", "durable decisions/s"]);
+        for row in comparison.in_process_rows() {
+            let cells = [grouped(row.callers.into()), grouped(row.items.into()), rate(row.rate)];
+            in_process.add_row(cells);
+        }
+        let _ = writeln!(text, "{in_process}");
+    }
+    for missing in &comparison.missing {
+        let _ = writeln!(text, "missing: {missing}");
+    }
+    let _ = writeln!(text, "\n{}", comparison.machine.line());
+    text
+}
+
+fn rate(spread: Spread) -> String {
+    let [median, least, most] =
+        [spread.median, spread.least, spread.most].map(|rate| grouped(rate as u64));
+    format!("{median} ({least} – {most})")
+}
+
+fn ratio(spread: Spread) -> String {
+    format!("{:.2} ({:.2} – {:.2})", spread.median, spread.least, spread.most)
+}
+
+fn milliseconds(spread: Spread) -> String {
+    format!("{:.2} ({:.2} – {:.2})", spread.median, spread.least, spread.most)
+}

@@ -1,0 +1,279 @@
+//! One run of a scenario, from an empty directory to a verdict: start the backends and
+//! the engine, make users and a sale, drive the load and the faults, read the books,
+//! stop, audit, judge.
+
+mod faults;
+mod settle;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub use faults::Mark;
+pub use settle::{EngineAudit, Settled};
+
+use crate::drive::{self, Crowd, Record, Running, Work};
+use crate::report::Report;
+use crate::scenario::{LoopKind, Scenario};
+use crate::schedule::Schedule;
+use crate::stage::{
+    Api, Backends, Engine, EngineOptions, Machine, OpenSale, Sample, Sampler, find_binary,
+};
+use crate::{Error, Result};
+
+/// Between approval and the first request: the sale is preheated, connections open.
+const LEAD: Duration = Duration::from_millis(2_500);
+/// A sale that is to be open at the first request opens this much earlier.
+const EARLY: Duration = Duration::from_millis(500);
+
+/// What the command line decides about a run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The engine's program; the workspace's release build if absent.
+    pub binary: Option<PathBuf>,
+    /// Generator threads.
+    pub threads: u32,
+    /// Overrides the scenario: closed loop with so many connections.
+    pub closed_loop: Option<u32>,
+    /// Keep data directory and log at this path instead of a temporary one.
+    pub keep: Option<PathBuf>,
+    /// Show progress (only ever on a terminal).
+    pub progress: bool,
+}
+
+/// A server that runs already, and the people to use.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Lines of `seckill mint`.
+    pub minted: String,
+    /// An operator's token.
+    pub operator: String,
+    /// Another operator's token, to approve.
+    pub approver: String,
+}
+
+/// What happened while the load ran.
+#[derive(Debug)]
+pub struct Observed {
+    /// What the generator recorded.
+    pub record: Record,
+    /// The server, second by second; empty if it is not ours.
+    pub server: Vec<Sample>,
+    /// The generator, second by second.
+    pub generator: Vec<Sample>,
+    /// Faults as they happened.
+    pub marks: Vec<Mark>,
+}
+
+/// Runs a scenario against an engine of its own.
+///
+/// # Errors
+/// Whatever kept the run from being carried out; what the run found is in the report.
+pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Report> {
+    override_loop(&mut scenario, options);
+    let machine = Machine::here();
+    let binary = find_binary(options.binary.as_deref())?;
+    let scratch = tempfile::Builder::new()
+        .prefix("seckill-load-")
+        .tempdir()
+        .map_err(Error::io("making a temporary directory"))?;
+    let home = options.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let data = home.join("data");
+    std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
+
+    let say = Say::new(options.progress);
+    say.step("starting backends and engine");
+    let backends = {
+        let scenario = scenario.clone();
+        tokio::task::spawn_blocking(move || Backends::start(&scenario))
+            .await
+            .map_err(|error| Error::Server(format!("starting backends failed: {error}")))??
+    };
+    let backends = Arc::new(backends);
+    let mut environment = backends.environment();
+    if let Some(shards) = scenario.server.shards {
+        environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
+    }
+    environment.extend(scenario.server.environment.clone());
+    let log = home.join("server.log");
+    let mut engine =
+        Engine::start(EngineOptions { binary, data: data.clone(), environment, log }).await?;
+
+    say.step("minting users and opening the sale");
+    let users = scenario.people.users.to_string();
+    let call = engine.options();
+    let minted = call.call_well(&["mint", "--users", &users]).await?;
+    let operator = call.token("--operator", "load-operator").await?;
+    let approver = call.token("--approver", "load-approver").await?;
+    let remote = Remote { address: engine.address(), minted, operator, approver };
+    let start = Instant::now() + LEAD;
+    let (sale, crowd) = open(&scenario, &remote, start).await?;
+
+    let running = drive::start(work(&scenario, options, &remote, &crowd)?, start)?;
+    let process = engine.process();
+    let watching = watch(&scenario, &running, Some(Sampler::new(process)), &say);
+    let breaking = faults::apply(&scenario.fault, start, &mut engine, &backends);
+    let (samples, marks) = tokio::join!(watching, async {
+        let marks = breaking.await;
+        if marks.is_err() {
+            running.stop();
+        }
+        marks
+    });
+    let record = finish(running).await?;
+    let observed = Observed { record, server: samples.0, generator: samples.1, marks: marks? };
+
+    say.step("waiting for the order store and auditing");
+    let settled = settle::settle(&scenario, &sale, &crowd, &observed, engine, &backends).await?;
+    say.done();
+    Ok(Report::new(&scenario, machine, options.threads, observed, settled))
+}
+
+/// Runs a scenario's load against a server that runs already. Faults need an engine of
+/// one's own, and are refused.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_remote(
+    mut scenario: Scenario,
+    options: &RunOptions,
+    remote: &Remote,
+) -> Result<Report> {
+    override_loop(&mut scenario, options);
+    if !scenario.fault.is_empty() || !scenario.server.backends.is_empty() {
+        let reason = "a scenario with faults or backends cannot be run against --url".to_owned();
+        return Err(Error::Server(reason));
+    }
+    let machine = Machine::here();
+    let say = Say::new(options.progress);
+    let start = Instant::now() + LEAD;
+    let (sale, crowd) = open(&scenario, remote, start).await?;
+    let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
+    let (server, generator) = watch(&scenario, &running, None, &say).await;
+    let record = finish(running).await?;
+    let observed = Observed { record, server, generator, marks: Vec::new() };
+    let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
+    say.done();
+    Ok(Report::new(&scenario, machine, options.threads, observed, settled))
+}
+
+fn override_loop(scenario: &mut Scenario, options: &RunOptions) {
+    if let Some(connections) = options.closed_loop {
+        scenario.generator.kind = LoopKind::Closed;
+        scenario.generator.connections = connections;
+    }
+}
+
+async fn open(
+    scenario: &Scenario,
+    remote: &Remote,
+    start: Instant,
+) -> Result<(OpenSale, Arc<Crowd>)> {
+    let until_start = start.saturating_duration_since(Instant::now());
+    let opens_in = match scenario.sale.opens_after_ms {
+        0 => until_start.saturating_sub(EARLY),
+        after => until_start + Duration::from_millis(after),
+    };
+    let opens_at = jiff::Timestamp::now() + opens_in;
+    let mut api = Api::new(remote.address);
+    let (operator, approver) = (&remote.operator, &remote.approver);
+    let sale = api.open_sale(&scenario.title, &scenario.sale, opens_at, operator, approver).await?;
+    // Request ids are scoped to their user, but a server that runs already has seen others.
+    let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
+    let crowd = Crowd::new(&remote.minted, &sale.items, &remote.address.to_string(), run)?;
+    Ok((sale, Arc::new(crowd)))
+}
+
+fn work(
+    scenario: &Scenario,
+    options: &RunOptions,
+    remote: &Remote,
+    crowd: &Arc<Crowd>,
+) -> Result<Work> {
+    let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
+    let mut people = scenario.people.clone();
+    people.users = crowd.users();
+    Ok(Work {
+        address: remote.address,
+        crowd: Arc::clone(crowd),
+        people,
+        generator: scenario.generator.clone(),
+        schedule,
+        seed: scenario.seed,
+        distinct_only: false,
+        payment_window: Duration::from_secs(scenario.sale.payment_window_seconds.into()),
+        threads: options.threads.min(scenario.generator.connections).max(1),
+    })
+}
+
+/// Samples server and generator each second, and shows progress, until the load is over.
+async fn watch(
+    scenario: &Scenario,
+    running: &Running,
+    server: Option<Sampler>,
+    say: &Say,
+) -> (Vec<Sample>, Vec<Sample>) {
+    let mut server = server;
+    let mut myself = Sampler::of_this_process();
+    let (mut of_server, mut of_generator) = (Vec::new(), Vec::new());
+    let expected = Schedule::new(&scenario.load).map_or(0, |schedule| schedule.arrivals());
+    say.load(expected);
+    let mut next_sample = running.start();
+    while !running.is_finished() {
+        let now = Instant::now();
+        if now >= next_sample {
+            let at_seconds = now.saturating_duration_since(running.start()).as_secs_f64();
+            of_server.extend(server.as_mut().map(|sampler| sampler.sample(at_seconds)));
+            of_generator.push(myself.sample(at_seconds));
+            next_sample += Duration::from_secs(1);
+        }
+        say.progress(running.progress());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    (of_server, of_generator)
+}
+
+async fn finish(running: Running) -> Result<Record> {
+    tokio::task::spawn_blocking(move || running.finish())
+        .await
+        .map_err(|error| Error::Server(format!("the generator failed: {error}")))?
+}
+
+/// Progress for a person at a terminal; silent otherwise.
+struct Say(ProgressBar);
+
+impl Say {
+    fn new(shown: bool) -> Self {
+        Self(if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() })
+    }
+
+    fn step(&self, what: &str) {
+        let style = ProgressStyle::with_template("{spinner} {msg}");
+        self.0.set_style(style.expect("the template is valid"));
+        self.0.enable_steady_tick(Duration::from_millis(200));
+        self.0.set_message(what.to_owned());
+    }
+
+    fn load(&self, expected: u64) {
+        let style = ProgressStyle::with_template(
+            "{wide_bar} {pos}/{len} requests, {msg} granted, {elapsed} elapsed",
+        );
+        self.0.set_style(style.expect("the template is valid"));
+        self.0.set_length(expected);
+    }
+
+    fn progress(&self, progress: &drive::Progress) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.0.set_position(progress.ended.load(Relaxed));
+        self.0.set_message(progress.granted.load(Relaxed).to_string());
+    }
+
+    fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}

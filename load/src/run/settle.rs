@@ -1,0 +1,189 @@
+//! After the load: wait until every order is in the order store, read the books, stop
+//! the server in good order, let it audit itself, and compare all of it with what the
+//! clients were told.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Observed, Remote};
+use crate::audit::{Book, Rules, StoredOrder, Told, Verdict, compare};
+use crate::drive::Crowd;
+use crate::scenario::Scenario;
+use crate::stage::{Api, Backends, Engine, OpenSale, OrderStore};
+use crate::{Error, Result};
+
+/// Longest wait for the order store to hold everything, unless the scenario says.
+const STORED_WAIT_MAX: Duration = Duration::from_secs(120);
+/// Once every order is there, later events of orders may take this much longer.
+const EVENTS_WAIT_MAX: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Most orders read back one by one from a server whose order store is out of reach.
+const READ_BACK_MAX: usize = 20_000;
+
+/// What was found after the load.
+#[derive(Debug)]
+pub struct Settled {
+    /// Clients' view against books against order store.
+    pub verdict: Verdict,
+    /// The server's counters at the end.
+    pub books: Vec<Book>,
+    /// From the last answer until every confirmed order was in the order store;
+    /// `None` if that was not seen.
+    pub stored_after: Option<Duration>,
+    /// The engine's own audit; `None` for a server that is not ours.
+    pub engine_audit: Option<EngineAudit>,
+    /// What could not be looked at, and why.
+    pub notes: Vec<String>,
+}
+
+/// The verdict of `seckill audit`.
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineAudit {
+    /// Its exit code was 0.
+    pub passed: bool,
+    /// What it printed.
+    pub printed: Value,
+}
+
+/// Settles a run against an engine of its own, and stops it.
+///
+/// # Errors
+/// If books or order store cannot be read, or the engine does not stop.
+pub async fn settle(
+    scenario: &Scenario,
+    sale: &OpenSale,
+    crowd: &Crowd,
+    observed: &Observed,
+    mut engine: Engine,
+    backends: &Backends,
+) -> Result<Settled> {
+    let load_over = Instant::now();
+    let wait_max = scenario.pass.stored_within_ms.map_or(STORED_WAIT_MAX, Duration::from_millis);
+    let mut notes = Vec::new();
+    let confirmed = distinct(observed);
+    let store = OrderStore::open(backends.mysql_url().as_deref(), &engine.options().data).await?;
+    let mut stored_after = None;
+    while load_over.elapsed() < wait_max {
+        if store.count().await? >= confirmed.len() as u64 {
+            stored_after = Some(load_over.elapsed());
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    if stored_after.is_none() {
+        let seconds = wait_max.as_secs();
+        notes.push(format!("the order store did not hold every order after {seconds} s"));
+    }
+    let mut api = Api::new(engine.address());
+    let looking = Instant::now();
+    let (books, verdict) = loop {
+        let books = api.books(&sale.items).await?;
+        let stored = store.read(crowd).await?;
+        let verdict = judge(scenario, observed, &books, Some(&stored.orders));
+        // What is missing now has been waited for; what is only behind gets a little longer.
+        if verdict.is_clean()
+            || stored_after.is_none()
+            || looking.elapsed() > wait_max.min(EVENTS_WAIT_MAX)
+        {
+            break (books, verdict);
+        }
+        tokio::time::sleep(LOOK_EVERY * 4).await;
+    };
+    engine.stop().await?;
+
+    let told = engine.options().data.with_file_name("confirmations.txt");
+    let lines: String = confirmed.iter().map(|order| format!("{order}\n")).collect();
+    std::fs::write(&told, lines).map_err(Error::io("writing the confirmations"))?;
+    let path = told.to_string_lossy();
+    let (printed, status) =
+        engine.options().call(&["audit", "--json", "--confirmations", &path]).await?;
+    // Exit codes 0 and 1 are verdicts; anything else means that there is none.
+    let parsed = serde_json::from_str(&printed)
+        .unwrap_or_else(|_| Value::String(format!("no verdict, {status}: {printed}")));
+    let engine_audit = Some(EngineAudit { passed: status.success(), printed: parsed });
+    Ok(Settled { verdict, books, stored_after, engine_audit, notes })
+}
+
+/// Settles a run against somebody's server: its order store and data directory are out
+/// of reach, so orders are read back through the API.
+///
+/// # Errors
+/// If the books cannot be read.
+pub async fn settle_remote(
+    scenario: &Scenario,
+    sale: &OpenSale,
+    crowd: &Crowd,
+    observed: &Observed,
+    remote: &Remote,
+) -> Result<Settled> {
+    let mut api = Api::new(remote.address);
+    let books = api.books(&sale.items).await?;
+    let mut notes = vec![
+        "the server is not ours: no order store, no offline audit; orders were read back \
+         through the API"
+            .to_owned(),
+    ];
+    let mut seen = HashSet::new();
+    let mut orders = Vec::new();
+    for confirmation in &observed.record.confirmations {
+        if !seen.insert(confirmation.order) {
+            continue;
+        }
+        if orders.len() == READ_BACK_MAX {
+            notes.push(format!("only the first {READ_BACK_MAX} orders were read back"));
+            break;
+        }
+        let path = format!("/api/v1/orders/{}", confirmation.order);
+        let token = crowd.token(confirmation.user);
+        match api.call(Method::GET, &path, Some(token), None).await {
+            Ok(order) => orders.extend(read_back(&order, crowd, confirmation.user)),
+            Err(Error::Answer { status: 404, .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let complete = orders.len() < READ_BACK_MAX;
+    let verdict = judge(scenario, observed, &books, complete.then_some(orders.as_slice()));
+    Ok(Settled { verdict, books, stored_after: None, engine_audit: None, notes })
+}
+
+fn read_back(order: &Value, crowd: &Crowd, user: u32) -> Option<StoredOrder> {
+    let text = |name: &str| order.get(name).and_then(Value::as_str);
+    let item: u64 = text("item_id")?.parse().ok()?;
+    let item = crowd.item_ids().iter().position(|id| *id == item);
+    Some(StoredOrder {
+        order: text("order_id")?.parse().ok()?,
+        user: Some(user),
+        item: item.and_then(|item| u32::try_from(item).ok()),
+        quantity: order.get("quantity").and_then(Value::as_i64)?,
+        status: text("status")?.to_owned(),
+    })
+}
+
+fn judge(
+    scenario: &Scenario,
+    observed: &Observed,
+    books: &[Book],
+    store: Option<&[StoredOrder]>,
+) -> Verdict {
+    let record = &observed.record;
+    let told = Told {
+        confirmations: &record.confirmations,
+        follow_ups: &record.follow_ups,
+        unresolved: &record.unresolved,
+    };
+    let lasted_seconds = record.last_answer_ns / 1_000_000_000;
+    let rules = Rules {
+        limit_per_user: scenario.sale.limit_per_user,
+        orders_may_expire: u64::from(scenario.sale.payment_window_seconds) <= lasted_seconds + 5,
+        must_sell_out: scenario.pass.sold_out,
+    };
+    compare(told, books, store, rules)
+}
+
+fn distinct(observed: &Observed) -> HashSet<u64> {
+    observed.record.confirmations.iter().map(|confirmation| confirmation.order).collect()
+}

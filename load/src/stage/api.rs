@@ -1,0 +1,186 @@
+//! The administrator's side of the API: a sale is created, submitted, approved by another
+//! person and watched. Not timed, so written plainly.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use serde_json::{Value, json};
+
+use crate::audit::Book;
+use crate::scenario::Sale;
+use crate::wire::Link;
+use crate::{Error, Result};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of an unexpected body an error message carries.
+const SHOWN_CHARS: usize = 400;
+/// A sale is kept open for this long beyond its load: nothing may end it by accident.
+const OPEN_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(12);
+
+/// A connection to the API, speaking for whoever's token is given.
+pub struct Api {
+    link: Link,
+    host: String,
+}
+
+/// A sale that was approved.
+#[derive(Debug, Clone)]
+pub struct OpenSale {
+    /// Its id.
+    pub sale_id: String,
+    /// Its items, in the order of creation.
+    pub items: Vec<String>,
+}
+
+impl Api {
+    /// A client of the server at `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self { link: Link::new(address, TIMEOUT), host: address.to_string() }
+    }
+
+    /// One request; the answer must be a success with a JSON body.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] with the body's beginning, or [`Error::NoAnswer`].
+    pub async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let name = format!("{method} {path}");
+        let status = self.order(method, path, token, body).await?;
+        serde_json::from_slice(self.link.body()).map_err(|_| self.unexpected(name, status))
+    }
+
+    /// One request; the answer must be a success, whatever its body. Returns the status.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn order(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<u16> {
+        let name = format!("{method} {path}");
+        let lost = |reason: String| Error::NoAnswer { request: name.clone(), reason };
+        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.host);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let request = request.body(Full::new(bytes)).map_err(|error| lost(error.to_string()))?;
+        let answer = self.link.send(request).await;
+        let head = answer.map_err(|failure| lost(format!("{failure:?}")))?;
+        if (200..300).contains(&head.status) {
+            Ok(head.status)
+        } else {
+            Err(self.unexpected(name, head.status))
+        }
+    }
+
+    fn unexpected(&self, request: String, status: u16) -> Error {
+        let body = String::from_utf8_lossy(self.link.body());
+        Error::Answer { request, status, body: body.chars().take(SHOWN_CHARS).collect() }
+    }
+
+    /// Creates a sale that opens at `opens_at`, submits it, and has `approver` approve it.
+    ///
+    /// # Errors
+    /// As [`Api::call`]; an answer without the ids it should have is [`Error::Server`].
+    pub async fn open_sale(
+        &mut self,
+        title: &str,
+        sale: &Sale,
+        opens_at: jiff::Timestamp,
+        operator: &str,
+        approver: &str,
+    ) -> Result<OpenSale> {
+        let items: Vec<Value> = (1..=sale.items)
+            .map(|number| {
+                json!({
+                    "product_id": number.to_string(),
+                    "title": format!("Item {number}"),
+                    "price": 19_900,
+                    "list_price": 39_900,
+                    "currency": "CNY",
+                    "allotted": sale.allotted,
+                    "limit_per_user": sale.limit_per_user,
+                    "payment_window_seconds": sale.payment_window_seconds,
+                })
+            })
+            .collect();
+        let body = json!({
+            "title": title,
+            "starts_at": rfc3339(opens_at),
+            "ends_at": rfc3339(opens_at + OPEN_FOR),
+            "items": items,
+        });
+        let post = Method::POST;
+        let draft =
+            self.call(post.clone(), "/api/v1/admin/sales", Some(operator), Some(&body)).await?;
+        let sale_id = text_of(&draft, "sale_id")?;
+        let listed = draft.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let items =
+            listed.iter().map(|item| text_of(item, "item_id")).collect::<Result<Vec<_>>>()?;
+        if items.len() != sale.items as usize {
+            return Err(Error::Server(format!("asked for {} items: {draft}", sale.items)));
+        }
+        for (step, token) in [("submit", operator), ("approve", approver)] {
+            let path = format!("/api/v1/admin/sales/{sale_id}/{step}");
+            self.call(post.clone(), &path, Some(token), None).await?;
+        }
+        Ok(OpenSale { sale_id, items })
+    }
+
+    /// The counters of each item.
+    ///
+    /// # Errors
+    /// As [`Api::call`]; an answer without counters is [`Error::Server`].
+    pub async fn books(&mut self, items: &[String]) -> Result<Vec<Book>> {
+        let mut books = Vec::with_capacity(items.len());
+        for (number, id) in items.iter().enumerate() {
+            let path = format!("/api/v1/items/{id}");
+            let answer = self.call(Method::GET, &path, None, None).await?;
+            let counter = |name: &str| {
+                find(&answer, name)
+                    .and_then(Value::as_i64)
+                    .ok_or_else(|| Error::Server(format!("no number {name:?} in {answer}")))
+            };
+            books.push(Book {
+                item: u32::try_from(number).unwrap_or(u32::MAX),
+                allotted: counter("allotted")?,
+                available: counter("available")?,
+                reserved: counter("reserved")?,
+                sold: counter("sold")?,
+            });
+        }
+        Ok(books)
+    }
+}
+
+/// A field at any depth: the counters stand in an object of their own.
+fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let object = value.as_object()?;
+    object.get(name).or_else(|| object.values().find_map(|inner| find(inner, name)))
+}
+
+fn text_of(value: &Value, name: &str) -> Result<String> {
+    let text = value.get(name).and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| Error::Server(format!("no {name:?} in {value}")))
+}
+
+fn rfc3339(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

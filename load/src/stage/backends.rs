@@ -1,0 +1,166 @@
+//! Private redis-server, rabbitmq-server and mariadbd for one run, and the faults that
+//! befall them. Nothing here touches a server that was running before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::{MariaDb, Proxy, RabbitMq, Redis, Server, Start};
+
+use crate::scenario::{Backend, Fault, FaultKind, Scenario};
+use crate::{Error, Result};
+
+/// The backends of one run. Dropping it stops them.
+#[derive(Debug, Default)]
+pub struct Backends {
+    redis: Option<Behind<Redis>>,
+    rabbitmq: Option<Behind<RabbitMq>>,
+    mariadb: Option<Behind<MariaDb>>,
+}
+
+/// A server behind a proxy that can delay what passes.
+#[derive(Debug)]
+struct Behind<T> {
+    server: T,
+    proxy: Option<Proxy>,
+}
+
+impl Backends {
+    /// Starts what the scenario asks for; returns when all of it answers. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if a server is not installed, [`Error::Backend`] if it does not
+    /// come up.
+    pub fn start(scenario: &Scenario) -> Result<Self> {
+        let mut backends = Self::default();
+        for backend in &scenario.server.backends {
+            // Only a server that is to be slow gets a proxy: it costs time of its own.
+            let slow =
+                |fault: &Fault| fault.what.is_slow() && fault.what.backend() == Some(*backend);
+            let slow = scenario.fault.iter().any(slow);
+            match backend {
+                Backend::Redis => backends.redis = Some(behind("redis", slow)?),
+                Backend::Rabbitmq => backends.rabbitmq = Some(behind("rabbitmq", slow)?),
+                Backend::Mysql => backends.mariadb = Some(behind("mariadb", slow)?),
+            }
+        }
+        Ok(backends)
+    }
+
+    /// The engine's settings that point at them.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = BTreeMap::new();
+        let mut set = |key: &str, url: Option<String>| {
+            if let Some(url) = url {
+                environment.insert(key.to_owned(), url);
+            }
+        };
+        set("SECKILL__CHECKPOINT__REDIS_URL", self.redis.as_ref().map(url));
+        set("SECKILL__BROKER__AMQP_URL", self.rabbitmq.as_ref().map(url));
+        set("SECKILL__ORDERS__MYSQL_URL", self.mysql_url());
+        environment
+    }
+
+    /// Where the order store is, if it is not the embedded one.
+    #[must_use]
+    pub fn mysql_url(&self) -> Option<String> {
+        self.mariadb.as_ref().map(url)
+    }
+
+    /// Begins a backend's fault. Blocks until it has taken effect.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the server does not obey.
+    pub fn begin(&self, fault: &Fault) -> Result<()> {
+        let delay = Duration::from_millis(fault.delay_ms);
+        match fault.what {
+            FaultKind::RedisDown => self.redis()?.server.kill(),
+            FaultKind::RedisEmptied => empty("redis", &self.redis()?.server)?,
+            FaultKind::RedisSlow => self.redis()?.proxy("redis")?.delay(delay),
+            FaultKind::RabbitmqDown => self.rabbitmq()?.server.kill(),
+            FaultKind::MysqlDown => self.mariadb()?.server.kill(),
+            FaultKind::MysqlSlow => self.mariadb()?.proxy("mariadb")?.delay(delay),
+            FaultKind::ServerKilled | FaultKind::ServerRestarted | FaultKind::ServerFrozen => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a backend's fault. Blocks until the server answers again.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the server does not come back.
+    pub fn end(&self, fault: &Fault) -> Result<()> {
+        match fault.what {
+            FaultKind::RedisDown => restart("redis", &self.redis()?.server),
+            FaultKind::RabbitmqDown => restart("rabbitmq", &self.rabbitmq()?.server),
+            FaultKind::MysqlDown => restart("mariadb", &self.mariadb()?.server),
+            FaultKind::RedisSlow => {
+                self.redis()?.proxy("redis")?.restore();
+                Ok(())
+            }
+            FaultKind::MysqlSlow => {
+                self.mariadb()?.proxy("mariadb")?.restore();
+                Ok(())
+            }
+            FaultKind::RedisEmptied
+            | FaultKind::ServerKilled
+            | FaultKind::ServerRestarted
+            | FaultKind::ServerFrozen => Ok(()),
+        }
+    }
+
+    fn redis(&self) -> Result<&Behind<Redis>> {
+        self.redis.as_ref().ok_or_else(|| absent("redis"))
+    }
+
+    fn rabbitmq(&self) -> Result<&Behind<RabbitMq>> {
+        self.rabbitmq.as_ref().ok_or_else(|| absent("rabbitmq"))
+    }
+
+    fn mariadb(&self) -> Result<&Behind<MariaDb>> {
+        self.mariadb.as_ref().ok_or_else(|| absent("mariadb"))
+    }
+}
+
+impl<T> Behind<T> {
+    fn proxy(&self, name: &'static str) -> Result<&Proxy> {
+        self.proxy.as_ref().ok_or_else(|| absent(name))
+    }
+}
+
+fn behind<T: Start + std::ops::Deref<Target = Server>>(
+    name: &'static str,
+    slow: bool,
+) -> Result<Behind<T>> {
+    let server = T::start().map_err(|error| told(name, &error))?;
+    let proxy = slow.then(|| Proxy::to(server.address()));
+    Ok(Behind { server, proxy })
+}
+
+fn url<T: std::ops::Deref<Target = Server>>(behind: &Behind<T>) -> String {
+    let direct = behind.server.url();
+    behind.proxy.as_ref().map_or(direct.clone(), |proxy| proxy.url_for(&direct))
+}
+
+fn restart(name: &'static str, server: &Server) -> Result<()> {
+    server.restart().map_err(|error| told(name, &error))
+}
+
+fn empty(name: &'static str, server: &Server) -> Result<()> {
+    server.empty().map_err(|error| told(name, &error))
+}
+
+fn absent(name: &'static str) -> Error {
+    Error::Backend { name, reason: "not part of this run".to_owned() }
+}
+
+/// The harness's error in the laboratory's terms.
+pub fn told(name: &'static str, error: &harness::Error) -> Error {
+    match error {
+        harness::Error::Missing { .. } => {
+            let remedy = "install it, or leave out what needs it".to_owned();
+            Error::Missing { what: error.to_string(), remedy }
+        }
+        _ => Error::Backend { name, reason: error.to_string() },
+    }
+}

@@ -1,0 +1,286 @@
+//! The engine as a child process: started on a data directory, killed, started again on
+//! the same port, and stopped in good order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::{Error, Result};
+
+/// Recovery of a large journal may take a while; longer than this is a failure.
+const START_WAIT_MAX: Duration = Duration::from_secs(120);
+/// A drain in good order may take this long.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How much of the engine's log an error message carries.
+const LOG_TAIL_BYTES: usize = 2_000;
+
+/// How an engine is started.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The program.
+    pub binary: PathBuf,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Settings beside address, data directory and the demo's absence.
+    pub environment: BTreeMap<String, String>,
+    /// Where its standard error goes.
+    pub log: PathBuf,
+}
+
+impl EngineOptions {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            // A config.toml of the directory this was started in is nobody's business here.
+            .current_dir(&self.data)
+            .env("SECKILL__DATA__DIR", &self.data)
+            .env("SECKILL__DEMO__ENABLED", "false")
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a subcommand to its end and returns what it printed and how it ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be started.
+    pub async fn call(&self, arguments: &[&str]) -> Result<(String, ExitStatus)> {
+        let output = self
+            .command()
+            .args(arguments)
+            .stderr(Stdio::inherit())
+            .output()
+            .await
+            .map_err(Error::io(format!("running seckill {}", arguments.join(" "))))?;
+        Ok((String::from_utf8_lossy(&output.stdout).into_owned(), output.status))
+    }
+
+    /// As [`EngineOptions::call`], and the subcommand must succeed.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it does not.
+    pub async fn call_well(&self, arguments: &[&str]) -> Result<String> {
+        let (printed, status) = self.call(arguments).await?;
+        if !status.success() {
+            let line = arguments.join(" ");
+            return Err(Error::Server(format!("seckill {line} ended with {status}")));
+        }
+        Ok(printed)
+    }
+
+    /// A token that `mint` prints for `--operator NAME` or `--approver NAME`.
+    ///
+    /// # Errors
+    /// As [`EngineOptions::call_well`].
+    pub async fn token(&self, role: &str, name: &str) -> Result<String> {
+        let printed = self.call_well(&["mint", role, name]).await?;
+        let token = printed.lines().map(str::trim).find(|line| !line.is_empty());
+        token.map(str::to_owned).ok_or_else(|| Error::Server("mint printed no token".to_owned()))
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    address: SocketAddr,
+    child: Option<Child>,
+    process: Arc<AtomicU32>,
+}
+
+impl Engine {
+    /// Starts an engine on a free loopback port and waits until it listens.
+    ///
+    /// # Errors
+    /// [`Error::Server`] with the end of its log if it does not come up.
+    pub async fn start(options: EngineOptions) -> Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut engine = Self { options, address, child: None, process: Arc::default() };
+        engine.start_again().await?;
+        Ok(engine)
+    }
+
+    /// Starts the engine on the same data and port; returns how long it took to listen.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_again(&mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.options.log)
+            .map_err(Error::io("opening the engine's log"))?;
+        let mut child = self
+            .options
+            .command()
+            .arg("serve")
+            .env("SECKILL__HTTP__LISTEN", self.address.to_string())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(Error::io(format!("starting {}", self.options.binary.display())))?;
+        let stdout = child.stdout.take().expect("standard output is a pipe");
+        let address = announced(stdout).await;
+        let Some(address) = address else {
+            let reason = format!("the engine did not come up; its log ends:\n{}", self.log_tail());
+            return Err(Error::Server(reason));
+        };
+        self.process.store(child.id().unwrap_or(0), Ordering::Relaxed);
+        self.child = Some(child);
+        self.address = address;
+        Ok(begun.elapsed())
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How it was started.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The current process's id, 0 while there is none; follows restarts.
+    #[must_use]
+    pub fn process(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.process)
+    }
+
+    /// kill -9, and waits until it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.store(0, Ordering::Relaxed);
+        if let Some(mut child) = self.child.take() {
+            child.kill().await.map_err(Error::io("killing the engine"))?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for an orderly end.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it does not end in time or not with success.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        signal(&child, Signal::TERM)?;
+        let ended = tokio::time::timeout(STOP_WAIT_MAX, child.wait()).await;
+        self.process.store(0, Ordering::Relaxed);
+        let seconds = STOP_WAIT_MAX.as_secs();
+        match ended {
+            Err(_) => Err(Error::Server(format!("no end {seconds} s after SIGTERM"))),
+            Ok(Err(source)) => Err(Error::Io { what: "waiting for the engine".to_owned(), source }),
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => {
+                let tail = self.log_tail();
+                Err(Error::Server(format!("ended with {status} after SIGTERM:\n{tail}")))
+            }
+        }
+    }
+
+    /// SIGSTOP: it holds everything and does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it is not running.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT after [`Engine::freeze`].
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it is not running.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, what: Signal) -> Result<()> {
+        let Some(child) = &self.child else {
+            return Err(Error::Server("the engine is not running".to_owned()));
+        };
+        signal(child, what)
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read(&self.options.log).unwrap_or_default();
+        let from = log.len().saturating_sub(LOG_TAIL_BYTES);
+        String::from_utf8_lossy(&log[from..]).into_owned()
+    }
+}
+
+/// The address in a server's line `listening on http://ADDRESS:PORT`; `None` if it ends or
+/// takes too long. What it prints afterwards is for people, but must be read lest it block
+/// on a full pipe.
+pub async fn announced(stdout: ChildStdout) -> Option<SocketAddr> {
+    let mut lines = BufReader::new(stdout).lines();
+    let listening = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some(address) = line.trim().strip_prefix("listening on http://") {
+                return address.trim_end_matches('/').parse().ok();
+            }
+        }
+        None
+    };
+    let address = tokio::time::timeout(START_WAIT_MAX, listening).await.ok().flatten();
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    address
+}
+
+fn signal(child: &Child, what: Signal) -> Result<()> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let Some(id) = id else { return Ok(()) };
+    kill_process(id, what).map_err(|errno| Error::Io {
+        what: "signalling the engine".to_owned(),
+        source: errno.into(),
+    })
+}
+
+/// Finds the engine's program: the one given, else the workspace's release build, which
+/// is brought up to date first.
+///
+/// # Errors
+/// [`Error::Missing`] if there is none and it cannot be built.
+pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        return given.canonicalize().map_err(|error| Error::Missing {
+            what: format!("the engine ({})", given.display()),
+            remedy: format!("{error}; --server-bin names the seckill program"),
+        });
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let binary = target.unwrap_or_else(|| workspace.join("target")).join("release/seckill");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = std::process::Command::new(cargo)
+        .args(["build", "--release", "--quiet", "-p", "seckill"])
+        .current_dir(workspace)
+        .status();
+    let reason = match built {
+        Ok(status) if status.success() => "the build left no program".to_owned(),
+        Ok(status) => format!("cargo build --release -p seckill ended with {status}"),
+        // Installed beside a program, without sources: then what is there is what is meant.
+        Err(_) if binary.exists() => return Ok(binary),
+        Err(error) => format!("cargo could not be run: {error}"),
+    };
+    if reason.starts_with("the build") && binary.exists() {
+        return Ok(binary);
+    }
+    Err(Error::Missing {
+        what: "the engine".to_owned(),
+        remedy: format!("{reason}; --server-bin names a seckill program"),
+    })
+}

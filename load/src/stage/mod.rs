@@ -1,0 +1,19 @@
+//! The stage of a run: the engine's process, its private backends, the administrator who
+//! makes the sale, and the books read afterwards. It knows the engine by its command
+//! line, its HTTP API and its order store's table, not by its code.
+
+mod api;
+mod backends;
+mod engine;
+mod machine;
+mod peer;
+mod sampler;
+mod stored;
+
+pub use api::{Api, OpenSale};
+pub use backends::{Backends, told};
+pub use engine::{Engine, EngineOptions, find_binary};
+pub use machine::Machine;
+pub use peer::Peer;
+pub use sampler::{Sample, Sampler};
+pub use stored::{OrderStore, Stored};

@@ -1,0 +1,113 @@
+//! Whole runs against a toy engine that lies: what it plants, the report must show. The
+//! toy's own audit says that all is well, so only the laboratory's can find it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use load::report::Report;
+use load::run::{RunOptions, run};
+use load::scenario::Scenario;
+
+const SCENARIO: &str = r#"
+name = "planted"
+title = "A small sale of a lying engine"
+about = "For the laboratory's own tests."
+
+[sale]
+items = 2
+allotted = 20
+
+[people]
+users = 400
+mix = { buyer = 80, repeat_clicker = 5, retrier = 10, bot = 5 }
+afterwards = { pay = 0.5, cancel = 0.2, think_ms = [10, 100] }
+
+[generator]
+connections = 8
+
+[[load]]
+shape = "constant"
+rate = 300
+seconds = 1.5
+
+[pass]
+unavailable_share_max = 0.0
+stored_within_ms = 2_000
+"#;
+
+/// The toy's program. `cargo test --test planted` alone does not build examples, so this
+/// does; after a whole `cargo test` there is nothing left to build.
+fn toy() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", "load", "--example", "toy_engine"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let built = cargo.status().expect("cargo runs");
+        assert!(built.success(), "the toy does not build");
+        let test = std::env::current_exe().expect("this test has a file");
+        let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/test");
+        profile.join("examples/toy_engine")
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+async fn run_with(plant: &str) -> Report {
+    let settings = format!("\n[server]\nenvironment = {{ SECKILL__TOY__PLANT = \"{plant}\" }}\n");
+    let scenario = Scenario::parse(&(SCENARIO.to_owned() + &settings), Path::new("planted.toml"))
+        .expect("the scenario is valid");
+    let options = RunOptions {
+        binary: Some(toy()),
+        threads: 2,
+        closed_loop: None,
+        keep: None,
+        progress: false,
+    };
+    run(scenario, &options).await.expect("the run can be carried out")
+}
+
+fn check(report: &Report, headline: &str, invariants: &[&str]) {
+    assert!(report.headline.starts_with(headline), "{}", report.table());
+    assert_eq!(report.passed, invariants.is_empty(), "{}", report.table());
+    for invariant in invariants {
+        let found = report.audit.findings.iter().any(|finding| finding.invariant == *invariant);
+        assert!(found, "{invariant} not found:\n{}", report.table());
+    }
+}
+
+#[tokio::test]
+async fn an_honest_engine_passes_and_every_kind_of_client_came() {
+    let report = run_with("none").await;
+    check(&report, "sold = stock, oversold 0, lost 0, doubled 0", &[]);
+    let names: Vec<_> = report.outcomes.iter().map(|outcome| outcome.name).collect();
+    for name in ["reserved", "replayed", "paid", "cancelled", "sold_out", "item_not_found"] {
+        assert!(names.contains(&name), "{name} not in {names:?}");
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let page = folder.path().join("report.html");
+    report.write_html(&page).expect("written");
+    let html = std::fs::read_to_string(page).expect("readable");
+    assert!(html.contains("<svg") && !html.contains("NaN") && !html.contains("src="));
+}
+
+#[tokio::test]
+async fn a_planted_oversell_is_caught() {
+    let report = run_with("oversell").await;
+    check(&report, "sold = stock, oversold 2, lost 0, doubled 0", &["I1", "I3"]);
+}
+
+#[tokio::test]
+async fn a_planted_lost_order_is_caught() {
+    let report = run_with("lose").await;
+    check(&report, "sold = stock, oversold 0, lost 1, doubled 0", &["I4"]);
+}
+
+#[tokio::test]
+async fn a_planted_double_is_caught() {
+    let report = run_with("double").await;
+    assert!(report.audit.doubled > 0, "{}", report.table());
+    assert!(!report.passed);
+}

@@ -1,0 +1,72 @@
+//! The scenarios in the tree are valid, complete and honest about their names; mistakes in
+//! a scenario are refused before anything starts.
+
+use std::path::{Path, PathBuf};
+
+use load::scenario::Scenario;
+
+const NAMES: [&str; 13] = [
+    "cancel-wave",
+    "duplicate-clickers",
+    "many-items",
+    "mysql-slow",
+    "one-hot-item",
+    "rabbitmq-down",
+    "redis-down",
+    "restart-mid-sale",
+    "smoke",
+    "soak",
+    "sold-out-storm",
+    "sustained",
+    "t0-burst",
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+#[test]
+fn every_scenario_is_valid_and_named_as_its_file() {
+    let files = std::fs::read_dir(folder()).expect("there are scenarios");
+    let mut names: Vec<String> = files
+        .map(|file| {
+            let path = file.expect("readable").path();
+            let scenario = Scenario::read(&path).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(path.file_stem().and_then(|stem| stem.to_str()), Some(&*scenario.name));
+            scenario.name
+        })
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, NAMES);
+}
+
+/// The smoke scenario with one line changed is refused with this reason.
+#[track_caller]
+fn check(line: &str, instead: &str, reason: &str) {
+    let path = folder().join("smoke.toml");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    assert!(text.contains(line), "{line} is not in the smoke scenario");
+    let error = Scenario::parse(&text.replacen(line, instead, 1), &path).expect_err(instead);
+    assert!(error.to_string().contains(reason), "{error}");
+}
+
+#[test]
+fn mistakes_are_refused_with_their_reason() {
+    check("items = 5", "item = 5", "unknown field `item`");
+    check("items = 5", "items = 0", "sale.items is 0; it must be 1 to 10000");
+    check("users = 3_000", "users = 3_000_000", "people.users is 3000000");
+    check("rate = 600", "rate = -1", "load[1].rate is -1");
+    check("seconds = 5", "seconds = 1e6", "load[1].seconds is 1000000");
+    check("pay = 0.6", "pay = 0.95", "pay + cancel + pay_late");
+    check("buyer = 80", "buyer = 0", "people.mix.buyer must be above 0");
+    check("name = \"smoke\"", "name = \"Smoke\"", "lower-case letters");
+    check("unavailable_share_max = 0.0", "unavailable_share_max = 2.0", "it must be 0 to 1");
+    check("[sale]", "[server]\nenvironment = { PATH = \"x\" }\n[sale]", "begin with SECKILL__");
+    let fault = |what: &str| format!("[[fault]]\nat_ms = 10\nwhat = \"{what}\"\n[pass]");
+    check("[pass]", &fault("redis_down"), "needs Redis in server.backends");
+    check("[pass]", &fault("meteorite"), "unknown variant `meteorite`");
+    let late = fault("server_killed").replace("10", "99_000");
+    check("[pass]", &late, "lies after the end of the load (8000 ms)");
+    let recorded = "shape = \"recorded\"\nfile = \"nowhere.txt\"";
+    check("shape = \"constant\"\nrate = 600\nseconds = 5", recorded, "nowhere.txt");
+}

@@ -1,0 +1,93 @@
+//! The preheat: an approved sale's items are loaded into their shards.
+//!
+//! Every step may be repeated: an item that is in its shard already is left as it is. So whatever
+//! interrupts a preheat, doing it again, by an operator or at the next start, completes it.
+
+use super::books::{Books, CatalogueError, Sale};
+use super::engine::Engine;
+use super::reply::{NotDelivered, Reply};
+use crate::domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
+
+/// Who takes the step in the operators' log.
+const ACTOR: &str = "engine";
+
+/// Why a sale is not, or not wholly, in its shards. It stays approved.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PreheatError {
+    /// A shard did not take an item.
+    #[error("item {item_id} was not loaded: {reason:?}")]
+    NotLoaded {
+        /// The first such item.
+        item_id: ItemId,
+        /// Why; `None` where the outcome is unknown.
+        reason: Option<NotDelivered>,
+    },
+    /// A shard has the item with other terms.
+    #[error("item {item_id} is in its shard with other terms: {refusal:?}")]
+    Refused {
+        /// The item.
+        item_id: ItemId,
+        /// What the shard said.
+        refusal: Refusal,
+    },
+    /// The items are in their shards, and the catalogue does not say so yet.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+/// Loads the items of an approved sale into their shards and notes that in the catalogue.
+///
+/// # Errors
+/// Where an item was not loaded or the catalogue did not answer; do it again then.
+pub async fn preheat(engine: &Engine, books: &Books, sale: &Sale) -> Result<Sale, PreheatError> {
+    for item in &sale.items {
+        let item_id = item.item_id;
+        match engine.open_item(sale.terms(item)).await {
+            Reply::Decided(Outcome::Refused(refusal)) => {
+                return Err(PreheatError::Refused { item_id, refusal });
+            }
+            Reply::Decided(_) => {}
+            Reply::NotDelivered(reason) => {
+                return Err(PreheatError::NotLoaded { item_id, reason: Some(reason) });
+            }
+            Reply::Unknown => return Err(PreheatError::NotLoaded { item_id, reason: None }),
+        }
+    }
+    match books.take_step(sale.sale_id, SaleStep::Preheat, ACTOR, None, engine.now()).await {
+        Ok(sale) => Ok(sale),
+        // Somebody else was faster with the same.
+        Err(error) => match books.sale(sale.sale_id).await? {
+            sale if sale.status == SaleStatus::Preheated => Ok(sale),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// Preheats every sale that is approved and not over: what a start has to complete. Says of each in
+/// the log how it went, and returns how many were completed.
+///
+/// # Errors
+/// Where the catalogue does not answer.
+pub async fn preheat_approved(engine: &Engine, books: &Books) -> Result<usize, CatalogueError> {
+    const PAGE: usize = 100;
+    let mut completed = 0;
+    let mut before = None;
+    loop {
+        let sales = books.sales(&[SaleStatus::Approved], before, PAGE).await?;
+        for sale in &sales {
+            before = Some(sale.sale_id);
+            if sale.ends_at <= engine.now() {
+                continue;
+            }
+            match preheat(engine, books, sale).await {
+                Ok(_) => completed += 1,
+                Err(error) => {
+                    tracing::error!(sale_id = %sale.sale_id, %error, "approved sale not preheated");
+                }
+            }
+        }
+        if sales.len() < PAGE {
+            return Ok(completed);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The relay: moves durable records from the journal towards the order store.
+//!
+//! It reads the journal's files from where the order store is, so a backlog of any length costs no
+//! memory. What it has sent is not what is stored: after a restart, and whenever the way in between
+//! has lost something, it begins again at the order store's own progress, and what comes twice is
+//! harmless.
+
+use super::engine::Engine;
+use super::outlet::{Outlet, Sent};
+use crate::domain::Record;
+use crate::store::journal::{Position, Tail, record};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::time::Duration;
+
+/// The actor.
+pub(super) struct Relay;
+
+/// Go on.
+pub(super) struct Continue;
+
+/// What it starts with.
+pub(super) struct RelayArguments {
+    pub(super) engine: Engine,
+    pub(super) outlet: Outlet,
+    /// Records of one batch.
+    pub(super) batch_records: usize,
+}
+
+/// What it keeps.
+pub(super) struct RelayState {
+    engine: Engine,
+    outlet: Outlet,
+    batch_records: usize,
+    tail: Option<Tail>,
+    /// Each shard's last record that was sent.
+    sent: Vec<u64>,
+    batch: Vec<Record>,
+}
+
+/// Lets a batch gather; the sale is not waiting.
+const GATHER: Duration = Duration::from_millis(5);
+const IDLE: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Actor for Relay {
+    type Msg = Continue;
+    type State = RelayState;
+    type Arguments = RelayArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Continue>,
+        arguments: RelayArguments,
+    ) -> Result<RelayState, ActorProcessingErr> {
+        let RelayArguments { engine, outlet, batch_records } = arguments;
+        myself.cast(Continue)?;
+        Ok(RelayState {
+            engine,
+            outlet,
+            batch_records,
+            tail: None,
+            sent: Vec::new(),
+            batch: Vec::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Continue>,
+        _: Continue,
+        state: &mut RelayState,
+    ) -> Result<(), ActorProcessingErr> {
+        let moved = state.engine.durable_moved();
+        match state.send_some().await {
+            Ok(true) => tokio::task::yield_now().await,
+            Ok(false) => {
+                // Either is a reason to look again; the time limit covers a lost notice.
+                let _ = tokio::time::timeout(IDLE, moved.notified()).await;
+                tokio::time::sleep(GATHER).await;
+            }
+            Err(error) => {
+                tracing::error!(error, "the relay cannot read the journal; orders wait in it");
+                state.tail = None;
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        myself.cast(Continue)?;
+        Ok(())
+    }
+}
+
+impl RelayState {
+    /// Sends one batch if there is one; false if all that is durable was sent.
+    async fn send_some(&mut self) -> Result<bool, String> {
+        let tail = match &mut self.tail {
+            Some(tail) => tail,
+            none => {
+                let Some(stored) = self.outlet.stored().await else { return Ok(false) };
+                let journal = &self.engine.context().journal;
+                let segment = journal.first_segment_beyond(&stored);
+                self.sent = stored;
+                none.insert(journal.follow(Position { segment, offset: 0 }))
+            }
+        };
+        let end = self.engine.context().journal.durable_end();
+        self.batch.clear();
+        while self.batch.len() < self.batch_records {
+            let payload = tail.next(end).map_err(|error| error.to_string())?;
+            let Some(mut payload) = payload else { break };
+            while !payload.is_empty() {
+                let found = record::decode(&mut payload).map_err(|error| error.to_string())?;
+                let sent = self.sent.get_mut(found.shard.index());
+                if let Some(sent) = sent.filter(|sent| found.seq > **sent) {
+                    *sent = found.seq;
+                    self.batch.push(found);
+                }
+            }
+        }
+        if self.batch.is_empty() {
+            let stored = self.engine.pipeline_status().stored_seqs();
+            if self.outlet.has_lost(self.sent.iter().sum(), stored.iter().sum()).await {
+                self.tail = None;
+            }
+            return Ok(false);
+        }
+        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
+            self.tail = None;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,151 @@
+//! What `seckill serve` prints once it serves: where, what is on sale, and a line that buys.
+//!
+//! Pure text from data. The first line is for scripts and never changes its form.
+
+use crate::domain::{Currency, ItemId, Timestamp};
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a newcomer needs to buy something.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The sale's title.
+    pub title: String,
+    /// When it starts.
+    pub starts_at: Timestamp,
+    /// Its items, the first of which the curl line buys.
+    pub items: Vec<OfferItem>,
+    /// A demo user's token.
+    pub token: String,
+}
+
+/// An item on offer.
+#[derive(Clone, Debug)]
+pub struct OfferItem {
+    /// Its id.
+    pub item_id: ItemId,
+    /// Its title.
+    pub title: String,
+    /// Price of one unit in minor units.
+    pub price: u64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// Units on sale.
+    pub allotted: u32,
+}
+
+/// The line that says where the process listens.
+pub fn listening(address: SocketAddr) -> String {
+    format!("listening on http://{address}\n")
+}
+
+/// What follows that line: the sale if there is one, as seen at `now`, and the API's documentation.
+pub fn banner(address: SocketAddr, offer: Option<&Offer>, now: Timestamp) -> String {
+    let base = format!("http://{}", reachable(address));
+    let mut text = String::from("\n");
+    if let Some(offer) = offer {
+        write_offer(&mut text, &base, offer, now);
+    }
+    text + &format!("  The API:       {base}/docs\n")
+}
+
+fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
+    let Offer { title, starts_at, items, token } = offer;
+    let start = i64::try_from(starts_at.0).ok();
+    let start = start.and_then(|start| jiff::Timestamp::from_millisecond(start).ok());
+    let start = start.map_or_else(|| starts_at.0.to_string(), |start| format!("{start:.0}"));
+    let seconds = starts_at.0.saturating_sub(now.0).div_ceil(1000);
+    let when = match seconds {
+        0 => "live now".to_owned(),
+        seconds => format!("starts in {seconds} s"),
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  On sale:       {title}, {when} ({start})");
+    for OfferItem { item_id, title, price, currency, allotted } in items {
+        let (whole, part) = (price / 100, price % 100);
+        let units = super::audit::grouped(u64::from(*allotted));
+        let price = format!("{whole}.{part:02} {currency}");
+        let _ = writeln!(text, "    item {item_id:<4} {price:>14} {units:>12} units  {title}");
+    }
+    if let Some(item) = items.first() {
+        let _ = writeln!(
+            text,
+            "\n  Buy one:\n\ncurl -X POST {base}/api/v1/items/{}/buy -H 'Authorization: Bearer \
+             {token}' -H 'Content-Type: application/json' -d '{{\"quantity\":1}}'\n",
+            item.item_id
+        );
+    }
+}
+
+/// Where a client on this machine finds a server that listens on all addresses.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer() -> Offer {
+        let item = |item_id, title: &str, price, allotted| OfferItem {
+            item_id: ItemId(item_id),
+            title: title.to_owned(),
+            price,
+            currency: Currency::parse("CNY").expect("a code"),
+            allotted,
+        };
+        Offer {
+            title: "Demo sale".to_owned(),
+            starts_at: Timestamp(1_790_000_005_000),
+            items: vec![item(1, "Enamel mug", 990, 100), item(22, "手机", 299_900, 10_000)],
+            token: "a.b.c".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_line_is_for_scripts() {
+        let address = SocketAddr::from(([0, 0, 0, 0], 8080));
+        assert_eq!(listening(address), "listening on http://0.0.0.0:8080\n");
+        let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
+        assert_eq!(listening(address), "listening on http://[::1]:1\n");
+    }
+
+    #[test]
+    fn a_newcomer_can_buy() {
+        let address = SocketAddr::from(([0, 0, 0, 0], 8080));
+        let text = banner(address, Some(&offer()), Timestamp(1_790_000_000_001));
+        assert_eq!(
+            text,
+            r#"
+  On sale:       Demo sale, starts in 5 s (2026-09-21T14:13:25Z)
+    item 1          9.90 CNY          100 units  Enamel mug
+    item 22      2999.00 CNY       10,000 units  手机
+
+  Buy one:
+
+curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer a.b.c' -H 'Content-Type: application/json' -d '{"quantity":1}'
+
+  The API:       http://127.0.0.1:8080/docs
+"#
+        );
+    }
+
+    #[test]
+    fn a_shop_without_a_demo_still_names_its_documentation() {
+        let text = banner(SocketAddr::from(([127, 0, 0, 1], 80)), None, Timestamp(0));
+        assert_eq!(text, "\n  The API:       http://127.0.0.1:80/docs\n");
+    }
+
+    #[test]
+    fn a_sale_that_has_started_is_live() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let text = banner(address, Some(&offer()), Timestamp(1_790_000_005_000));
+        assert!(text.contains("Demo sale, live now (2026-"), "{text}");
+    }
+}

@@ -1,0 +1,154 @@
+//! `seckill mint`: tokens for tests, scripts and operators, signed with the data directory's secret.
+
+use super::failure::{Exit, Failure};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::http::token::{OPERATOR_NAME_BYTES_MAX, Role, Signer};
+use crate::secrets;
+use std::io::{self, Write};
+
+/// What `seckill mint` can be told. Exactly one of `--users`, `--operator` and `--approver`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("whose").required(true)))]
+pub struct MintArguments {
+    /// Print one JSON line {"user_id","token"} for each of so many buyers
+    #[arg(long, value_name = "N", group = "whose")]
+    users: Option<u64>,
+    /// The first buyer's id; the others follow
+    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["operator", "approver"])]
+    first: u64,
+    /// Print a token for an operator, who makes and runs sales
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name)]
+    operator: Option<String>,
+    /// Print a token for an approver, an operator who may also approve what another submitted
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name)]
+    approver: Option<String>,
+    /// How long the tokens are good for [default: tokens.ttl_seconds]
+    #[arg(long, value_name = "SECONDS")]
+    ttl_seconds: Option<u64>,
+}
+
+/// The name, if it is one that a token can carry.
+fn operator_name(text: &str) -> Result<String, String> {
+    let carried = |letter: char| !letter.is_control() && letter != '"' && letter != '\\';
+    if text.is_empty() || text.len() > OPERATOR_NAME_BYTES_MAX || !text.chars().all(carried) {
+        return Err(format!(
+            "a name has 1 to {OPERATOR_NAME_BYTES_MAX} bytes and neither quotes, backslashes nor \
+             control characters"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// The signer of the configured data directory, and the time to sign at.
+///
+/// # Errors
+/// Where there is no usable secret.
+pub fn signer(config: &Config) -> Result<(Signer, Timestamp), Failure> {
+    let secret = secrets::signing_secret(&config.data.dir)?;
+    let signer = Signer::new(secret.expose()).map_err(|error| Failure {
+        exit: Exit::Data,
+        what: error.to_string(),
+        meaning: "no token can be signed, so nobody could buy".to_owned(),
+        remedy: "delete the secret; a new one is made".to_owned(),
+    })?;
+    Ok((signer, Clock::start(Timestamp(0)).now()))
+}
+
+/// Prints the tokens.
+///
+/// # Errors
+/// Where the output cannot be written.
+pub fn print(
+    arguments: &MintArguments,
+    signer: &Signer,
+    now: Timestamp,
+    default_ttl_seconds: u64,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let ttl_seconds = arguments.ttl_seconds.unwrap_or(default_ttl_seconds);
+    if let Some(name) = &arguments.operator {
+        return writeln!(output, "{}", signer.mint(name, Role::Operator, now, ttl_seconds));
+    }
+    if let Some(name) = &arguments.approver {
+        return writeln!(output, "{}", signer.mint(name, Role::Approver, now, ttl_seconds));
+    }
+    let mut digits = itoa::Buffer::new();
+    for index in 0..arguments.users.unwrap_or(0) {
+        let Some(user_id) = arguments.first.checked_add(index) else { break };
+        let user_id = digits.format(user_id);
+        let token = signer.mint(user_id, Role::Buyer, now, ttl_seconds);
+        // Digits and base64url need no escapes.
+        output.write_all(b"{\"user_id\":\"")?;
+        output.write_all(user_id.as_bytes())?;
+        output.write_all(b"\",\"token\":\"")?;
+        output.write_all(token.as_bytes())?;
+        output.write_all(b"\"}\n")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UserId;
+    use crate::http::token::Principal;
+    use clap::Parser;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    #[derive(Parser)]
+    struct Shell {
+        #[command(flatten)]
+        mint: MintArguments,
+    }
+
+    fn mint(line: &str) -> Result<String, clap::Error> {
+        let words = std::iter::once("mint").chain(line.split(' '));
+        let arguments = Shell::try_parse_from(words)?.mint;
+        let signer = Signer::new(&[7; 32]).expect("a signer");
+        let mut output = Vec::new();
+        print(&arguments, &signer, NOW, 60, &mut output).expect("a vector takes all");
+        Ok(String::from_utf8(output).expect("UTF-8"))
+    }
+
+    #[test]
+    fn buyers_are_one_json_line_each() {
+        let signer = Signer::new(&[7; 32]).expect("a signer");
+        let printed = mint("--users 3 --first 40").expect("minted");
+        let lines: Vec<serde_json::Value> =
+            printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines.len(), 3);
+        for (index, line) in (40..).zip(&lines) {
+            assert_eq!(line["user_id"], index.to_string());
+            let token = line["token"].as_str().expect("text");
+            assert_eq!(signer.verify(token, NOW), Ok(Principal::Buyer(UserId(index))));
+            assert!(signer.verify(token, NOW.plus_milliseconds(60_000)).is_err());
+        }
+    }
+
+    #[test]
+    fn operators_and_approvers_are_one_token() {
+        let signer = Signer::new(&[7; 32]).expect("a signer");
+        for (flag, may_approve) in [("--operator", false), ("--approver", true)] {
+            let printed = mint(&format!("{flag} 王伟 --ttl-seconds 600")).expect("minted");
+            let token = printed.strip_suffix('\n').expect("a line");
+            let expected = Principal::Operator { name: "王伟".to_owned(), may_approve };
+            assert_eq!(signer.verify(token, NOW.plus_milliseconds(599_999)), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "--first 1",
+            "--users -1",
+            "--users 1 --operator a",
+            "--operator a --first 3",
+            "--operator a\"b",
+        ] {
+            assert!(mint(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The command line: what can be asked of `seckill`, and who answers.
+//!
+//! Owns arguments, text for people and exit codes. Must not know how a sale works.
+
+pub mod audit;
+pub mod banner;
+pub mod configuration;
+pub mod failure;
+pub mod mint;
+pub mod serve;
+
+use crate::config::{self, Loaded};
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::{Exit, Failure};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A flash-sale engine: one actor owns each product's stock, and every confirmation is durable
+/// before the buyer hears of it.
+#[derive(Debug, Parser)]
+#[command(name = "seckill", version, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// The configuration file [default: config.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Without one, `serve`
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 an audit found an invariant broken; 2 the command line was not understood;
+3 the configuration was refused; 4 the data directory cannot be used; 5 the address cannot be
+listened on; 6 something failed on the way; 74 the journal failed while the sale was on.";
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the sale until SIGTERM or SIGINT, then drain
+    Serve,
+    /// Judge the books: every invariant over the journal, the checkpoints and the order store
+    Audit(audit::AuditArguments),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print tokens for buyers, an operator or an approver
+    Mint(mint::MintArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What can be asked of the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check it, and print what is in effect and where each value comes from, without secrets
+    Check(configuration::CheckArguments),
+    /// Print config.toml with every setting at its default
+    Template,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let answered = answer(arguments, &mut output);
+    let answered = answered.and_then(|code| Ok(output.flush().map(|()| code)?));
+    match answered {
+        Ok(code) => code,
+        // Whoever read the output has had enough of it.
+        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Stop::Output(error)) => fail(&error.into()),
+        Err(Stop::Failure(failure)) => fail(&failure),
+    }
+}
+
+fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Stop> {
+    let configuration = || -> Result<Loaded, Failure> {
+        Ok(config::load(arguments.config.as_deref(), std::env::vars_os())?)
+    };
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&configuration()?.config, output)?,
+        Command::Audit(arguments) => {
+            let report = audit::run(&configuration()?.config, &arguments)?;
+            audit::print(&report, arguments.json, output)?;
+            if !report.passed() {
+                return Ok(Exit::Broken.into());
+            }
+        }
+        Command::Config(ConfigCommand::Check(arguments)) => {
+            configuration::check(&configuration()?, &arguments, output)?;
+        }
+        Command::Config(ConfigCommand::Template) => {
+            output.write_all(config::template().as_bytes())?;
+        }
+        Command::Mint(arguments) => {
+            let config = configuration()?.config;
+            let (signer, now) = mint::signer(&config)?;
+            mint::print(&arguments, &signer, now, config.tokens.ttl_seconds, output)?;
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "seckill", output);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a command ended early.
+enum Stop {
+    /// Its output was not taken.
+    Output(io::Error),
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("{failure}");
+    failure.exit.into()
+}

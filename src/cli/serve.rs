@@ -1,0 +1,155 @@
+//! `seckill serve`: starts the product, says where it is, and drains when told to stop.
+
+use super::banner::{self, Offer, OfferItem};
+use super::failure::{Exit, Failure};
+use crate::app::{App, AppError};
+use crate::config::Config;
+use crate::demo;
+use crate::http::Role;
+use crate::store::data_dir::DataDirError;
+use crate::telemetry;
+use std::io::{self, Write};
+use std::thread::available_parallelism;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Serves until SIGTERM or SIGINT, then drains. A signal during recovery ends the process at once:
+/// it may be killed at any instruction anyway.
+///
+/// # Errors
+/// Where it cannot start.
+pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
+    telemetry::start_log(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
+    let metrics = telemetry::start_metrics().map_err(|error| fault(&error))?;
+    let threads = match usize::from(config.engine.worker_threads) {
+        0 => available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("seckill-sale")
+        .enable_all()
+        .build()
+        .map_err(|error| fault(&error))?;
+    runtime.block_on(async {
+        let app = App::start(config, metrics).await?;
+        let mut signals = Signals::listen().map_err(|error| fault(&error))?;
+        // Nobody has to read this, so a closed output does not stop the sale.
+        let offer = offer(&app, config).await;
+        let _ = announce(&app, offer.as_ref(), output);
+        signals.received().await;
+        app.stop().await;
+        Ok(())
+    })
+}
+
+/// What a newcomer can buy, with a demo user's token. On a real shop's address nobody gets one.
+async fn offer(app: &App, config: &Config) -> Option<Offer> {
+    const DEMO_USER: &str = "1";
+    if !config.demo.enabled {
+        return None;
+    }
+    let now = app.engine().now();
+    let sale = demo::next_sale(app.books(), now).await.ok().flatten()?;
+    let items = sale.items.iter().map(|item| OfferItem {
+        item_id: item.item_id,
+        title: item.offer.title.clone(),
+        price: item.offer.price,
+        currency: item.offer.currency,
+        allotted: item.offer.allotted,
+    });
+    Some(Offer {
+        title: sale.title.clone(),
+        starts_at: sale.starts_at,
+        items: items.collect(),
+        token: app.signer().mint(DEMO_USER, Role::Buyer, now, config.tokens.ttl_seconds),
+    })
+}
+
+fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
+    output.write_all(banner::listening(app.address()).as_bytes())?;
+    let banner = banner::banner(app.address(), offer, app.engine().now());
+    output.write_all(banner.as_bytes())?;
+    output.flush()
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn fault(error: &dyn std::error::Error) -> Failure {
+    Failure {
+        exit: Exit::Fault,
+        what: format!("the process cannot be set up: {error}"),
+        meaning: "nothing is served, and no data was touched".to_owned(),
+        remedy: "see what limits this user's threads and open files, then start again".to_owned(),
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        let (exit, remedy) = match error {
+            AppError::Secret(error) => return error.into(),
+            AppError::Listen { .. } => (
+                Exit::Address,
+                "stop what listens there, or set http.listen to another address (port 0 picks a \
+                 free one)",
+            ),
+            AppError::DataDir(DataDirError::InUse(_)) => {
+                (Exit::Data, "one process serves a data directory: stop the other, or set data.dir")
+            }
+            AppError::DataDir(DataDirError::FewerShards { .. }) => {
+                (Exit::Data, "set engine.shards to at least as many as the directory has")
+            }
+            AppError::DataDir(DataDirError::Io { .. }) => (
+                Exit::Data,
+                "make the data directory readable and writable for this user (data.dir)",
+            ),
+            AppError::Engine(_) | AppError::Journal(_) => (
+                Exit::Data,
+                "leave the data directory as it is and make a copy of it; `seckill audit` says \
+                 what is in it",
+            ),
+            AppError::Certificate { .. } => {
+                (Exit::Configuration, "make checkpoint.redis_ca_file name a readable file")
+            }
+            AppError::Checkpoints(_) => (
+                Exit::Data,
+                "checkpoints only make a start shorter: with their file moved away they are made \
+                 anew from the journal",
+            ),
+            AppError::Orders(_) => (
+                Exit::Data,
+                "make the order store reachable and writable (orders.mysql_url, or the data \
+                 directory)",
+            ),
+            AppError::Signer(_) => (Exit::Data, "delete the secret; a new one is made"),
+            AppError::Threads(_) => {
+                (Exit::Fault, "see what limits this user's threads and open files")
+            }
+        };
+        Self {
+            exit,
+            what: format!("the sale cannot be served: {error}"),
+            meaning: "nothing listens and nothing is sold; confirmed orders are where they were"
+                .to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
+}

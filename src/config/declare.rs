@@ -1,0 +1,209 @@
+//! The means to declare a setting once: its key, type, default, what is allowed and its words.
+//!
+//! Owns the macro and the rules. Must not know any particular setting.
+
+use super::SecretUrl;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+/// What a setting may be, beyond its type.
+pub trait Rule<T> {
+    /// Whether the value is allowed.
+    fn allows(&self, value: &T) -> bool;
+
+    /// What is allowed, in words that complete "allowed is …".
+    fn words(&self) -> String;
+
+    /// A value to show for a setting that has none by default.
+    fn example(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether the value is never shown and may come from a file.
+    fn is_secret(&self) -> bool {
+        false
+    }
+}
+
+/// From the first to the second, both included.
+pub struct Within<T>(pub T, pub T);
+
+impl<T: PartialOrd + Display> Rule<T> for Within<T> {
+    fn allows(&self, value: &T) -> bool {
+        *value >= self.0 && *value <= self.1
+    }
+
+    fn words(&self) -> String {
+        format!("a whole number from {} to {}", self.0, self.1)
+    }
+}
+
+/// Whatever the type takes, in these words.
+pub struct AnyOf(pub &'static str);
+
+impl<T> Rule<T> for AnyOf {
+    fn allows(&self, _value: &T) -> bool {
+        true
+    }
+
+    fn words(&self) -> String {
+        self.0.to_owned()
+    }
+}
+
+/// What the function takes, in these words.
+pub struct Such<T>(pub fn(&T) -> bool, pub &'static str);
+
+impl<T> Rule<T> for Such<T> {
+    fn allows(&self, value: &T) -> bool {
+        (self.0)(value)
+    }
+
+    fn words(&self) -> String {
+        self.1.to_owned()
+    }
+}
+
+/// A URL with one of these schemes and a host, such as the example.
+pub struct Url {
+    /// Schemes, without `://`.
+    pub schemes: &'static [&'static str],
+    /// What one looks like.
+    pub example: &'static str,
+}
+
+impl Rule<Option<SecretUrl>> for Url {
+    fn allows(&self, value: &Option<SecretUrl>) -> bool {
+        value.as_ref().is_none_or(|url| {
+            let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            self.schemes.contains(&scheme) && !host.is_empty() && !host.starts_with(':')
+        })
+    }
+
+    fn words(&self) -> String {
+        format!("a URL that begins with {}://", self.schemes.join(":// or "))
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.example)
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+/// A path that may be left out, such as this one.
+pub struct PathSuchAs(pub &'static str);
+
+impl Rule<Option<PathBuf>> for PathSuchAs {
+    fn allows(&self, value: &Option<PathBuf>) -> bool {
+        value.as_ref().is_none_or(|path| !path.as_os_str().is_empty())
+    }
+
+    fn words(&self) -> String {
+        "a path".to_owned()
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.0)
+    }
+}
+
+/// A setting as declared.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Its key within the section.
+    pub key: &'static str,
+    /// Its words, one element a line.
+    pub doc: &'static [&'static str],
+    /// What is allowed, in words.
+    pub allowed: String,
+    /// What it could look like; only settings that are unset by default have one.
+    pub example: Option<&'static str>,
+    /// Whether its value is never shown and may come from a file.
+    pub is_secret: bool,
+}
+
+/// A section as declared.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// Its name.
+    pub name: &'static str,
+    /// Its words, one element a line.
+    pub doc: &'static [&'static str],
+    /// Its settings, in the order of their declaration.
+    pub settings: Vec<Setting>,
+}
+
+/// Declares every section: one struct each, and the whole with its catalogue.
+macro_rules! configuration {
+    ($(
+        $(#[doc = $section_doc:literal])*
+        $section:ident: $Section:ident {$(
+            $(#[doc = $doc:literal])*
+            $key:ident: $type:ty = $default:expr, $rule:expr;
+        )*}
+    )*) => {
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+            #[serde(deny_unknown_fields, default)]
+            pub struct $Section {
+                $($(#[doc = $doc])* pub $key: $type,)*
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($key: $default,)* }
+                }
+            }
+        )*
+
+        /// The whole configuration, a field a section.
+        #[derive(Clone, Default, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Config {
+            $($(#[doc = $section_doc])* pub $section: $Section,)*
+        }
+
+        impl Config {
+            /// Every section and setting, as declared.
+            pub fn catalogue() -> Vec<$crate::config::declare::Section> {
+                use $crate::config::declare::{Rule, Section, Setting};
+                vec![$(Section {
+                    name: stringify!($section),
+                    doc: &[$($section_doc),*],
+                    settings: vec![$({
+                        let rule: &dyn Rule<$type> = &$rule;
+                        Setting {
+                            key: stringify!($key),
+                            doc: &[$($doc),*],
+                            allowed: rule.words(),
+                            example: rule.example(),
+                            is_secret: rule.is_secret(),
+                        }
+                    }),*],
+                }),*]
+            }
+
+            /// Whether the setting's value is within its rule.
+            pub(super) fn is_allowed(&self, section: &str, key: &str) -> bool {
+                use $crate::config::declare::Rule;
+                match (section, key) {
+                    $($(
+                        (stringify!($section), stringify!($key)) => {
+                            let rule: &dyn Rule<$type> = &$rule;
+                            rule.allows(&self.$section.$key)
+                        }
+                    )*)*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use configuration;

@@ -1,0 +1,93 @@
+//! The demo: two sales on an empty data directory, so that a newcomer buys within a minute.
+//!
+//! Goes the way of every sale, through catalogue, approval and preheat. Must not know HTTP.
+
+use crate::actors::preheat::{PreheatError, preheat};
+use crate::actors::{Books, Engine};
+use crate::domain::{Currency, SaleStatus, SaleStep, Timestamp};
+use crate::store::catalogue::{CatalogueError, Offer, Sale, SaleDraft};
+
+/// Who writes the demo's sales, and who approves them.
+const MAKER: &str = "demo-operator";
+const CHECKER: &str = "demo-approver";
+
+const FIRST_START_MILLISECONDS: u64 = 3_000;
+const SECOND_START_MILLISECONDS: u64 = 60_000;
+const LENGTH_MILLISECONDS: u64 = 7 * 24 * 3_600_000;
+const PAYMENT_WINDOW_MILLISECONDS: u64 = 600_000;
+
+/// The demo cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The catalogue did not take it.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// A shard did not.
+    #[error(transparent)]
+    Preheat(#[from] PreheatError),
+}
+
+/// Sets the demo's sales up if there is no sale at all.
+///
+/// # Errors
+/// Where catalogue or shards do not take them.
+pub async fn set_up(engine: &Engine, books: &Books) -> Result<(), DemoError> {
+    let every = crate::domain::approval::SALE_STATUSES;
+    if !books.sales(&every, None, 1).await?.is_empty() {
+        return Ok(());
+    }
+    let now = engine.now();
+    let first = draft(
+        "Flash sale / 秒杀",
+        now.plus_milliseconds(FIRST_START_MILLISECONDS),
+        &[
+            ("phone", "Phone, 100 units / 手机", 199_900, 299_900, 100),
+            ("earbuds", "Earbuds, 10,000 units / 耳机", 9_900, 19_900, 10_000),
+        ],
+    );
+    let second = draft(
+        "Next round / 下一场",
+        now.plus_milliseconds(SECOND_START_MILLISECONDS),
+        &[("watch", "Watch, 1,000 units / 手表", 49_900, 99_900, 1_000)],
+    );
+    for draft in [first, second] {
+        let sale = books.create_sale(&draft, MAKER, now).await?;
+        books.take_step(sale.sale_id, SaleStep::Submit, MAKER, None, now).await?;
+        let sale = books.take_step(sale.sale_id, SaleStep::Approve, CHECKER, None, now).await?;
+        preheat(engine, books, &sale).await?;
+    }
+    Ok(())
+}
+
+/// The sale to show a newcomer: of those that are not over, the one that starts first.
+///
+/// # Errors
+/// Where the catalogue does not answer.
+pub async fn next_sale(books: &Books, now: Timestamp) -> Result<Option<Sale>, CatalogueError> {
+    const PAGE: usize = 100;
+    let sales = books.sales(&[SaleStatus::Preheated], None, PAGE).await?;
+    let open = sales.into_iter().filter(|sale| sale.ends_at > now);
+    Ok(open.min_by_key(|sale| (sale.starts_at, sale.sale_id)))
+}
+
+fn draft(title: &str, starts_at: Timestamp, offers: &[(&str, &str, u64, u64, u32)]) -> SaleDraft {
+    let currency = Currency::CNY;
+    SaleDraft {
+        title: title.to_owned(),
+        starts_at,
+        ends_at: starts_at.plus_milliseconds(LENGTH_MILLISECONDS),
+        items: offers
+            .iter()
+            .map(|(product_id, title, price, list_price, allotted)| Offer {
+                product_id: (*product_id).to_owned(),
+                title: (*title).to_owned(),
+                price: *price,
+                list_price: Some(*list_price),
+                currency,
+                allotted: *allotted,
+                limit_per_user: 1,
+                payment_window_milliseconds: PAYMENT_WINDOW_MILLISECONDS,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,288 @@
+//! The one way in: names the request, sends purchases past the router and everything else into it,
+//! and gives every answer its common headers and every problem its body.
+
+use super::body;
+use super::buy::{self, Bought};
+use super::connection::Connection;
+use super::error::{Code, Problem};
+use super::items::Titles;
+use super::metrics::{EdgeMetrics, PURCHASE_SAMPLE};
+use super::options::Options;
+use super::password::Passwords;
+use super::request_id::{RequestName, UniqueNumbers, X_REQUEST_ID};
+use super::token::Signer;
+use crate::actors::{Books, Engine};
+use crate::clock::Clock;
+use axum::Router;
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::service::Service;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What the edge is given by the composition root.
+#[derive(Clone)]
+pub struct AppState {
+    /// Decides.
+    pub engine: Engine,
+    /// What is kept for good: orders, sales, users, the audit log.
+    pub books: Books,
+    /// Makes and verifies tokens.
+    pub signer: Signer,
+    /// Measures; the time that decides comes from the engine.
+    pub clock: Clock,
+    /// The rest of the process's metrics in Prometheus text form, shown after the edge's own.
+    pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AppState")
+    }
+}
+
+/// The edge's state, one for all connections.
+pub struct Edge {
+    pub(super) engine: Engine,
+    pub(super) books: Books,
+    pub(super) signer: Signer,
+    pub(super) clock: Clock,
+    pub(super) render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub(super) options: Options,
+    pub(super) metrics: EdgeMetrics,
+    pub(super) passwords: Passwords,
+    pub(super) titles: Titles,
+    pub(super) event_streams: Arc<Semaphore>,
+    /// Cancelled when the server begins to drain.
+    pub(super) shutdown: CancellationToken,
+    numbers: UniqueNumbers,
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Edge")
+    }
+}
+
+/// The body of an answer: whole where it is made here, of any kind where it comes from the router.
+pub type EdgeBody = Either<Full<Bytes>, axum::body::Body>;
+
+static PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+static BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+static REPLAYED: HeaderValue = HeaderValue::from_static("true");
+/// Says that an order is the one the request got before.
+pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+impl Edge {
+    /// The edge over `state`, with nothing open yet.
+    pub fn new(state: AppState, options: Options, shutdown: CancellationToken) -> Self {
+        Self {
+            engine: state.engine,
+            books: state.books,
+            signer: state.signer,
+            clock: state.clock,
+            render_metrics: state.render_metrics,
+            metrics: EdgeMetrics::new(),
+            passwords: Passwords::new(&options),
+            titles: Titles::default(),
+            event_streams: Arc::new(Semaphore::new(options.max_event_streams)),
+            shutdown,
+            numbers: UniqueNumbers::new(),
+            options,
+        }
+    }
+
+    /// A number that no other request of this process gets, never 0.
+    pub(super) fn unique_number(&self) -> u64 {
+        self.numbers.next()
+    }
+}
+
+/// The edge and the router behind it: what a connection hands its requests to.
+#[derive(Debug)]
+pub struct Door {
+    /// The edge.
+    pub edge: Arc<Edge>,
+    router: TowerToHyperService<Router>,
+}
+
+impl Door {
+    /// The door to `router`, which takes everything but purchases.
+    pub fn new(edge: Arc<Edge>, router: Router) -> Self {
+        Self { edge, router: TowerToHyperService::new(router) }
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// Never; hyper asks for a result.
+pub async fn handle(
+    door: Arc<Door>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<EdgeBody>, Infallible> {
+    let edge = &*door.edge;
+    let _guard = connection.begin_request(request.version());
+    let _in_flight = InFlight::begin(edge);
+    let number = edge.unique_number();
+    let name = RequestName::of(request.headers(), number);
+    if let Some(item) = buy::item_of(&request) {
+        let started_at = number.is_multiple_of(PURCHASE_SAMPLE).then(|| edge.clock.elapsed());
+        let outcome = match check_head(edge, request.headers()) {
+            Ok(()) => buy::buy(edge, &connection, number, item, request).await,
+            Err(problem) => Err(problem),
+        };
+        if let Some(started_at) = started_at {
+            edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at));
+        }
+        return Ok(answer_purchase(edge, outcome, &name));
+    }
+    Ok(answer_other(&door, request, &name).await)
+}
+
+fn check_head(edge: &Edge, headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.len() <= edge.options.max_headers {
+        return Ok(());
+    }
+    let detail = format!("a request may have {} headers", edge.options.max_headers);
+    Err(Problem::new(Code::HeadersTooLarge, detail))
+}
+
+fn answer_purchase(
+    edge: &Edge,
+    outcome: Result<Bought, Problem>,
+    name: &RequestName,
+) -> Response<EdgeBody> {
+    let bought = match outcome {
+        Ok(bought) => bought,
+        Err(problem) => {
+            edge.metrics.refused(problem.code);
+            return render_problem(&problem, name, HeaderMap::with_capacity(8));
+        }
+    };
+    edge.metrics.purchased(bought.replayed);
+    let (location, body) = buy::render(&bought.order);
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    let headers = response.headers_mut();
+    headers.reserve(6);
+    headers.insert(CONTENT_TYPE, JSON.clone());
+    if bought.replayed {
+        headers.insert(&IDEMPOTENT_REPLAYED, REPLAYED.clone());
+    }
+    if let Ok(location) = HeaderValue::from_maybe_shared(location) {
+        headers.insert(LOCATION, location);
+    }
+    common_headers(headers, name);
+    if !bought.replayed {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    response
+}
+
+async fn answer_other(
+    door: &Door,
+    request: Request<Incoming>,
+    name: &RequestName,
+) -> Response<EdgeBody> {
+    let edge = &*door.edge;
+    let started_at = edge.clock.elapsed();
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_head = request.method() == Method::HEAD;
+    let answer = async {
+        check_head(edge, request.headers())?;
+        body::check_length(request.body(), edge.options.max_body_bytes)?;
+        let request = request.map(axum::body::Body::new);
+        let answer = tokio::time::timeout(edge.options.request_timeout, door.router.call(request));
+        match answer.await {
+            Ok(Ok(response)) => Ok(response),
+            Err(_) if is_safe => {
+                Err(Problem::new(Code::Overloaded, "the answer did not come in time"))
+            }
+            Err(_) => Err(Problem::outcome_unknown()),
+        }
+    };
+    let mut response = match answer.await {
+        Ok(mut response) => match response.extensions_mut().remove::<Problem>() {
+            None => response.map(Either::Right),
+            Some(problem) => render_problem(&problem, name, std::mem::take(response.headers_mut())),
+        },
+        Err(problem) => render_problem(&problem, name, HeaderMap::new()),
+    };
+    common_headers(response.headers_mut(), name);
+    if is_head {
+        *response.body_mut() = Either::Left(Full::default());
+    }
+    let status = response.status().as_u16();
+    edge.metrics.answered(status, edge.clock.elapsed().saturating_sub(started_at));
+    if status >= 500 {
+        tracing::warn!(status, request_id = name.as_str(), "request failed");
+    }
+    response
+}
+
+/// A problem as an answer; of `headers` only those are kept that say something about it.
+fn render_problem(
+    problem: &Problem,
+    name: &RequestName,
+    mut headers: HeaderMap,
+) -> Response<EdgeBody> {
+    let mut body = Vec::with_capacity(384);
+    problem.render(name.as_str(), &mut body);
+    let allow = headers.remove(ALLOW);
+    headers.clear();
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON.clone());
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, allow);
+    }
+    if let Some(seconds) = problem.code.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.code == Code::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, BEARER.clone());
+    }
+    common_headers(&mut headers, name);
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body))));
+    *response.status_mut() = problem.code.status();
+    *response.headers_mut() = headers;
+    response
+}
+
+fn common_headers(headers: &mut HeaderMap, name: &RequestName) {
+    let name = match name {
+        RequestName::Given(value) => Ok(value.clone()),
+        RequestName::Made(digits) => HeaderValue::from_bytes(digits),
+    };
+    if let Ok(name) = name {
+        headers.insert(&X_REQUEST_ID, name);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF.clone());
+}
+
+struct InFlight<'a>(&'a EdgeMetrics);
+
+impl<'a> InFlight<'a> {
+    fn begin(edge: &'a Edge) -> Self {
+        edge.metrics.in_flight.fetch_add(1, Relaxed);
+        Self(&edge.metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}

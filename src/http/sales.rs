@@ -1,0 +1,129 @@
+//! Sales as buyers see them: those that were approved, with their items and counters.
+
+use super::admission::Id;
+use super::edge::Edge;
+use super::error::Problem;
+use super::extract::{PageQuery, Parameters};
+use super::items::{CountersView, ItemStateView, ItemView};
+use super::{items, timestamp};
+use crate::actors::books::{Sale, SaleItem};
+use crate::domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Statuses of the sales that buyers may see.
+const PUBLIC: [SaleStatus; 4] =
+    [SaleStatus::Approved, SaleStatus::Preheated, SaleStatus::Ended, SaleStatus::Settled];
+
+/// A sale with its items.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Sale)]
+pub struct SaleView {
+    /// Its identity.
+    #[schema(pattern = "^[0-9]{1,20}$")]
+    pub sale_id: String,
+    /// What it is called.
+    pub title: String,
+    /// `approved`, `preheated`, `live`, `ended` or `settled`.
+    pub status: String,
+    /// When it starts.
+    #[schema(format = DateTime)]
+    pub starts_at: String,
+    /// When it is over.
+    #[schema(format = DateTime)]
+    pub ends_at: String,
+    /// Its items, in the order of display.
+    pub items: Vec<ItemView>,
+}
+
+/// A page of sales, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SalePage {
+    /// The sales.
+    pub data: Vec<SaleView>,
+    /// Whether there are older ones: ask again with `starting_after` the last one.
+    pub has_more: bool,
+}
+
+/// The sale as it is now.
+pub fn view(edge: &Edge, sale: &Sale) -> SaleView {
+    let now = edge.engine.now();
+    SaleView {
+        sale_id: sale.sale_id.to_string(),
+        title: sale.title.clone(),
+        status: sale.status.stage(now, sale.starts_at, sale.ends_at).name().to_owned(),
+        starts_at: timestamp::to_string(sale.starts_at),
+        ends_at: timestamp::to_string(sale.ends_at),
+        items: sale.items.iter().map(|item| view_item(edge, sale, item, now)).collect(),
+    }
+}
+
+fn view_item(edge: &Edge, sale: &Sale, item: &SaleItem, now: Timestamp) -> ItemView {
+    let title = Some(item.offer.title.clone());
+    let list_price = item.offer.list_price;
+    if let Some(gate) = edge.engine.gate(item.item_id) {
+        return ItemView { title, list_price, ..items::view(&gate, now) };
+    }
+    // Not preheated yet, or let go of already.
+    let terms = sale.terms(item);
+    let is_over =
+        now >= sale.ends_at || matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled);
+    let state = if is_over { ItemStateView::Ended } else { ItemStateView::Upcoming };
+    let counters: ItemCounters = terms.counters();
+    ItemView { title, list_price, ..items::view_terms(&terms, state, CountersView::from(counters)) }
+}
+
+/// Sales, newest first. Those that were not approved are not shown.
+#[utoipa::path(
+    get, path = "/api/v1/sales", tag = "sales",
+    params(PageQuery),
+    responses((status = 200, description = "A page of sales", body = SalePage))
+)]
+pub async fn list(
+    State(edge): State<Arc<Edge>>,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Json<SalePage>, Problem> {
+    let (limit, before) = query.read::<SaleId>()?;
+    let (sales, has_more) = page(&edge, &PUBLIC, before, limit).await?;
+    Ok(Json(SalePage { data: sales.iter().map(|sale| view(&edge, sale)).collect(), has_more }))
+}
+
+/// A page of sales in one of these statuses, and whether there are more.
+///
+/// # Errors
+/// Where the catalogue does not answer.
+pub async fn page(
+    edge: &Edge,
+    statuses: &[SaleStatus],
+    before: Option<SaleId>,
+    limit: usize,
+) -> Result<(Vec<Sale>, bool), Problem> {
+    let sales = edge.books.sales(statuses, before, limit).await?;
+    let has_more = match sales.last() {
+        Some(last) if sales.len() == limit => {
+            !edge.books.sales(statuses, Some(last.sale_id), 1).await?.is_empty()
+        }
+        _ => false,
+    };
+    Ok((sales, has_more))
+}
+
+/// One sale.
+#[utoipa::path(
+    get, path = "/api/v1/sales/{sale}", tag = "sales",
+    params(("sale" = String, Path, description = "The sale's identity")),
+    responses((status = 200, description = "The sale", body = SaleView))
+)]
+pub async fn show(
+    State(edge): State<Arc<Edge>>,
+    Id(sale_id): Id<SaleId>,
+) -> Result<Json<SaleView>, Problem> {
+    let sale = edge.books.sale(sale_id).await?;
+    if !PUBLIC.contains(&sale.status) {
+        return Err(Problem::sale_not_found());
+    }
+    Ok(Json(view(&edge, &sale)))
+}

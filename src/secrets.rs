@@ -1,0 +1,228 @@
+//! The signing secret: made once, kept in the data directory, read by `serve` and `mint`.
+//!
+//! Whoever reads it can be any buyer and any operator, so it is refused when others may read it.
+//! Must not know what it signs.
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroize};
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where the signing secret is, seen from the data directory.
+pub const SIGNING_SECRET_FILE: &str = "secrets/token.key";
+
+/// Bytes of the signing secret.
+pub const SIGNING_SECRET_BYTES: usize = 32;
+
+const OWNER_ONLY_FILE: u32 = 0o600;
+const OWNER_ONLY_DIRECTORY: u32 = 0o700;
+
+/// The secret that signs tokens. Its debug form shows nothing.
+pub struct SigningSecret(SecretBox<[u8; SIGNING_SECRET_BYTES]>);
+
+impl SigningSecret {
+    /// The bytes, for the signer.
+    pub fn expose(&self) -> &[u8; SIGNING_SECRET_BYTES] {
+        self.0.expose_secret()
+    }
+}
+
+impl std::fmt::Debug for SigningSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SigningSecret(***)")
+    }
+}
+
+/// Why there is no signing secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file or its directory cannot be made, read or synced.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others than the owner may read or write it.
+    #[error("{path} has mode {mode:04o}, so others than its owner can read or change it; allowed is 0600", path = .path.display())]
+    Permissions {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is not 64 hexadecimal digits.
+    #[error("{path} does not hold 64 hexadecimal digits", path = .path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(String),
+}
+
+/// The signing secret of this data directory, made now if there is none. Two processes that start
+/// at once get the same one.
+///
+/// # Errors
+/// Where it cannot be made or read, is malformed, or is open to others.
+pub fn signing_secret(data_dir: &Path) -> Result<SigningSecret, Error> {
+    let path = data_dir.join(SIGNING_SECRET_FILE);
+    match read(&path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            create(&path)?;
+            read(&path)
+        }
+        other => other,
+    }
+}
+
+fn read(path: &Path) -> Result<SigningSecret, Error> {
+    let at = |source| Error::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(at)?;
+    let mode = file.metadata().map_err(at)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Error::Permissions { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    // A byte more than a secret with its newline, so that a longer file is seen to be longer.
+    let read = file.take(2 * SIGNING_SECRET_BYTES as u64 + 2).read_to_string(&mut text);
+    let secret = match read {
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(at(error)),
+        _ => parse(&text),
+    };
+    text.zeroize();
+    secret.ok_or_else(|| Error::Malformed { path: path.to_owned() })
+}
+
+fn parse(text: &str) -> Option<SigningSecret> {
+    let digits = text.strip_suffix('\n').unwrap_or(text).as_bytes();
+    if digits.len() != 2 * SIGNING_SECRET_BYTES {
+        return None;
+    }
+    let mut secret = Box::new([0; SIGNING_SECRET_BYTES]);
+    for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+    }
+    Some(SigningSecret(SecretBox::new(secret)))
+}
+
+/// Makes a secret under another name and links it to its own: whoever reads the file sees all of it
+/// or none, and of two makers the first wins.
+fn create(path: &Path) -> Result<(), Error> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let in_directory = |source| Error::Io { path: directory.to_owned(), source };
+    make_directories(directory).map_err(in_directory)?;
+
+    let mut bytes = [0; SIGNING_SECRET_BYTES];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
+    let mut text = String::with_capacity(2 * SIGNING_SECRET_BYTES + 1);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('\n');
+    bytes.zeroize();
+
+    let draft = path.with_extension(format!("key.{}", std::process::id()));
+    let written =
+        write_draft(&draft, &text).map_err(|source| Error::Io { path: draft.clone(), source });
+    text.zeroize();
+    let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked.map_err(|source| Error::Io { path: path.to_owned(), source }),
+    });
+    // A draft that stays behind does no harm: it is only the owner's, and the next one replaces it.
+    let _ = fs::remove_file(&draft);
+    linked?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(in_directory)
+}
+
+/// Makes the directories that are missing and syncs the parent of each.
+fn make_directories(directory: &Path) -> io::Result<()> {
+    if directory.as_os_str().is_empty() || directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    make_directories(parent)?;
+    match DirBuilder::new().mode(OWNER_ONLY_DIRECTORY).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    File::open(parent)?.sync_all()
+}
+
+fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(draft)?;
+    // The process's mask may have taken bits away that the owner needs.
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY_FILE))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_made_once_and_only_for_its_owner() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("deep/data");
+        let first = signing_secret(&data).expect("a secret");
+        let second = signing_secret(&data).expect("the secret");
+        assert_eq!(first.expose(), second.expose());
+        assert_ne!(first.expose(), &[0; SIGNING_SECRET_BYTES]);
+        let path = data.join(SIGNING_SECRET_FILE);
+        assert_eq!(fs::metadata(&path).expect("its file").mode() & 0o7777, 0o600);
+        let names = fs::read_dir(data.join("secrets")).expect("its directory").count();
+        assert_eq!(names, 1, "no draft stays behind");
+        assert_eq!(format!("{first:?}"), "SigningSecret(***)");
+    }
+
+    #[test]
+    fn makers_at_the_same_time_get_the_same_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(SIGNING_SECRET_FILE);
+        create(&path).expect("made");
+        let first = fs::read(&path).expect("the first");
+        create(&path).expect("the second maker gives way");
+        assert_eq!(fs::read(&path).expect("still the first"), first);
+    }
+
+    #[test]
+    fn an_open_or_damaged_file_is_refused() {
+        let check = |text: &[u8], mode: u32, expected: &str| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join(SIGNING_SECRET_FILE);
+            fs::create_dir(directory.path().join("secrets")).expect("a directory");
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
+            let error = signing_secret(directory.path()).expect_err("refused").to_string();
+            assert!(error.ends_with(expected), "{error}");
+            assert_eq!(fs::read(&path).expect("untouched"), text);
+        };
+        let good = [b'a'; 64];
+        check(
+            &good,
+            0o640,
+            "has mode 0640, so others than its owner can read or change it; allowed is 0600",
+        );
+        check(&good, 0o602, "allowed is 0600");
+        for damaged in [&b""[..], b"abc", &[b'g'; 64], &[b'a'; 65], &[b'a'; 4096], &[0xff; 64]] {
+            check(damaged, 0o600, "does not hold 64 hexadecimal digits");
+        }
+    }
+}

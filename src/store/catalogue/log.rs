@@ -1,0 +1,111 @@
+//! The operators' log: who did what to which sale or item, and when. Only ever appended to.
+
+use super::{Catalogue, CatalogueError, LOG_PAGE_MAX, NAME_LENGTH_MAX, check_text, narrow, signed};
+use super::{reading, unsigned, writing};
+use crate::domain::Timestamp;
+use crate::store::database::StoreError;
+use crate::store::database::statements::limit_of;
+use serde_json::Value;
+
+/// The longest action, in characters.
+const ACTION_LENGTH_MAX: usize = 64;
+/// The longest subject, in characters.
+const SUBJECT_LENGTH_MAX: usize = 128;
+/// The longest detail, in characters of JSON.
+const DETAIL_LENGTH_MAX: usize = 8 * 1024;
+
+/// What an operator did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What, such as `sale.approve` or `item.restock`.
+    pub action: String,
+    /// To what, such as `sale:7` or `item:12`.
+    pub subject: String,
+    /// Whatever else is worth knowing.
+    pub detail: Value,
+}
+
+/// An entry with its place in the log.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoggedEntry {
+    /// Grows with every entry.
+    pub entry_id: u64,
+    /// What was done.
+    pub entry: LogEntry,
+}
+
+type EntryRow = (i64, i64, String, String, String, String);
+
+/// Appends to the log within an open transaction.
+macro_rules! append {
+    ($connection:expr, $entry:expr) => {
+        sqlx::query(
+            "INSERT INTO operator_log (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind($crate::store::catalogue::signed($entry.at.0))
+        .bind($entry.actor.as_str())
+        .bind($entry.action.as_str())
+        .bind($entry.subject.as_str())
+        .bind($entry.detail.to_string())
+        .execute(&mut *$connection)
+        .await
+    };
+}
+pub(super) use append;
+
+impl Catalogue {
+    /// Appends an entry. What the catalogue itself does, it logs by itself.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Invalid`] where a field is empty or too long.
+    pub async fn append_log(&self, entry: &LogEntry) -> Result<(), CatalogueError> {
+        entry.check()?;
+        writing!(&self.database, |connection| {
+            append!(connection, entry)?;
+            Ok(())
+        })
+    }
+
+    /// The log, newest first, from before the entry `before` if given; at most `limit` and
+    /// [`LOG_PAGE_MAX`].
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn log(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<LoggedEntry>, CatalogueError> {
+        let rows: Result<Vec<EntryRow>, CatalogueError> = reading!(&self.database, |connection| {
+            let text = "SELECT entry_id, at, actor, action, subject, detail FROM operator_log \
+                        WHERE entry_id < ? ORDER BY entry_id DESC LIMIT ?";
+            Ok(sqlx::query_as(text)
+                .bind(before.map_or(i64::MAX, signed))
+                .bind(limit_of(limit.min(LOG_PAGE_MAX)))
+                .fetch_all(connection)
+                .await?)
+        });
+        rows?.into_iter().map(read).collect()
+    }
+}
+
+impl LogEntry {
+    pub(super) fn check(&self) -> Result<(), CatalogueError> {
+        check_text("actor", &self.actor, NAME_LENGTH_MAX)?;
+        check_text("action", &self.action, ACTION_LENGTH_MAX)?;
+        check_text("subject", &self.subject, SUBJECT_LENGTH_MAX)?;
+        check_text("detail", &self.detail.to_string(), DETAIL_LENGTH_MAX)
+    }
+}
+
+fn read(row: EntryRow) -> Result<LoggedEntry, CatalogueError> {
+    let (entry_id, at, actor, action, subject, detail) = row;
+    let detail = serde_json::from_str(&detail)
+        .map_err(|_| StoreError::corrupt("the detail of a log entry is not JSON"))?;
+    let entry = LogEntry { at: Timestamp(unsigned(at)?), actor, action, subject, detail };
+    Ok(LoggedEntry { entry_id: narrow(entry_id)?, entry })
+}

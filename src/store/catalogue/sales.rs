@@ -1,0 +1,498 @@
+//! Sales and their items: written as drafts, taken step by step to their end, and listed.
+//!
+//! Every change is a compare-and-set on the sale's revision, so two operators cannot overwrite one
+//! another, and leaves an entry in the operators' log in the same transaction.
+
+use super::log::{LogEntry, append};
+use super::{
+    Catalogue, CatalogueError, NAME_LENGTH_MAX, Offer, SALES_PAGE_MAX, SaleDraft, check_text,
+};
+use super::{InsertedKey as _, narrow, reading, signed, unsigned, writing};
+use crate::domain::approval::{SALE_STATUSES, take_step};
+use crate::domain::{Currency, ItemId, ItemTerms, Makers, SaleId, SaleStatus, SaleStep, Timestamp};
+use crate::store::database::StoreError;
+use crate::store::database::statements::{Sized, chunks, limit_of};
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The longest note on a step, in characters.
+const NOTE_LENGTH_MAX: usize = 500;
+
+/// A sale with its items.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sale {
+    /// Its number.
+    pub sale_id: SaleId,
+    /// What it is called.
+    pub title: String,
+    /// First instant at which a purchase can succeed.
+    pub starts_at: Timestamp,
+    /// First instant at which none can any more.
+    pub ends_at: Timestamp,
+    /// How far it has come.
+    pub status: SaleStatus,
+    /// Grows with every change.
+    pub revision: u64,
+    /// Who created it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// Who edited it last.
+    pub edited_by: String,
+    /// Who submitted it and when, if it was.
+    pub submitted: Option<(String, Timestamp)>,
+    /// Who approved it and when, if it was.
+    pub approved: Option<(String, Timestamp)>,
+    /// When it was changed last.
+    pub changed_at: Timestamp,
+    /// In the order of display.
+    pub items: Vec<SaleItem>,
+}
+
+/// One product in a sale.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SaleItem {
+    /// Its number.
+    pub item_id: ItemId,
+    /// What is offered.
+    pub offer: Offer,
+}
+
+impl Sale {
+    /// What the shard of `item` must know of it.
+    pub fn terms(&self, item: &SaleItem) -> ItemTerms {
+        ItemTerms {
+            item_id: item.item_id,
+            sale_id: self.sale_id,
+            product_id: item.offer.product_id.as_str().into(),
+            price: item.offer.price,
+            currency: item.offer.currency,
+            allotted: item.offer.allotted,
+            limit_per_user: item.offer.limit_per_user,
+            payment_window_milliseconds: item.offer.payment_window_milliseconds,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+        }
+    }
+
+    fn makers(&self) -> Makers<'_> {
+        Makers {
+            created_by: &self.created_by,
+            edited_by: &self.edited_by,
+            submitted_by: self.submitted.as_ref().map(|(name, _)| name.as_str()),
+        }
+    }
+}
+
+const SALE: &str = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
+                    created_at, edited_by, submitted_by, submitted_at, approved_by, approved_at, \
+                    changed_at FROM sales WHERE sale_id = ?";
+
+type SaleRow = (
+    i64,
+    String,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    i64,
+    String,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    i64,
+);
+
+type ItemRow = (i64, i64, String, String, i64, Option<i64>, String, i64, i64, i64);
+
+static ITEMS: LazyLock<Sized> = LazyLock::new(|| {
+    Sized::new(
+        "SELECT item_id, sale_id, product_id, title, price, list_price, currency, allotted, \
+         limit_per_user, payment_window_milliseconds FROM sale_items WHERE sale_id IN (",
+        "?",
+        ") ORDER BY sale_id, position",
+    )
+});
+
+const INSERT_ITEM: &str = "INSERT INTO sale_items (position, title, price, list_price, currency, \
+                           allotted, limit_per_user, payment_window_milliseconds, product_id, \
+                           sale_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const UPDATE_ITEM: &str = "UPDATE sale_items SET position = ?, title = ?, price = ?, \
+                           list_price = ?, currency = ?, allotted = ?, limit_per_user = ?, \
+                           payment_window_milliseconds = ?, product_id = ? WHERE item_id = ?";
+
+/// Fills in an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its key.
+macro_rules! write_item {
+    ($connection:expr, $text:expr, $position:expr, $offer:expr, $key:expr) => {
+        sqlx::query($text)
+            .bind(i64::try_from($position).unwrap_or(i64::MAX))
+            .bind($offer.title.as_str())
+            .bind(signed($offer.price))
+            .bind($offer.list_price.map(signed))
+            .bind($offer.currency.as_str())
+            .bind(i64::from($offer.allotted))
+            .bind(i64::from($offer.limit_per_user))
+            .bind(signed($offer.payment_window_milliseconds))
+            .bind($offer.product_id.as_str())
+            .bind($key)
+            .execute(&mut *$connection)
+            .await
+    };
+}
+
+/// Reads the items of the sales in `$rows` and joins them.
+macro_rules! with_items {
+    ($connection:expr, $rows:expr) => {{
+        let rows: Vec<SaleRow> = $rows;
+        let sale_ids: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        let mut items: Vec<ItemRow> = Vec::new();
+        for sale_ids in chunks(&sale_ids) {
+            let mut query = sqlx::query_as(ITEMS.of(sale_ids.len()));
+            for sale_id in sale_ids {
+                query = query.bind(*sale_id);
+            }
+            items.extend(query.fetch_all(&mut *$connection).await?);
+        }
+        join(rows, items)
+    }};
+}
+
+/// Reads one sale in the open transaction, or fails.
+macro_rules! sale_of {
+    ($connection:expr, $sale_id:expr) => {{
+        let query = sqlx::query_as(SALE).bind(signed($sale_id.0));
+        let row = query.fetch_optional(&mut *$connection).await?;
+        with_items!($connection, Vec::from_iter(row))?.pop().ok_or(CatalogueError::SaleNotFound)?
+    }};
+}
+
+impl Catalogue {
+    /// Creates a draft.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`].
+    pub async fn create_sale(
+        &self,
+        draft: &SaleDraft,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Sale, CatalogueError> {
+        check_draft(draft, actor)?;
+        writing!(&self.database, |connection| {
+            let text = "INSERT INTO sales (title, starts_at, ends_at, status, revision, \
+                        created_by, created_at, edited_by, changed_at) \
+                        VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)";
+            let inserted = sqlx::query(text)
+                .bind(draft.title.as_str())
+                .bind(signed(draft.starts_at.0))
+                .bind(signed(draft.ends_at.0))
+                .bind(SaleStatus::Draft as i64)
+                .bind(actor)
+                .bind(signed(now.0))
+                .bind(actor)
+                .bind(signed(now.0))
+                .execute(&mut *connection)
+                .await?;
+            let sale_id = SaleId(narrow(inserted.inserted_key())?);
+            for (position, offer) in draft.items.iter().enumerate() {
+                write_item!(connection, INSERT_ITEM, position, offer, signed(sale_id.0))?;
+            }
+            append!(connection, entry("create", sale_id, actor, now, None))?;
+            Ok(sale_of!(connection, sale_id))
+        })
+    }
+
+    /// Replaces a draft's content. An item whose product stays keeps its number. With `revision`,
+    /// only if the sale is still at that one.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Frozen`] past the draft, [`CatalogueError::ChangedMeanwhile`] at another
+    /// revision, [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`].
+    pub async fn replace_sale(
+        &self,
+        sale_id: SaleId,
+        draft: &SaleDraft,
+        revision: Option<u64>,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Sale, CatalogueError> {
+        check_draft(draft, actor)?;
+        writing!(&self.database, |connection| {
+            let sale = sale_of!(connection, sale_id);
+            sale.check_editable(revision)?;
+            let text = "UPDATE sales SET title = ?, starts_at = ?, ends_at = ?, edited_by = ?, \
+                        changed_at = ?, revision = revision + 1 \
+                        WHERE sale_id = ? AND revision = ?";
+            let updated = sqlx::query(text)
+                .bind(draft.title.as_str())
+                .bind(signed(draft.starts_at.0))
+                .bind(signed(draft.ends_at.0))
+                .bind(actor)
+                .bind(signed(now.0))
+                .bind(signed(sale_id.0))
+                .bind(signed(sale.revision))
+                .execute(&mut *connection)
+                .await?;
+            check_hit(updated.rows_affected())?;
+            let mut former: HashMap<String, ItemId> =
+                sale.items.into_iter().map(|item| (item.offer.product_id, item.item_id)).collect();
+            for (position, offer) in draft.items.iter().enumerate() {
+                match former.remove(&offer.product_id) {
+                    Some(item_id) => {
+                        write_item!(connection, UPDATE_ITEM, position, offer, signed(item_id.0))?
+                    }
+                    None => {
+                        write_item!(connection, INSERT_ITEM, position, offer, signed(sale_id.0))?
+                    }
+                };
+            }
+            for item_id in former.values() {
+                sqlx::query("DELETE FROM sale_items WHERE item_id = ?")
+                    .bind(signed(item_id.0))
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            append!(connection, entry("edit", sale_id, actor, now, None))?;
+            Ok(sale_of!(connection, sale_id))
+        })
+    }
+
+    /// Deletes a draft. Its numbers are not used again.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Frozen`] past the draft.
+    pub async fn delete_sale(
+        &self,
+        sale_id: SaleId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<(), CatalogueError> {
+        check_text("actor", actor, NAME_LENGTH_MAX)?;
+        writing!(&self.database, |connection| {
+            let sale = sale_of!(connection, sale_id);
+            sale.check_editable(None)?;
+            // The revision first: it locks the sale against a submission in the same moment.
+            let text =
+                "UPDATE sales SET revision = revision + 1 WHERE sale_id = ? AND revision = ?";
+            let updated = sqlx::query(text)
+                .bind(signed(sale_id.0))
+                .bind(signed(sale.revision))
+                .execute(&mut *connection)
+                .await?;
+            check_hit(updated.rows_affected())?;
+            for text in
+                ["DELETE FROM sale_items WHERE sale_id = ?", "DELETE FROM sales WHERE sale_id = ?"]
+            {
+                sqlx::query(text).bind(signed(sale_id.0)).execute(&mut *connection).await?;
+            }
+            append!(connection, entry("delete", sale_id, actor, now, None))?;
+            Ok(())
+        })
+    }
+
+    /// Takes a sale one step on, by the rules of `domain::approval`, and logs who did it with their
+    /// `note`, if any.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Refused`] where the rules forbid it; [`CatalogueError::ChangedMeanwhile`]
+    /// where someone else was faster.
+    pub async fn take_step(
+        &self,
+        sale_id: SaleId,
+        step: SaleStep,
+        actor: &str,
+        note: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Sale, CatalogueError> {
+        check_text("actor", actor, NAME_LENGTH_MAX)?;
+        if let Some(note) = note {
+            check_text("note", note, NOTE_LENGTH_MAX)?;
+        }
+        writing!(&self.database, |connection| {
+            let mut sale = sale_of!(connection, sale_id);
+            let revision = sale.revision;
+            sale.status = take_step(sale.status, step, actor, sale.makers())?;
+            sale.revision += 1;
+            sale.changed_at = now;
+            match step {
+                SaleStep::Submit => sale.submitted = Some((actor.to_owned(), now)),
+                SaleStep::Withdraw | SaleStep::Revise => sale.submitted = None,
+                SaleStep::Approve => sale.approved = Some((actor.to_owned(), now)),
+                SaleStep::Reject | SaleStep::Preheat | SaleStep::End | SaleStep::Settle => {}
+            }
+            let text = "UPDATE sales SET status = ?, revision = ?, submitted_by = ?, \
+                        submitted_at = ?, approved_by = ?, approved_at = ?, changed_at = ? \
+                        WHERE sale_id = ? AND revision = ?";
+            let updated = sqlx::query(text)
+                .bind(sale.status as i64)
+                .bind(signed(sale.revision))
+                .bind(sale.submitted.as_ref().map(|(name, _)| name.as_str()))
+                .bind(sale.submitted.as_ref().map(|(_, at)| signed(at.0)))
+                .bind(sale.approved.as_ref().map(|(name, _)| name.as_str()))
+                .bind(sale.approved.as_ref().map(|(_, at)| signed(at.0)))
+                .bind(signed(now.0))
+                .bind(signed(sale_id.0))
+                .bind(signed(revision))
+                .execute(&mut *connection)
+                .await?;
+            check_hit(updated.rows_affected())?;
+            append!(connection, entry(step.name(), sale_id, actor, now, note))?;
+            Ok(sale)
+        })
+    }
+
+    /// The sale, if there is one.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn sale(&self, sale_id: SaleId) -> Result<Option<Sale>, CatalogueError> {
+        let sales: Result<Vec<Sale>, CatalogueError> = reading!(&self.database, |connection| {
+            let query = sqlx::query_as(SALE).bind(signed(sale_id.0));
+            let row = query.fetch_optional(&mut *connection).await?;
+            Ok(with_items!(connection, Vec::from_iter(row))?)
+        });
+        Ok(sales?.pop())
+    }
+
+    /// The sale that the item belongs to, if there is one.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn sale_of_item(&self, item_id: ItemId) -> Result<Option<Sale>, CatalogueError> {
+        let row: Result<Option<(i64,)>, CatalogueError> = reading!(&self.database, |connection| {
+            let query = sqlx::query_as("SELECT sale_id FROM sale_items WHERE item_id = ?");
+            Ok(query.bind(signed(item_id.0)).fetch_optional(connection).await?)
+        });
+        let Some((sale_id,)) = row? else { return Ok(None) };
+        self.sale(SaleId(narrow(sale_id)?)).await
+    }
+
+    /// Sales in one of these statuses (in any, if none is given), newest first, created before
+    /// `before` if given; at most `limit` and [`SALES_PAGE_MAX`].
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn sales(
+        &self,
+        statuses: &[SaleStatus],
+        before: Option<SaleId>,
+        limit: usize,
+    ) -> Result<Vec<Sale>, CatalogueError> {
+        reading!(&self.database, |connection| {
+            let text = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
+                        created_at, edited_by, submitted_by, submitted_at, approved_by, \
+                        approved_at, changed_at FROM sales \
+                        WHERE sale_id < ? AND status IN (?, ?, ?, ?, ?, ?, ?) \
+                        ORDER BY sale_id DESC LIMIT ?";
+            let mut query =
+                sqlx::query_as(text).bind(before.map_or(i64::MAX, |sale_id| signed(sale_id.0)));
+            for status in SALE_STATUSES {
+                // Zero is no status.
+                let is_wanted = statuses.is_empty() || statuses.contains(&status);
+                query = query.bind(if is_wanted { status as i64 } else { 0 });
+            }
+            let query = query.bind(limit_of(limit.min(SALES_PAGE_MAX)));
+            let rows = query.fetch_all(&mut *connection).await?;
+            Ok(with_items!(connection, rows)?)
+        })
+    }
+}
+
+impl Sale {
+    fn check_editable(&self, revision: Option<u64>) -> Result<(), CatalogueError> {
+        if self.status != SaleStatus::Draft {
+            return Err(CatalogueError::Frozen);
+        }
+        if revision.is_some_and(|revision| revision != self.revision) {
+            return Err(CatalogueError::ChangedMeanwhile);
+        }
+        Ok(())
+    }
+}
+
+fn check_draft(draft: &SaleDraft, actor: &str) -> Result<(), CatalogueError> {
+    check_text("actor", actor, NAME_LENGTH_MAX)?;
+    let problems = draft.problems();
+    if problems.is_empty() { Ok(()) } else { Err(CatalogueError::Invalid(problems)) }
+}
+
+fn check_hit(rows: u64) -> Result<(), CatalogueError> {
+    if rows == 1 { Ok(()) } else { Err(CatalogueError::ChangedMeanwhile) }
+}
+
+fn entry(
+    action: &str,
+    sale_id: SaleId,
+    actor: &str,
+    now: Timestamp,
+    note: Option<&str>,
+) -> LogEntry {
+    LogEntry {
+        at: now,
+        actor: actor.to_owned(),
+        action: format!("sale.{action}"),
+        subject: format!("sale:{sale_id}"),
+        detail: note.map_or_else(|| json!({}), |note| json!({ "note": note })),
+    }
+}
+
+/// Sales in the order of their rows, each with its items in the order of theirs.
+fn join(rows: Vec<SaleRow>, items: Vec<ItemRow>) -> Result<Vec<Sale>, StoreError> {
+    let mut items_of: HashMap<i64, Vec<SaleItem>> = HashMap::with_capacity(rows.len());
+    for row in items {
+        items_of.entry(row.1).or_default().push(read_item(row)?);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let items = items_of.remove(&row.0).unwrap_or_default();
+            read_sale(row, items)
+        })
+        .collect()
+}
+
+fn read_sale(row: SaleRow, items: Vec<SaleItem>) -> Result<Sale, StoreError> {
+    Ok(Sale {
+        sale_id: SaleId(unsigned(row.0)?),
+        title: row.1,
+        starts_at: Timestamp(unsigned(row.2)?),
+        ends_at: Timestamp(unsigned(row.3)?),
+        status: SaleStatus::from_number(narrow(row.4)?)
+            .ok_or_else(|| StoreError::corrupt("unknown status in sales"))?,
+        revision: unsigned(row.5)?,
+        created_by: row.6,
+        created_at: Timestamp(unsigned(row.7)?),
+        edited_by: row.8,
+        submitted: signature(row.9, row.10)?,
+        approved: signature(row.11, row.12)?,
+        changed_at: Timestamp(unsigned(row.13)?),
+        items,
+    })
+}
+
+/// Who did it and when, if it was done.
+fn signature(
+    name: Option<String>,
+    at: Option<i64>,
+) -> Result<Option<(String, Timestamp)>, StoreError> {
+    let Some((name, at)) = name.zip(at) else { return Ok(None) };
+    Ok(Some((name, Timestamp(unsigned(at)?))))
+}
+
+fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
+    let (item_id, _, product_id, title, price, list_price, currency, allotted, limit, window) = row;
+    let offer = Offer {
+        product_id,
+        title,
+        price: unsigned(price)?,
+        list_price: list_price.map(unsigned).transpose()?,
+        currency: Currency::parse(&currency)
+            .ok_or_else(|| StoreError::corrupt("no currency code in sale_items"))?,
+        allotted: narrow(allotted)?,
+        limit_per_user: narrow(limit)?,
+        payment_window_milliseconds: unsigned(window)?,
+    };
+    Ok(SaleItem { item_id: ItemId(unsigned(item_id)?), offer })
+}

@@ -1,0 +1,64 @@
+//! The tables' history: numbered SQL files of each store, compiled in, run in order, each once.
+//!
+//! Every statement says `IF NOT EXISTS`, because MySQL does not roll back the creation of a table:
+//! a migration that a crash cut short is forgotten and run again. An applied file is never edited;
+//! its checksum is on record.
+
+use super::StoreError;
+use futures_util::future::BoxFuture;
+use sqlx::error::BoxDynError;
+use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::{MySqlPool, SqlitePool};
+use std::borrow::Cow;
+
+/// Number, description, text.
+type Step = (i64, &'static str, &'static str);
+
+const SQLITE: &[Step] = &[
+    (1, "orders", include_str!("../orders/migrations/sqlite/0001_orders.sql")),
+    (2, "catalogue", include_str!("../catalogue/migrations/sqlite/0002_catalogue.sql")),
+];
+
+const MYSQL: &[Step] = &[
+    (1, "orders", include_str!("../orders/migrations/mysql/0001_orders.sql")),
+    (2, "catalogue", include_str!("../catalogue/migrations/mysql/0002_catalogue.sql")),
+];
+
+#[derive(Debug)]
+struct Embedded(&'static [Step]);
+
+impl MigrationSource<'static> for Embedded {
+    fn resolve(self) -> BoxFuture<'static, Result<Vec<Migration>, BoxDynError>> {
+        let migrations = self.0.iter().map(|&(number, description, text)| {
+            Migration::new(
+                number,
+                Cow::Borrowed(description),
+                MigrationType::Simple,
+                Cow::Borrowed(text),
+                false,
+            )
+        });
+        let migrations = migrations.collect();
+        Box::pin(async move { Ok(migrations) })
+    }
+}
+
+pub(super) async fn run_sqlite(pool: &SqlitePool) -> Result<(), StoreError> {
+    Ok(Migrator::new(Embedded(SQLITE)).await?.run(pool).await?)
+}
+
+pub(super) async fn run_mysql(pool: &MySqlPool) -> Result<(), StoreError> {
+    let migrator = Migrator::new(Embedded(MYSQL)).await?;
+    match migrator.run(pool).await {
+        // Seen under the migration lock, so the process that began it is gone.
+        Err(MigrateError::Dirty(number)) => {
+            tracing::warn!(number, "running a migration again that was cut short");
+            sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ? AND success = FALSE")
+                .bind(number)
+                .execute(pool)
+                .await?;
+            Ok(migrator.run(pool).await?)
+        }
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,112 @@
+//! Folds a batch of records to what each table needs, before any connection is taken. Pure.
+
+use super::StoredOrder;
+use crate::domain::{Event, OrderId, OrderStatus, Record, ShardId};
+use crate::store::journal::record;
+use crate::store::orders::apply::{Conflict, ConflictReason};
+
+/// A batch, folded: of several records of one order only the latest is left.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// How many order records it was.
+    pub(super) order_records: usize,
+    /// Orders whose grant is in the batch, so that they are probably not stored yet. By identity.
+    pub(super) granted: Vec<StoredOrder>,
+    /// Orders without their grant, so that they are probably stored. By identity.
+    pub(super) changed: Vec<StoredOrder>,
+    /// Records that contradict another one of the batch: which is right, the tables decide. In the
+    /// order of the batch.
+    pub(super) contested: Vec<StoredOrder>,
+    /// Records of items, by shard and `seq`.
+    pub(super) items: Vec<ItemRow>,
+    /// Records that can never be stored.
+    pub(super) impossible: Vec<Conflict>,
+    /// Up to where each shard's log is applied with this batch, by shard.
+    pub(super) progress: Vec<(ShardId, u64)>,
+}
+
+/// A record of an item and its bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ItemRow {
+    pub(super) record: Record,
+    pub(super) item_id: u64,
+    pub(super) kind: &'static str,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Batch {
+    pub(super) fn fold(records: &[Record], progress: &[(ShardId, u64)]) -> Self {
+        let mut batch = Self::default();
+        let mut orders: Vec<StoredOrder> = Vec::with_capacity(records.len());
+        for record in records {
+            match &record.event {
+                Event::Order(order) => {
+                    batch.order_records += 1;
+                    let row =
+                        StoredOrder { order: *order, version: record.seq, changed_at: record.at };
+                    // Versions are comparable within the order's own shard only, and identities
+                    // have 63 bits.
+                    let is_possible = order.order_id.shard() == record.shard
+                        && order.order_id <= OrderId(i64::MAX as u64);
+                    if is_possible {
+                        orders.push(row);
+                    } else {
+                        let reason = ConflictReason::Misplaced;
+                        batch.impossible.push(Conflict { record: record.clone(), reason });
+                    }
+                }
+                event => batch.items.push(ItemRow::of(record, event)),
+            }
+        }
+        // Stable: repeats and contradictions stay in the order of their arrival. Ascending keys are
+        // also the quickest to insert, and locks taken in one order do not deadlock.
+        orders.sort_by_key(|row| (row.order.order_id, row.version));
+        for same in orders.chunk_by(|left, right| left.order.order_id == right.order.order_id) {
+            batch.fold_order(same);
+        }
+        batch.items.sort_by_key(|item| (item.record.shard, item.record.seq));
+        batch.items.dedup();
+        batch.progress = progress.to_vec();
+        batch.progress.sort_unstable();
+        batch.progress.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            kept.1 = if same { later.1.max(kept.1) } else { kept.1 };
+            same
+        });
+        batch
+    }
+
+    /// Takes in all rows of one order, by version.
+    fn fold_order(&mut self, rows: &[StoredOrder]) {
+        let Some((first, others)) = rows.split_first() else { return };
+        let mut latest = *first;
+        for row in others {
+            let same_fact =
+                row.version != latest.version || row.order.status == latest.order.status;
+            if row.order.same_purchase(&latest.order) && same_fact {
+                latest = *row;
+            } else {
+                self.contested.push(*row);
+            }
+        }
+        let is_granted = rows.iter().any(|row| row.order.status == OrderStatus::Reserved);
+        if is_granted { self.granted.push(latest) } else { self.changed.push(latest) }
+    }
+}
+
+impl ItemRow {
+    fn of(record: &Record, event: &Event) -> Self {
+        let (item_id, kind) = match event {
+            Event::ItemOpened(terms) => (terms.item_id, "opened"),
+            Event::ItemRestocked { item_id, .. } => (*item_id, "restocked"),
+            Event::ItemPaused(item_id) => (*item_id, "paused"),
+            Event::ItemResumed(item_id) => (*item_id, "resumed"),
+            Event::ItemEnded(item_id) => (*item_id, "ended"),
+            Event::ItemSettled(item_id) => (*item_id, "settled"),
+            Event::Order(order) => (order.item_id, "order"),
+        };
+        let mut bytes = Vec::with_capacity(record::RECORD_LENGTH_MAX);
+        record::encode(record, &mut bytes);
+        Self { record: record.clone(), item_id: item_id.0, kind, bytes }
+    }
+}

@@ -1,0 +1,231 @@
+//! The order store: every confirmed order as a row, for lists, for audit and for recovery.
+//!
+//! Filled from the journal's records, in batches, some time after the buyer was answered. Records
+//! may come again, late and out of order; whatever the deliveries, the rows come out the same,
+//! because a record's `seq` is its order's version and a later version never loses to an earlier
+//! one. What contradicts a row is never swallowed: it is a [`Conflict`], left out and handed back,
+//! while the rest of the batch commits.
+//!
+//! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
+//! the statements, `items.rs` what is kept of items. Must not know where records come from, nor
+//! retry: [`StoreError::is_transient`] tells the consumer whether it should.
+
+mod apply;
+mod batch;
+mod items;
+mod mysql;
+mod sqlite;
+
+pub use apply::{Applied, Conflict, ConflictReason};
+pub use items::StoredItem;
+
+use super::database::{Database, StoreError};
+use crate::domain::{Event, ItemId, Order, OrderId, Record, SaleId, ShardId, Timestamp, UserId};
+use batch::Batch;
+use mysql::MySqlOrders;
+use secrecy::SecretString;
+use sqlite::SqliteOrders;
+use std::path::Path;
+
+/// The longest page of a list.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// The longest page of [`OrderStore::scan`].
+pub const SCAN_ROWS_MAX: usize = 10_000;
+
+/// A row: an order as of the last record about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredOrder {
+    /// The order.
+    pub order: Order,
+    /// The `seq` of that record.
+    pub version: u64,
+    /// When it was decided.
+    pub changed_at: Timestamp,
+}
+
+impl StoredOrder {
+    /// The record that the row is made of.
+    pub fn record(&self) -> Record {
+        Record {
+            shard: self.order.order_id.shard(),
+            seq: self.version,
+            at: self.changed_at,
+            event: Event::Order(self.order),
+        }
+    }
+}
+
+/// Which of a sale's orders a page holds, and in which direction it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cursor {
+    /// The newest, placed before this order if given: for a screen.
+    Before(Option<OrderId>),
+    /// The oldest, placed after this order ([`OrderId`] 0 for all): for an export.
+    After(OrderId),
+}
+
+/// A handle to the order store; cheap to clone.
+#[derive(Clone, Debug)]
+pub enum OrderStore {
+    /// In a SQLite file.
+    Sqlite(SqliteOrders),
+    /// On a MySQL or MariaDB server.
+    MySql(MySqlOrders),
+}
+
+impl OrderStore {
+    /// The order store in `database`.
+    pub fn new(database: &Database) -> Self {
+        match database {
+            Database::Sqlite(database) => Self::Sqlite(SqliteOrders::new(database.clone())),
+            Database::MySql(database) => Self::MySql(MySqlOrders::new(database.clone())),
+        }
+    }
+
+    /// The order store in the file at `path`, which is created if needed.
+    ///
+    /// # Errors
+    /// As [`Database::open_sqlite`].
+    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self::new(&Database::open_sqlite(path).await?))
+    }
+
+    /// The order store on the server that `url` names; connects when first used.
+    ///
+    /// # Errors
+    /// As [`Database::open_mysql`].
+    pub fn open_mysql(url: &SecretString, connections_max: u32) -> Result<Self, StoreError> {
+        Ok(Self::new(&Database::open_mysql(url, connections_max)?))
+    }
+
+    /// The database it lives in, which the catalogue shares.
+    pub fn database(&self) -> Database {
+        match self {
+            Self::Sqlite(store) => Database::Sqlite(store.database()),
+            Self::MySql(store) => Database::MySql(store.database()),
+        }
+    }
+
+    /// Brings the tables up to date, the catalogue's too.
+    ///
+    /// # Errors
+    /// As [`Database::migrate`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.database().migrate().await
+    }
+
+    /// Asks the database whether it answers.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.database().ping().await
+    }
+
+    /// Brings records into the tables and raises each shard's progress to at least the given `seq`,
+    /// all in one transaction, which is durable on return. 4,000 to 16,000 records at a time are best:
+    /// each batch rewrites the pages of one randomly ordered index.
+    ///
+    /// Progress is taken on trust: give it only where every record up to it is in `records` or was
+    /// applied before. Safe to repeat with the same or other records, in any order.
+    ///
+    /// # Errors
+    /// Where the transaction failed; none of it is kept then, except that a connection lost during
+    /// the commit leaves that open. Repeat it.
+    pub async fn apply(
+        &self,
+        records: &[Record],
+        progress: &[(ShardId, u64)],
+    ) -> Result<Applied, StoreError> {
+        let batch = Batch::fold(records, progress);
+        match self {
+            Self::Sqlite(store) => store.apply(batch).await,
+            Self::MySql(store) => store.apply(batch).await,
+        }
+    }
+
+    /// Up to which record each shard's log is in the tables; shards without any are left out. What
+    /// it says is durable.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.progress().await,
+            Self::MySql(store) => store.progress().await,
+        }
+    }
+
+    /// The order, if it is stored.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.order(order_id).await,
+            Self::MySql(store) => store.order(order_id).await,
+        }
+    }
+
+    /// A buyer's orders, newest first, placed before `before` if given; at most `limit` and
+    /// [`PAGE_ROWS_MAX`].
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn orders_of(
+        &self,
+        user_id: UserId,
+        before: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        match self {
+            Self::Sqlite(store) => store.orders_of(user_id, before, limit).await,
+            Self::MySql(store) => store.orders_of(user_id, before, limit).await,
+        }
+    }
+
+    /// A sale's orders, or those of one of its items; at most `limit` and [`PAGE_ROWS_MAX`].
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn orders_of_sale(
+        &self,
+        sale_id: SaleId,
+        item_id: Option<ItemId>,
+        cursor: Cursor,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        match self {
+            Self::Sqlite(store) => store.orders_of_sale(sale_id, item_id, cursor, limit).await,
+            Self::MySql(store) => store.orders_of_sale(sale_id, item_id, cursor, limit).await,
+        }
+    }
+
+    /// All orders by ascending identity, beginning after `after`; at most `limit` and
+    /// [`SCAN_ROWS_MAX`]. For audit and recovery.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn scan(&self, after: OrderId, limit: usize) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.min(SCAN_ROWS_MAX);
+        match self {
+            Self::Sqlite(store) => store.scan(after, limit).await,
+            Self::MySql(store) => store.scan(after, limit).await,
+        }
+    }
+
+    /// All items that were ever preheated, by shard and in the order of their preheat: with
+    /// [`Self::scan`] and [`Self::progress`] enough to rebuild every shard.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn items(&self) -> Result<Vec<StoredItem>, StoreError> {
+        let records = match self {
+            Self::Sqlite(store) => store.item_records().await?,
+            Self::MySql(store) => store.item_records().await?,
+        };
+        items::fold(&records)
+    }
+}

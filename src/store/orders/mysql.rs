@@ -1,0 +1,312 @@
+//! The order store's statements in the dialect that MySQL 8 and MariaDB share.
+//!
+//! Rows are looked up `FOR UPDATE`, so that what was judged stays as it was until the commit. In
+//! `ON DUPLICATE KEY UPDATE`, assignments take effect from left to right, so the version comes last:
+//! the others compare against it. `VALUES()` is used although MySQL 8 would rather have a row alias,
+//! which MariaDB does not know.
+
+use super::apply::{self, Applied, Insertion, Session};
+use super::batch::{Batch, ItemRow};
+use super::{Cursor, StoredOrder};
+use crate::domain::{
+    Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
+    UserId,
+};
+use crate::store::database::statements::{Sized, before_bound, limit_of};
+use crate::store::database::{MySqlDatabase, StoreError, within};
+use crate::store::journal::record;
+use sqlx::mysql::{MySqlArguments, MySqlRow};
+use sqlx::query::Query;
+use sqlx::{Connection, Error, MySql, MySqlConnection, Row};
+use std::sync::LazyLock;
+
+/// The orders in a MySQL database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MySqlOrders {
+    database: MySqlDatabase,
+}
+
+/// The columns of a row, in the order of [`decode`] and [`bind`].
+macro_rules! columns {
+    () => {
+        "order_id, sale_id, item_id, user_id, request_id, attempt, quantity, amount, currency, \
+         status, expires_at, changed_at, version"
+    };
+}
+
+const INSERT_HEAD: &str = concat!("INSERT INTO orders (", columns!(), ") VALUES ");
+const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const UPSERT_TAIL: &str = " ON DUPLICATE KEY UPDATE
+     status = IF(VALUES(version) > version, VALUES(status), status),
+     changed_at = IF(VALUES(version) > version, VALUES(changed_at), changed_at),
+     version = IF(VALUES(version) > version, VALUES(version), version)";
+
+static INSERT: LazyLock<Sized> = LazyLock::new(|| Sized::new(INSERT_HEAD, ROW, ""));
+static UPSERT: LazyLock<Sized> = LazyLock::new(|| Sized::new(INSERT_HEAD, ROW, UPSERT_TAIL));
+static STORED: LazyLock<Sized> = LazyLock::new(|| {
+    Sized::new(
+        concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("),
+        "?",
+        ") FOR UPDATE",
+    )
+});
+static INSERT_ITEMS: LazyLock<Sized> = LazyLock::new(|| {
+    let head = "INSERT INTO item_events (shard, seq, item_id, kind, at, record) VALUES ";
+    Sized::new(head, "(?,?,?,?,?,?)", "")
+});
+static ADVANCE: LazyLock<Sized> = LazyLock::new(|| {
+    Sized::new(
+        "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
+        "(?,?)",
+        " ON DUPLICATE KEY UPDATE
+             applied_seq = GREATEST(applied_seq, VALUES(applied_seq))",
+    )
+});
+
+impl MySqlOrders {
+    pub(super) fn new(database: MySqlDatabase) -> Self {
+        Self { database }
+    }
+
+    pub(super) fn database(&self) -> MySqlDatabase {
+        self.database.clone()
+    }
+
+    pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin().await?;
+            let applied = apply::apply(&mut *transaction, batch).await?;
+            transaction.commit().await?;
+            Ok(applied)
+        })
+        .await
+    }
+
+    pub(super) async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            let rows = sqlx::query("SELECT shard, applied_seq FROM shard_progress ORDER BY shard")
+                .fetch_all(connection)
+                .await?;
+            rows.iter().map(|row| Ok((ShardId(row.try_get(0)?), row.try_get(1)?))).collect()
+        })
+        .await
+    }
+
+    pub(super) async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            let row =
+                sqlx::query(concat!("SELECT ", columns!(), " FROM orders WHERE order_id = ?"))
+                    .bind(order_id.0)
+                    .fetch_optional(connection)
+                    .await?;
+            row.as_ref().map(decode).transpose()
+        })
+        .await
+    }
+
+    pub(super) async fn orders_of(
+        &self,
+        user_id: UserId,
+        before: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        const TEXT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            // The inner query reads the buyer's part of one index and no row.
+            " FROM (SELECT order_id AS id FROM orders WHERE user_id = ? AND order_id < ? \
+             ORDER BY order_id DESC LIMIT ?) AS page \
+             JOIN orders ON order_id = id ORDER BY order_id DESC"
+        );
+        let query =
+            sqlx::query(TEXT).bind(user_id.0).bind(before_bound(before)).bind(limit_of(limit));
+        self.fetch(query).await
+    }
+
+    pub(super) async fn orders_of_sale(
+        &self,
+        sale_id: SaleId,
+        item_id: Option<ItemId>,
+        cursor: Cursor,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        const NEWEST: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE sale_id = ? AND (? OR item_id = ?) AND order_id < ? \
+             ORDER BY order_id DESC LIMIT ?"
+        );
+        const OLDEST: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE sale_id = ? AND (? OR item_id = ?) AND order_id > ? \
+             ORDER BY order_id LIMIT ?"
+        );
+        let (text, bound) = match cursor {
+            Cursor::Before(before) => (NEWEST, before_bound(before)),
+            Cursor::After(after) => (OLDEST, after.0),
+        };
+        let query = sqlx::query(text)
+            .bind(sale_id.0)
+            .bind(item_id.is_none())
+            .bind(item_id.unwrap_or_default().0)
+            .bind(bound)
+            .bind(limit_of(limit));
+        self.fetch(query).await
+    }
+
+    pub(super) async fn scan(
+        &self,
+        after: OrderId,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        const TEXT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE order_id > ? ORDER BY order_id LIMIT ?"
+        );
+        self.fetch(sqlx::query(TEXT).bind(after.0).bind(limit_of(limit))).await
+    }
+
+    pub(super) async fn item_records(&self) -> Result<Vec<Record>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            let rows = sqlx::query("SELECT record FROM item_events ORDER BY shard, seq")
+                .fetch_all(connection)
+                .await?;
+            let decode = |row: &MySqlRow| {
+                let mut bytes: &[u8] = row.try_get(0)?;
+                record::decode(&mut bytes).map_err(|error| StoreError::corrupt(error.to_string()))
+            };
+            rows.iter().map(decode).collect()
+        })
+        .await
+    }
+
+    async fn fetch(
+        &self,
+        query: Query<'static, MySql, MySqlArguments>,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            query.fetch_all(connection).await?.iter().map(decode).collect()
+        })
+        .await
+    }
+}
+
+impl Session for MySqlConnection {
+    async fn stored(&mut self, order_ids: &[OrderId]) -> Result<Vec<StoredOrder>, StoreError> {
+        let mut query = sqlx::query(STORED.of(order_ids.len()));
+        for order_id in order_ids {
+            query = query.bind(order_id.0);
+        }
+        query.fetch_all(self).await?.iter().map(decode).collect()
+    }
+
+    async fn holder(&mut self, order: &Order) -> Result<OrderId, StoreError> {
+        let text = "SELECT order_id FROM orders \
+                    WHERE sale_id = ? AND item_id = ? AND user_id = ? AND attempt = ?";
+        let row = sqlx::query(text)
+            .bind(order.sale_id.0)
+            .bind(order.item_id.0)
+            .bind(order.user_id.0)
+            .bind(order.attempt)
+            .fetch_one(self)
+            .await?;
+        Ok(OrderId(row.try_get(0)?))
+    }
+
+    async fn insert(&mut self, rows: &[StoredOrder]) -> Result<Insertion, StoreError> {
+        let query = rows.iter().fold(sqlx::query(INSERT.of(rows.len())), bind);
+        insertion(query.execute(self).await)
+    }
+
+    async fn update(&mut self, rows: &[StoredOrder]) -> Result<(), StoreError> {
+        let query = rows.iter().fold(sqlx::query(UPSERT.of(rows.len())), bind);
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn stored_item(&mut self, shard: ShardId, seq: u64) -> Result<Vec<u8>, StoreError> {
+        let row = sqlx::query("SELECT record FROM item_events WHERE shard = ? AND seq = ?")
+            .bind(shard.0)
+            .bind(seq)
+            .fetch_one(self)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn insert_items(&mut self, rows: &[ItemRow]) -> Result<Insertion, StoreError> {
+        let mut query = sqlx::query(INSERT_ITEMS.of(rows.len()));
+        for row in rows {
+            query = query
+                .bind(row.record.shard.0)
+                .bind(row.record.seq)
+                .bind(row.item_id)
+                .bind(row.kind)
+                .bind(row.record.at.0)
+                .bind(row.bytes.as_slice());
+        }
+        insertion(query.execute(self).await)
+    }
+
+    async fn advance(&mut self, progress: &[(ShardId, u64)]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(ADVANCE.of(progress.len()));
+        for (shard, seq) in progress {
+            query = query.bind(shard.0).bind(*seq);
+        }
+        query.execute(self).await?;
+        Ok(())
+    }
+}
+
+fn insertion<T>(result: Result<T, Error>) -> Result<Insertion, StoreError> {
+    match result {
+        Ok(_) => Ok(Insertion::Done),
+        Err(Error::Database(refusal)) if refusal.is_unique_violation() => Ok(Insertion::KeyTaken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn bind<'q>(
+    query: Query<'q, MySql, MySqlArguments>,
+    row: &'q StoredOrder,
+) -> Query<'q, MySql, MySqlArguments> {
+    let order = &row.order;
+    query
+        .bind(order.order_id.0)
+        .bind(order.sale_id.0)
+        .bind(order.item_id.0)
+        .bind(order.user_id.0)
+        .bind(order.request_id.0)
+        .bind(order.attempt)
+        .bind(order.quantity)
+        .bind(order.amount)
+        .bind(order.currency.as_str())
+        .bind(order.status as u8)
+        .bind(order.expires_at.0)
+        .bind(row.changed_at.0)
+        .bind(row.version)
+}
+
+fn decode(row: &MySqlRow) -> Result<StoredOrder, StoreError> {
+    let currency: &str = row.try_get(8)?;
+    Ok(StoredOrder {
+        order: Order {
+            order_id: OrderId(row.try_get(0)?),
+            sale_id: SaleId(row.try_get(1)?),
+            item_id: ItemId(row.try_get(2)?),
+            user_id: UserId(row.try_get(3)?),
+            request_id: RequestId(row.try_get(4)?),
+            attempt: row.try_get(5)?,
+            quantity: row.try_get(6)?,
+            amount: row.try_get(7)?,
+            currency: Currency::parse(currency)
+                .ok_or_else(|| StoreError::corrupt("no currency code in orders"))?,
+            status: OrderStatus::from_number(row.try_get(9)?)
+                .ok_or_else(|| StoreError::corrupt("unknown status in orders"))?,
+            expires_at: Timestamp(row.try_get(10)?),
+        },
+        version: row.try_get(12)?,
+        changed_at: Timestamp(row.try_get(11)?),
+    })
+}

@@ -1,0 +1,10 @@
+//! The edge from outside: a real listener over a running engine, asked in plain HTTP.
+
+mod buying;
+mod client;
+mod limits;
+mod operating;
+mod orders;
+mod selling;
+mod shop;
+mod users;

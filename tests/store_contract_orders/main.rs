@@ -1,0 +1,155 @@
+//! The contract of order store and catalogue: one suite, run on SQLite and on MariaDB.
+
+mod catalogue;
+mod delivery;
+mod orders;
+mod sample;
+
+use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT};
+use std::future::Future;
+
+/// Where the suite runs.
+enum Bench {
+    Sqlite(tempfile::TempDir),
+    MySql(Box<harness::MariaDb>),
+}
+
+impl Bench {
+    /// The database as it is, through new connections.
+    async fn open(&self) -> Database {
+        let database = match self {
+            Self::Sqlite(folder) => {
+                Database::open_sqlite(&folder.path().join("orders.sqlite")).await
+            }
+            Self::MySql(server) => {
+                Database::open_mysql(&server.url().into(), MYSQL_CONNECTIONS_DEFAULT)
+            }
+        };
+        let database = database.expect("the database opens");
+        database.migrate().await.expect("the tables are made");
+        database
+    }
+
+    /// Forgets everything.
+    fn empty(&mut self) {
+        match self {
+            Self::Sqlite(folder) => *folder = tempfile::tempdir().expect("a temporary folder"),
+            Self::MySql(server) => server.empty().expect("the server forgets"),
+        }
+    }
+}
+
+/// Runs one check on an empty database.
+async fn run<F: Future<Output = ()>>(
+    bench: &mut Bench,
+    name: &str,
+    check: impl FnOnce(Database) -> F,
+) {
+    println!("checking that {}", name.replace('_', " "));
+    bench.empty();
+    let database = bench.open().await;
+    check(database.clone()).await;
+    database.close().await;
+}
+
+macro_rules! suite {
+    ($bench:expr, $($module:ident::$check:ident),* $(,)?) => {
+        $(run($bench, stringify!($check), $module::$check).await;)*
+    };
+}
+
+async fn suite(bench: &mut Bench) {
+    suite!(
+        bench,
+        orders::a_batch_is_stored_and_read_back,
+        orders::repeats_change_nothing,
+        orders::a_later_version_never_loses_to_an_older_one,
+        orders::contradictions_are_handed_back_and_the_rest_is_kept,
+        orders::an_attempt_belongs_to_one_order,
+        orders::contradictions_within_a_batch_are_found,
+        orders::progress_only_grows,
+        orders::a_buyers_orders_come_newest_first_in_pages,
+        orders::a_sales_orders_come_in_both_directions,
+        orders::a_scan_sees_every_order_once,
+        orders::items_are_the_fold_of_their_records,
+        delivery::any_delivery_ends_in_the_same_rows,
+        delivery::several_consumers_at_once_end_in_the_same_rows,
+        catalogue::a_draft_is_created_edited_and_deleted,
+        catalogue::a_sale_goes_its_way_and_is_frozen_on_it,
+        catalogue::nobody_approves_their_own_sale,
+        catalogue::of_two_steps_at_once_one_wins,
+        catalogue::sales_are_listed_newest_first_by_status,
+        catalogue::a_sale_with_invalid_fields_is_refused,
+        catalogue::user_names_are_unique_without_regard_to_case,
+        catalogue::what_operators_do_is_logged,
+    );
+    survives_reopening(bench).await;
+}
+
+async fn survives_reopening(bench: &mut Bench) {
+    println!("checking that what was committed survives reopening");
+    bench.empty();
+    let database = bench.open().await;
+    orders::fill(&database).await;
+    database.close().await;
+    let database = bench.open().await;
+    database.ping().await.expect("it answers");
+    orders::is_filled(&database).await;
+    database.close().await;
+}
+
+#[tokio::test]
+async fn the_contract_holds_on_sqlite() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    suite(&mut Bench::Sqlite(folder)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_mariadb() {
+    let Some(server) = harness::mariadb() else { return };
+    suite(&mut Bench::MySql(Box::new(server))).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_a_transient_error_without_its_password() {
+    let Some(server) = harness::mariadb() else { return };
+    let bench = Bench::MySql(Box::new(server));
+    let database = bench.open().await;
+    let Bench::MySql(server) = &bench else { return };
+    server.kill();
+    let error = database.ping().await.expect_err("nobody answers");
+    assert!(error.is_transient(), "{error}");
+    assert!(!format!("{error} {error:?} {database:?}").contains("seckill:seckill"));
+    server.restart().expect("the server comes back");
+    database.ping().await.expect("it answers again");
+}
+
+#[tokio::test]
+async fn a_migration_that_was_cut_short_is_run_again() {
+    let Some(server) = harness::mariadb() else { return };
+    let bench = Bench::MySql(Box::new(server));
+    bench.open().await.close().await;
+    let Bench::MySql(server) = &bench else { return };
+    let cut = "UPDATE _sqlx_migrations SET success = FALSE WHERE version = 2; \
+               DROP TABLE operator_log";
+    server.execute(cut).expect("the server obeys");
+    bench.open().await.close().await;
+    let found = server.execute("SELECT COUNT(*) FROM operator_log").expect("the table is back");
+    assert_eq!(found, "0");
+}
+
+#[test]
+fn a_malformed_url_is_refused_without_being_shown() {
+    for url in [
+        "",
+        "secret",
+        "mysql:/secret@",
+        "postgres://a:secret@h/d",
+        "mysql://a:secret@h",
+        "mysql://a:secret@h:x/d",
+    ] {
+        let error = Database::open_mysql(&url.to_owned().into(), 1).expect_err("no URL");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        assert!(!error.is_transient());
+    }
+}

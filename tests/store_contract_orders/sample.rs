@@ -1,0 +1,122 @@
+//! Records for the checks.
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use seckill::domain::{
+    Currency, Event, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record, RequestId, SaleId,
+    ShardId, Timestamp, UserId,
+};
+
+pub const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+pub fn currency() -> Currency {
+    Currency::parse("CNY").expect("a code")
+}
+
+/// The `number`th order of a shard: another buyer each.
+pub fn order(shard: u16, number: u64) -> Order {
+    let placed_at = NOW.plus_milliseconds(number);
+    Order {
+        order_id: OrderId::next(OrderId(0), ShardId(shard), placed_at),
+        item_id: ItemId(7),
+        sale_id: SaleId(3),
+        user_id: UserId(number + 1),
+        // Half of all request ids have the top bit set.
+        request_id: RequestId(u64::MAX - number),
+        attempt: 1,
+        quantity: 2,
+        amount: 19_800,
+        currency: currency(),
+        status: OrderStatus::Reserved,
+        expires_at: placed_at.plus_milliseconds(600_000),
+    }
+}
+
+pub fn with_status(order: Order, status: OrderStatus) -> Order {
+    Order { status, ..order }
+}
+
+/// A record of an order in its own shard.
+pub fn record(seq: u64, order: Order) -> Record {
+    let (shard, at) = (order.order_id.shard(), NOW.plus_milliseconds(1_000 + seq));
+    Record { shard, seq, at, event: Event::Order(order) }
+}
+
+pub fn item_record(shard: u16, seq: u64, event: Event) -> Record {
+    Record { shard: ShardId(shard), seq, at: NOW.plus_milliseconds(seq), event }
+}
+
+pub fn terms(item: u64) -> ItemTerms {
+    ItemTerms {
+        item_id: ItemId(item),
+        sale_id: SaleId(3),
+        product_id: "product-7".into(),
+        price: 9_900,
+        currency: currency(),
+        allotted: 1_000,
+        limit_per_user: 2,
+        payment_window_milliseconds: 600_000,
+        starts_at: NOW,
+        ends_at: NOW.plus_milliseconds(3_600_000),
+    }
+}
+
+/// Grants of one shard, from `seq` 1.
+pub fn grants(shard: u16, count: u64) -> Vec<Record> {
+    (0..count).map(|number| record(number + 1, order(shard, number))).collect()
+}
+
+/// The dense logs of a few shards, as a sale with restocks, payments and refunds would write them.
+pub fn history(random: &mut StdRng, shards: u16, orders_per_shard: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    for shard in 0..shards {
+        let item = 100 + u64::from(shard);
+        let mut events = vec![Event::ItemOpened(terms(item))];
+        let mut open: Vec<Order> = Vec::new();
+        for number in 0..orders_per_shard {
+            let order = Order { item_id: ItemId(item), ..order(shard, number) };
+            events.push(Event::Order(order));
+            open.push(order);
+            if random.random_bool(0.7) {
+                let order = open.swap_remove(random.random_range(0..open.len()));
+                let status = match random.random_range(0..3) {
+                    0 => OrderStatus::Paid,
+                    1 => OrderStatus::Cancelled,
+                    _ => OrderStatus::Expired,
+                };
+                events.push(Event::Order(with_status(order, status)));
+                if status == OrderStatus::Expired {
+                    events.push(Event::Order(with_status(order, OrderStatus::RefundDue)));
+                }
+            }
+            if random.random_bool(0.05) {
+                events.push(Event::ItemRestocked { item_id: ItemId(item), units: 3 });
+                events.push(Event::ItemPaused(ItemId(item)));
+                events.push(Event::ItemResumed(ItemId(item)));
+            }
+        }
+        events.push(Event::ItemEnded(ItemId(item)));
+        records.extend((1..).zip(events).map(|(seq, event)| match event {
+            Event::Order(order) => record(seq, order),
+            event => item_record(shard, seq, event),
+        }));
+    }
+    records
+}
+
+/// Every record `times` times, shuffled.
+pub fn shuffled(random: &mut StdRng, records: &[Record], times: usize) -> Vec<Record> {
+    let mut deliveries: Vec<Record> =
+        std::iter::repeat_n(records, times).flatten().cloned().collect();
+    deliveries.shuffle(random);
+    deliveries
+}
+
+/// Randomness from `SECKILL_SEED`, or anew; says which, so that a failure can be had again.
+pub fn random() -> StdRng {
+    let seed = std::env::var("SECKILL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(rand::random::<u64>);
+    println!("SECKILL_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
