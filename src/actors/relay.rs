@@ -37,8 +37,9 @@ pub(super) struct RelayState {
     batch: Vec<Record>,
 }
 
-/// Lets a batch gather; the sale is not waiting.
-const GATHER: Duration = Duration::from_millis(5);
+/// Lets a batch gather: the sale is not waiting, and each transaction of the order store is a sync
+/// that competes with the journal's own.
+const GATHER: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(500);
 
