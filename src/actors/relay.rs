@@ -7,6 +7,7 @@
 
 use super::engine::Engine;
 use super::outlet::Outlet;
+use crate::crash::crash_point;
 use crate::domain::Record;
 use crate::store::journal::{Position, Tail, record};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -122,10 +123,12 @@ impl RelayState {
         if self.batch.is_empty() {
             return Ok(false);
         }
+        crash_point("relay-before-send");
         if !self.outlet.send(&mut self.batch).await {
             // Not all of it arrived: begin again behind what is stored.
             self.tail = None;
         }
+        crash_point("relay-after-send");
         Ok(true)
     }
 }
