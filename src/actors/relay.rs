@@ -6,7 +6,8 @@
 //! harmless.
 
 use super::engine::Engine;
-use super::outlet::{Outlet, Sent};
+        crash_point("relay-before-send");
+        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
 use crate::domain::Record;
 use crate::store::journal::{Position, Tail, record};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -124,9 +125,16 @@ impl RelayState {
             }
             return Ok(false);
         }
+<<<<<<< HEAD
         if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
+=======
+        crash_point("relay-before-send");
+        if !self.outlet.send(&mut self.batch).await {
+            // Not all of it arrived: begin again behind what is stored.
+>>>>>>> drills
             self.tail = None;
         }
+        crash_point("relay-after-send");
         Ok(true)
     }
 }

@@ -131,7 +131,9 @@ impl<E: Send + 'static> Writer<E> {
                 }
                 batch.effects = std::mem::take(&mut *self.shared.in_flight.lock());
             }
+            crash_point("journal-before-release");
             (self.on_durable)(std::mem::take(&mut batch.effects));
+            crash_point("journal-after-release");
             batch.bytes.truncate(FRAME_HEADER_LENGTH);
             batch.records = 0;
             batch.last_seqs.clear();
