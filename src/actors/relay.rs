@@ -6,8 +6,8 @@
 //! harmless.
 
 use super::engine::Engine;
-        crash_point("relay-before-send");
-        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
+use super::outlet::{Outlet, Sent};
+use crate::crash::crash_point;
 use crate::domain::Record;
 use crate::store::journal::{Position, Tail, record};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -125,13 +125,8 @@ impl RelayState {
             }
             return Ok(false);
         }
-<<<<<<< HEAD
-        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
-=======
         crash_point("relay-before-send");
-        if !self.outlet.send(&mut self.batch).await {
-            // Not all of it arrived: begin again behind what is stored.
->>>>>>> drills
+        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
             self.tail = None;
         }
         crash_point("relay-after-send");
