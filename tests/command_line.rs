@@ -59,6 +59,13 @@ fn a_bad_configuration_is_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn dead_letters_need_a_broker() {
+    check_refused("dead-letters list", &[], 3, &["broker.amqp_url is not set"]);
+    let nobody = ("SECKILL__BROKER__AMQP_URL", "amqp://shop:hunter2@127.0.0.1:1");
+    check_refused("dead-letters replay", &[nobody], 6, &["the dead letters cannot be reached: "]);
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_refused() {
     check_refused("sell", &[], 2, &["unrecognized subcommand 'sell'"]);
     check_refused("mint", &[], 2, &["--users <N>|--operator <NAME>|--approver <NAME>"]);

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod banner;
 pub mod configuration;
+pub mod dead_letters;
 pub mod failure;
 pub mod migrate;
 pub mod mint;
@@ -45,6 +46,9 @@ pub enum Command {
     Audit(audit::AuditArguments),
     /// Bring the order store's tables up to date
     Migrate,
+    /// Look at what the order store could not take, or send it again
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -87,6 +91,9 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&configuration()?.config, output)?,
+        Command::DeadLetters(command) => {
+            dead_letters::run(&configuration()?.config, &command, output)?;
+        }
         Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;

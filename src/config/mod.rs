@@ -132,6 +132,9 @@ configuration! {
             schemes: &["amqp", "amqps"],
             example: "amqp://seckill:password@127.0.0.1:5672/%2f",
         };
+        /// Certificate, in PEM, of the authority that signed the certificate of an `amqps://` server,
+        /// where it is none of the public ones.
+        amqp_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/rabbitmq-ca.pem");
         /// Records in one message.
         batch_records: u32 = 512, Within(1, 4_096);
         /// Messages published and not yet confirmed.
