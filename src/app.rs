@@ -132,7 +132,7 @@ impl App {
                 .await?;
         let started = {
             let (engine, orders) = (engine.clone(), orders.clone());
-            let (options, broker) = (backend_options(config), broker_address(config));
+            let (options, broker) = (backend_options(config), broker_address(config)?);
             background.handle().spawn(async move {
                 Backends::start(&engine, options, checkpoints, broker, orders).await
             })
@@ -299,11 +299,17 @@ fn redis_address(config: &Config) -> Result<Option<RedisAddress>, AppError> {
 }
 
 /// What lies between journal and order store, if not a channel in this process.
-fn broker_address(config: &Config) -> Option<BrokerAddress> {
-    config.broker.amqp_url.as_ref().map(|url| BrokerAddress {
-        confirm_timeout: Duration::from_millis(config.broker.confirm_timeout_ms),
-        ..BrokerAddress::from(url.secret())
-    })
+fn broker_address(config: &Config) -> Result<Option<BrokerAddress>, AppError> {
+    let Some(url) = &config.broker.amqp_url else { return Ok(None) };
+    let root_certificate = match &config.broker.amqp_ca_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|source| AppError::Certificate { path: path.clone(), source })?,
+        ),
+    };
+    let confirm_timeout = Duration::from_millis(config.broker.confirm_timeout_ms);
+    Ok(Some(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout }))
 }
 
 fn backend_options(config: &Config) -> BackendOptions {

@@ -126,9 +126,10 @@ impl From<AppError> for Failure {
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \
                  what is in it",
             ),
-            AppError::Certificate { .. } => {
-                (Exit::Configuration, "make checkpoint.redis_ca_file name a readable file")
-            }
+            AppError::Certificate { .. } => (
+                Exit::Configuration,
+                "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
+            ),
             AppError::Checkpoints(_) => (
                 Exit::Data,
                 "checkpoints only make a start shorter: with their file moved away they are made \
