@@ -154,8 +154,6 @@ metrics_catalogue! {
         "Messages that the broker had no queue for; they are sent again.";
     STORED_RECORDS_TOTAL, Counter, Count: "seckill_stored_records_total",
         "Records that reached the order store.";
-    ORDER_STORE_RECORDS_TOTAL, Counter, Count: "seckill_order_store_records_total",
-        "Records that were brought into the order store.";
     ORDER_STORE_FAILURES_TOTAL, Counter, Count: "seckill_order_store_failures_total",
         "Batches that the order store did not take; they are tried again.";
     ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
