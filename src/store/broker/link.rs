@@ -228,7 +228,7 @@ mod tests {
         let (state, _) = watch::channel(BrokerState::Connected);
         for round in 0..20 {
             let ids: Vec<String> = (0..256).map(|number| format!("{round}-{number}")).collect();
-            let routable = |place: usize| (place * 7 + round) % 3 != 0;
+            let routable = |place: usize| !(place * 7 + round).is_multiple_of(3);
             let messages: Vec<Outgoing<'_>> = ids
                 .iter()
                 .enumerate()
