@@ -6,8 +6,10 @@
 use super::checkpointer::{Checkpointer, CheckpointerArguments};
 use super::consumer::{Consumer, ConsumerArguments};
 use super::engine::Engine;
-use super::outlet::{BATCHES_BETWEEN, InProcess, Outlet};
+use super::inlet::Inlet;
+use super::outlet::{BATCHES_BETWEEN, Outlet, RabbitMq, Way};
 use super::relay::{Relay, RelayArguments};
+use crate::store::broker::{BrokerAddress, RabbitMqConsumer, RabbitMqPublisher};
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::orders::OrderStore;
 use ractor::{Actor, ActorCell};
@@ -21,7 +23,7 @@ pub struct BackendOptions {
     pub checkpoint_interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub retention: Duration,
-    /// Records of one batch from the journal.
+    /// Records of one message to the broker.
     pub batch_records: usize,
     /// Records of one transaction in the order store.
     pub transaction_records: usize,
@@ -30,6 +32,9 @@ pub struct BackendOptions {
     /// Whether new purchases are refused beyond it.
     pub refuse_beyond_backlog: bool,
 }
+
+/// Messages that the broker may have given out and not been thanked for.
+const PREFETCH_MESSAGES: u16 = 64;
 
 /// The running actors behind the sale.
 pub struct Backends {
@@ -46,20 +51,35 @@ impl Backends {
         engine: &Engine,
         options: BackendOptions,
         checkpoints: CheckpointStore,
+        broker: Option<BrokerAddress>,
         orders: OrderStore,
     ) -> Result<Self, ractor::SpawnErr> {
-        let (batches, to_store) = mpsc::channel(BATCHES_BETWEEN);
         let status = engine.pipeline_status().clone();
-        status.report("broker", "in-process", true, "records go straight to the consumer");
+        let (way, inlet) = match broker {
+            None => {
+                status.report("broker", "in-process", true, "records go straight to the consumer");
+                let (batches, to_store) = mpsc::channel(BATCHES_BETWEEN);
+                (Way::InProcess(batches), Inlet::InProcess(to_store))
+            }
+            Some(address) => {
+                let epoch = engine.context().journal.epoch();
+                let publisher = RabbitMqPublisher::new(address.clone());
+                let consumer = RabbitMqConsumer::new(address, PREFETCH_MESSAGES);
+                (
+                    Way::RabbitMq(Box::new(RabbitMq::new(publisher, epoch, options.batch_records))),
+                    Inlet::RabbitMq(Box::new(consumer)),
+                )
+            }
+        };
         let relay = RelayArguments {
             engine: engine.clone(),
-            outlet: Outlet::InProcess(InProcess { batches, orders: orders.clone(), status }),
-            batch_records: options.batch_records,
+            outlet: Outlet { way, orders: orders.clone(), status },
+            batch_records: options.transaction_records,
         };
         let consumer = ConsumerArguments {
             engine: engine.clone(),
             orders,
-            batches: to_store,
+            inlet,
             transaction_records: options.transaction_records,
         };
         let checkpointer = CheckpointerArguments {

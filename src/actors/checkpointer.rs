@@ -161,7 +161,7 @@ impl CheckpointerState {
             tokio::time::sleep(LOOK).await;
         }
         crash_point("checkpoint-before-write");
-        let epoch = journal.epoch();
+        let epoch = journal.durable_epoch();
         self.arguments
             .checkpoints
             .write(epoch, base, changes)

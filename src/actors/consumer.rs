@@ -5,14 +5,16 @@
 //! the journal. A record that contradicts the books is set aside with an alarm, never swallowed.
 
 use super::engine::Engine;
+use super::inlet::{Arrival, Inlet};
+use super::progress::Arrived;
 use super::relay::Continue;
 use crate::crash::crash_point;
 use crate::domain::{Record, ShardId, Timestamp};
+use crate::store::database::StoreError;
 use crate::store::orders::OrderStore;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// The actor.
 pub(super) struct Consumer;
@@ -21,7 +23,7 @@ pub(super) struct Consumer;
 pub(super) struct ConsumerArguments {
     pub(super) engine: Engine,
     pub(super) orders: OrderStore,
-    pub(super) batches: mpsc::Receiver<Vec<Record>>,
+    pub(super) inlet: Inlet,
     /// Records of one transaction.
     pub(super) transaction_records: usize,
 }
@@ -29,10 +31,10 @@ pub(super) struct ConsumerArguments {
 /// What it keeps.
 pub(super) struct ConsumerState {
     arguments: ConsumerArguments,
-    migrated: bool,
+    ready: bool,
+    arrived: Arrived,
 }
 
-const IDLE: Duration = Duration::from_millis(500);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -47,7 +49,7 @@ impl Actor for Consumer {
         arguments: ConsumerArguments,
     ) -> Result<ConsumerState, ActorProcessingErr> {
         myself.cast(Continue)?;
-        Ok(ConsumerState { arguments, migrated: false })
+        Ok(ConsumerState { arguments, ready: false, arrived: Arrived::default() })
     }
 
     async fn handle(
@@ -56,14 +58,18 @@ impl Actor for Consumer {
         _: Continue,
         state: &mut ConsumerState,
     ) -> Result<(), ActorProcessingErr> {
-        if let Ok(Some(mut records)) =
-            tokio::time::timeout(IDLE, state.arguments.batches.recv()).await
-        {
-            while records.len() < state.arguments.transaction_records {
-                let Ok(mut more) = state.arguments.batches.try_recv() else { break };
-                records.append(&mut more);
+        let records_max = state.arguments.transaction_records;
+        match state.arguments.inlet.receive(records_max).await {
+            Ok(arrival) if arrival.records.is_empty() => {}
+            Ok(arrival) => state.take(arrival).await,
+            Err(error) => {
+                let meaning = format!("orders wait in the broker or the journal: {error}");
+                state
+                    .arguments
+                    .engine
+                    .pipeline_status()
+                    .report("broker", "rabbitmq", false, meaning);
             }
-            state.store(&records).await;
         }
         myself.cast(Continue)?;
         Ok(())
@@ -71,59 +77,76 @@ impl Actor for Consumer {
 }
 
 impl ConsumerState {
-    /// Stores the records, however long it takes.
-    async fn store(&mut self, records: &[Record]) {
-        let kind = self.arguments.orders.database().kind();
-        let mut last: BTreeMap<ShardId, (u64, Timestamp)> = BTreeMap::new();
-        for record in records {
-            last.insert(record.shard, (record.seq, record.at));
+    /// Stores what came, however long it takes, and acknowledges it.
+    async fn take(&mut self, arrival: Arrival) {
+        let conflicts = self.store(&arrival.records).await;
+        crash_point("consumer-before-ack");
+        if let Err(error) = self.arguments.inlet.done(arrival, &conflicts).await {
+            tracing::warn!(error, "what was stored could not be acknowledged and comes again");
         }
-        let progress: Vec<(ShardId, u64)> =
-            last.iter().map(|(shard, (seq, _))| (*shard, *seq)).collect();
-        let status = self.arguments.engine.pipeline_status();
+    }
+
+    async fn store(&mut self, records: &[Record]) -> Vec<(Record, String)> {
+        let kind = self.arguments.orders.database().kind();
         let mut pause = PAUSE_FIRST;
         loop {
             crash_point("consumer-before-apply");
-            let applied = match self.migrated {
-                true => self.arguments.orders.apply(records, &progress).await,
-                // The tables may not have been reachable at the start.
-                false => match self.arguments.orders.migrate().await {
-                    Ok(()) => {
-                        self.migrated = true;
-                        self.arguments.orders.apply(records, &progress).await
-                    }
-                    Err(error) => Err(error),
-                },
-            };
-            match applied {
-                Ok(applied) => {
+            match self.try_to_store(records).await {
+                Ok(conflicts) => {
                     crash_point("consumer-after-apply");
-                    for conflict in &applied.conflicts {
-                        metrics::counter!("seckill_order_store_conflicts_total").increment(1);
-                        tracing::error!(
-                            shard = %conflict.record.shard,
-                            seq = conflict.record.seq,
-                            reason = %conflict.reason,
-                            "a record contradicts the order store and was set aside; run `seckill audit`"
-                        );
-                    }
-                    metrics::counter!("seckill_order_store_records_total")
-                        .increment(records.len() as u64);
-                    for (shard, (seq, at)) in &last {
-                        status.stored(*shard, *seq, *at);
-                    }
-                    status.report("order_store", kind, true, "orders arrive behind the sale");
-                    return;
+                    self.arguments.engine.pipeline_status().report(
+                        "order_store",
+                        kind,
+                        true,
+                        "orders arrive behind the sale",
+                    );
+                    return conflicts;
                 }
                 Err(error) => {
                     metrics::counter!("seckill_order_store_failures_total").increment(1);
                     let meaning =
                         format!("orders wait in the journal, none is lost; trying again: {error}");
+                    let status = self.arguments.engine.pipeline_status();
                     status.report("order_store", kind, false, meaning);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }
+    }
+
+    async fn try_to_store(
+        &mut self,
+        records: &[Record],
+    ) -> Result<Vec<(Record, String)>, StoreError> {
+        let orders = &self.arguments.orders;
+        if !self.ready {
+            // The tables may not have been reachable at the start.
+            orders.migrate().await?;
+            for (shard, seq) in orders.progress().await? {
+                self.arrived.know(shard, seq);
+            }
+            self.ready = true;
+        }
+        let progress = self.arrived.take(records);
+        let applied = orders.apply(records, &progress).await?;
+        let at: HashMap<ShardId, Timestamp> =
+            records.iter().map(|record| (record.shard, record.at)).collect();
+        for (shard, seq) in progress {
+            let at = at.get(&shard).copied().unwrap_or_default();
+            self.arguments.engine.pipeline_status().stored(shard, seq, at);
+        }
+        metrics::counter!("seckill_stored_records_total").increment(records.len() as u64);
+        let told = applied.conflicts.into_iter().map(|conflict| {
+            metrics::counter!("seckill_order_store_conflicts_total").increment(1);
+            tracing::error!(
+                shard = %conflict.record.shard,
+                seq = conflict.record.seq,
+                reason = %conflict.reason,
+                "a record contradicts the order store and was set aside; run `seckill audit`"
+            );
+            (conflict.record, conflict.reason.to_string())
+        });
+        Ok(told.collect())
     }
 }

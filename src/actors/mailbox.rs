@@ -116,15 +116,12 @@ impl Mailbox {
     /// delivered, so they may be repeated.
     pub(super) fn take_overdue(&self, deadline: Timestamp) -> Vec<Decide> {
         let mut overdue = Vec::new();
-        let mut letters = self.letters.lock();
-        while let Some(Letter::Decide(decide)) = letters.front() {
-            if decide.admitted_at >= deadline {
-                break;
-            }
-            if let Some(Letter::Decide(decide)) = letters.pop_front() {
-                overdue.push(decide);
-            }
+        // An actor that is at work on what is in hand is not stuck.
+        if let Some(mut in_hand) = self.in_hand.try_lock() {
+            take_overdue(&mut in_hand, deadline, &mut overdue);
         }
+        let mut letters = self.letters.lock();
+        take_overdue(&mut letters, deadline, &mut overdue);
         self.depth.store(letters.len(), Ordering::Relaxed);
         overdue
     }
@@ -132,5 +129,16 @@ impl Mailbox {
     /// Letters that wait.
     pub(super) fn depth(&self) -> usize {
         self.depth.load(Ordering::Relaxed)
+    }
+}
+
+fn take_overdue(letters: &mut VecDeque<Letter>, deadline: Timestamp, overdue: &mut Vec<Decide>) {
+    while let Some(Letter::Decide(decide)) = letters.front() {
+        if decide.admitted_at >= deadline {
+            break;
+        }
+        if let Some(Letter::Decide(decide)) = letters.pop_front() {
+            overdue.push(decide);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! In the order of a purchase: `gate` (refusals without a decision), `engine` (the handle), `permits`
 //! and `claims` (the bounds in front), `router` and `ring`, `mailbox`, `shard` and `desk` (the
 //! decision), `reply` (what is let go once it is durable). Around them `supervisor`, `quarantine` and
-//! `recovery`; behind them `relay`, `outlet`, `consumer`, `checkpointer`, `pipeline` and `backends`.
+//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `checkpointer`, `pipeline` and `backends`.
 
 mod backends;
 pub mod books;
@@ -14,11 +14,13 @@ mod context;
 mod desk;
 mod engine;
 mod gate;
+mod inlet;
 mod mailbox;
 mod outlet;
 mod permits;
 mod pipeline;
 pub mod preheat;
+mod progress;
 mod quarantine;
 mod recovery;
 mod relay;

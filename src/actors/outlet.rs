@@ -1,66 +1,195 @@
-//! What lies between relay and consumer: nothing but a bounded channel in the process, or a broker.
+//! What lies between relay and consumer, seen from the relay: nothing but a bounded channel in the
+//! process, or a broker.
 
 use super::pipeline::PipelineStatus;
 use crate::domain::Record;
+use crate::store::broker::format::Batch;
+use crate::store::broker::{BrokerError, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Where the relay sends.
-pub(super) enum Outlet {
-    /// To the consumer beside it.
-    InProcess(InProcess),
-}
-
-/// Batches that may lie between relay and consumer.
-pub(super) const BATCHES_BETWEEN: usize = 4;
-
-/// See [`Outlet::InProcess`].
-pub(super) struct InProcess {
-    pub(super) batches: mpsc::Sender<Vec<Record>>,
+pub(super) struct Outlet {
+    pub(super) way: Way,
     pub(super) orders: OrderStore,
     pub(super) status: PipelineStatus,
 }
 
+/// How records get to the consumer.
+pub(super) enum Way {
+    /// To the one beside it, through a channel of [`BATCHES_BETWEEN`].
+    InProcess(mpsc::Sender<Vec<Record>>),
+    /// Through RabbitMQ.
+    RabbitMq(Box<RabbitMq>),
+}
+
+/// Batches that may lie between relay and consumer in the process.
+pub(super) const BATCHES_BETWEEN: usize = 4;
+
+/// See [`Way::RabbitMq`].
+pub(super) struct RabbitMq {
+    publisher: RabbitMqPublisher,
+    /// The journal's owner: part of a message's id.
+    epoch: u64,
+    message_records: usize,
+    /// Looks in a row at which nothing was in the queue and nothing more was stored.
+    idle_looks: u32,
+    stored_at_last_look: u64,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    /// It arrived, or is where it will not be lost (I12).
+    All,
+    /// What was sent earlier may be gone: begin again behind what is stored.
+    BeginAgain,
+}
+
+impl RabbitMq {
+    pub(super) fn new(publisher: RabbitMqPublisher, epoch: u64, message_records: usize) -> Self {
+        Self { publisher, epoch, message_records, idle_looks: 0, stored_at_last_look: 0 }
+    }
+}
+
 impl Outlet {
-    /// Sends the batch and leaves the vector empty. False where not all of it is certain to arrive.
-    pub(super) async fn send(&mut self, batch: &mut Vec<Record>) -> bool {
-        match self {
+    /// Sends the batch, however long that takes, and leaves the vector empty.
+    pub(super) async fn send(&mut self, batch: &mut Vec<Record>) -> Sent {
+        match &mut self.way {
             // Waits while the consumer is behind, which keeps the memory flat.
-            Self::InProcess(outlet) => outlet.batches.send(std::mem::take(batch)).await.is_ok(),
+            Way::InProcess(batches) => match batches.send(std::mem::take(batch)).await {
+                Ok(()) => Sent::All,
+                Err(_) => Sent::BeginAgain,
+            },
+            Way::RabbitMq(broker) => {
+                let messages = broker.messages(batch);
+                batch.clear();
+                broker.publish(&messages, &self.status).await
+            }
         }
     }
 
     /// Where the order store is, if it can be asked: what the relay has to send comes behind it.
     pub(super) async fn stored(&mut self) -> Option<Vec<u64>> {
-        match self {
-            Self::InProcess(outlet) => stored(&outlet.orders, &outlet.status).await,
+        match self.orders.progress().await {
+            Ok(progress) => {
+                for (shard, seq) in progress {
+                    self.status.stored(shard, seq, crate::domain::Timestamp(0));
+                }
+                Some(self.status.stored_seqs())
+            }
+            Err(error) => {
+                self.status.report(
+                    "order_store",
+                    self.orders.database().kind(),
+                    false,
+                    format!("orders wait in the journal, none is lost: {error}"),
+                );
+                None
+            }
         }
     }
 
-    /// Whether something that was sent will not arrive, as far as is known.
-    pub(super) fn has_lost(&self) -> bool {
-        match self {
-            Self::InProcess(_) => false,
+    /// Whether something that was sent will not arrive, as far as can be told; asked while nothing
+    /// is left to send. `sent` and `stored` count records.
+    pub(super) async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
+        match &mut self.way {
+            Way::InProcess(_) => false,
+            Way::RabbitMq(broker) => broker.has_lost(sent, stored).await,
         }
     }
 }
 
-async fn stored(orders: &OrderStore, status: &PipelineStatus) -> Option<Vec<u64>> {
-    match orders.progress().await {
-        Ok(progress) => {
-            for (shard, seq) in progress {
-                status.stored(shard, seq, crate::domain::Timestamp(0));
+impl RabbitMq {
+    fn messages(&self, batch: &[Record]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let mut records = batch.iter().peekable();
+        while let Some(first) = records.peek() {
+            let message_id = format!("{}-{}-{}", self.epoch, first.shard, first.seq);
+            let mut body = Batch::new();
+            while let Some(record) = records.peek() {
+                if body.len() >= self.message_records || !body.push(record) {
+                    break;
+                }
+                records.next();
             }
-            Some(status.stored_seqs())
+            if body.is_empty() {
+                // One record always fits; this only keeps the loop from ever standing still.
+                records.next();
+                continue;
+            }
+            messages.push(Message { message_id, body: body.finish() });
         }
-        Err(error) => {
-            status.report(
-                "order_store",
-                orders.database().kind(),
-                false,
-                format!("orders wait in the journal, none is lost: {error}"),
-            );
-            None
+        messages
+    }
+
+    async fn publish(&mut self, messages: &[Message], status: &PipelineStatus) -> Sent {
+        const KIND: &str = "rabbitmq";
+        let mut waiting: Vec<Message> = messages.to_vec();
+        while !waiting.is_empty() {
+            match self.publisher.publish(&waiting).await {
+                Ok(verdicts) => {
+                    let refused = verdicts.iter().find(|verdict| **verdict != Verdict::Confirmed);
+                    match refused {
+                        None => {
+                            status.report("broker", KIND, true, "orders travel behind the sale")
+                        }
+                        Some(verdict) => {
+                            metrics::counter!("seckill_relay_returned_total").increment(1);
+                            let meaning = format!(
+                                "the relay's cursor stands, orders wait in the journal: {verdict:?}"
+                            );
+                            status.report("broker", KIND, false, meaning);
+                        }
+                    }
+                    let mut verdicts = verdicts.into_iter();
+                    waiting.retain(|_| verdicts.next() != Some(Verdict::Confirmed));
+                }
+                Err(BrokerError::QueueCreated) => {
+                    tracing::warn!(
+                        "the broker's queue was empty and is declared anew; publishing what is not stored"
+                    );
+                    return Sent::BeginAgain;
+                }
+                Err(error) => {
+                    // The publisher pauses before it connects again.
+                    let meaning = format!("orders wait in the journal, none is lost: {error}");
+                    status.report("broker", KIND, false, meaning);
+                }
+            }
         }
+        metrics::counter!("seckill_relay_messages_total").increment(messages.len() as u64);
+        self.idle_looks = 0;
+        Sent::All
+    }
+
+    /// Everything was sent, the queue is empty, and still not everything is stored: looked at a few
+    /// times in a row, because a consumer holds what it has not acknowledged.
+    async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
+        const LOOKS: u32 = 30;
+        const LOOK: Duration = Duration::from_millis(800);
+        if stored >= sent || stored != self.stored_at_last_look {
+            self.stored_at_last_look = stored;
+            self.idle_looks = 0;
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+        match self.publisher.depth().await {
+            Ok(depth) if depth.messages == 0 => self.idle_looks += 1,
+            Ok(_) => self.idle_looks = 0,
+            Err(BrokerError::QueueMissing | BrokerError::QueueCreated) => return true,
+            Err(_) => {}
+        }
+        if self.idle_looks < LOOKS {
+            return false;
+        }
+        self.idle_looks = 0;
+        tracing::warn!(
+            sent,
+            stored,
+            "the broker holds nothing and orders are missing: publishing them again"
+        );
+        true
     }
 }

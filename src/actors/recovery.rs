@@ -214,9 +214,10 @@ fn replay(
             bytes = torn.bytes,
             "cutting the journal's torn tail: a batch that a crash interrupted and nobody was told of"
         );
-        if segment != 0 && torn.position.segment != segment {
-            sealed.push_back((segment, seqs.clone()));
-        }
+    }
+    // The last segment may have a header and no whole frame yet.
+    if segment != 0 && scan.end.segment != segment {
+        sealed.push_back((segment, seqs.clone()));
     }
     journal::cut_torn_tail(disk, &mut scan).map_err(RecoveryError::Cut)?;
     seqs.truncate(stocks.len());

@@ -6,7 +6,8 @@
 //! harmless.
 
 use super::engine::Engine;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, Sent};
+use crate::crash::crash_point;
 use crate::domain::Record;
 use crate::store::journal::{Position, Tail, record};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -37,8 +38,9 @@ pub(super) struct RelayState {
     batch: Vec<Record>,
 }
 
-/// Lets a batch gather; the sale is not waiting.
-const GATHER: Duration = Duration::from_millis(5);
+/// Lets a batch gather: the sale is not waiting, and each transaction of the order store is a sync
+/// that competes with the journal's own.
+const GATHER: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -92,9 +94,6 @@ impl Actor for Relay {
 impl RelayState {
     /// Sends one batch if there is one; false if all that is durable was sent.
     async fn send_some(&mut self) -> Result<bool, String> {
-        if self.outlet.has_lost() {
-            self.tail = None;
-        }
         let tail = match &mut self.tail {
             Some(tail) => tail,
             none => {
@@ -120,12 +119,17 @@ impl RelayState {
             }
         }
         if self.batch.is_empty() {
+            let stored = self.engine.pipeline_status().stored_seqs();
+            if self.outlet.has_lost(self.sent.iter().sum(), stored.iter().sum()).await {
+                self.tail = None;
+            }
             return Ok(false);
         }
-        if !self.outlet.send(&mut self.batch).await {
-            // Not all of it arrived: begin again behind what is stored.
+        crash_point("relay-before-send");
+        if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
             self.tail = None;
         }
+        crash_point("relay-after-send");
         Ok(true)
     }
 }

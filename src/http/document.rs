@@ -5,8 +5,10 @@ use super::error::{Code, Problem};
 use super::{admin, buy, document, events, health, items, orders, sales, time, users};
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
+use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -164,7 +166,12 @@ pub async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
 fn page(name: &str) -> Result<Response, Problem> {
     let file = utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)).ok().flatten();
     let file = file.ok_or_else(Problem::not_found)?;
-    Ok(([(CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response())
+    let bytes = match file.bytes {
+        // Not copied: a copy for each client that reads slowly would add up to gigabytes.
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Ok(([(CONTENT_TYPE, file.content_type)], bytes).into_response())
 }
 
 /// A problem as it is documented; `error.rs` renders the same fields.

@@ -7,4 +7,5 @@ pub mod data_dir;
 pub mod database;
 pub mod journal;
 pub mod orders;
+pub mod read_cache;
 pub mod redis_connection;

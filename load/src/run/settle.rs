@@ -81,7 +81,10 @@ pub async fn settle(
     let mut api = Api::new(engine.address());
     let looking = Instant::now();
     let (books, verdict) = loop {
-        let books = api.books(&sale.items).await?;
+        let books = match api.books(&sale.items).await {
+            Ok(books) => books,
+            Err(error) => return Err(engine.obituary().unwrap_or(error)),
+        };
         let stored = store.read(crowd).await?;
         let verdict = judge(scenario, observed, &books, Some(&stored.orders));
         // What is missing now has been waited for; what is only behind gets a little longer.

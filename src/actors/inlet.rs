@@ -1,0 +1,114 @@
+//! What lies between relay and consumer, seen from the consumer.
+
+use crate::domain::Record;
+use crate::store::broker::{BrokerError, Delivery, RabbitMqConsumer};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Where the consumer's records come from.
+pub(super) enum Inlet {
+    /// From the relay beside it.
+    InProcess(mpsc::Receiver<Vec<Record>>),
+    /// From RabbitMQ.
+    RabbitMq(Box<RabbitMqConsumer>),
+}
+
+/// What came: records, and what is to be acknowledged once they are stored.
+#[derive(Default)]
+pub(super) struct Arrival {
+    pub(super) records: Vec<Record>,
+    deliveries: Vec<Taken>,
+}
+
+/// A message and how many of the arrival's records are its.
+struct Taken {
+    delivery: Delivery,
+    records: usize,
+}
+
+/// How long a look for new records takes at most.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Inlet {
+    /// What is there, about `records_max` records; nothing after a while without any.
+    ///
+    /// # Errors
+    /// Where the broker does not answer, in words. What was received comes again.
+    pub(super) async fn receive(&mut self, records_max: usize) -> Result<Arrival, String> {
+        let mut arrival = Arrival::default();
+        match self {
+            Self::InProcess(batches) => {
+                let Ok(Some(records)) = tokio::time::timeout(LOOK, batches.recv()).await else {
+                    return Ok(arrival);
+                };
+                arrival.records = records;
+                while arrival.records.len() < records_max {
+                    let Ok(mut more) = batches.try_recv() else { break };
+                    arrival.records.append(&mut more);
+                }
+            }
+            Self::RabbitMq(consumer) => {
+                let messages_max = records_max.div_ceil(512).max(8);
+                let received = tokio::time::timeout(LOOK, consumer.receive(messages_max)).await;
+                let deliveries = match received {
+                    Err(_) | Ok(Err(BrokerError::QueueMissing)) => return Ok(arrival),
+                    Ok(Err(error)) => return Err(error.to_string()),
+                    Ok(Ok(deliveries)) => deliveries,
+                };
+                for mut delivery in deliveries {
+                    match std::mem::replace(&mut delivery.records, Ok(Vec::new())) {
+                        Ok(mut records) => {
+                            let count = records.len();
+                            arrival.records.append(&mut records);
+                            arrival.deliveries.push(Taken { delivery, records: count });
+                        }
+                        Err(malformed) => {
+                            metrics::counter!("seckill_dead_letters_total").increment(1);
+                            tracing::error!(
+                                message_id = delivery.message_id, %malformed,
+                                "a message is not readable and goes to the dead letters; its records \
+                                 are sent again from the journal"
+                            );
+                            consumer
+                                .dead_letter(&delivery, &malformed.to_string())
+                                .await
+                                .map_err(|error| error.to_string())?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(arrival)
+    }
+
+    /// Acknowledges what is stored; messages with a record among `conflicts` (indices into the
+    /// arrival's records, with reasons) go to the dead letters instead.
+    ///
+    /// # Errors
+    /// Where the broker does not answer: then all of it comes again, which does no harm.
+    pub(super) async fn done(
+        &mut self,
+        arrival: Arrival,
+        conflicts: &[(Record, String)],
+    ) -> Result<(), String> {
+        let Self::RabbitMq(consumer) = self else { return Ok(()) };
+        let mut start = 0;
+        let mut stored = Vec::new();
+        for Taken { delivery, records } in arrival.deliveries {
+            let own = &arrival.records[start..start + records];
+            start += records;
+            let conflict = conflicts.iter().find(|(record, _)| own.contains(record));
+            match conflict {
+                None => stored.push(delivery),
+                Some((_, reason)) => {
+                    metrics::counter!("seckill_dead_letters_total").increment(1);
+                    consumer
+                        .dead_letter(&delivery, reason)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                }
+            }
+        }
+        consumer.ack(&stored).await.map_err(|error| error.to_string())
+    }
+}
