@@ -268,7 +268,7 @@ impl<'a> Fields<'a> {
     }
 
     fn bounded(&mut self, name: &str, value: &Value, range: RangeInclusive<u64>) -> Option<u64> {
-        let number = value.as_u64().filter(|number| range.contains(number));
+        let number = whole_number(value).filter(|number| range.contains(number));
         if number.is_none() {
             let (first, last) = (range.start(), range.end());
             self.wrong(name, format!("must be an integer from {first} to {last}"));
@@ -302,6 +302,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The value as a whole number, which `1.0` is too: JSON knows one kind of number only.
+fn whole_number(value: &Value) -> Option<u64> {
+    /// Beyond it not every whole number has a form of its own.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        // Within the bounds the conversion is exact.
+        (number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&number)).then_some(number as u64)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,11 +344,14 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_named_at_once() {
-        let object = parse_object(br#"{"n":1e308,"t":"","m":-1,"x":0,"o":"1"}"#).unwrap();
+        let object =
+            parse_object(br#"{"n":1e308,"t":"","m":-1,"x":0,"o":"1","w":4.0,"f":4.5}"#).unwrap();
         let mut errors = Vec::new();
         let mut fields = Fields::new(object, "/items/0", &mut errors);
         assert_eq!(fields.integer("n", 1..=5), None);
         assert_eq!(fields.integer("m", 1..=5), None);
+        assert_eq!(fields.integer("w", 1..=5), Some(4));
+        assert_eq!(fields.integer("f", 1..=5), None);
         assert_eq!(fields.text("t", 10), None);
         assert_eq!(fields.text("missing", 10), None);
         assert_eq!(fields.optional_integer("o", 1..=5), Some(None));
@@ -350,6 +364,7 @@ mod tests {
             [
                 ("/items/0/n", "must be an integer from 1 to 5"),
                 ("/items/0/m", "must be an integer from 1 to 5"),
+                ("/items/0/f", "must be an integer from 1 to 5"),
                 ("/items/0/t", "must have 1 to 10 characters"),
                 ("/items/0/missing", "is missing"),
                 ("/items/0/o", "must be an integer from 1 to 5"),
