@@ -111,9 +111,9 @@ impl SimulatedDisk {
         self.0.state.lock().skips_directory_syncs = true;
     }
 
-    /// How many files there are.
-    pub fn file_count(&self) -> usize {
-        self.0.state.lock().names.len()
+    /// Whether there is a file of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.state.lock().names.contains_key(name)
     }
 
     /// A file's bytes.

@@ -6,6 +6,9 @@
 mod book;
 mod dice;
 mod disk;
+mod engine;
+mod engine_crash;
+mod engine_faults;
 mod journal_crash;
 mod journal_damage;
 mod journal_faults;
