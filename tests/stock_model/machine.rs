@@ -27,10 +27,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (item.clone(), 0..8_u64, 0..40_u64, 1..4_u16)
             .prop_map(|(item, user, request, quantity)| Step::Buy { item, user, request, quantity }),
-        3 => (order.clone(), any::<bool>())
+        3 => (order, any::<bool>())
             .prop_map(|(order, other_quantity)| Step::Repeat { order, other_quantity }),
-        4 => (order.clone(), 0..8_u8).prop_map(|(order, by)| Step::Pay { order, by_owner: by > 0 }),
-        4 => (order.clone(), 0..8_u8)
+        4 => (order, 0..8_u8).prop_map(|(order, by)| Step::Pay { order, by_owner: by > 0 }),
+        4 => (order, 0..8_u8)
             .prop_map(|(order, by)| Step::Cancel { order, by_owner: by > 0 }),
         3 => (1..6_usize).prop_map(|limit| Step::Expire { limit }),
         1 => order.prop_map(|order| Step::ExpireOne { order }),
