@@ -115,17 +115,18 @@ impl App {
                 Some(address) => CheckpointStore::open_redis(address)?,
                 None => CheckpointStore::open_sqlite(&checkpoints_path).await?,
             };
-            Ok::<_, AppError>((database, checkpoints))
-        });
-        let (database, checkpoints) =
-            opened.await.map_err(|error| AppError::Threads(io::Error::other(error)))??;
-        let orders = OrderStore::new(&database);
-        if let Err(error) = orders.migrate().await {
-            if !error.is_transient() {
-                return Err(error.into());
+            // Here too, because a connection's thread has the priority of whoever opened it.
+            let orders = OrderStore::new(&database);
+            if let Err(error) = orders.migrate().await {
+                if !error.is_transient() {
+                    return Err(error.into());
+                }
+                tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
             }
-            tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
-        }
+            Ok::<_, AppError>((orders, checkpoints))
+        });
+        let (orders, checkpoints) =
+            opened.await.map_err(|error| AppError::Threads(io::Error::other(error)))??;
 
         let engine =
             Engine::start(engine_options(config), disk, checkpoints.clone(), &orders, stop_process)
@@ -232,7 +233,7 @@ struct Background(Option<Runtime>);
 impl Background {
     /// One thread of low priority: what the sale leaves over.
     fn start() -> io::Result<Self> {
-        const NICENESS: i32 = 10;
+        const NICENESS: i32 = 19;
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("seckill-behind")
