@@ -55,10 +55,12 @@ fn toy() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
-async fn run_with(plant: &str) -> Report {
+async fn run_with(plant: &str, cancel: f64) -> Report {
     let settings = format!("\n[server]\nenvironment = {{ SECKILL__TOY__PLANT = \"{plant}\" }}\n");
-    let scenario = Scenario::parse(&(SCENARIO.to_owned() + &settings), Path::new("planted.toml"))
-        .expect("the scenario is valid");
+    // Where nobody cancels, the end does not depend on how fast the machine is.
+    let text = SCENARIO.replace("cancel = 0.2", &format!("cancel = {cancel:.1}")) + &settings;
+    let scenario =
+        Scenario::parse(&text, Path::new("planted.toml")).expect("the scenario is valid");
     let options = RunOptions {
         binary: Some(toy()),
         threads: 2,
@@ -69,8 +71,9 @@ async fn run_with(plant: &str) -> Report {
     run(scenario, &options).await.expect("the run can be carried out")
 }
 
-fn check(report: &Report, headline: &str, invariants: &[&str]) {
-    assert!(report.headline.starts_with(headline), "{}", report.table());
+#[track_caller]
+fn check(report: &Report, wanted: &str, invariants: &[&str]) {
+    assert!(report.headline.contains(wanted), "{}", report.table());
     assert_eq!(report.passed, invariants.is_empty(), "{}", report.table());
     for invariant in invariants {
         let found = report.audit.findings.iter().any(|finding| finding.invariant == *invariant);
@@ -80,8 +83,8 @@ fn check(report: &Report, headline: &str, invariants: &[&str]) {
 
 #[tokio::test]
 async fn an_honest_engine_passes_and_every_kind_of_client_came() {
-    let report = run_with("none").await;
-    check(&report, "sold = stock, oversold 0, lost 0, doubled 0", &[]);
+    let report = run_with("none", 0.2).await;
+    check(&report, "oversold 0, lost 0, doubled 0", &[]);
     let names: Vec<_> = report.outcomes.iter().map(|outcome| outcome.name).collect();
     for name in ["reserved", "replayed", "paid", "cancelled", "sold_out", "item_not_found"] {
         assert!(names.contains(&name), "{name} not in {names:?}");
@@ -95,19 +98,19 @@ async fn an_honest_engine_passes_and_every_kind_of_client_came() {
 
 #[tokio::test]
 async fn a_planted_oversell_is_caught() {
-    let report = run_with("oversell").await;
+    let report = run_with("oversell", 0.0).await;
     check(&report, "sold = stock, oversold 2, lost 0, doubled 0", &["I1", "I3"]);
 }
 
 #[tokio::test]
 async fn a_planted_lost_order_is_caught() {
-    let report = run_with("lose").await;
+    let report = run_with("lose", 0.0).await;
     check(&report, "sold = stock, oversold 0, lost 1, doubled 0", &["I4"]);
 }
 
 #[tokio::test]
 async fn a_planted_double_is_caught() {
-    let report = run_with("double").await;
+    let report = run_with("double", 0.0).await;
     assert!(report.audit.doubled > 0, "{}", report.table());
     assert!(!report.passed);
 }
