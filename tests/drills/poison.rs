@@ -43,7 +43,9 @@ async fn a_poisoned_item_is_set_aside(failpoint: &str) {
     until("the quarantine to show", async || {
         let ready = server.get("/readyz?verbose").await;
         assert_eq!(ready.status, 200, "{}", ready.text());
-        (ready.json()["quarantined_items"][0] == *poisoned.to_string()).then_some(())
+        let json = ready.json();
+        let shown = json["quarantined_items"][0].as_str();
+        (shown == Some(poisoned.to_string().as_str())).then_some(())
     })
     .await;
     // Orders of before are there, and so is their item.
