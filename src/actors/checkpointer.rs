@@ -158,6 +158,9 @@ impl CheckpointerState {
         let journal = &self.arguments.engine.context().journal;
         // I11: nothing that could still be lost goes into a checkpoint.
         while journal.durable_seq(changes.shard) < changes.seq {
+            if journal.has_failed() {
+                return Err("the journal has failed".to_owned());
+            }
             tokio::time::sleep(LOOK).await;
         }
         crash_point("checkpoint-before-write");

@@ -33,7 +33,8 @@ pub fn options(segment_bytes: u64) -> EngineOptions {
         shards: SHARDS,
         virtual_nodes: 40,
         permits: 256,
-        reply_timeout: Duration::from_secs(5),
+        // A loaded machine is not the engine's fault.
+        reply_timeout: Duration::from_secs(120),
         journal: journal::Options {
             segment_bytes,
             segments_ahead: 1,
