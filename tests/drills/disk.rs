@@ -18,8 +18,10 @@ async fn after_a_failed_sync_nobody_is_answered_and_the_process_stops() {
     let (server, shop) = site.open_shop(160, OFFERS).await;
     let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
     server.stop().await;
-    // The first sync fails, so whoever is confirmed was confirmed without one. Later ones would not.
-    let failing = site.start_with("journal-sync=1*return->off").await;
+    // The first sync fails, so whoever is confirmed was confirmed without one. It takes long enough
+    // for such an answer to arrive; later syncs would not fail.
+    let failing =
+        site.start_with("journal-after-write=sleep(300);journal-sync=1*return->off").await;
     let crowd = Crowd::enter(&failing, &shop, &witness, &mut random);
     assert_eq!(failing.ended().await.code(), Some(JOURNAL_FAILED), "{}", site.log());
     crowd.gone().await;
