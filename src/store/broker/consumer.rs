@@ -159,7 +159,8 @@ impl RabbitMqConsumer {
             Ok(()) => self.dead_letters_backoff.succeeded(),
             Err(error) => {
                 self.dead_letters_backoff.failed();
-                return Err(error);
+                // With the subscription: what it delivered and nobody will acknowledge comes again.
+                return Err(self.note(error));
             }
         }
         self.ack(std::slice::from_ref(delivery)).await
