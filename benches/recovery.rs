@@ -59,6 +59,8 @@ fn write_journal(directory: &Path, grants: u64, hot: bool) -> u64 {
         .expect("the journal starts");
     let mut total = 0;
     let shards = if hot { 1 } else { SHARDS };
+    // Twice what is sold, since shards take turns.
+    let allotted = u32::try_from(2 * grants / u64::from(shards) + 8_192).expect("a possible sale");
     let mut stocks: Vec<Stock> = (0..shards).map(|shard| Stock::new(ShardId(shard))).collect();
     let mut buffer = Vec::new();
     let mut user = 0;
@@ -67,7 +69,7 @@ fn write_journal(directory: &Path, grants: u64, hot: bool) -> u64 {
         for stock in &mut stocks {
             let mut records = 0;
             if first {
-                apply(stock, &Command::Open(terms(stock.shard())), &mut buffer);
+                apply(stock, &Command::Open(terms(stock.shard(), allotted)), &mut buffer);
                 records += 1;
             }
             for _ in 0..(BATCH / u64::from(shards)).min(grants - user) {
@@ -124,14 +126,14 @@ fn purchase(shard: ShardId, user: u64) -> Command {
     })
 }
 
-fn terms(shard: ShardId) -> ItemTerms {
+fn terms(shard: ShardId, allotted: u32) -> ItemTerms {
     ItemTerms {
         item_id: ItemId(u64::from(shard.0) + 1),
         sale_id: SaleId(1),
         product_id: format!("product-{shard}").into(),
         price: 199_900,
         currency: Currency::CNY,
-        allotted: 1_000_000_000,
+        allotted,
         limit_per_user: 1,
         payment_window_milliseconds: 600_000,
         starts_at: Timestamp(0),

@@ -132,9 +132,10 @@ struct BuyerFilter {
 }
 
 impl BuyerFilter {
-    /// For about this many buyers; more of them only raise the rate of false positives.
+    /// For about this many buyers; more of them only raise the rate of false positives. Eight
+    /// megabytes at the most, whatever an operator allots.
     fn for_units(units: u32) -> Self {
-        const UNITS_MAX: u32 = 1 << 27;
+        const UNITS_MAX: u32 = 1 << 22;
         let words = (units.min(UNITS_MAX) as usize / 4).max(1).next_power_of_two();
         Self {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
