@@ -18,6 +18,7 @@ const MEMORY_BYTES_MAX: u64 = 64 << 20;
 /// A server that is short of patience, and a shop in it.
 async fn impatient() -> (Site, Server, Arc<Shop>, Arc<Witness>) {
     let site = Site::new()
+        .with("ENGINE__REPLY_TIMEOUT_MS", "60000")
         .with("HTTP__HEADER_TIMEOUT_MS", "300")
         .with("HTTP__BODY_TIMEOUT_MS", "300")
         .with("HTTP__WRITE_TIMEOUT_MS", "300")

@@ -87,7 +87,7 @@ async fn an_item_that_panicked_for_a_while_sells_again_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_dies_comes_back_with_its_state_and_its_letters() {
     let mut random = Random::of("shard deaths");
-    let site = Site::new().with("ENGINE__SHARDS", "2");
+    let site = Site::new().with("ENGINE__SHARDS", "2").with("ENGINE__REPLY_TIMEOUT_MS", "60000");
     let (server, shop) = site.open_shop(320, &[OFFER, OFFER, OFFER, OFFER]).await;
     let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
     server.stop().await;
