@@ -96,7 +96,7 @@ async fn a_failed_load_fails_for_all_who_wait_and_for_no_one_else() {
 #[tokio::test]
 async fn a_reader_who_goes_away_leaves_the_load_to_the_next() {
     let cache = cache(None);
-    let abandoned = cache.sale(SaleId(1), || std::future::pending::<Result<_, Infallible>>());
+    let abandoned = cache.sale(SaleId(1), std::future::pending::<Result<_, Infallible>>);
     let next = async {
         tokio::task::yield_now().await;
         cache.sale(SaleId(1), || async { Ok::<_, Infallible>(Some(sale(1))) }).await
@@ -116,7 +116,7 @@ async fn a_reader_who_goes_away_leaves_the_load_to_the_next() {
 async fn waiting_has_an_end() {
     const PATIENCE: Duration = Duration::from_millis(20);
     let cache = ReadCache::with_patience(None, Clock::start(START), PATIENCE).expect("no address");
-    let stuck = cache.sale(SaleId(1), || std::future::pending::<Result<_, Infallible>>());
+    let stuck = cache.sale(SaleId(1), std::future::pending::<Result<_, Infallible>>);
     let waiting = async {
         tokio::task::yield_now().await;
         cache.sale(SaleId(1), no_sale).await
@@ -127,7 +127,7 @@ async fn waiting_has_an_end() {
     }
     // As many loads as there may be, all stuck: one more waits, and is refused.
     let stuck = (0..LOADS_MAX as u64)
-        .map(|id| cache.sale(SaleId(100 + id), || std::future::pending::<Result<_, Infallible>>()));
+        .map(|id| cache.sale(SaleId(100 + id), std::future::pending::<Result<_, Infallible>>));
     tokio::select! {
         _ = futures_util::future::join_all(stuck) => unreachable!("they never end"),
         read = cache.sale(SaleId(99), no_sale) => assert_eq!(read, Err(ReadError::Overloaded)),
