@@ -4,9 +4,7 @@
 //! configuration.
 
 use crate::actors::preheat::preheat_approved;
-use crate::actors::{
-    BackendOptions, Backends, Books, Engine, EngineOptions, EngineStatus, StartError,
-};
+use crate::actors::{BackendOptions, Backends, Books, Engine, EngineOptions, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
 use crate::http;
@@ -19,7 +17,8 @@ use crate::store::journal;
 use crate::store::journal::disk::{Disk, RealDisk};
 use crate::store::orders::OrderStore;
 use crate::store::redis_connection::RedisAddress;
-use metrics::gauge;
+use crate::telemetry;
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::io;
 use std::net::SocketAddr;
@@ -116,24 +115,25 @@ impl App {
                 Some(address) => CheckpointStore::open_redis(address)?,
                 None => CheckpointStore::open_sqlite(&checkpoints_path).await?,
             };
-            Ok::<_, AppError>((database, checkpoints))
-        });
-        let (database, checkpoints) =
-            opened.await.map_err(|error| AppError::Threads(io::Error::other(error)))??;
-        let orders = OrderStore::new(&database);
-        if let Err(error) = orders.migrate().await {
-            if !error.is_transient() {
-                return Err(error.into());
+            // Here too, because a connection's thread has the priority of whoever opened it.
+            let orders = OrderStore::new(&database);
+            if let Err(error) = orders.migrate().await {
+                if !error.is_transient() {
+                    return Err(error.into());
+                }
+                tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
             }
-            tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
-        }
+            Ok::<_, AppError>((orders, checkpoints))
+        });
+        let (orders, checkpoints) =
+            opened.await.map_err(|error| AppError::Threads(io::Error::other(error)))??;
 
         let engine =
             Engine::start(engine_options(config), disk, checkpoints.clone(), &orders, stop_process)
                 .await?;
         let started = {
             let (engine, orders) = (engine.clone(), orders.clone());
-            let (options, broker) = (backend_options(config), broker_address(config));
+            let (options, broker) = (backend_options(config), broker_address(config)?);
             background.handle().spawn(async move {
                 Backends::start(&engine, options, checkpoints, broker, orders).await
             })
@@ -169,7 +169,7 @@ impl App {
             signer: signer.clone(),
             clock: engine.clock(),
             render_metrics: Arc::new(move || {
-                observe(&observed.status());
+                observe(&observed);
                 metrics.run_upkeep();
                 metrics.render()
             }),
@@ -233,7 +233,7 @@ struct Background(Option<Runtime>);
 impl Background {
     /// One thread of low priority: what the sale leaves over.
     fn start() -> io::Result<Self> {
-        const NICENESS: i32 = 10;
+        const NICENESS: i32 = 19;
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("seckill-behind")
@@ -300,11 +300,17 @@ fn redis_address(config: &Config) -> Result<Option<RedisAddress>, AppError> {
 }
 
 /// What lies between journal and order store, if not a channel in this process.
-fn broker_address(config: &Config) -> Option<BrokerAddress> {
-    config.broker.amqp_url.as_ref().map(|url| BrokerAddress {
-        confirm_timeout: Duration::from_millis(config.broker.confirm_timeout_ms),
-        ..BrokerAddress::from(url.secret())
-    })
+fn broker_address(config: &Config) -> Result<Option<BrokerAddress>, AppError> {
+    let Some(url) = &config.broker.amqp_url else { return Ok(None) };
+    let root_certificate = match &config.broker.amqp_ca_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|source| AppError::Certificate { path: path.clone(), source })?,
+        ),
+    };
+    let confirm_timeout = Duration::from_millis(config.broker.confirm_timeout_ms);
+    Ok(Some(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout }))
 }
 
 fn backend_options(config: &Config) -> BackendOptions {
@@ -345,25 +351,38 @@ fn http_options(config: &Config) -> http::Options {
     }
 }
 
-/// Shows the engine's state as gauges.
-fn observe(status: &EngineStatus) {
-    gauge!("seckill_permits_used").set(status.permits_used as f64);
-    gauge!("seckill_permits").set(status.permits as f64);
-    gauge!("seckill_mailbox_letters").set(status.mailbox_depth as f64);
-    gauge!("seckill_shards_up").set(status.shards_up as f64);
-    gauge!("seckill_shards").set(status.shards as f64);
-    gauge!("seckill_items_quarantined").set(status.quarantined_items.len() as f64);
-    gauge!("seckill_backlog_records").set(status.backlog_records as f64);
-    gauge!("seckill_backlog_age_seconds").set(status.backlog_age_seconds);
-    gauge!("seckill_checkpoint_age_seconds").set(status.checkpoint_age_seconds);
-    gauge!("seckill_wall_clock_drift_seconds").set(status.wall_drift_seconds);
-    metrics::counter!("seckill_journal_syncs_total").absolute(status.journal.syncs);
-    metrics::counter!("seckill_journal_records_total").absolute(status.journal.records);
-    metrics::counter!("seckill_journal_bytes_total").absolute(status.journal.bytes);
-    gauge!("seckill_journal_sync_seconds_total").set(status.journal.sync_seconds);
+/// Shows the engine's state as of now among the metrics.
+fn observe(engine: &Engine) {
+    let status = engine.status();
+    gauge!(telemetry::PERMITS).set(status.permits as f64);
+    gauge!(telemetry::PERMITS_USED).set(status.permits_used as f64);
+    gauge!(telemetry::MAILBOX_LETTERS).set(status.mailbox_depth as f64);
+    gauge!(telemetry::SHARDS).set(status.shards as f64);
+    gauge!(telemetry::SHARDS_UP).set(status.shards_up as f64);
+    gauge!(telemetry::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
+    counter!(telemetry::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
+    counter!(telemetry::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
+    counter!(telemetry::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
+    gauge!(telemetry::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
+    gauge!(telemetry::BACKLOG_RECORDS).set(status.backlog_records as f64);
+    gauge!(telemetry::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
+    gauge!(telemetry::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
+    gauge!(telemetry::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));
-        gauge!("seckill_dependency_up", "name" => dependency.name, "kind" => dependency.kind)
+        gauge!(telemetry::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind)
             .set(up);
+    }
+    for gate in engine.gates() {
+        let (item, counters) = (gate.terms().item_id.to_string(), gate.counters());
+        for (state, units) in [
+            ("allotted", counters.allotted),
+            ("available", counters.available),
+            ("reserved", counters.reserved),
+            ("sold", counters.sold),
+        ] {
+            gauge!(telemetry::ITEM_UNITS, "item" => item.clone(), "state" => state)
+                .set(f64::from(units));
+        }
     }
 }

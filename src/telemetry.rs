@@ -120,6 +120,14 @@ metrics_catalogue! {
         "Shards configured.";
     SHARDS_UP, Gauge, Count: "seckill_shards_up",
         "Shards that decide; fewer than seckill_shards means that some products cannot be bought.";
+    SHARD_RESTARTS_TOTAL, Counter, Count: "seckill_shard_restarts_total",
+        "Times a shard's actor died and was started again.";
+    SHARD_REBUILDS_TOTAL, Counter, Count: "seckill_shard_rebuilds_total",
+        "Times a shard's state was rebuilt from checkpoint and journal while the others sold on.";
+    SHARD_PANICS_TOTAL, Counter, Count: "seckill_shard_panics_total",
+        "Panics contained within a shard: each is a defect, and cost at most one request.";
+    REQUESTS_OVERDUE_TOTAL, Counter, Count: "seckill_requests_overdue_total",
+        "Requests that were not decided within their deadline.";
     ITEMS_QUARANTINED, Gauge, Count: "seckill_items_quarantined",
         "Items taken out of the sale because handling them panics again and again.";
     ITEM_UNITS, Gauge, Count: "seckill_item_units",
@@ -138,6 +146,20 @@ metrics_catalogue! {
         "Age of the oldest record that is not yet in the order store.";
     CHECKPOINT_AGE_SECONDS, Gauge, Seconds: "seckill_checkpoint_age_seconds",
         "Age of the oldest checkpoint that is behind its shard: the older, the more a start replays.";
+    CHECKPOINT_FAILURES_TOTAL, Counter, Count: "seckill_checkpoint_failures_total",
+        "Checkpoints that could not be written; they are tried again.";
+    RELAY_MESSAGES_TOTAL, Counter, Count: "seckill_relay_messages_total",
+        "Messages that the broker confirmed.";
+    RELAY_RETURNED_TOTAL, Counter, Count: "seckill_relay_returned_total",
+        "Messages that the broker had no queue for; they are sent again.";
+    STORED_RECORDS_TOTAL, Counter, Count: "seckill_stored_records_total",
+        "Records that reached the order store.";
+    ORDER_STORE_FAILURES_TOTAL, Counter, Count: "seckill_order_store_failures_total",
+        "Batches that the order store did not take; they are tried again.";
+    ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
+        "Records that contradict a row: each wants an operator.";
+    DEAD_LETTERS_TOTAL, Counter, Count: "seckill_dead_letters_total",
+        "Messages set aside because the order store cannot take them: each wants an operator.";
     DEPENDENCY_UP, Gauge, Count: "seckill_dependency_up",
         "1 while a dependency works, by name and kind; without all but the journal the sale goes on.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",

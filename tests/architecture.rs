@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "crash",
+            "demo",
             "domain",
             "http",
             "secrets",
@@ -262,6 +263,24 @@ fn every_file_has_a_header_and_can_be_read_in_one_sitting() {
         }
         if !text.starts_with("//! ") {
             bad.push(format!("{path} does not begin with what it owns (//! …)"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn every_metric_is_in_the_catalogue() {
+    let mut bad = Vec::new();
+    for (path, text) in files("src", "rs") {
+        for call in ["gauge!(", "counter!(", "histogram!("] {
+            for rest in text.split(call).skip(1) {
+                // A name that is spelled out; the others are the catalogue's constants.
+                let Some(name) = rest.trim_start().strip_prefix('"') else { continue };
+                let name = name.split('"').next().unwrap_or_default();
+                if !seckill::telemetry::METRICS.iter().any(|metric| metric.name == name) {
+                    bad.push(format!("{path} counts {name}, which src/telemetry.rs does not have"));
+                }
+            }
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));

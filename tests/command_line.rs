@@ -59,6 +59,13 @@ fn a_bad_configuration_is_refused_before_anything_is_touched() {
 }
 
 #[test]
+fn dead_letters_need_a_broker() {
+    check_refused("dead-letters list", &[], 3, &["broker.amqp_url is not set"]);
+    let nobody = ("SECKILL__BROKER__AMQP_URL", "amqp://shop:hunter2@127.0.0.1:1");
+    check_refused("dead-letters replay", &[nobody], 6, &["the dead letters cannot be reached: "]);
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_refused() {
     check_refused("sell", &[], 2, &["unrecognized subcommand 'sell'"]);
     check_refused("mint", &[], 2, &["--users <N>|--operator <NAME>|--approver <NAME>"]);
@@ -201,6 +208,8 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
     let serving = Serving::start(directory.path());
     assert!(std::net::TcpStream::connect(&serving.address).is_ok(), "{}", serving.address);
     check_not_started(directory.path(), listen, 4, "data is in use by another process");
+    let output = seckill(directory.path()).arg("migrate").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
     assert_eq!(serving.stop(), Some(0));
     let fewer = ("SECKILL__ENGINE__SHARDS", "63");
     check_not_started(
@@ -209,6 +218,8 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
         4,
         "holds the logs of 64 shards, but engine.shards is 63",
     );
+    let output = seckill(directory.path()).arg("migrate").output().expect("it runs");
+    assert_eq!(stdout(&output), "the order store is up to date: data/books.db\n");
     assert_eq!(Serving::start(directory.path()).stop(), Some(0));
 }
 

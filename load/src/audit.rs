@@ -94,6 +94,9 @@ pub struct Verdict {
     pub oversold: u64,
     /// Confirmed orders that the books or the order store do not have.
     pub lost: u64,
+    /// Confirmed orders that are on the engine's record, but were not in the order store
+    /// when the wait for it was over.
+    pub late: u64,
     /// Orders a client got beyond what the request or the limit allowed.
     pub doubled: u64,
     /// Everything that is wrong, at most a few of each kind.
@@ -120,6 +123,9 @@ impl Verdict {
         };
         let Self { oversold, lost, doubled, .. } = self;
         let mut line = format!("{sold}, oversold {oversold}, lost {lost}, doubled {doubled}");
+        if self.late > 0 {
+            line.push_str(&format!(", late {}", self.late));
+        }
         if !self.is_clean() {
             let numbers: std::collections::BTreeSet<_> =
                 self.findings.iter().map(|finding| finding.invariant).collect();
@@ -127,6 +133,12 @@ impl Verdict {
             line.push_str(&format!(" (broken: {})", numbers.join(", ")));
         }
         line
+    }
+
+    /// The engine's own audit has every confirmation on record: what the order store lacks
+    /// is late and not lost. It stays a finding.
+    pub fn all_are_on_record(&mut self) {
+        self.late += std::mem::take(&mut self.lost);
     }
 
     fn find(&mut self, invariant: &'static str, what: String) {

@@ -192,3 +192,14 @@ fn a_system_that_refuses_everything_passes_nothing() {
     case.books[0] = Book { item: 0, allotted: 3, available: 3, reserved: 0, sold: 0 };
     check(&case, "sold 0 of 3, oversold 0, lost 0, doubled 0", &["I16"]);
 }
+
+#[test]
+fn what_is_on_record_and_not_yet_stored_is_late_and_still_a_failure() {
+    let mut case = sold_out();
+    case.store().remove(1);
+    let mut verdict = case.verdict();
+    verdict.all_are_on_record();
+    let late = "sold = stock, oversold 0, lost 0, doubled 0, late 1 (broken: I4)";
+    assert_eq!(verdict.headline(), late);
+    assert!(!verdict.is_clean());
+}

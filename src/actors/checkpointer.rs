@@ -158,10 +158,13 @@ impl CheckpointerState {
         let journal = &self.arguments.engine.context().journal;
         // I11: nothing that could still be lost goes into a checkpoint.
         while journal.durable_seq(changes.shard) < changes.seq {
+            if journal.has_failed() {
+                return Err("the journal has failed".to_owned());
+            }
             tokio::time::sleep(LOOK).await;
         }
         crash_point("checkpoint-before-write");
-        let epoch = journal.epoch();
+        let epoch = journal.durable_epoch();
         self.arguments
             .checkpoints
             .write(epoch, base, changes)

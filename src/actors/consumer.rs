@@ -32,6 +32,8 @@ pub(super) struct ConsumerArguments {
 pub(super) struct ConsumerState {
     arguments: ConsumerArguments,
     ready: bool,
+    /// Whether the broker is yet to be reported as working, at first or since it failed.
+    broker_missed: bool,
     arrived: Arrived,
 }
 
@@ -49,7 +51,8 @@ impl Actor for Consumer {
         arguments: ConsumerArguments,
     ) -> Result<ConsumerState, ActorProcessingErr> {
         myself.cast(Continue)?;
-        Ok(ConsumerState { arguments, ready: false, arrived: Arrived::default() })
+        let broker_missed = matches!(arguments.inlet, Inlet::RabbitMq(_));
+        Ok(ConsumerState { arguments, ready: false, broker_missed, arrived: Arrived::default() })
     }
 
     async fn handle(
@@ -60,15 +63,18 @@ impl Actor for Consumer {
     ) -> Result<(), ActorProcessingErr> {
         let records_max = state.arguments.transaction_records;
         match state.arguments.inlet.receive(records_max).await {
-            Ok(arrival) if arrival.records.is_empty() => {}
-            Ok(arrival) => state.take(arrival).await,
+            Ok(arrival) => {
+                if std::mem::take(&mut state.broker_missed) {
+                    state.report_broker(true, "orders travel behind the sale".to_owned());
+                }
+                if !arrival.records.is_empty() {
+                    state.take(arrival).await;
+                }
+            }
             Err(error) => {
+                state.broker_missed = true;
                 let meaning = format!("orders wait in the broker or the journal: {error}");
-                state
-                    .arguments
-                    .engine
-                    .pipeline_status()
-                    .report("broker", "rabbitmq", false, meaning);
+                state.report_broker(false, meaning);
             }
         }
         myself.cast(Continue)?;
@@ -77,6 +83,11 @@ impl Actor for Consumer {
 }
 
 impl ConsumerState {
+    fn report_broker(&self, healthy: bool, meaning: String) {
+        let status = self.arguments.engine.pipeline_status();
+        status.report("broker", "rabbitmq", healthy, meaning);
+    }
+
     /// Stores what came, however long it takes, and acknowledges it.
     async fn take(&mut self, arrival: Arrival) {
         let conflicts = self.store(&arrival.records).await;

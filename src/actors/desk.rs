@@ -10,6 +10,7 @@ use super::gate::Gate;
 use super::mailbox::{Decide, Letter};
 use super::quarantine::Quarantine;
 use super::reply::{Effect, NotDelivered, Release, Reply};
+use crate::crash::crash_point;
 use crate::domain::stock::Decision;
 use crate::domain::{Command, Event, ItemId, OrderStatus, Outcome, Record, Stock, Timestamp};
 use crate::store::journal::{Journal, record};
@@ -173,6 +174,7 @@ impl Desk {
                 Err(_) => return Ok(()),
             }
         };
+        crash_point("shard-after-decide");
         let Decision { event, outcome } = decision;
         let changes_item = event.is_some();
         if let Some(event) = event {
@@ -366,6 +368,7 @@ impl Desk {
             self.release.release(self.effects.drain(..));
         } else if self.records > 0 || !self.effects.is_empty() {
             let records = std::mem::take(&mut self.records);
+            crash_point("shard-before-append");
             self.journal.append(shard, self.last_seq, records, &mut self.bytes, &mut self.effects);
         }
     }

@@ -7,7 +7,7 @@ use super::mailbox::{Decide, Letter};
 use super::permits::Permits;
 use super::pipeline::PipelineStatus;
 use super::recovery::{self, RecoveryError};
-use super::reply::{Asker, Effect, NotDelivered, Release, Reply};
+use super::reply::{Asker, NotDelivered, Release, Reply};
 use super::router::Router;
 use super::supervisor::{Supervisor, SupervisorArguments, SupervisorMessage, TICK};
 use crate::clock::Clock;
@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 /// Where a purchase's request id comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,7 +89,6 @@ impl Engine {
         orders: &OrderStore,
         on_failure: impl FnOnce(io::Error) + Send + 'static,
     ) -> Result<Self, StartError> {
-        const BATCHES_MAX: usize = 1_024;
         const EXPIRIES_PER_TICK: usize = 16_384;
         let recovered =
             recovery::recover(Arc::clone(&disk), &checkpoints, orders, options.shards).await?;
@@ -101,23 +100,16 @@ impl Engine {
             open_gates(stock, &release, &claims);
         }
         let durable_moved = Arc::new(Notify::new());
-        let (batches, mut to_release) = mpsc::channel::<Vec<Effect>>(BATCHES_MAX);
-        let releaser = release.clone();
-        // On the workers' own side: waking a task from outside the runtime costs several times more.
-        tokio::spawn(async move {
-            while let Some(effects) = to_release.recv().await {
-                releaser.release(effects);
-            }
-        });
-        let moved = Arc::clone(&durable_moved);
+        let (moved, releaser) = (Arc::clone(&durable_moved), release.clone());
         let journal = Journal::start(
             disk,
             options.journal,
             recovered.resumption,
             move |effects| {
                 moved.notify_one();
-                // The other side ends only with the runtime, and then nobody waits any more.
-                let _ = batches.blocking_send(effects);
+                // Here and now: a hop to a task of the runtime costs a wake-up in front of all
+                // those that wait for this batch.
+                releaser.release(effects);
             },
             on_failure,
         )?;

@@ -1,7 +1,7 @@
 //! What lies between relay and consumer, seen from the consumer.
 
 use crate::domain::Record;
-use crate::store::broker::{BrokerError, Delivery, RabbitMqConsumer};
+use crate::store::broker::{BrokerError, BrokerState, Delivery, RabbitMqConsumer};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -26,7 +26,7 @@ struct Taken {
     records: usize,
 }
 
-/// How long a look for new records takes at most.
+/// How long a look for new records takes at most, where there is somewhere to look.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Inlet {
@@ -49,11 +49,21 @@ impl Inlet {
             }
             Self::RabbitMq(consumer) => {
                 let messages_max = records_max.div_ceil(512).max(8);
-                let received = tokio::time::timeout(LOOK, consumer.receive(messages_max)).await;
-                let deliveries = match received {
-                    Err(_) | Ok(Err(BrokerError::QueueMissing)) => return Ok(arrival),
-                    Ok(Err(error)) => return Err(error.to_string()),
-                    Ok(Ok(deliveries)) => deliveries,
+                let mut state = consumer.state();
+                // Only a subscription may be left waiting. Connecting, and the pause before it, may
+                // take longer than a look: whoever drops them begins anew for ever.
+                let quiet = async {
+                    let _ = state.wait_for(|state| *state == BrokerState::Connected).await;
+                    tokio::time::sleep(LOOK).await;
+                };
+                let deliveries = tokio::select! {
+                    biased;
+                    received = consumer.receive(messages_max) => match received {
+                        Ok(deliveries) => deliveries,
+                        Err(BrokerError::QueueMissing) => return Ok(arrival),
+                        Err(error) => return Err(error.to_string()),
+                    },
+                    () = quiet => return Ok(arrival),
                 };
                 for mut delivery in deliveries {
                     match std::mem::replace(&mut delivery.records, Ok(Vec::new())) {

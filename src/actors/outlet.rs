@@ -74,6 +74,8 @@ impl Outlet {
     pub(super) async fn stored(&mut self) -> Option<Vec<u64>> {
         match self.orders.progress().await {
             Ok(progress) => {
+                let kind = self.orders.database().kind();
+                self.status.report("order_store", kind, true, "orders arrive behind the sale");
                 for (shard, seq) in progress {
                     self.status.stored(shard, seq, crate::domain::Timestamp(0));
                 }

@@ -86,8 +86,13 @@ pub(super) async fn recover(
     let base = journal::base(disk.as_ref())?;
     let mut stocks = Vec::with_capacity(usize::from(shards));
     let mut marks = Vec::with_capacity(usize::from(shards));
+    let mut reachable = true;
     for shard in (0..shards).map(ShardId) {
-        let (stock, mark) = from_checkpoint(checkpoints, shard).await;
+        // Nobody waits once more, for each shard, for a store that does not answer.
+        let (stock, mark) = match reachable {
+            true => from_checkpoint(checkpoints, shard, &mut reachable).await,
+            false => (Stock::new(shard), None),
+        };
         stocks.push(stock);
         marks.push(mark);
     }
@@ -134,7 +139,7 @@ pub(super) async fn rebuild(
     let end = journal.durable_end();
     let mut tail = journal.follow(Position { segment: journal.oldest_segment(), offset: 0 });
     let base = journal::base(journal.disk().as_ref())?.get(shard.index()).copied().unwrap_or(0);
-    let (mut stock, _) = from_checkpoint(checkpoints, shard).await;
+    let (mut stock, _) = from_checkpoint(checkpoints, shard, &mut true).await;
     if stock.seq() < base {
         let reason = "the checkpoint does not reach it".to_owned();
         return Err(RecoveryError::NothingBeneath { shard, base_seq: base, reason });
@@ -158,7 +163,12 @@ pub(super) async fn rebuild(
     Ok(replayed.await.map_err(|_| RecoveryError::CutShort)??)
 }
 
-async fn from_checkpoint(checkpoints: &CheckpointStore, shard: ShardId) -> (Stock, Option<Mark>) {
+/// The shard as its checkpoint has it; empty without one. Says so where the store is not reachable.
+async fn from_checkpoint(
+    checkpoints: &CheckpointStore,
+    shard: ShardId,
+    reachable: &mut bool,
+) -> (Stock, Option<Mark>) {
     let loaded = checkpoints.load(shard).await.and_then(|loaded| {
         loaded
             .map(|(mark, snapshot)| {
@@ -172,6 +182,7 @@ async fn from_checkpoint(checkpoints: &CheckpointStore, shard: ShardId) -> (Stoc
         Ok(Some((stock, mark))) => (stock, Some(mark)),
         Ok(None) => (Stock::new(shard), None),
         Err(error) => {
+            *reachable = !matches!(error, CheckpointError::Unavailable(_));
             tracing::warn!(%shard, %error, "recovering without the checkpoint, from the journal alone");
             (Stock::new(shard), None)
         }
@@ -214,9 +225,10 @@ fn replay(
             bytes = torn.bytes,
             "cutting the journal's torn tail: a batch that a crash interrupted and nobody was told of"
         );
-        if segment != 0 && torn.position.segment != segment {
-            sealed.push_back((segment, seqs.clone()));
-        }
+    }
+    // The last segment may have a header and no whole frame yet.
+    if segment != 0 && scan.end.segment != segment {
+        sealed.push_back((segment, seqs.clone()));
     }
     journal::cut_torn_tail(disk, &mut scan).map_err(RecoveryError::Cut)?;
     seqs.truncate(stocks.len());

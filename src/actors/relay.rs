@@ -7,6 +7,7 @@
 
 use super::engine::Engine;
 use super::outlet::{Outlet, Sent};
+use crate::crash::crash_point;
 use crate::domain::Record;
 use crate::store::journal::{Position, Tail, record};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -37,8 +38,9 @@ pub(super) struct RelayState {
     batch: Vec<Record>,
 }
 
-/// Lets a batch gather; the sale is not waiting.
-const GATHER: Duration = Duration::from_millis(5);
+/// Lets a batch gather: the sale is not waiting, and each transaction of the order store is a sync
+/// that competes with the journal's own.
+const GATHER: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -123,9 +125,11 @@ impl RelayState {
             }
             return Ok(false);
         }
+        crash_point("relay-before-send");
         if self.outlet.send(&mut self.batch).await == Sent::BeginAgain {
             self.tail = None;
         }
+        crash_point("relay-after-send");
         Ok(true)
     }
 }

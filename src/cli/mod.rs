@@ -5,7 +5,9 @@
 pub mod audit;
 pub mod banner;
 pub mod configuration;
+pub mod dead_letters;
 pub mod failure;
+pub mod migrate;
 pub mod mint;
 pub mod serve;
 
@@ -42,6 +44,11 @@ pub enum Command {
     Serve,
     /// Judge the books: every invariant over the journal, the checkpoints and the order store
     Audit(audit::AuditArguments),
+    /// Bring the order store's tables up to date
+    Migrate,
+    /// Look at what the order store could not take, or send it again
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -84,6 +91,10 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&configuration()?.config, output)?,
+        Command::DeadLetters(command) => {
+            dead_letters::run(&configuration()?.config, &command, output)?;
+        }
+        Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;
             audit::print(&report, arguments.json, output)?;

@@ -30,7 +30,7 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| fault(&error))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let app = App::start(config, metrics).await?;
         let mut signals = Signals::listen().map_err(|error| fault(&error))?;
         // Nobody has to read this, so a closed output does not stop the sale.
@@ -39,7 +39,10 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         signals.received().await;
         app.stop().await;
         Ok(())
-    })
+    });
+    // A sync that hangs holds a thread which nobody can end: do not wait for it.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// What a newcomer can buy, with a demo user's token. On a real shop's address nobody gets one.
@@ -126,9 +129,10 @@ impl From<AppError> for Failure {
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \
                  what is in it",
             ),
-            AppError::Certificate { .. } => {
-                (Exit::Configuration, "make checkpoint.redis_ca_file name a readable file")
-            }
+            AppError::Certificate { .. } => (
+                Exit::Configuration,
+                "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
+            ),
             AppError::Checkpoints(_) => (
                 Exit::Data,
                 "checkpoints only make a start shorter: with their file moved away they are made \

@@ -132,10 +132,11 @@ configuration! {
             schemes: &["amqp", "amqps"],
             example: "amqp://seckill:password@127.0.0.1:5672/%2f",
         };
+        /// Certificate, in PEM, of the authority that signed the certificate of an `amqps://` server,
+        /// where it is none of the public ones.
+        amqp_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/rabbitmq-ca.pem");
         /// Records in one message.
         batch_records: u32 = 512, Within(1, 4_096);
-        /// Messages published and not yet confirmed.
-        max_unconfirmed_messages: u32 = 256, Within(1, 4_096);
         /// How long a message's confirm may take before the message is published again.
         confirm_timeout_ms: u64 = 10_000, Within(100, 600_000);
     }
@@ -181,8 +182,6 @@ configuration! {
     demo: Demo {
         /// Whether an empty data directory is filled with a sale that starts seconds later.
         enabled: bool = true, AnyOf("true or false");
-        /// Demo users, `demo1` and so on.
-        users: u32 = 3, Within(1, 1_000);
     }
 
     /// The log, on standard error.

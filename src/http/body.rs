@@ -237,59 +237,60 @@ impl<'a> Fields<'a> {
         self.object.remove(name)
     }
 
-    fn required<T>(&mut self, name: &str, value: Option<Option<T>>) -> Option<T> {
-        match value {
-            Some(value) => value,
-            None => {
-                self.wrong(name, "is missing");
-                None
-            }
+    /// Takes the value of a field out that may be absent, which null stands for too.
+    pub fn take_optional(&mut self, name: &str) -> Option<Value> {
+        self.take(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes the value of a required field out.
+    pub fn take_required(&mut self, name: &str) -> Option<Value> {
+        let value = self.take(name);
+        if value.is_none() {
+            self.wrong(name, "is missing");
         }
+        value
     }
 
     /// A required integer within `range`.
     pub fn integer(&mut self, name: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        let value = self.optional_integer(name, range);
-        self.required(name, value)
+        let value = self.take_required(name)?;
+        self.bounded(name, &value, range)
     }
 
-    /// An integer within `range`: `None` where it is absent, `Some(None)` where it is wrong.
+    /// An integer within `range`: `None` where it is absent or null, `Some(None)` where it is wrong.
     pub fn optional_integer(
         &mut self,
         name: &str,
         range: RangeInclusive<u64>,
     ) -> Option<Option<u64>> {
-        let value = self.take(name)?;
-        let number = value.as_u64().filter(|number| range.contains(number));
+        let value = self.take_optional(name)?;
+        Some(self.bounded(name, &value, range))
+    }
+
+    fn bounded(&mut self, name: &str, value: &Value, range: RangeInclusive<u64>) -> Option<u64> {
+        let number = whole_number(value).filter(|number| range.contains(number));
         if number.is_none() {
             let (first, last) = (range.start(), range.end());
             self.wrong(name, format!("must be an integer from {first} to {last}"));
         }
-        Some(number)
+        number
     }
 
     /// A required text of 1 to `characters_max` characters, none of them a control character.
     pub fn text(&mut self, name: &str, characters_max: usize) -> Option<String> {
-        let value = self.take(name).map(|value| {
-            let text = match value {
-                Value::String(text) => text,
-                _ => {
-                    self.wrong(name, "must be a string");
-                    return None;
-                }
-            };
-            let characters = text.chars().count();
-            if text.trim().is_empty() || characters > characters_max {
-                self.wrong(name, format!("must have 1 to {characters_max} characters"));
-                return None;
-            }
-            if text.chars().any(char::is_control) {
-                self.wrong(name, "must not contain control characters");
-                return None;
-            }
-            Some(text)
-        });
-        self.required(name, value)
+        let Value::String(text) = self.take_required(name)? else {
+            self.wrong(name, "must be a string");
+            return None;
+        };
+        if text.trim().is_empty() || text.chars().count() > characters_max {
+            self.wrong(name, format!("must have 1 to {characters_max} characters"));
+            return None;
+        }
+        if text.chars().any(char::is_control) {
+            self.wrong(name, "must not contain control characters");
+            return None;
+        }
+        Some(text)
     }
 
     /// Whatever is left is unknown.
@@ -299,6 +300,17 @@ impl<'a> Fields<'a> {
             self.wrong(&name, "is not a field of this request");
         }
     }
+}
+
+/// The value as a whole number, which `1.0` is too: JSON knows one kind of number only.
+fn whole_number(value: &Value) -> Option<u64> {
+    /// Beyond it not every whole number has a form of its own.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        // Within the bounds the conversion is exact.
+        (number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&number)).then_some(number as u64)
+    })
 }
 
 #[cfg(test)]
@@ -332,11 +344,14 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_named_at_once() {
-        let object = parse_object(br#"{"n":1e308,"t":"","m":-1,"x":0,"o":"1"}"#).unwrap();
+        let object =
+            parse_object(br#"{"n":1e308,"t":"","m":-1,"x":0,"o":"1","w":4.0,"f":4.5}"#).unwrap();
         let mut errors = Vec::new();
         let mut fields = Fields::new(object, "/items/0", &mut errors);
         assert_eq!(fields.integer("n", 1..=5), None);
         assert_eq!(fields.integer("m", 1..=5), None);
+        assert_eq!(fields.integer("w", 1..=5), Some(4));
+        assert_eq!(fields.integer("f", 1..=5), None);
         assert_eq!(fields.text("t", 10), None);
         assert_eq!(fields.text("missing", 10), None);
         assert_eq!(fields.optional_integer("o", 1..=5), Some(None));
@@ -349,6 +364,7 @@ mod tests {
             [
                 ("/items/0/n", "must be an integer from 1 to 5"),
                 ("/items/0/m", "must be an integer from 1 to 5"),
+                ("/items/0/f", "must be an integer from 1 to 5"),
                 ("/items/0/t", "must have 1 to 10 characters"),
                 ("/items/0/missing", "is missing"),
                 ("/items/0/o", "must be an integer from 1 to 5"),

@@ -9,7 +9,7 @@ use super::body::{self, Fields};
 use super::connection::Connection;
 use super::document::ProblemView;
 use super::edge::Edge;
-use super::error::{Code, Problem};
+use super::error::Problem;
 use super::order_view::{self, OrderView};
 use crate::actors::Reply;
 use crate::domain::sale::LIMIT_PER_USER_MAX;
@@ -145,23 +145,24 @@ fn quantity(body: &[u8]) -> Result<u16, Problem> {
             _ => {}
         }
     }
-    Err(explain(body))
+    quantity_at_leisure(body)
 }
 
-/// What is wrong with the body, at leisure.
-fn explain(body: &[u8]) -> Problem {
-    let object = match body::parse_object(body) {
-        Ok(object) => object,
-        Err(problem) => return problem,
-    };
+/// The quantity in an unusual form, or what is wrong with it.
+fn quantity_at_leisure(body: &[u8]) -> Result<u16, Problem> {
+    let object = body::parse_object(body)?;
+    let mut quantity = Some(u64::from(one()));
     let mut errors = Vec::new();
+    let has_quantity = object.contains_key("quantity");
     let mut fields = Fields::new(object, "", &mut errors);
-    fields.optional_integer("quantity", 1..=u64::from(LIMIT_PER_USER_MAX));
-    fields.finish();
-    if errors.is_empty() {
-        return Problem::new(Code::MalformedJson, "the body is not a purchase");
+    if has_quantity {
+        quantity = fields.integer("quantity", 1..=u64::from(LIMIT_PER_USER_MAX));
     }
-    Problem::fields(errors)
+    fields.finish();
+    match quantity.and_then(|quantity| u16::try_from(quantity).ok()) {
+        Some(quantity) if errors.is_empty() => Ok(quantity),
+        _ => Err(Problem::fields(errors)),
+    }
 }
 
 /// The order's path and the order as JSON, of one buffer.
@@ -178,6 +179,7 @@ pub fn render(order: &Order) -> (Bytes, Bytes) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::Code;
     use super::*;
 
     #[test]
@@ -206,7 +208,8 @@ mod tests {
             (r#"{"quantity":10001}"#, Err((Code::InvalidField, "/quantity"))),
             (r#"{"quantity":0}"#, Err((Code::InvalidField, "/quantity"))),
             (r#"{"quantity":-1}"#, Err((Code::InvalidField, "/quantity"))),
-            (r#"{"quantity":1.0}"#, Err((Code::InvalidField, "/quantity"))),
+            (r#"{"quantity":2.0}"#, Ok(2)),
+            (r#"{"quantity":1.5}"#, Err((Code::InvalidField, "/quantity"))),
             (r#"{"quantity":9223372036854775808}"#, Err((Code::InvalidField, "/quantity"))),
             (r#"{"quantity":1e308}"#, Err((Code::InvalidField, "/quantity"))),
             (r#"{"quantity":"1"}"#, Err((Code::InvalidField, "/quantity"))),

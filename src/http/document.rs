@@ -5,12 +5,14 @@ use super::error::{Code, Problem};
 use super::{admin, buy, document, events, health, items, orders, sales, time, users};
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
+use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::Config;
 
@@ -66,6 +68,7 @@ impl Modify for Whole {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 operation.operation_id = Some(operation_id(method, path));
+                state_optional_body(operation);
                 add_problems(operation);
             }
         }
@@ -85,6 +88,18 @@ fn operation_id(method: &str, path: &str) -> String {
         .map(|word| word.trim_matches(['{', '}']).replace(['-', '.'], "_"))
         .filter(|word| !matches!(word.as_str(), "" | "api" | "v1"));
     [method.to_owned()].into_iter().chain(words).collect::<Vec<_>>().join("_")
+}
+
+/// A body that may be left out is written as one that may be `null`, which it may not.
+fn state_optional_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(Content { schema, .. }) = content else { continue };
+        if let Some(RefOr::T(Schema::OneOf(alternatives))) = schema {
+            let body = alternatives.items.iter().find(|item| matches!(item, RefOr::Ref(_)));
+            *schema = body.cloned();
+        }
+    }
 }
 
 fn add_problems(operation: &mut Operation) {
@@ -151,7 +166,12 @@ pub async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
 fn page(name: &str) -> Result<Response, Problem> {
     let file = utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)).ok().flatten();
     let file = file.ok_or_else(Problem::not_found)?;
-    Ok(([(CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response())
+    let bytes = match file.bytes {
+        // Not copied: a copy for each client that reads slowly would add up to gigabytes.
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Ok(([(CONTENT_TYPE, file.content_type)], bytes).into_response())
 }
 
 /// A problem as it is documented; `error.rs` renders the same fields.

@@ -71,7 +71,7 @@ pub struct PageQuery {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     pub limit: Option<String>,
     /// The last entry of the page before.
-    #[param(pattern = "^[0-9]{1,20}$")]
+    #[param(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub starting_after: Option<String>,
 }
 

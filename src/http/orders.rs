@@ -30,6 +30,7 @@ pub struct OrderPage {
 
 /// How a sandbox payment goes.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PayRequest {
     /// What the payment provider is to do.
     pub payment: Option<SandboxPayment>,
@@ -37,6 +38,7 @@ pub struct PayRequest {
 
 /// What the sandbox's payment provider is to do.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SandboxPayment {
     /// `succeed` if absent.
     pub outcome: Option<SandboxOutcome>,
@@ -246,13 +248,13 @@ fn read_payment(
     let mut payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
     let mut errors = Vec::new();
     let mut body = Fields::new(body, "", &mut errors);
-    let told = body.take("payment");
+    let told = body.take_optional("payment");
     match told {
         None => body.finish(),
         Some(serde_json::Value::Object(told)) => {
             body.finish();
             let mut told = Fields::new(told, "/payment", &mut errors);
-            match told.take("outcome").as_ref().map(serde_json::Value::as_str) {
+            match told.take_optional("outcome").as_ref().map(serde_json::Value::as_str) {
                 None | Some(Some("succeed")) => {}
                 Some(Some("fail")) => payment.outcome = SandboxOutcome::Fail,
                 Some(Some("late")) => payment.outcome = SandboxOutcome::Late,
@@ -317,7 +319,10 @@ mod tests {
                 .map(|payment| (payment.outcome, payment.delay.as_millis()))
                 .map_err(|problem| problem.errors[0].pointer.clone())
         };
-        assert_eq!(read("{}"), Ok((SandboxOutcome::Succeed, 0)));
+        for text in ["{}", r#"{"payment":null}"#, r#"{"payment":{"outcome":null,"delay_ms":null}}"#]
+        {
+            assert_eq!(read(text), Ok((SandboxOutcome::Succeed, 0)), "{text}");
+        }
         assert_eq!(read(r#"{"payment":{"outcome":"fail"}}"#), Ok((SandboxOutcome::Fail, 0)));
         assert_eq!(
             read(r#"{"payment":{"outcome":"late","delay_ms":1000}}"#),
@@ -327,7 +332,7 @@ mod tests {
             (r#"{"payment":1}"#, "/payment"),
             (r#"{"amount":1}"#, "/amount"),
             (r#"{"payment":{"outcome":"perhaps"}}"#, "/payment/outcome"),
-            (r#"{"payment":{"outcome":null}}"#, "/payment/outcome"),
+            (r#"{"payment":{"outcome":7}}"#, "/payment/outcome"),
             (r#"{"payment":{"delay_ms":1001}}"#, "/payment/delay_ms"),
             (r#"{"payment":{"card":"4242"}}"#, "/payment/card"),
         ] {

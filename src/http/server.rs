@@ -128,7 +128,7 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
         .http1()
         .header_read_timeout(None)
         .max_buf_size(options.max_header_bytes)
-        .half_close(false);
+        .half_close(true);
     if options.max_headers >= HYPER_HEADERS {
         builder.http1().max_headers(options.max_headers + 1);
     }

@@ -23,6 +23,7 @@ const PASSWORD_CHARACTERS_MAX: usize = 128;
 /// Name and password.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credentials)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// 2 to 32 letters, digits, `_`, `.` or `-`; unique without regard to case.
     #[schema(min_length = 2, max_length = 32, pattern = "^[A-Za-z0-9_.-]{2,32}$")]
@@ -121,7 +122,7 @@ fn read(body: Map<String, Value>) -> Result<Credentials, Problem> {
             fields.wrong("user_name", "must have 2 to 32 letters, digits, _, . or -");
         }
     }
-    let password = match fields.take("password") {
+    let password = match fields.take_required("password") {
         Some(Value::String(password)) => {
             let characters = password.chars().count();
             if !(PASSWORD_CHARACTERS_MIN..=PASSWORD_CHARACTERS_MAX).contains(&characters) {
@@ -133,10 +134,7 @@ fn read(body: Map<String, Value>) -> Result<Credentials, Problem> {
             fields.wrong("password", "must be a string");
             None
         }
-        None => {
-            fields.wrong("password", "is missing");
-            None
-        }
+        None => None,
     };
     fields.finish();
     match (user_name, password) {

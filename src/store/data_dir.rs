@@ -11,8 +11,9 @@
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// A data directory. While it is [`Self::lock`]ed no other process serves from it.
@@ -61,7 +62,9 @@ impl DataDir {
             let path = path.to_owned();
             move |source| DataDirError::Io { path, source }
         };
-        std::fs::create_dir_all(path).map_err(io(path))?;
+        // Orders are nobody else's business.
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(path).map_err(io(path))?;
         let lock_path = path.join("LOCK");
         let lock = OpenOptions::new()
             .create(true)

@@ -137,6 +137,16 @@ impl Connection {
         }
     }
 
+    /// Reads until `wanted` came, or the server closed without it.
+    pub async fn read_until(&mut self, wanted: &[u8]) -> bool {
+        while find(&self.unread, wanted).is_none() {
+            if self.read().await == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Reads what is there; 0 where the connection is closed or reset.
     async fn read(&mut self) -> usize {
         let mut buffer = [0; 4096];

@@ -160,6 +160,45 @@ async fn http2_streams_opened_and_reset_in_a_row_end_the_connection() {
 }
 
 #[tokio::test]
+async fn purchases_come_over_http2_too() {
+    let shop = Shop::open().await;
+    let item = shop.live_item(1).await;
+    let mut connection = Connection::open(shop.address).await;
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frames.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    // POST http from HPACK's static table, the rest as literals; numbers of seven bits.
+    let mut head = vec![0x83, 0x86];
+    let path = format!("/api/v1/items/{item}/buy");
+    let authorization = format!("Bearer {}", shop.buyer(1));
+    for (name, value) in [
+        (":path", path.as_str()),
+        (":authority", "shop"),
+        ("content-type", "application/json"),
+        ("authorization", authorization.as_str()),
+    ] {
+        head.extend([0, name.len() as u8]);
+        head.extend(name.as_bytes());
+        // Lengths from 127 on go into a second byte, those from 255 into a third.
+        match value.len() {
+            length @ ..127 => head.push(length as u8),
+            length => {
+                let rest = length - 127;
+                head.extend([127, (rest % 128) as u8 | 0x80, (rest / 128) as u8]);
+            }
+        }
+        head.extend(value.as_bytes());
+    }
+    frames.extend([0, (head.len() >> 8) as u8, head.len() as u8, 1, 4, 0, 0, 0, 1]);
+    frames.extend(head);
+    let body = b"{\"quantity\":1}";
+    frames.extend([0, 0, body.len() as u8, 0, 1, 0, 0, 0, 1]);
+    frames.extend(body);
+    connection.send(&frames).await;
+    let answer = connection.read_until(b"\"status\":\"reserved\"").await;
+    assert!(answer, "no order came");
+}
+
+#[tokio::test]
 async fn a_drain_answers_what_is_open_and_takes_nothing_new() {
     let shop =
         Shop::with(Options { drain_timeout: Duration::from_secs(5), ..Options::default() }).await;

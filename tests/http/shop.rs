@@ -25,7 +25,20 @@ pub struct Shop {
     pub orders: OrderStore,
     shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    _directory: TempDir,
+    directory: TempDir,
+}
+
+/// What a test may want to be different about the engine.
+#[derive(Clone, Copy)]
+pub struct EngineSettings {
+    pub permits: usize,
+    pub reply_timeout: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { permits: 1_024, reply_timeout: Duration::from_secs(5) }
+    }
 }
 
 /// How a request is asked.
@@ -43,6 +56,11 @@ impl Shop {
 
     pub async fn with(options: Options) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        Self::start(directory, options, EngineSettings::default()).await
+    }
+
+    /// Over whatever the directory holds.
+    pub async fn start(directory: TempDir, options: Options, settings: EngineSettings) -> Self {
         let path = directory.path();
         let orders = OrderStore::open_sqlite(&path.join("books.db")).await.expect("order store");
         orders.migrate().await.expect("tables");
@@ -52,8 +70,8 @@ impl Shop {
         let engine_options = EngineOptions {
             shards: 4,
             virtual_nodes: 16,
-            permits: 1_024,
-            reply_timeout: Duration::from_secs(5),
+            permits: settings.permits,
+            reply_timeout: settings.reply_timeout,
             journal: journal::Options {
                 segment_bytes: journal::SEGMENT_BYTES_MIN,
                 segments_ahead: 1,
@@ -76,7 +94,7 @@ impl Shop {
         };
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(http::serve(listener, state, shutdown.clone(), options));
-        Self { address, engine, signer, orders, shutdown, server, _directory: directory }
+        Self { address, engine, signer, orders, shutdown, server, directory }
     }
 
     /// Begins to drain the edge.
@@ -84,11 +102,12 @@ impl Shop {
         self.shutdown.cancel();
     }
 
-    /// Drains the edge to its end.
-    pub async fn close(self) {
+    /// Drains edge and engine to their end; the directory is what is left.
+    pub async fn close(self) -> TempDir {
         self.shutdown.cancel();
         self.server.await.expect("the server lives").expect("the server ends well");
         self.engine.drain(Duration::from_secs(10)).await;
+        self.directory
     }
 
     pub fn buyer(&self, user_id: u64) -> String {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use comfy_table::CellAlignment;
+
 use super::figures::{Comparison, Spread};
 use crate::report::terminal::{grouped, table};
 
@@ -21,6 +23,9 @@ pub fn render(comparison: &Comparison) -> String {
         "generator cpu",
         "promise",
     ]);
+    if let Some(promise) = closed.column_mut(8) {
+        promise.set_cell_alignment(CellAlignment::Left);
+    }
     for row in comparison.rows() {
         let mut name = row.name.text();
         if row.as_expected_least < 0.999 {

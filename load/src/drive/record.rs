@@ -77,6 +77,10 @@ pub struct Record {
     pub offered: u64,
     /// Requests that found the generator's own queue full and were never sent.
     pub not_offered: u64,
+    /// Of the offered ones, repeats by clients without a definite answer.
+    pub repeats: u64,
+    /// Clients that ran out of patience without a definite answer.
+    pub given_up: u64,
     /// Counts by [`Outcome::index`].
     pub outcomes: [u64; Outcome::COUNT],
     /// All requests: microseconds from the intended start to the end of the answer.
@@ -109,6 +113,8 @@ impl Default for Record {
         Self {
             offered: 0,
             not_offered: 0,
+            repeats: 0,
+            given_up: 0,
             outcomes: [0; Outcome::COUNT],
             latency: histogram(),
             latency_granted: histogram(),
@@ -162,6 +168,8 @@ impl Record {
     pub fn merge(&mut self, other: Self) {
         self.offered += other.offered;
         self.not_offered += other.not_offered;
+        self.repeats += other.repeats;
+        self.given_up += other.given_up;
         add(&mut self.outcomes, &other.outcomes);
         for (mine, theirs) in [
             (&mut self.latency, &other.latency),

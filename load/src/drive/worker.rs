@@ -144,6 +144,7 @@ impl Thread {
     fn hand_out(&self, job: Job, now_ns: u64) {
         let mut record = self.record.borrow_mut();
         record.due(job.intended_ns, now_ns);
+        record.repeats += u64::from(job.tries > 0);
         if !self.desk.borrow_mut().hand_out(job) {
             record.not_offered += 1;
         }
@@ -239,6 +240,7 @@ impl Thread {
     fn give_up(&self, job: Job, outcome: Outcome) {
         let in_doubt = job.in_doubt || outcome.class() == Class::Unknown;
         let mut record = self.record.borrow_mut();
+        record.given_up += 1;
         match job.action {
             Action::Buy { item, key, .. } if in_doubt => {
                 record.unresolved.push(Unresolved { item, key });

@@ -40,6 +40,7 @@ pub fn judge(report: &Report) -> Vec<Judged> {
     });
     let missed = report.of_class(Class::Unavailable) + report.of_class(Class::Unknown);
     list.share_most("unavailable or unanswered", pass.unavailable_share_max, missed as f64 / ended);
+    list.most("clients that gave up", pass.given_up_max, generator.given_up);
     let achieved = generator.answered as f64 / generator.offered.max(1) as f64;
     list.share_least("offered requests answered", pass.achieved_share_min, achieved);
     list.ms_most("median latency", pass.p50_ms_max, Some(all.p50));

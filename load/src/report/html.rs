@@ -297,6 +297,8 @@ fn generator(report: &Report) -> String {
         ("threads", figures.threads.to_string()),
         ("processors used", format!("{:.2}", figures.processors)),
         ("offered", grouped(figures.offered)),
+        ("of them repeats", grouped(figures.repeats)),
+        ("clients that gave up", grouped(figures.given_up)),
         ("never sent", grouped(figures.not_offered)),
         ("offered per second", grouped(figures.offered_per_second as u64)),
         ("achieved per second", grouped(figures.achieved_per_second as u64)),

@@ -88,7 +88,11 @@ pub struct GeneratorFigures {
     pub seconds: f64,
     /// Requests that were due.
     pub offered: u64,
-    /// Of those, never sent because the generator's own queue was full or time was up.
+    /// Of those, repeats by clients without a definite answer.
+    pub repeats: u64,
+    /// Clients that ran out of patience without a definite answer.
+    pub given_up: u64,
+    /// Of the offered ones, never sent because the generator's own queue was full or time was up.
     pub not_offered: u64,
     /// Answers of the server.
     pub answered: u64,
@@ -277,6 +281,8 @@ fn generator(scenario: &Scenario, threads: u32, observed: &Observed) -> Generato
         threads,
         seconds,
         offered: record.offered,
+        repeats: record.repeats,
+        given_up: record.given_up,
         not_offered: record.not_offered,
         answered: record.answered(),
         offered_per_second: record.offered as f64 / planned.max(seconds).max(1e-9),

@@ -88,7 +88,8 @@ fn generator(report: &Report) -> String {
     let [p50, p99, p999, worst] = figures.lateness_ms;
     let mut text = format!(
         "{}, {} connections, {} threads on the server's machine ({:.2} processors used)\n\
-         offered {} in {:.1} s ({}/s), answered {} ({}/s), never sent {}\n\
+         offered {} in {:.1} s ({}/s), of them {} repeats; answered {} ({}/s), never sent {}, \
+         {} clients gave up\n\
          generator lateness p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, worst \
          {worst:.2} ms; at most {} waited for a connection",
         figures.kind,
@@ -98,9 +99,11 @@ fn generator(report: &Report) -> String {
         grouped(figures.offered),
         figures.seconds,
         grouped(figures.offered_per_second as u64),
+        grouped(figures.repeats),
         grouped(figures.answered),
         grouped(figures.achieved_per_second as u64),
         grouped(figures.not_offered),
+        grouped(figures.given_up),
         grouped(figures.waiting_max),
     );
     for (what, after) in [

@@ -24,8 +24,10 @@ use crate::stage::{
 };
 use crate::{Error, Result};
 
-/// Between approval and the first request: the sale is preheated, connections open.
+/// From the sale's creation to the first request: it is submitted, approved and preheated,
+/// and connections open.
 const LEAD: Duration = Duration::from_millis(2_500);
+const LEAD_PER_ITEM: Duration = Duration::from_millis(3);
 /// A sale that is to be open at the first request opens this much earlier.
 const EARLY: Duration = Duration::from_millis(500);
 
@@ -111,7 +113,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Report>
     let operator = call.token("--operator", "load-operator").await?;
     let approver = call.token("--approver", "load-approver").await?;
     let remote = Remote { address: engine.address(), minted, operator, approver };
-    let start = Instant::now() + LEAD;
+    let start = Instant::now() + lead(&scenario);
     let (sale, crowd) = open(&scenario, &remote, start).await?;
 
     let running = drive::start(work(&scenario, options, &remote, &crowd)?, start)?;
@@ -151,7 +153,7 @@ pub async fn run_remote(
     }
     let machine = Machine::here();
     let say = Say::new(options.progress);
-    let start = Instant::now() + LEAD;
+    let start = Instant::now() + lead(&scenario);
     let (sale, crowd) = open(&scenario, remote, start).await?;
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
     let (server, generator) = watch(&scenario, &running, None, &say).await;
@@ -169,6 +171,10 @@ fn override_loop(scenario: &mut Scenario, options: &RunOptions) {
     }
 }
 
+fn lead(scenario: &Scenario) -> Duration {
+    LEAD + LEAD_PER_ITEM * scenario.sale.items
+}
+
 async fn open(
     scenario: &Scenario,
     remote: &Remote,
@@ -183,6 +189,10 @@ async fn open(
     let mut api = Api::new(remote.address);
     let (operator, approver) = (&remote.operator, &remote.approver);
     let sale = api.open_sale(&scenario.title, &scenario.sale, opens_at, operator, approver).await?;
+    if Instant::now() + EARLY > start {
+        let reason = "the sale was not ready in time; is the machine overloaded?".to_owned();
+        return Err(Error::Server(reason));
+    }
     // Request ids are scoped to their user, but a server that runs already has seen others.
     let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
     let crowd = Crowd::new(&remote.minted, &sale.items, &remote.address.to_string(), run)?;

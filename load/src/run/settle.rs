@@ -80,8 +80,11 @@ pub async fn settle(
     }
     let mut api = Api::new(engine.address());
     let looking = Instant::now();
-    let (books, verdict) = loop {
-        let books = api.books(&sale.items).await?;
+    let (books, mut verdict) = loop {
+        let books = match api.books(&sale.items).await {
+            Ok(books) => books,
+            Err(error) => return Err(engine.obituary().unwrap_or(error)),
+        };
         let stored = store.read(crowd).await?;
         let verdict = judge(scenario, observed, &books, Some(&stored.orders));
         // What is missing now has been waited for; what is only behind gets a little longer.
@@ -104,8 +107,21 @@ pub async fn settle(
     // Exit codes 0 and 1 are verdicts; anything else means that there is none.
     let parsed = serde_json::from_str(&printed)
         .unwrap_or_else(|_| Value::String(format!("no verdict, {status}: {printed}")));
+    if stored_after.is_none() && status.success() && has_all_confirmations(&parsed) {
+        verdict.all_are_on_record();
+    }
     let engine_audit = Some(EngineAudit { passed: status.success(), printed: parsed });
     Ok(Settled { verdict, books, stored_after, engine_audit, notes })
+}
+
+/// True if the engine's audit looked for every confirmation (I3) and found it.
+fn has_all_confirmations(audit: &Value) -> bool {
+    let checks = audit.get("checks").and_then(Value::as_array);
+    checks.into_iter().flatten().any(|check| {
+        check.get("invariant").and_then(Value::as_str) == Some("I3")
+            && check.get("passed").and_then(Value::as_bool) == Some(true)
+            && check.get("checked").and_then(Value::as_u64).is_some_and(|checked| checked > 0)
+    })
 }
 
 /// Settles a run against somebody's server: its order store and data directory are out

@@ -268,6 +268,8 @@ pub struct Criteria {
     pub p999_ms_max: Option<f64>,
     /// Largest share of requests answered 503 or not answered at all.
     pub unavailable_share_max: Option<f64>,
+    /// Most clients that ran out of patience without a definite answer.
+    pub given_up_max: Option<u64>,
     /// Most answers that this system should never give (5xx other than 503, answers
     /// that cannot be read, 4xx a correct client does not earn).
     #[serde(skip_serializing_if = "Option::is_none")]

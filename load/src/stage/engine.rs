@@ -141,6 +141,15 @@ impl Engine {
         Ok(begun.elapsed())
     }
 
+    /// Why it does not run any more, if it ended by itself.
+    pub fn obituary(&mut self) -> Option<Error> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        let tail = self.log_tail();
+        Some(Error::Server(format!(
+            "the engine ended by itself with {status}; its log ends:\n{tail}"
+        )))
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

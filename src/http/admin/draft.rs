@@ -22,6 +22,7 @@ const PAYMENT_WINDOW_SECONDS_DEFAULT: u64 = 600;
 
 /// A sale to be made.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SaleRequest {
     /// What it is called.
     #[schema(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9 ]{1,200}$")]
@@ -39,6 +40,7 @@ pub struct SaleRequest {
 
 /// What is offered of one product.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OfferRequest {
     /// The product: letters, digits, `_` and `-`; a non-negative integer is taken as its decimal
     /// text.
@@ -97,11 +99,9 @@ fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut Vec<FieldErr
             fields.wrong("ends_at", "must not be past");
         }
     }
-    let offers = fields.take("items");
-    match &offers {
-        Some(Value::Array(_)) => {}
-        Some(_) => fields.wrong("items", "must be an array"),
-        None => fields.wrong("items", "is missing"),
+    let offers = fields.take_required("items");
+    if !matches!(offers, None | Some(Value::Array(_))) {
+        fields.wrong("items", "must be an array");
     }
     fields.finish();
     let mut items = Vec::new();
@@ -158,13 +158,7 @@ fn read_offer(offer: Map<String, Value>, pointer: String, errors: &mut Vec<Field
 }
 
 fn instant(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
-    let value = match fields.take(name) {
-        Some(value) => value,
-        None => {
-            fields.wrong(name, "is missing");
-            return None;
-        }
-    };
+    let value = fields.take_required(name)?;
     let at = value.as_str().and_then(timestamp::parse);
     if at.is_none() {
         fields.wrong(name, "must be an RFC 3339 date and time such as 2026-11-21T12:00:00Z");
@@ -173,17 +167,14 @@ fn instant(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
 }
 
 fn product_id(fields: &mut Fields<'_>) -> String {
-    let product_id = match fields.take("product_id") {
+    let product_id = match fields.take_required("product_id") {
         Some(Value::String(text)) => text,
         Some(Value::Number(number)) if number.is_u64() => number.to_string(),
         Some(_) => {
             fields.wrong("product_id", "must be a string");
             return String::new();
         }
-        None => {
-            fields.wrong("product_id", "is missing");
-            return String::new();
-        }
+        None => return String::new(),
     };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if !(1..=PRODUCT_ID_LENGTH_MAX).contains(&product_id.len()) || !product_id.bytes().all(allowed)
@@ -194,18 +185,12 @@ fn product_id(fields: &mut Fields<'_>) -> String {
 }
 
 fn currency(fields: &mut Fields<'_>) -> Currency {
-    let given = fields.take("currency");
-    let detail = match &given {
-        None => "is missing",
-        Some(_) => "must be an ISO 4217 code: three capital letters",
-    };
-    match given.as_ref().and_then(Value::as_str).and_then(Currency::parse) {
-        Some(currency) => currency,
-        None => {
-            fields.wrong("currency", detail);
-            Currency::parse("XXX").expect("XXX is a code: the one for no currency")
-        }
+    let given = fields.take_required("currency");
+    let currency = given.as_ref().and_then(Value::as_str).and_then(Currency::parse);
+    if given.is_some() && currency.is_none() {
+        fields.wrong("currency", "must be an ISO 4217 code: three capital letters");
     }
+    currency.or_else(|| Currency::parse("XXX")).expect("XXX is the code for no currency")
 }
 
 #[cfg(test)]

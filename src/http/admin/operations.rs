@@ -43,6 +43,7 @@ pub struct OperatedItem {
 
 /// Units to add.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RestockRequest {
     /// How many.
     #[schema(minimum = 1, maximum = 1_000_000_000)]

@@ -33,10 +33,10 @@ pub struct SaleOrdersQuery {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     pub limit: Option<String>,
     /// The last order of the page before.
-    #[param(pattern = "^[0-9]{1,20}$")]
+    #[param(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub starting_after: Option<String>,
     /// Of this item alone.
-    #[param(pattern = "^[0-9]{1,20}$")]
+    #[param(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub item: Option<String>,
     /// `csv` for all of them, oldest first, as a file; `json` if absent.
     #[param(inline, value_type = Option<Format>)]

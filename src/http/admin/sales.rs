@@ -116,6 +116,7 @@ pub struct AdminSalePage {
 
 /// What a judge wants to say.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NoteRequest {
     /// Goes into the operators' log.
     #[schema(min_length = 1, max_length = 500, pattern = "^[A-Za-z0-9 ]{1,500}$")]
@@ -413,9 +414,14 @@ fn require_approver(operator: &Operator) -> Result<(), Problem> {
 
 fn read_note(body: Map<String, Value>) -> Result<Option<String>, Problem> {
     let mut errors = Vec::new();
-    let has_note = body.contains_key("note");
+    let has_note = body.get("note").is_some_and(|note| !note.is_null());
     let mut fields = Fields::new(body, "", &mut errors);
-    let note = if has_note { fields.text("note", NOTE_CHARACTERS_MAX) } else { None };
+    let note = if has_note {
+        fields.text("note", NOTE_CHARACTERS_MAX)
+    } else {
+        fields.take_optional("note");
+        None
+    };
     fields.finish();
     if errors.is_empty() { Ok(note) } else { Err(Problem::fields(errors)) }
 }

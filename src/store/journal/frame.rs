@@ -7,7 +7,7 @@
 //! ```text
 //! segment  header, frames, zeros to the end
 //! header   magic 8 · version u32 · chain u32 · number u64 · first frame u64 · marks u16
-//!          · zeros up to 60 · crc u32 · marks u64 each · crc of them u32 · zeros u32
+//!          · zeros up to 40 · epoch u64 · zeros up to 60 · crc u32 · marks u64 each · crc of them u32 · zeros u32
 //! frame    magic u32 · length u32 · crc u32 · chain u32 · number u64 · epoch u64
 //!          · payload (length bytes) · zeros up to a multiple of 8 · trailer u64
 //! ```
@@ -46,6 +46,8 @@ pub struct SegmentHeader {
     pub first_frame: u64,
     /// The `crc` of the frame before that.
     pub chain: u32,
+    /// The owner that wrote the frame before that.
+    pub epoch: u64,
     /// Each shard's last record before this segment: what a journal whose older segments were
     /// deleted starts behind.
     pub marks: Vec<u64>,
@@ -67,6 +69,7 @@ impl SegmentHeader {
         bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
         // One mark a shard, of which there are at most 1,024.
         bytes[32..34].copy_from_slice(&(self.marks.len() as u16).to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.epoch.to_le_bytes());
         let crc = crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         for mark in &self.marks {
@@ -90,6 +93,7 @@ impl SegmentHeader {
             chain: u32_at(fixed, 12)?,
             number: u64_at(fixed, 16)?,
             first_frame: u64_at(fixed, 24)?,
+            epoch: u64_at(fixed, 40)?,
             marks: marks.chunks_exact(8).filter_map(|mark| u64_at(mark, 0)).collect(),
         })
     }
@@ -177,15 +181,38 @@ pub fn find_later(bytes: &[u8], number: u64) -> Option<usize> {
 }
 
 /// Whether the bytes of frame `number`, which do not parse, were nevertheless written to their end:
-/// the trailer is there and no sector before it is missing. Then they were damaged later.
-pub fn was_written_whole(bytes: &[u8], number: u64) -> bool {
+/// the trailer is there and no sector before it is missing, or all but the trailer is right and the
+/// trailer is not cut short but wrong. Then they were damaged later. The bytes start at `offset` in
+/// their file, which tells where its sectors are.
+pub fn was_written_whole(bytes: &[u8], number: u64, offset: usize) -> bool {
     let trailer = (number ^ TRAILER_MASK).to_le_bytes();
+    if let Some(found) = trailer_behind_content(bytes, number) {
+        let arrived = found.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        return found[..arrived] != trailer[..arrived];
+    }
     let end = (FRAME_HEADER_LENGTH..bytes.len().saturating_sub(FRAME_TRAILER_LENGTH - 1))
         .step_by(ALIGNMENT)
         .take(FRAME_PAYLOAD_MAX / ALIGNMENT)
         .find(|offset| bytes[*offset..*offset + FRAME_TRAILER_LENGTH] == trailer);
+    let Some(end) = end else { return false };
+    let bytes = &bytes[..end + FRAME_TRAILER_LENGTH];
     // Segments are filled with zeros ahead, so a sector that never arrived is one of zeros.
-    end.is_some_and(|end| bytes[..end].chunks(SECTOR).all(|sector| sector.iter().any(|b| *b != 0)))
+    let (first, rest) = bytes.split_at(bytes.len().min(SECTOR - offset % SECTOR));
+    std::iter::once(first)
+        .chain(rest.chunks(SECTOR))
+        .all(|sector| sector.iter().any(|byte| *byte != 0))
+}
+
+/// What stands in the trailer's place behind a frame `number` whose checksum is right.
+fn trailer_behind_content(bytes: &[u8], number: u64) -> Option<&[u8]> {
+    let payload_length = u32_at(bytes, 4)? as usize;
+    let header_fits = u32_at(bytes, 0)? == FRAME_MAGIC && u64_at(bytes, 16)? == number;
+    if !header_fits || payload_length > FRAME_PAYLOAD_MAX {
+        return None;
+    }
+    let bytes = bytes.get(..frame_length(payload_length))?;
+    let right = u32_at(bytes, 8)? == checksum(bytes, payload_length);
+    right.then(|| &bytes[bytes.len() - FRAME_TRAILER_LENGTH..])
 }
 
 fn checksum(bytes: &[u8], payload_length: usize) -> u32 {

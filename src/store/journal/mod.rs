@@ -125,6 +125,10 @@ impl<E: Send + 'static> Journal<E> {
             0 => None,
             segment => Some(disk.open(&segment_name(segment))?),
         };
+        let frames_start = match &file {
+            Some(file) if scan.end.offset > 0 => reader::header_length(file.as_ref())?,
+            _ => 0,
+        };
         // A journal written with larger segments goes on in a new one of the present size.
         let end = Position { offset: scan.end.offset.min(options.segment_bytes), ..scan.end };
         let shared = Arc::new(Shared {
@@ -132,8 +136,15 @@ impl<E: Send + 'static> Journal<E> {
             arrived: Condvar::new(),
             in_flight: Mutex::new(Vec::new()),
             durable: Mutex::new(Durable { end: scan.end, sealed }),
+            durable_epoch: AtomicU64::new(scan.last.epoch),
             durable_seqs: seqs.into_iter().map(AtomicU64::new).collect(),
-            prepared: Mutex::new(Prepared { ready, next, closed: false, obstacle: None }),
+            prepared: Mutex::new(Prepared {
+                ready,
+                next,
+                closing: false,
+                closed: false,
+                obstacle: None,
+            }),
             prepared_changed: Condvar::new(),
             has_room: AtomicBool::new(true),
             failed: AtomicBool::new(false),
@@ -149,6 +160,7 @@ impl<E: Send + 'static> Journal<E> {
             epoch,
             last: scan.last,
             end,
+            frames_start,
             file,
             on_durable: Box::new(on_durable),
         };
@@ -171,6 +183,12 @@ impl<E: Send + 'static> Journal<E> {
         self.epoch
     }
 
+    /// The owner of the last durable frame: an earlier one until this one has written. What is kept
+    /// elsewhere carries this number, so that it is never ahead of the journal.
+    pub fn durable_epoch(&self) -> u64 {
+        self.shared.durable_epoch.load(Ordering::Acquire)
+    }
+
     /// Appends encoded records of one shard and what waits for them, in this order, without waiting
     /// for the disk. Both are moved out of the given buffers, which keep their room.
     ///
@@ -186,7 +204,7 @@ impl<E: Send + 'static> Journal<E> {
         let mut pending = self.shared.pending.lock();
         pending.bytes.extend_from_slice(bytes);
         debug_assert!(
-            frame_length(pending.bytes.len()) <= 2 * frame_length(FRAME_PAYLOAD_MAX),
+            pending.bytes.len() <= frame_length(FRAME_PAYLOAD_MAX),
             "permits bound what waits for one sync"
         );
         pending.records += records;
@@ -286,8 +304,11 @@ impl<E: Send + 'static> Journal<E> {
         loop {
             let oldest = {
                 let durable = self.shared.durable.lock();
+                // Until the segment behind it has a header, the last sealed one alone tells where the
+                // journal is.
+                let is_followed = durable.end.offset > 0 || durable.sealed.len() > 1;
                 match durable.sealed.front() {
-                    Some((number, seqs)) if is_covered(seqs, covered) => *number,
+                    Some((number, seqs)) if is_followed && is_covered(seqs, covered) => *number,
                     _ => break,
                 }
             };
@@ -299,10 +320,13 @@ impl<E: Send + 'static> Journal<E> {
         Ok(retired)
     }
 
-    /// Writes what waits and stops. Returns once the threads have ended.
+    /// Writes what waits and stops. Returns once the threads have ended. What finds no room on a full
+    /// disk is not waited for: the journal fails then, and nobody is told of it.
     pub fn close(&self) {
         self.shared.pending.lock().closed = true;
         self.shared.arrived.notify_all();
+        self.shared.prepared.lock().closing = true;
+        self.shared.prepared_changed.notify_all();
         let mut threads = std::mem::take(&mut *self.threads.lock()).into_iter();
         // The writer may still need a segment, so the preparer ends after it.
         if let Some(writer) = threads.next() {

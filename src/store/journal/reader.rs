@@ -166,7 +166,7 @@ pub fn scan(
             if SegmentHeader::decode(&bytes).is_some() || later.is_some() {
                 return Err(corrupt(0, "its header does not follow the segment before".to_owned()));
             }
-            // Header and first frame are one write: without the header nothing was confirmed.
+            // The header is durable before a frame is written: without it nothing was confirmed.
             let position = Position { segment: number, offset: 0 };
             scan.torn = Some(TornTail { position, bytes: used_length(&bytes) as u64 });
             scan.segments.push(number);
@@ -174,13 +174,15 @@ pub fn scan(
             continue;
         };
         if scan.segments.is_empty() {
-            scan.last = Link { number: header.first_frame - 1, crc: header.chain, epoch: 0 };
+            let number = header.first_frame.saturating_sub(1);
+            scan.last = Link { number, crc: header.chain, epoch: header.epoch };
             scan.base.clone_from(&header.marks);
         }
         scan.segments.push(number);
         let mut offset = header.length();
         loop {
-            let rest = &bytes[offset..];
+            // A file that was cut may end before the header's own end.
+            let rest = bytes.get(offset..).unwrap_or_default();
             let Some(found) = frame::parse(rest) else {
                 let expected = scan.last.number + 1;
                 if let Some(later) = frame::find_later(rest, expected) {
@@ -190,7 +192,7 @@ pub fn scan(
                     );
                     return Err(corrupt(offset, detail));
                 }
-                if frame::was_written_whole(rest, expected) {
+                if frame::was_written_whole(rest, expected, offset) {
                     let detail =
                         format!("frame {expected} was written whole and has changed since");
                     return Err(corrupt(offset, detail));
@@ -239,7 +241,7 @@ fn read_whole(disk: &dyn Disk, file: &str) -> Result<Vec<u8>, ReadError> {
     read().map_err(|source| ReadError::Io { file: file.to_owned(), source })
 }
 
-fn header_length(file: &dyn super::disk::DiskFile) -> io::Result<u64> {
+pub(super) fn header_length(file: &dyn super::disk::DiskFile) -> io::Result<u64> {
     let mut fixed = [0; SEGMENT_HEADER_FIXED];
     file.read_at(0, &mut fixed)?;
     let marks = u64::from(u16::from_le_bytes([fixed[32], fixed[33]]));

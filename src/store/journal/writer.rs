@@ -26,6 +26,8 @@ pub(super) struct Shared<E> {
     /// Effects of the batch that is being written, where a deadline can still reach them.
     pub(super) in_flight: Mutex<Vec<E>>,
     pub(super) durable: Mutex<Durable>,
+    /// The owner of the last durable frame.
+    pub(super) durable_epoch: AtomicU64,
     /// Each shard's last durable record.
     pub(super) durable_seqs: Box<[AtomicU64]>,
     pub(super) prepared: Mutex<Prepared>,
@@ -61,6 +63,8 @@ pub(super) struct Durable {
 pub(super) struct Prepared {
     pub(super) ready: VecDeque<u64>,
     pub(super) next: u64,
+    /// No more will be appended: whoever cannot get a segment now does not wait for better times.
+    pub(super) closing: bool,
     pub(super) closed: bool,
     /// Why no more could be prepared, for the operator.
     pub(super) obstacle: Option<String>,
@@ -108,6 +112,8 @@ pub(super) struct Writer<E> {
     pub(super) epoch: u64,
     pub(super) last: Link,
     pub(super) end: Position,
+    /// Where the segment's frames start; 0 while it has no header.
+    pub(super) frames_start: u64,
     pub(super) file: Option<Box<dyn DiskFile>>,
     pub(super) on_durable: Box<dyn FnMut(Vec<E>) + Send>,
 }
@@ -125,7 +131,9 @@ impl<E: Send + 'static> Writer<E> {
                 }
                 batch.effects = std::mem::take(&mut *self.shared.in_flight.lock());
             }
+            crash_point("journal-before-release");
             (self.on_durable)(std::mem::take(&mut batch.effects));
+            crash_point("journal-after-release");
             batch.bytes.truncate(FRAME_HEADER_LENGTH);
             batch.records = 0;
             batch.last_seqs.clear();
@@ -153,7 +161,10 @@ impl<E: Send + 'static> Writer<E> {
 
     fn commit(&mut self, batch: &mut Pending<E>) -> io::Result<()> {
         let length = frame::frame_length(batch.bytes.len() - FRAME_HEADER_LENGTH) as u64;
-        if self.file.is_none() || self.end.offset + length > self.options.segment_bytes {
+        // A segment without a frame is never left: what was sealed before it may be deleted.
+        let has_frames = self.end.offset > self.frames_start;
+        let is_full = self.end.offset + length > self.options.segment_bytes;
+        if self.file.is_none() || (is_full && has_frames) {
             self.roll()?;
         }
         let Some(file) = &self.file else {
@@ -166,18 +177,18 @@ impl<E: Send + 'static> Writer<E> {
                 number: self.end.segment,
                 first_frame: number,
                 chain: self.last.crc,
+                epoch: self.last.epoch,
                 marks: self.shared.seqs(),
             };
-            // One write for both, so that a segment with a frame has a header.
-            let mut first = header.encode();
-            first.extend_from_slice(&batch.bytes);
-            crash_point("journal-before-write");
-            file.write_at(0, &first)?;
+            // Durable before the frame is written: a crash cannot leave a frame without its header,
+            // so a header that is not readable before a frame was damaged.
+            file.write_at(0, &header.encode())?;
+            self.sync(file.as_ref())?;
             self.end.offset = header.length() as u64;
-        } else {
-            crash_point("journal-before-write");
-            file.write_at(self.end.offset, &batch.bytes)?;
+            self.frames_start = self.end.offset;
         }
+        crash_point("journal-before-write");
+        file.write_at(self.end.offset, &batch.bytes)?;
         crash_point("journal-after-write");
         self.sync(file.as_ref())?;
         crash_point("journal-after-sync");
@@ -186,11 +197,15 @@ impl<E: Send + 'static> Writer<E> {
         self.shared.written_bytes.fetch_add(length, Ordering::Relaxed);
         self.shared.written_records.fetch_add(batch.records, Ordering::Relaxed);
         self.shared.durable.lock().end = self.end;
+        self.shared.durable_epoch.store(self.epoch, Ordering::Release);
         for (shard, seq) in &batch.last_seqs {
             self.shared.durable_seqs[usize::from(*shard)].store(*seq, Ordering::Release);
         }
-        let room = self.shared.prepared.lock().has_room(self.end, self.options.segment_bytes);
+        // Told under the lock: the preparer's good news must not be overwritten by older bad news.
+        let prepared = self.shared.prepared.lock();
+        let room = prepared.has_room(self.end, self.options.segment_bytes);
         self.shared.has_room.store(room, Ordering::Release);
+        drop(prepared);
         Ok(())
     }
 
@@ -211,8 +226,8 @@ impl<E: Send + 'static> Writer<E> {
                 if let Some(number) = prepared.ready.pop_front() {
                     break number;
                 }
-                if prepared.closed {
-                    return Err(io::Error::other("no segment is prepared"));
+                if let Some(obstacle) = prepared.obstacle.as_ref().filter(|_| prepared.closing) {
+                    return Err(io::Error::other(format!("no segment is prepared: {obstacle}")));
                 }
                 self.shared.prepared_changed.wait(&mut prepared);
             }
@@ -220,11 +235,14 @@ impl<E: Send + 'static> Writer<E> {
         self.shared.prepared_changed.notify_all();
         self.file = Some(self.disk.open(&segment_name(number))?);
         let seqs = self.shared.seqs();
-        if self.end.segment != 0 {
-            let mut durable = self.shared.durable.lock();
-            durable.sealed.push_back((self.end.segment, seqs));
-        }
+        let before = self.end.segment;
         self.end = Position { segment: number, offset: 0 };
+        self.frames_start = 0;
+        let mut durable = self.shared.durable.lock();
+        durable.end = self.end;
+        if before != 0 {
+            durable.sealed.push_back((before, seqs));
+        }
         Ok(())
     }
 }
@@ -274,6 +292,7 @@ impl<E> Preparer<E> {
                         );
                     }
                     prepared.obstacle = Some(error.to_string());
+                    self.shared.prepared_changed.notify_all();
                     let end = self.shared.durable.lock().end;
                     let room = prepared.has_room(end, self.options.segment_bytes);
                     self.shared.has_room.store(room, Ordering::Release);

@@ -122,6 +122,7 @@ async fn waiting_has_an_end() {
         cache.sale(SaleId(1), no_sale).await
     };
     tokio::select! {
+        biased;
         _ = stuck => unreachable!("it never ends"),
         read = waiting => assert_eq!(read, Err(ReadError::Overloaded)),
     }
@@ -129,6 +130,7 @@ async fn waiting_has_an_end() {
     let stuck = (0..LOADS_MAX as u64)
         .map(|id| cache.sale(SaleId(100 + id), std::future::pending::<Result<_, Infallible>>));
     tokio::select! {
+        biased;
         _ = futures_util::future::join_all(stuck) => unreachable!("they never end"),
         read = cache.sale(SaleId(99), no_sale) => assert_eq!(read, Err(ReadError::Overloaded)),
     }

@@ -1,0 +1,146 @@
+//! How long a start takes: `cargo bench --bench recovery`. Writes a journal of ten million grants
+//! (`SECKILL_BENCH_GRANTS` for another number), then starts the engine on it without a checkpoint.
+//! Prints seconds and the process's peak memory.
+
+use seckill::actors::{Engine, EngineOptions};
+use seckill::clock::Stopwatch;
+use seckill::domain::{
+    Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId, Stock,
+    Timestamp, UserId,
+};
+use seckill::store::checkpoint::CheckpointStore;
+use seckill::store::journal::disk::{Disk, RealDisk};
+use seckill::store::journal::{self, Journal, Resumption, record};
+use seckill::store::orders::OrderStore;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const GRANTS_DEFAULT: u64 = 10_000_000;
+const SHARDS: u16 = 64;
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+fn main() {
+    let grants = std::env::var("SECKILL_BENCH_GRANTS").ok();
+    let grants = grants.and_then(|text| text.parse().ok()).unwrap_or(GRANTS_DEFAULT);
+    for hot in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let bytes = write_journal(directory.path(), grants, hot);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let seconds = runtime.expect("a runtime").block_on(start(directory.path()));
+        let which = if hot { "one item in one shard" } else { "64 items in 64 shards" };
+        println!(
+            "{grants} grants, {which}: journal {} MB, ready after {seconds:.2} s, peak memory of \
+             the process {} MB",
+            bytes / 1_000_000,
+            peak_memory_kilobytes() / 1_000,
+        );
+    }
+}
+
+/// Writes the journal; returns its records' bytes.
+fn write_journal(directory: &Path, grants: u64, hot: bool) -> u64 {
+    const BATCH: u64 = 8_192;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&directory.join("journal")).expect("a disk"));
+    let scan = journal::scan(disk.as_ref(), |_, _, _| Ok(())).expect("an empty journal");
+    let seqs = vec![0; usize::from(SHARDS)];
+    let resumption = Resumption { scan, seqs, sealed: std::collections::VecDeque::default() };
+    let (done, written) = std::sync::mpsc::sync_channel::<()>(1_024);
+    let on_durable = move |batches: Vec<()>| {
+        for () in batches {
+            done.send(()).expect("somebody waits");
+        }
+    };
+    let options = journal::Options::default();
+    let journal = Journal::start(disk, options, resumption, on_durable, |error| panic!("{error}"))
+        .expect("the journal starts");
+    let mut total = 0;
+    let shards = if hot { 1 } else { SHARDS };
+    let mut stocks: Vec<Stock> = (0..shards).map(|shard| Stock::new(ShardId(shard))).collect();
+    let mut buffer = Vec::new();
+    let mut user = 0;
+    let mut first = true;
+    while user < grants {
+        for stock in &mut stocks {
+            let mut records = 0;
+            if first {
+                apply(stock, &Command::Open(terms(stock.shard())), &mut buffer);
+                records += 1;
+            }
+            for _ in 0..(BATCH / u64::from(shards)).min(grants - user) {
+                apply(stock, &purchase(stock.shard(), user), &mut buffer);
+                user += 1;
+                records += 1;
+            }
+            total += buffer.len() as u64;
+            journal.append(stock.shard(), stock.seq(), records, &mut buffer, &mut vec![()]);
+            written.recv().expect("written");
+        }
+        first = false;
+    }
+    journal.close();
+    total
+}
+
+async fn start(directory: &Path) -> f64 {
+    let orders = OrderStore::open_sqlite(&directory.join("books.db")).await.expect("a store");
+    orders.migrate().await.expect("tables");
+    let checkpoints = CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await;
+    let checkpoints = checkpoints.expect("a checkpoint store");
+    let disk = RealDisk::open(&directory.join("journal")).expect("a disk");
+    let options = EngineOptions {
+        shards: SHARDS,
+        virtual_nodes: 160,
+        permits: 16_384,
+        reply_timeout: Duration::from_secs(5),
+        journal: journal::Options::default(),
+    };
+    let timer = Stopwatch::start();
+    let engine =
+        Engine::start(options, Arc::new(disk), checkpoints, &orders, |error| panic!("{error}"))
+            .await
+            .expect("the engine starts");
+    let seconds = timer.nanoseconds() as f64 / 1e9;
+    engine.drain(Duration::from_secs(10)).await;
+    seconds
+}
+
+fn apply(stock: &mut Stock, command: &Command, buffer: &mut Vec<u8>) {
+    let event = stock.decide(NOW, command).event.expect("a fact");
+    let record = Record { shard: stock.shard(), seq: stock.seq() + 1, at: NOW, event };
+    stock.apply(&record).expect("what was decided applies");
+    record::encode(&record, buffer);
+}
+
+fn purchase(shard: ShardId, user: u64) -> Command {
+    Command::Buy(Buy {
+        item_id: ItemId(u64::from(shard.0) + 1),
+        user_id: UserId(user.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        request_id: RequestId(user),
+        quantity: 1,
+    })
+}
+
+fn terms(shard: ShardId) -> ItemTerms {
+    ItemTerms {
+        item_id: ItemId(u64::from(shard.0) + 1),
+        sale_id: SaleId(1),
+        product_id: format!("product-{shard}").into(),
+        price: 199_900,
+        currency: Currency::CNY,
+        allotted: 1_000_000_000,
+        limit_per_user: 1,
+        payment_window_milliseconds: 600_000,
+        starts_at: Timestamp(0),
+        ends_at: Timestamp::MAX,
+    }
+}
+
+fn peak_memory_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}

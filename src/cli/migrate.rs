@@ -1,0 +1,39 @@
+//! `seckill migrate`: brings the order store's tables up to date before a new version serves.
+
+use super::failure::{Exit, Failure};
+use crate::app::AppError;
+use crate::config::Config;
+use crate::store::data_dir::DataDir;
+use crate::store::orders::OrderStore;
+use std::io::Write;
+
+/// Migrates the configured order store and says which one it was. A SQLite file is only touched
+/// while no process serves from its directory; a server may be in use meanwhile.
+///
+/// # Errors
+/// Where the order store cannot be reached or does not take the migration.
+pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure {
+        exit: Exit::Fault,
+        what: format!("the order store was not brought up to date: {error}"),
+        meaning: "a serving process goes on with the tables as they are; migrations that were \
+                  finished stay"
+            .to_owned(),
+        remedy: "make the order store reachable, with the right to change tables, and repeat"
+            .to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let place = runtime.map_err(|error| failed(&error))?.block_on(async {
+        if let Some(url) = &config.orders.mysql_url {
+            let orders = OrderStore::open_mysql(url.secret(), 1).map_err(|error| failed(&error))?;
+            orders.migrate().await.map_err(|error| failed(&error))?;
+            return Ok::<_, Failure>(url.to_string());
+        }
+        let data_dir = DataDir::lock(&config.data.dir).map_err(AppError::from)?;
+        let path = data_dir.books();
+        let orders = OrderStore::open_sqlite(&path).await.map_err(|error| failed(&error))?;
+        orders.migrate().await.map_err(|error| failed(&error))?;
+        Ok(path.display().to_string())
+    })?;
+    Ok(writeln!(output, "the order store is up to date: {place}")?)
+}

@@ -1,0 +1,98 @@
+//! Drill 45: what must not start does not, at once, and says why.
+
+use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell};
+use std::sync::Arc;
+
+const OFFER: Offer = Offer { allotted: 1_000, limit: 10, window_seconds: 600 };
+const CONFIGURATION: i32 = 3;
+const DATA: i32 = 4;
+const ADDRESS: i32 = 5;
+
+async fn check_refused(site: &Site, code: i32, words: &[&str]) {
+    let status = site.fail_to_start().await;
+    let log = site.log();
+    assert_eq!(status.code(), Some(code), "{status}\n{log}");
+    for word in words {
+        assert!(log.contains(word), "{word:?} is not in\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_configuration_stops_it_at_once_naming_the_key() {
+    for (key, value, words) in [
+        ("ENGINE__SHARDS", "0", &["engine.shards = \"0\"", "from 1 to 1024"][..]),
+        ("ENGINE__SHARDS", "many", &["engine.shards = \"many\""]),
+        ("HTTP__LISTEN", "everywhere", &["http.listen = \"everywhere\""]),
+        ("HTTP__PORT", "80", &["http.port", "SECKILL__HTTP__PORT"]),
+        ("SHOP__NAME", "x", &["SECKILL__SHOP__NAME"]),
+        ("ORDERS__MYSQL_URL", "postgres://user:hunter2@db/x", &["orders.mysql_url", "mysql://"]),
+        ("JOURNAL__SEGMENT_BYTES", "1000", &["journal.segment_bytes"]),
+    ] {
+        let site = Site::new().with(key, value);
+        check_refused(&site, CONFIGURATION, words).await;
+        assert!(!site.log().contains("hunter2"), "a secret in\n{}", site.log());
+        assert!(!site.data().exists(), "{key} touched the disk");
+    }
+    for (file, words) in [
+        ("[engine]\nshard = 4\n", &["engine.shard", "line 2"][..]),
+        ("[engin]\nshards = 4\n", &["engin", "line 1"]),
+        ("[checkpoint]\ninterval_ms = true\n", &["checkpoint.interval_ms"]),
+        ("[engine\n", &["config.toml line 1"]),
+    ] {
+        let site = Site::new();
+        std::fs::write(site.path("config.toml"), file).expect("written");
+        check_refused(&site, CONFIGURATION, words).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_processes_on_one_directory_the_second_ends_at_once() {
+    let site = Site::new();
+    let first = site.start().await;
+    check_refused(&site, DATA, &["is in use by another process", "means: nothing listens"]).await;
+    assert_eq!(first.get("/readyz").await.status, 200);
+    first.kill().await;
+    site.start().await.stop().await;
+}
+
+#[tokio::test]
+async fn a_taken_address_is_named() {
+    let first = Site::new();
+    let server = first.start().await;
+    let address = server.address().to_string();
+    let second = Site::new().with("HTTP__LISTEN", &address);
+    check_refused(&second, ADDRESS, &[&address, "http.listen"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shards_can_be_added_and_not_taken_away() {
+    let mut random = Random::of("shards");
+    let mut site = Site::new().with("ENGINE__SHARDS", "4");
+    let (server, shop) = site.open_shop(160, &[OFFER; 6]).await;
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(300).await;
+    crowd.leave().await;
+    server.stop().await;
+
+    site.set("ENGINE__SHARDS", "3");
+    check_refused(&site, DATA, &["holds the logs of 4 shards", "engine.shards is 3"]).await;
+
+    for shards in ["7", "64"] {
+        site.set("ENGINE__SHARDS", shards);
+        let server = site.start().await;
+        witness.verify(&server, &shop).await;
+        let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+        crowd.answers(300).await;
+        crowd.leave().await;
+        server.kill().await;
+    }
+    site.set("ENGINE__SHARDS", "8");
+    check_refused(&site, DATA, &["holds the logs of 64 shards"]).await;
+    site.set("ENGINE__SHARDS", "64");
+    let server = site.start().await;
+    let attempt = Attempt { item: shop.items[0], buyer: 1, key: "more-shards".to_owned() };
+    must_sell(&server, &shop, &witness, attempt).await;
+    server.stop().await;
+    witness.close(&site, &shop).await;
+}
