@@ -108,6 +108,24 @@ pub async fn a_dropped_call_leaves_nothing_behind(rabbitmq: &RabbitMq) {
         }
     }
     assert_eq!(publisher.publish(&messages(0..1_000)).await, confirmed(1_000));
+
+    // Dropped wherever it was when it found the queue gone, the next one says so.
+    let connection = shop.connection().await;
+    let channel = connection.create_channel().await.expect("a channel");
+    channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await.expect("deleted");
+    let mut publisher = RabbitMqPublisher::new(shop.address());
+    let batch = [message(0)];
+    for round in (4..).map(|round| 1 << round) {
+        let created = tokio::select! {
+            biased;
+            published = publisher.publish(&batch) => Some(published),
+            () = yields(round) => None,
+        };
+        if let Some(published) = created {
+            assert_eq!(published, Err(BrokerError::QueueCreated));
+            break;
+        }
+    }
 }
 
 async fn yields(count: u64) {

@@ -2,6 +2,8 @@
 //!
 //! A failing run prints its seed; `SECKILL_SEED=<seed> cargo test` runs it again.
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod redis;
 mod shop;
 mod sqlite;

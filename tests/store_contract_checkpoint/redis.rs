@@ -1,6 +1,7 @@
 //! The contract on a real Redis, and what only a server can do: be emptied, be slow, die, ask for
 //! a password, speak TLS.
 
+use super::certificates;
 use super::shop::Shop;
 use super::{Part, World, assert_loads, contract};
 use harness::{Redis, RedisOptions};
@@ -10,7 +11,6 @@ use seckill::store::checkpoint::{
 };
 use seckill::store::redis_connection::RedisAddress;
 use secrecy::SecretString;
-use std::process::Command as Process;
 
 fn open(redis: &Redis) -> CheckpointStore {
     CheckpointStore::open_redis(&SecretString::from(redis.url())).expect("a Redis URL")
@@ -205,33 +205,12 @@ async fn a_password_is_needed_and_never_shown() {
     assert!(!format!("{error} {error:?} {store:?}").contains("hunter"), "{error:?}");
 }
 
-/// An authority, and a server's certificate signed by it; false where openssl is not installed.
-fn made_certificates(authority_key: &str, authority: &str, key: &str, certificate: &str) -> bool {
-    let request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
-    let run = |arguments: &[&str]| {
-        let mut openssl = Process::new("openssl");
-        openssl.args(request).args(["-nodes", "-days", "2"]).args(arguments);
-        openssl.output().ok().map(|output| {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        })
-    };
-    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-    #[rustfmt::skip]
-    let made = run(&["-subj", "/CN=authority", "-keyout", authority_key, "-out", authority])
-        .and_then(|()| run(&[
-            "-subj", "/CN=localhost", "-CA", authority, "-CAkey", authority_key,
-            "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE",
-            "-keyout", key, "-out", certificate,
-        ]));
-    made.is_some()
-}
-
 #[tokio::test]
 async fn tls_needs_a_certificate_that_is_trusted() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
     let (authority, key, certificate) = (path("ca.pem"), path("key.pem"), path("leaf.pem"));
-    if !made_certificates(&path("ca-key.pem"), &authority, &key, &certificate) {
+    if !certificates::make(&path("ca-key.pem"), &authority, &key, &certificate) {
         println!("skipped: openssl is not installed");
         return;
     }

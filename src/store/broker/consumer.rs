@@ -11,6 +11,7 @@ use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Acker, BasicProperties, Consumer};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The header of a dead letter that says why, in words.
 pub(super) const REASON_HEADER: &str = "x-seckill-reason";
@@ -41,10 +42,12 @@ pub struct RabbitMqConsumer {
     address: BrokerAddress,
     prefetch_messages: u16,
     subscription: Option<Subscription>,
+    /// An attempt to subscribe, on a task of its own: it goes on while its caller does something
+    /// else, however short the caller's patience is.
+    subscribing: Option<JoinHandle<Result<Subscription, BrokerError>>>,
     /// Dead letters are published on their own connection: a broker that takes no messages stops
     /// reading from connections that publish, and acknowledgements must still get through.
     dead_letters: Option<Link>,
-    dead_letters_backoff: Backoff,
     backoff: Backoff,
     state: watch::Sender<BrokerState>,
 }
@@ -64,8 +67,8 @@ impl RabbitMqConsumer {
             address: address.into(),
             prefetch_messages: prefetch_messages.max(1),
             subscription: None,
+            subscribing: None,
             dead_letters: None,
-            dead_letters_backoff: Backoff::default(),
             backoff: Backoff::default(),
             state: watch::Sender::new(BrokerState::Idle),
         }
@@ -77,24 +80,32 @@ impl RabbitMqConsumer {
     }
 
     /// Waits for a message, and takes those that are there already, up to `messages_max` in all.
-    /// May be dropped at any time; no message is lost.
+    /// May be dropped at any time: no message is lost, and an attempt to connect goes on.
     ///
     /// # Errors
     /// Where the connection is gone, or cannot be made: what was received and not acknowledged
     /// comes again. [`BrokerError::QueueMissing`] until a publisher has declared the queue.
     pub async fn receive(&mut self, messages_max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let subscription = match &mut self.subscription {
-            Some(subscription) => subscription,
-            none => {
-                self.backoff.pause().await;
-                match subscribe(&self.address, self.prefetch_messages).await {
-                    Ok(subscription) => {
-                        self.state.send_replace(BrokerState::Connected);
-                        none.insert(subscription)
-                    }
-                    Err(error) => return Err(self.note(error)),
-                }
+        if self.subscription.is_none() {
+            let attempt = self.subscribing.get_or_insert_with(|| {
+                let (address, prefetch) = (self.address.clone(), self.prefetch_messages);
+                let pause = self.backoff.pause();
+                tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    subscribe(&address, prefetch).await
+                })
+            });
+            let subscribed = attempt.await;
+            self.subscribing = None;
+            match subscribed {
+                Ok(Ok(subscription)) => self.subscription = Some(subscription),
+                Ok(Err(error)) => return Err(self.note(error)),
+                Err(error) => return Err(self.note(BrokerError::Unavailable(error.to_string()))),
             }
+            self.state.send_replace(BrokerState::Connected);
+        }
+        let Some(subscription) = &mut self.subscription else {
+            return Err(BrokerError::Unavailable("not subscribed".to_owned()));
         };
         let mut received = subscription.consumer.next().await;
         let mut deliveries = Vec::new();
@@ -148,20 +159,15 @@ impl RabbitMqConsumer {
     /// The copy is confirmed first: where this fails the message is still there, at worst twice.
     ///
     /// # Errors
-    /// Where the copy was not confirmed or the acknowledgement failed.
+    /// Where the copy was not confirmed or the acknowledgement failed: this message and all others
+    /// that are not acknowledged come again.
     pub async fn dead_letter(
         &mut self,
         delivery: &Delivery,
         reason: &str,
     ) -> Result<(), BrokerError> {
-        self.dead_letters_backoff.pause().await;
-        match self.copy_to_dead_letters(delivery, reason).await {
-            Ok(()) => self.dead_letters_backoff.succeeded(),
-            Err(error) => {
-                self.dead_letters_backoff.failed();
-                // With the subscription: what it delivered and nobody will acknowledge comes again.
-                return Err(self.note(error));
-            }
+        if let Err(error) = self.copy_to_dead_letters(delivery, reason).await {
+            return Err(self.note(error));
         }
         self.ack(std::slice::from_ref(delivery)).await
     }
@@ -199,6 +205,14 @@ impl RabbitMqConsumer {
         self.backoff.failed();
         self.state.send_replace(BrokerState::Failed(error.to_string()));
         error
+    }
+}
+
+impl Drop for RabbitMqConsumer {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.subscribing.take() {
+            attempt.abort();
+        }
     }
 }
 

@@ -192,11 +192,11 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Waits before the next attempt; not at all before the first.
-    pub(super) async fn pause(&self) {
-        let Some(steps) = self.failures.checked_sub(1) else { return };
+    /// How long to wait before the next attempt; not at all before the first.
+    pub(super) fn pause(&self) -> Duration {
+        let Some(steps) = self.failures.checked_sub(1) else { return Duration::ZERO };
         let pause = BACKOFF_MIN.saturating_mul(1 << steps.min(16)).min(BACKOFF_MAX);
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        pause.mul_f64(rand::random_range(0.5..1.0))
     }
 
     pub(super) fn failed(&mut self) {
@@ -221,7 +221,7 @@ mod tests {
         let Some(rabbitmq) = harness::rabbitmq() else { return };
         let address = BrokerAddress::from(&SecretString::from(rabbitmq.url()));
         let mut link = Link::connect(&address, "test").await.expect("connects");
-        assert_eq!(topology::declare(&link.connection).await, Ok(true));
+        topology::declare(&link.connection).await.expect("declared");
         let kind = lapin::ExchangeKind::Direct;
         let (options, none) = (Default::default(), Default::default());
         link.channel.exchange_declare(NOWHERE.into(), kind, options, none).await.expect("declared");

@@ -45,6 +45,9 @@ pub struct Depth {
 pub struct RabbitMqPublisher {
     address: BrokerAddress,
     link: Option<Link>,
+    /// The queue was seen to be gone and the caller has not been told. Outlives the call that saw
+    /// it, which may fail or be dropped after it has declared the queue.
+    queue_was_gone: bool,
     backoff: Backoff,
     state: watch::Sender<BrokerState>,
 }
@@ -55,6 +58,7 @@ impl RabbitMqPublisher {
         Self {
             address: address.into(),
             link: None,
+            queue_was_gone: false,
             backoff: Backoff::default(),
             state: watch::Sender::new(BrokerState::Idle),
         }
@@ -110,16 +114,17 @@ impl RabbitMqPublisher {
     /// has declared it.
     pub async fn depth(&mut self) -> Result<Depth, BrokerError> {
         let link = self.link().await?;
-        let asked =
-            tokio::time::timeout(self.address.confirm_timeout, topology::depth(&link.connection));
-        match asked.await {
-            Ok(Ok(Some((messages, consumers)))) => {
+        let depth = in_time(&self.address, topology::depth(&link.connection)).await;
+        match depth {
+            Ok(Some((messages, consumers))) => {
                 self.link = Some(link);
                 Ok(Depth { messages, consumers })
             }
-            Ok(Ok(None)) => Err(BrokerError::QueueMissing),
-            Ok(Err(error)) => Err(self.note(error)),
-            Err(_) => Err(self.note(BrokerError::Unavailable("no answer in time".to_owned()))),
+            Ok(None) => {
+                self.queue_was_gone = true;
+                Err(BrokerError::QueueMissing)
+            }
+            Err(error) => Err(self.note(error)),
         }
     }
 
@@ -131,27 +136,26 @@ impl RabbitMqPublisher {
         {
             return Ok(link);
         }
-        self.backoff.pause().await;
-        let declared = async {
-            let link = Link::connect(&self.address, CONNECTION_NAME).await?;
-            let declaring = topology::declare(&link.connection);
-            let created = tokio::time::timeout(self.address.confirm_timeout, declaring)
-                .await
-                .map_err(|_| BrokerError::Unavailable("no answer in time".to_owned()))??;
-            Ok((link, created))
+        tokio::time::sleep(self.backoff.pause()).await;
+        let link = match Link::connect(&self.address, CONNECTION_NAME).await {
+            Ok(link) => link,
+            Err(error) => return Err(self.note(error)),
         };
-        match declared.await {
-            Ok((link, false)) => {
-                self.state.send_replace(BrokerState::Connected);
-                Ok(link)
-            }
-            Ok((link, true)) => {
-                self.state.send_replace(BrokerState::Connected);
-                self.link = Some(link);
-                Err(BrokerError::QueueCreated)
-            }
-            Err(error) => Err(self.note(error)),
+        let depth = in_time(&self.address, topology::depth(&link.connection)).await;
+        match depth {
+            Ok(depth) => self.queue_was_gone |= depth.is_none(),
+            Err(error) => return Err(self.note(error)),
         }
+        let declared = in_time(&self.address, topology::declare(&link.connection)).await;
+        if let Err(error) = declared {
+            return Err(self.note(error));
+        }
+        self.state.send_replace(BrokerState::Connected);
+        if std::mem::take(&mut self.queue_was_gone) {
+            self.link = Some(link);
+            return Err(BrokerError::QueueCreated);
+        }
+        Ok(link)
     }
 
     fn note(&mut self, error: BrokerError) -> BrokerError {
@@ -162,6 +166,14 @@ impl RabbitMqPublisher {
         });
         error
     }
+}
+
+async fn in_time<Answer>(
+    address: &BrokerAddress,
+    asked: impl Future<Output = Result<Answer, BrokerError>>,
+) -> Result<Answer, BrokerError> {
+    let answer = tokio::time::timeout(address.confirm_timeout, asked).await;
+    answer.unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer in time".to_owned())))
 }
 
 fn outgoing(message: &Message) -> Outgoing<'_> {

@@ -27,9 +27,8 @@ const DELIVERY_LIMIT: i64 = 1_000;
 const DEAD_LETTER_DELIVERY_LIMIT: i64 = 1_000_000_000;
 const NOT_FOUND: u16 = 404;
 
-/// Declares what is not there. True where the queue of orders was not.
-pub(super) async fn declare(connection: &Connection) -> Result<bool, BrokerError> {
-    let created = depth(connection).await?.is_none();
+/// Declares what is not there.
+pub(super) async fn declare(connection: &Connection) -> Result<(), BrokerError> {
     let channel = connection.create_channel().await.map_err(failed)?;
     for exchange in [DEAD_LETTERS, ORDERS] {
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -51,7 +50,7 @@ pub(super) async fn declare(connection: &Connection) -> Result<bool, BrokerError
     ]);
     queue(&channel, ORDERS, orders).await?;
     close(&channel).await;
-    Ok(created)
+    Ok(())
 }
 
 /// Messages ready and consumers of the queue of orders; none where it does not exist.
