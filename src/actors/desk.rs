@@ -353,9 +353,11 @@ impl Desk {
 
     /// Gives the batch to the journal, or lets it go at once if all it rests on is durable.
     fn hand_over(&mut self) {
+        // Gates first: whoever has an answer may look at the item at once.
+        let mut effects: Vec<Effect> = Vec::with_capacity(self.touched.len() + self.effects.len());
         for item_id in self.touched.drain(..) {
             if let (Some(item), Some(gate)) = (self.stock.item(item_id), self.gates.get(&item_id)) {
-                self.effects.push(Effect::Publish {
+                effects.push(Effect::Publish {
                     gate: Arc::clone(gate),
                     seq: item.last_seq,
                     phase: item.phase,
@@ -363,13 +365,14 @@ impl Desk {
                 });
             }
         }
+        effects.append(&mut self.effects);
         let shard = self.stock.shard();
         if self.records == 0 && self.journal.durable_seq(shard) >= self.last_seq {
-            self.release.release(self.effects.drain(..));
-        } else if self.records > 0 || !self.effects.is_empty() {
+            self.release.release(effects);
+        } else if self.records > 0 || !effects.is_empty() {
             let records = std::mem::take(&mut self.records);
             crash_point("shard-before-append");
-            self.journal.append(shard, self.last_seq, records, &mut self.bytes, &mut self.effects);
+            self.journal.append(shard, self.last_seq, records, &mut self.bytes, &mut effects);
         }
     }
 }
