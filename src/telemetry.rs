@@ -14,7 +14,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// What is logged if nothing else is configured. The libraries named here tell each connection and
 /// each actor at `info`.
-pub const DEFAULT_FILTER: &str = "info,ractor=warn,lapin=warn,sqlx=warn";
+pub const DEFAULT_FILTER: &str = "info,ractor=warn,lapin=error,sqlx=warn";
 
 /// How a log line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
