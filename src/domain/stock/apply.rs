@@ -176,6 +176,8 @@ impl Stock {
         if self.expiries.iter().all(|cursor| cursor.window_milliseconds != window_milliseconds) {
             self.expiries.push(ExpiryCursor { window_milliseconds, slot: self.orders.len() });
         }
+        let expected = self.orders.held() + item.counters.allotted as usize;
+        self.buyers.reserve(&self.orders, expected);
         self.items.push(item);
         self.dirty_items.push(true);
         Ok(())

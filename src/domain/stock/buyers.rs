@@ -11,6 +11,8 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 const PARTITION_BITS: u32 = 10;
+/// Buyers for whom room is made before they come, at about ten bytes each.
+const RESERVED_MAX: usize = 1 << 17;
 
 #[derive(Debug, Default)]
 pub(super) struct BuyerIndex {
@@ -19,6 +21,29 @@ pub(super) struct BuyerIndex {
 }
 
 impl BuyerIndex {
+    /// Makes room for so many buyers, so that no table has to grow while they come. Beyond
+    /// [`RESERVED_MAX`] tables grow when they have to.
+    pub(super) fn reserve(&mut self, orders: &OrderTable, buyers: usize) {
+        let buyers = buyers.min(RESERVED_MAX);
+        // Chance fills some tables fuller than others.
+        let share = (buyers + buyers / 8) >> PARTITION_BITS;
+        if share == 0 {
+            return;
+        }
+        self.partition();
+        let hasher = &self.hasher;
+        for table in &mut self.partitions {
+            let more = share.saturating_sub(table.len());
+            table.reserve(more, |slot| rehash(hasher, orders, *slot));
+        }
+    }
+
+    fn partition(&mut self) {
+        if self.partitions.is_empty() {
+            self.partitions.resize_with(1 << PARTITION_BITS, HashTable::new);
+        }
+    }
+
     /// The slot of the buyer's newest order of the item.
     pub(super) fn find(&self, orders: &OrderTable, item: u32, user_id: UserId) -> Option<u32> {
         let hash = self.hash(item, user_id);
@@ -30,9 +55,7 @@ impl BuyerIndex {
 
     /// Makes `slot` the buyer's newest order of the item. The entry must be in `orders`.
     pub(super) fn set(&mut self, orders: &OrderTable, item: u32, user_id: UserId, slot: u32) {
-        if self.partitions.is_empty() {
-            self.partitions.resize_with(1 << PARTITION_BITS, HashTable::new);
-        }
+        self.partition();
         let hash = self.hash(item, user_id);
         let hasher = &self.hasher;
         let table = &mut self.partitions[partition(hash)];
