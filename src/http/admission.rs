@@ -9,7 +9,6 @@ use axum::extract::{FromRequestParts, Path};
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName};
 use hyper::http::request::Parts;
-use sha2::{Digest, Sha256};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -71,10 +70,8 @@ pub fn idempotency_key(
             "must be one header of 1 to 255 visible ASCII characters",
         ));
     }
-    let digest = Sha256::new().chain_update(user_id.0.to_be_bytes()).chain_update(key).finalize();
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest[..8]);
-    Ok((RequestId(u64::from_be_bytes(first).max(1)), KeyOrigin::Client))
+    let digest = xxhash_rust::xxh3::xxh3_64_with_seed(key, user_id.0);
+    Ok((RequestId(digest.max(1)), KeyOrigin::Client))
 }
 
 /// A handler's asking buyer.
