@@ -137,7 +137,7 @@ fn add_problems(operation: &mut Operation) {
     }
 }
 
-static RENDERED: LazyLock<Arc<str>> =
+static RENDERED: LazyLock<Bytes> =
     LazyLock::new(|| Document::openapi().to_json().unwrap_or_default().into());
 
 static CONFIG: LazyLock<Arc<Config<'static>>> =
@@ -145,7 +145,7 @@ static CONFIG: LazyLock<Arc<Config<'static>>> =
 
 /// The document.
 pub async fn show() -> Response {
-    ([(CONTENT_TYPE, "application/json")], RENDERED.to_string()).into_response()
+    ([(CONTENT_TYPE, "application/json")], RENDERED.clone()).into_response()
 }
 
 /// The page without its trailing slash.
@@ -235,7 +235,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn document() -> Value {
-        serde_json::from_str(&RENDERED).unwrap()
+        serde_json::from_slice(&RENDERED).unwrap()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::metrics::{EdgeMetrics, PURCHASE_SAMPLE};
 use super::options::Options;
 use super::password::Passwords;
 use super::request_id::{RequestName, UniqueNumbers, X_REQUEST_ID};
+use super::sliced::Sliced;
 use super::token::Signer;
 use crate::actors::{Books, Engine};
 use crate::clock::Clock;
@@ -76,7 +77,7 @@ impl fmt::Debug for Edge {
 }
 
 /// The body of an answer: whole where it is made here, of any kind where it comes from the router.
-pub type EdgeBody = Either<Full<Bytes>, axum::body::Body>;
+pub type EdgeBody = Either<Full<Bytes>, Sliced<axum::body::Body>>;
 
 static PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -217,7 +218,7 @@ async fn answer_other(
     };
     let mut response = match answer.await {
         Ok(mut response) => match response.extensions_mut().remove::<Problem>() {
-            None => response.map(Either::Right),
+            None => response.map(|body| Either::Right(Sliced::new(body))),
             Some(problem) => render_problem(&problem, name, std::mem::take(response.headers_mut())),
         },
         Err(problem) => render_problem(&problem, name, HeaderMap::new()),

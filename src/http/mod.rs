@@ -27,6 +27,7 @@ mod request_id;
 mod routes;
 mod sales;
 mod server;
+mod sliced;
 mod time;
 pub mod timestamp;
 pub mod token;
