@@ -16,6 +16,7 @@ use crate::store::database::{Database, StoreError};
 use crate::store::journal;
 use crate::store::journal::disk::{Disk, RealDisk};
 use crate::store::orders::OrderStore;
+use crate::store::read_cache::ReadCache;
 use crate::store::redis_connection::RedisAddress;
 use crate::telemetry;
 use metrics::{counter, gauge};
@@ -46,6 +47,9 @@ pub enum AppError {
     /// The checkpoints.
     #[error(transparent)]
     Checkpoints(#[from] CheckpointError),
+    /// The read cache's address.
+    #[error("checkpoint.redis_url: {0}")]
+    ReadCache(String),
     /// The order store.
     #[error("the order store cannot be opened: {0}")]
     Orders(#[from] StoreError),
@@ -106,6 +110,7 @@ impl App {
         let mysql_url = config.orders.mysql_url.clone();
         let connections = config.orders.connections;
         let redis = redis_address(config)?;
+        let redis_of_reads = redis.clone();
         let opened = background.handle().spawn(async move {
             let database = match mysql_url {
                 Some(url) => Database::open_mysql(url.secret(), connections)?,
@@ -142,7 +147,10 @@ impl App {
             .await
             .map_err(|error| AppError::Threads(io::Error::other(error)))?
             .map_err(StartError::Actors)?;
-        let books = Books::new(orders);
+        // On the edge's own threads: readers wait for it.
+        let read_cache =
+            ReadCache::new(redis_of_reads.as_ref(), engine.clock()).map_err(AppError::ReadCache)?;
+        let books = Books::new(orders, read_cache);
         match preheat_approved(&engine, &books).await {
             Ok(_) if config.demo.enabled => {
                 if let Err(error) = demo::set_up(&engine, &books).await {
@@ -332,6 +340,7 @@ fn http_options(config: &Config) -> http::Options {
         max_headers: settings.max_headers as usize,
         max_header_bytes: settings.max_header_bytes as usize,
         max_body_bytes: settings.max_body_bytes as usize,
+        max_admin_body_bytes: settings.max_admin_body_bytes as usize,
         max_buy_body_bytes: settings.max_buy_body_bytes as usize,
         header_timeout: milliseconds(settings.header_timeout_ms),
         body_timeout: milliseconds(settings.body_timeout_ms),

@@ -13,8 +13,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// What is logged if nothing else is configured. The libraries named here tell each connection and
-/// each actor at `info`.
-pub const DEFAULT_FILTER: &str = "info,ractor=warn,lapin=error,sqlx=warn";
+/// each actor at `info`; the broker's client calls it an error that a queue is not there before it is
+/// declared, and what fails on its connections is told by whoever uses them.
+pub const DEFAULT_FILTER: &str = "info,ractor=warn,lapin=off,sqlx=warn";
 
 /// How a log line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -160,6 +161,8 @@ metrics_catalogue! {
         "Records that contradict a row: each wants an operator.";
     DEAD_LETTERS_TOTAL, Counter, Count: "seckill_dead_letters_total",
         "Messages set aside because the order store cannot take them: each wants an operator.";
+    SALE_LOOKUPS_TOTAL, Counter, Count: "seckill_sale_lookups_total",
+        "Look-ups of a sale or a day, by answer: redis, catalogue or absent, which asks neither.";
     DEPENDENCY_UP, Gauge, Count: "seckill_dependency_up",
         "1 while a dependency works, by name and kind; without all but the journal the sale goes on.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",

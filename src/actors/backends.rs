@@ -75,6 +75,7 @@ impl Backends {
             engine: engine.clone(),
             outlet: Outlet { way, orders: orders.clone(), status },
             batch_records: options.transaction_records,
+            rush_records_max: options.backlog_records_max / 2,
         };
         let consumer = ConsumerArguments {
             engine: engine.clone(),

@@ -6,19 +6,24 @@
 use crate::domain::{ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId};
 use crate::store::catalogue::Catalogue;
 use crate::store::orders::{OrderStore, StoredOrder};
+use crate::store::read_cache::ReadCache;
 use std::fmt;
+use std::sync::Arc;
 
 pub use crate::store::catalogue::{
-    CatalogueError, LogEntry, LoggedEntry, Offer, Problem as DraftProblem, Sale, SaleDraft,
-    SaleItem,
+    CatalogueError, Day, LogEntry, LoggedEntry, Offer, PUBLIC_STATUSES, Problem as DraftProblem,
+    PublicItem, PublicSale, Sale, SaleDraft, SaleItem, SalesOfDay,
 };
 pub use crate::store::orders::Cursor;
+pub use crate::store::read_cache::ReadError;
 
-/// A cheap handle to the order store and the catalogue.
+/// A cheap handle to the order store and the catalogue, with the read cache before its public part.
+/// Every change of a sale goes through here, so that the cache hears of it.
 #[derive(Clone, Debug)]
 pub struct Books {
     orders: OrderStore,
     catalogue: Catalogue,
+    read_cache: ReadCache,
 }
 
 /// The database did not answer; its reason is in the log.
@@ -27,10 +32,10 @@ pub struct Books {
 pub struct BooksUnavailable;
 
 impl Books {
-    /// The books in the order store and in the catalogue beside it.
-    pub fn new(orders: OrderStore) -> Self {
+    /// The books in the order store and in the catalogue beside it, read through the cache.
+    pub fn new(orders: OrderStore, read_cache: ReadCache) -> Self {
         let catalogue = Catalogue::new(orders.database());
-        Self { orders, catalogue }
+        Self { orders, catalogue, read_cache }
     }
 
     /// The order, if it has reached the order store.
@@ -82,6 +87,7 @@ impl Books {
         actor: &str,
         now: Timestamp,
     ) -> Result<Sale, CatalogueError> {
+        let _changing = self.read_cache.changing();
         self.catalogue.create_sale(draft, actor, now).await
     }
 
@@ -96,6 +102,7 @@ impl Books {
         actor: &str,
         now: Timestamp,
     ) -> Result<Sale, CatalogueError> {
+        let _changing = self.read_cache.changing();
         self.catalogue.replace_sale(sale_id, draft, None, actor, now).await
     }
 
@@ -109,6 +116,7 @@ impl Books {
         actor: &str,
         now: Timestamp,
     ) -> Result<(), CatalogueError> {
+        let _changing = self.read_cache.changing();
         self.catalogue.delete_sale(sale_id, actor, now).await
     }
 
@@ -124,7 +132,28 @@ impl Books {
         note: Option<&str>,
         now: Timestamp,
     ) -> Result<Sale, CatalogueError> {
+        let _changing = self.read_cache.changing();
         self.catalogue.take_step(sale_id, step, actor, note, now).await
+    }
+
+    /// The sale, if everybody may see it.
+    ///
+    /// # Errors
+    /// Where neither cache nor catalogue answers.
+    pub async fn public_sale(&self, sale_id: SaleId) -> Result<Option<Arc<PublicSale>>, ReadError> {
+        let load = async || {
+            let sale = self.catalogue.sale(sale_id).await?;
+            Ok(sale.as_ref().and_then(Sale::public))
+        };
+        self.read_cache.sale(sale_id, load).await
+    }
+
+    /// The day's sales that everybody may see, by their start.
+    ///
+    /// # Errors
+    /// Where neither cache nor catalogue answers.
+    pub async fn sales_of_day(&self, day: Day) -> Result<Arc<SalesOfDay>, ReadError> {
+        self.read_cache.day(day, || self.catalogue.sales_of_day(day)).await
     }
 
     /// The sale.

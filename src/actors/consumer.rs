@@ -2,7 +2,8 @@
 //!
 //! Commit, then acknowledge; whatever is delivered again changes nothing. A failure that time may
 //! heal is tried again for as long as it takes, with growing pauses, since the records are safe in
-//! the journal. A record that contradicts the books is set aside with an alarm, never swallowed.
+//! the journal. A record that contradicts the books is set aside with an alarm, never swallowed: by
+//! the broker where there is one, otherwise by the order store in the same transaction.
 
 use super::engine::Engine;
 use super::inlet::{Arrival, Inlet};
@@ -140,7 +141,7 @@ impl ConsumerState {
             self.ready = true;
         }
         let progress = self.arrived.take(records);
-        let applied = orders.apply(records, &progress).await?;
+        let applied = orders.apply(records, &progress, self.arguments.inlet.conflicts()).await?;
         let at: HashMap<ShardId, Timestamp> =
             records.iter().map(|record| (record.shard, record.at)).collect();
         for (shard, seq) in progress {

@@ -2,6 +2,7 @@
 
 use crate::domain::Record;
 use crate::store::broker::{BrokerError, BrokerState, Delivery, RabbitMqConsumer};
+use crate::store::orders::Conflicts;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -30,6 +31,15 @@ struct Taken {
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Inlet {
+    /// Who keeps what contradicts the order store: a broker has a queue for it, which [`Self::done`]
+    /// fills; without one the order store keeps it itself.
+    pub(super) fn conflicts(&self) -> Conflicts {
+        match self {
+            Self::InProcess(_) => Conflicts::Kept,
+            Self::RabbitMq(_) => Conflicts::HandedBack,
+        }
+    }
+
     /// What is there, about `records_max` records; nothing after a while without any.
     ///
     /// # Errors

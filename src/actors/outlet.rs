@@ -4,10 +4,10 @@
 use super::pipeline::PipelineStatus;
 use crate::domain::Record;
 use crate::store::broker::format::Batch;
-use crate::store::broker::{BrokerError, Message, RabbitMqPublisher, Verdict};
+use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Where the relay sends.
 pub(super) struct Outlet {
@@ -23,6 +23,9 @@ pub(super) enum Way {
     /// Through RabbitMQ.
     RabbitMq(Box<RabbitMq>),
 }
+
+/// What a broker's state is reported as.
+const RABBITMQ: &str = "rabbitmq";
 
 /// Batches that may lie between relay and consumer in the process.
 pub(super) const BATCHES_BETWEEN: usize = 4;
@@ -127,22 +130,23 @@ impl RabbitMq {
     }
 
     async fn publish(&mut self, messages: &[Message], status: &PipelineStatus) -> Sent {
-        const KIND: &str = "rabbitmq";
         let mut waiting: Vec<Message> = messages.to_vec();
         while !waiting.is_empty() {
-            match self.publisher.publish(&waiting).await {
+            let state = self.publisher.state();
+            let publishing = self.publisher.publish(&waiting);
+            match told_while_blocked(publishing, state, status).await {
                 Ok(verdicts) => {
                     let refused = verdicts.iter().find(|verdict| **verdict != Verdict::Confirmed);
                     match refused {
                         None => {
-                            status.report("broker", KIND, true, "orders travel behind the sale")
+                            status.report("broker", RABBITMQ, true, "orders travel behind the sale")
                         }
                         Some(verdict) => {
                             metrics::counter!("seckill_relay_returned_total").increment(1);
                             let meaning = format!(
                                 "the relay's cursor stands, orders wait in the journal: {verdict:?}"
                             );
-                            status.report("broker", KIND, false, meaning);
+                            status.report("broker", RABBITMQ, false, meaning);
                         }
                     }
                     let mut verdicts = verdicts.into_iter();
@@ -157,7 +161,7 @@ impl RabbitMq {
                 Err(error) => {
                     // The publisher pauses before it connects again.
                     let meaning = format!("orders wait in the journal, none is lost: {error}");
-                    status.report("broker", KIND, false, meaning);
+                    status.report("broker", RABBITMQ, false, meaning);
                 }
             }
         }
@@ -193,5 +197,29 @@ impl RabbitMq {
             "the broker holds nothing and orders are missing: publishing them again"
         );
         true
+    }
+}
+
+/// Waits for the publisher, which waits for minutes and in silence while the broker takes no
+/// messages; the operator hears of it at once.
+async fn told_while_blocked<Published>(
+    publishing: impl Future<Output = Published>,
+    mut state: watch::Receiver<BrokerState>,
+    status: &PipelineStatus,
+) -> Published {
+    let watching = async {
+        while state.changed().await.is_ok() {
+            if let BrokerState::Blocked(reason) = &*state.borrow_and_update() {
+                let meaning = format!(
+                    "the broker takes no messages, orders wait in the journal, none is lost: {reason}"
+                );
+                status.report("broker", RABBITMQ, false, meaning);
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        published = publishing => published,
+        never = watching => never,
     }
 }

@@ -12,7 +12,7 @@ use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::database::StoreError;
 use crate::store::journal::disk::Disk;
 use crate::store::journal::{self, Journal, Position, ReadError, Resumption, record};
-use crate::store::orders::{OrderStore, StoredOrder};
+use crate::store::orders::{OrderStore, SetAside, StoredOrder};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -257,6 +257,7 @@ async fn from_orders(
     let progress: HashMap<ShardId, u64> =
         orders.progress().await.map_err(RecoveryError::Orders)?.into_iter().collect();
     let stored_items = orders.items().await.map_err(RecoveryError::Orders)?;
+    let set_aside = orders.set_aside(usize::MAX).await.map_err(RecoveryError::Orders)?;
     let mut rows: HashMap<ShardId, Vec<StoredOrder>> = HashMap::new();
     let mut after = crate::domain::OrderId(0);
     loop {
@@ -277,6 +278,16 @@ async fn from_orders(
         let lacks = |reason: String| RecoveryError::NothingBeneath { shard, base_seq, reason };
         if seq < base_seq {
             return Err(lacks(format!("the order store only reaches record {seq}")));
+        }
+        // Its stock would be sold once more.
+        if let Some(SetAside { record, reason }) =
+            set_aside.iter().find(|set_aside| set_aside.record.shard == shard)
+        {
+            return Err(lacks(format!(
+                "record {} is a dead letter of the order store, to be mended and replayed with \
+                 `seckill dead-letters`: {reason}",
+                record.seq
+            )));
         }
         let rows = rows.remove(&shard).unwrap_or_default();
         if let Some(ahead) = rows.iter().find(|row| row.version > seq) {
@@ -308,4 +319,49 @@ async fn from_orders(
             .push(Stock::from_books(shard, seq, at, items, orders).map_err(RecoveryError::Books)?);
     }
     Ok(stocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        Currency, Event, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, UserId,
+    };
+    use crate::store::orders::Conflicts;
+
+    const SHARD: ShardId = ShardId(1);
+
+    /// A record of the one order there is.
+    fn record(seq: u64, amount: u64) -> Record {
+        let order = Order {
+            order_id: OrderId::next(OrderId(0), SHARD, Timestamp(1_790_000_000_000)),
+            item_id: ItemId(7),
+            sale_id: SaleId(3),
+            user_id: UserId(1),
+            request_id: RequestId(1),
+            attempt: 1,
+            quantity: 1,
+            amount,
+            currency: Currency::parse("CNY").expect("a code"),
+            status: OrderStatus::Reserved,
+            expires_at: Timestamp(1_790_000_600_000),
+        };
+        Record { shard: SHARD, seq, at: Timestamp(0), event: Event::Order(order) }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_rebuilt_from_an_order_store_that_has_set_a_record_aside() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let orders = OrderStore::open_sqlite(&directory.path().join("books.db")).await;
+        let orders = orders.expect("the order store");
+        orders.migrate().await.expect("tables");
+        for amount in [1, 2] {
+            let records = [record(5, amount)];
+            orders.apply(&records, &[(SHARD, 5)], Conflicts::Kept).await.expect("applied");
+        }
+        let error = from_orders(&orders, &[SHARD], &[0, 3]).await.expect_err("refused");
+        assert!(error.to_string().contains("and record 5 is a dead letter"), "{error}");
+        // The other shards are whole.
+        assert!(from_orders(&orders, &[ShardId(0)], &[0, 3]).await.is_ok());
+    }
 }

@@ -1,9 +1,10 @@
 //! The relay: moves durable records from the journal towards the order store.
 //!
 //! It reads the journal's files from where the order store is, so a backlog of any length costs no
-//! memory. What it has sent is not what is stored: after a restart, and whenever the way in between
-//! has lost something, it begins again at the order store's own progress, and what comes twice is
-//! harmless.
+//! memory. A rush has the machine to itself for a few seconds: the orders of its first moments are
+//! sent when it is over, or has lasted. What it has sent is not what is stored: after a restart, and
+//! whenever the way in between has lost something, it begins again at the order store's own
+//! progress, and what comes twice is harmless.
 
 use super::engine::Engine;
 use super::outlet::{Outlet, Sent};
@@ -25,6 +26,8 @@ pub(super) struct RelayArguments {
     pub(super) outlet: Outlet,
     /// Records of one batch.
     pub(super) batch_records: usize,
+    /// Records that a rush may leave behind before they are sent all the same.
+    pub(super) rush_records_max: u64,
 }
 
 /// What it keeps.
@@ -32,6 +35,7 @@ pub(super) struct RelayState {
     engine: Engine,
     outlet: Outlet,
     batch_records: usize,
+    rush_records_max: u64,
     tail: Option<Tail>,
     /// Each shard's last record that was sent.
     sent: Vec<u64>,
@@ -41,6 +45,10 @@ pub(super) struct RelayState {
 /// Lets a batch gather: the sale is not waiting, and each transaction of the order store is a sync
 /// that competes with the journal's own.
 const GATHER: Duration = Duration::from_millis(50);
+/// So many records while a batch gathers are a rush.
+const RUSH_RECORDS: u64 = 1_000;
+/// How long a rush may keep records from being sent.
+const RUSH_MAX: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -54,12 +62,13 @@ impl Actor for Relay {
         myself: ActorRef<Continue>,
         arguments: RelayArguments,
     ) -> Result<RelayState, ActorProcessingErr> {
-        let RelayArguments { engine, outlet, batch_records } = arguments;
+        let RelayArguments { engine, outlet, batch_records, rush_records_max } = arguments;
         myself.cast(Continue)?;
         Ok(RelayState {
             engine,
             outlet,
             batch_records,
+            rush_records_max,
             tail: None,
             sent: Vec::new(),
             batch: Vec::new(),
@@ -78,7 +87,7 @@ impl Actor for Relay {
             Ok(false) => {
                 // Either is a reason to look again; the time limit covers a lost notice.
                 let _ = tokio::time::timeout(IDLE, moved.notified()).await;
-                tokio::time::sleep(GATHER).await;
+                gather(state.engine.clone(), state.rush_records_max).await;
             }
             Err(error) => {
                 tracing::error!(error, "the relay cannot read the journal; orders wait in it");
@@ -132,4 +141,21 @@ impl RelayState {
         crash_point("relay-after-send");
         Ok(true)
     }
+}
+
+/// Lets a batch gather, and a rush pass that has left fewer than `records_max` behind.
+async fn gather(engine: Engine, records_max: u64) {
+    let journal = &engine.context().journal;
+    let passed = async {
+        loop {
+            let before = journal.figures().records;
+            tokio::time::sleep(GATHER).await;
+            let is_rush = journal.figures().records - before >= RUSH_RECORDS;
+            if !is_rush || engine.pipeline_status().backlog(journal) >= records_max {
+                break;
+            }
+        }
+    };
+    // However long the rush: it has had its time.
+    let _ = tokio::time::timeout(RUSH_MAX, passed).await;
 }

@@ -106,6 +106,8 @@ pub struct Report {
     pub items: u64,
     /// Orders on record.
     pub orders: OrderCounts,
+    /// Messages and records that were set aside, if there is a place for them.
+    pub dead_letters: Option<u64>,
     /// One check per invariant that this audit knows of, in their order.
     pub checks: Vec<Check>,
 }

@@ -4,8 +4,11 @@ use super::failure::{Exit, Failure};
 use crate::audit::{self, AuditError, AuditOptions, Check, Report};
 use crate::config::Config;
 use crate::domain::OrderId;
+use crate::store::broker::BrokerError;
+use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
+use crate::store::database::StoreError;
 use crate::store::orders::OrderStore;
 use crate::store::redis_connection::RedisAddress;
 use std::fs::File;
@@ -33,9 +36,11 @@ pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failur
     let runtime = runtime.map_err(|error| unjudged(&error, Exit::Fault))?;
     let report = runtime.block_on(async {
         let data_dir = DataDir::look(&config.data.dir);
-        let checkpoints = checkpoints(config, &data_dir).await?;
         let orders = orders(config, &data_dir).await?;
-        audit::run(AuditOptions { data_dir, checkpoints, orders, confirmations }).await
+        let dead_letters = dead_letters(config, orders.as_ref()).await?;
+        let checkpoints = checkpoints(config, &data_dir).await?;
+        let options = AuditOptions { data_dir, checkpoints, orders, dead_letters, confirmations };
+        audit::run(options).await
     });
     report.map_err(|error| unjudged(&error, Exit::Data))
 }
@@ -59,7 +64,13 @@ async fn checkpoints(
 }
 
 /// The order store, if there is one.
-async fn orders(config: &Config, data_dir: &DataDir) -> Result<Option<OrderStore>, AuditError> {
+///
+/// # Errors
+/// Where it cannot be opened.
+pub(super) async fn orders(
+    config: &Config,
+    data_dir: &DataDir,
+) -> Result<Option<OrderStore>, StoreError> {
     if let Some(url) = &config.orders.mysql_url {
         return Ok(Some(OrderStore::open_mysql(url.secret(), config.orders.connections)?));
     }
@@ -70,14 +81,37 @@ async fn orders(config: &Config, data_dir: &DataDir) -> Result<Option<OrderStore
     Ok(Some(OrderStore::open_sqlite(&path).await?))
 }
 
+/// The dead letters, if there is a broker or an order store that can have any; at most so many of
+/// each.
+async fn dead_letters(
+    config: &Config,
+    orders: Option<&OrderStore>,
+) -> Result<Option<Vec<DeadLetter>>, AuditError> {
+    const LETTERS_MAX: usize = 10_000;
+    let queued = match super::dead_letters::address(config)? {
+        None => None,
+        Some(address) => match dead_letters::list(address, LETTERS_MAX).await {
+            Ok(letters) => Some(letters),
+            // No engine has served with this broker yet.
+            Err(BrokerError::QueueMissing) => Some(Vec::new()),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let Some(orders) = orders else { return Ok(queued) };
+    let kept = orders.set_aside(LETTERS_MAX).await?.into_iter().map(DeadLetter::from);
+    Ok(Some(queued.into_iter().flatten().chain(kept).collect()))
+}
+
 fn unjudged(error: &dyn std::error::Error, exit: Exit) -> Failure {
     Failure {
         exit,
         what: format!("there is no verdict: {error}"),
         meaning: "the books were not judged; nothing was changed".to_owned(),
-        remedy: "see that data.dir names the directory, that this user can read it, and that the \
-                 servers which keep checkpoints and orders can be reached"
-            .to_owned(),
+        remedy:
+            "see that data.dir names the directory, that this user can read it, that the servers \
+                 which keep checkpoints and orders can be reached, and that tables which an older \
+                 version made were brought up to date with `seckill migrate`"
+                .to_owned(),
     }
 }
 
@@ -116,7 +150,7 @@ pub fn print(report: &Report, json: bool, output: &mut impl Write) -> io::Result
     if json {
         return writeln!(output, "{}", as_json(report));
     }
-    let Report { data_dir, shards, records, items, orders, checks } = report;
+    let Report { data_dir, shards, records, items, orders, dead_letters, checks } = report;
     writeln!(
         output,
         "{}: {} records in {shards} shards, {} items, {} orders",
@@ -134,6 +168,9 @@ pub fn print(report: &Report, json: bool, output: &mut impl Write) -> io::Result
         grouped(orders.expired),
         grouped(orders.refund_due),
     )?;
+    if let Some(letters) = dead_letters.filter(|letters| *letters > 0) {
+        writeln!(output, "{} dead letters: see `seckill dead-letters list`\n", grouped(letters))?;
+    }
     for check in checks {
         let verdict = verdict(check);
         let (invariant, title) = (&check.invariant, &check.title);
@@ -198,6 +235,7 @@ mod tests {
             records: 1_234_567,
             items: 3,
             orders: OrderCounts { reserved: 1, paid: 2, ..OrderCounts::default() },
+            dead_letters: Some(0),
             checks: vec![
                 Check::of("I1", &Finding { checked: 1_234_567, broken: 0, first: None }),
                 Check::of("I2", &Finding { checked: 3, broken, first }),

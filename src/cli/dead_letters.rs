@@ -1,10 +1,17 @@
-//! `seckill dead-letters`: messages that the order store could not take, to look at and to send again.
+//! `seckill dead-letters`: what the order store could not take, to look at and to send again.
+//!
+//! With a broker it is in a queue, without one in the order store itself. Both are looked at, so that
+//! nothing is out of sight because a shop was given a broker, or lost it.
 
+use super::audit::orders;
 use super::failure::{Exit, Failure};
 use crate::config::Config;
 use crate::domain::Event;
 use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::broker::{BrokerAddress, BrokerError};
+use crate::store::data_dir::DataDir;
+use crate::store::journal::record;
+use crate::store::orders::SetAside;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -29,58 +36,87 @@ pub enum DeadLettersCommand {
     },
 }
 
-/// Lists or replays the dead letters of the configured broker.
+/// Lists or replays the dead letters of the configured broker and order store.
 ///
 /// # Errors
-/// Where there is no broker, or it cannot be asked.
+/// Where one of them cannot be asked.
 pub fn run(
     config: &Config,
     command: &DeadLettersCommand,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
-    let address = address(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match *command {
         DeadLettersCommand::List { json, limit } => {
-            let letters = runtime.block_on(dead_letters::list(address, limit));
-            print(&letters.map_err(failed)?, json, output)?;
+            print(&runtime.block_on(list(config, limit))?, json, output)?;
         }
         DeadLettersCommand::Replay { limit } => {
-            let replayed = runtime.block_on(dead_letters::replay(address, limit));
-            writeln!(output, "{} messages were sent again", replayed.map_err(failed)?)?;
+            let replayed = runtime.block_on(replay(config, limit))?;
+            writeln!(output, "{replayed} messages were sent again")?;
         }
     }
     Ok(())
 }
 
-fn address(config: &Config) -> Result<BrokerAddress, Failure> {
-    let Some(url) = &config.broker.amqp_url else {
-        return Err(Failure {
-            exit: Exit::Configuration,
-            what: "broker.amqp_url is not set".to_owned(),
-            meaning: "without RabbitMQ records are handed over in the process, and there are no \
-                      dead letters"
-                .to_owned(),
-            remedy: "set broker.amqp_url as the serving process has it".to_owned(),
-        });
+async fn list(config: &Config, limit: usize) -> Result<Vec<DeadLetter>, Failure> {
+    let mut letters = match address(config).map_err(failed)? {
+        Some(address) => dead_letters::list(address, limit).await.map_err(failed)?,
+        None => Vec::new(),
     };
-    let certificate = config.broker.amqp_ca_file.as_ref().map(std::fs::read_to_string).transpose();
-    Ok(BrokerAddress {
-        url: url.secret().clone(),
-        root_certificate: certificate.map_err(|error| {
-            failed(BrokerError::Refused(format!("broker.amqp_ca_file: {error}")))
-        })?,
-        confirm_timeout: Duration::from_millis(config.broker.confirm_timeout_ms),
-    })
+    if let Some(orders) = orders(config, &DataDir::look(&config.data.dir)).await.map_err(failed)? {
+        let set_aside = orders.set_aside(limit - letters.len()).await.map_err(failed)?;
+        letters.extend(set_aside.into_iter().map(DeadLetter::from));
+    }
+    Ok(letters)
 }
 
-fn failed(error: BrokerError) -> Failure {
+async fn replay(config: &Config, limit: usize) -> Result<usize, Failure> {
+    let mut replayed = match address(config).map_err(failed)? {
+        Some(address) => dead_letters::replay(address, limit).await.map_err(failed)?,
+        None => 0,
+    };
+    if let Some(orders) = orders(config, &DataDir::look(&config.data.dir)).await.map_err(failed)? {
+        replayed += orders.replay(limit - replayed).await.map_err(failed)?;
+    }
+    Ok(replayed)
+}
+
+impl From<SetAside> for DeadLetter {
+    fn from(SetAside { record, reason }: SetAside) -> Self {
+        let mut bytes = Vec::with_capacity(record::RECORD_LENGTH_MAX);
+        record::encode(&record, &mut bytes);
+        Self {
+            message_id: format!("{}-{}", record.shard, record.seq),
+            reason,
+            length: bytes.len(),
+            records: Ok(vec![record]),
+        }
+    }
+}
+
+/// The broker that has the dead letters, if one is configured.
+///
+/// # Errors
+/// Where the certificate that it is trusted by cannot be read.
+pub(super) fn address(config: &Config) -> Result<Option<BrokerAddress>, BrokerError> {
+    let Some(url) = &config.broker.amqp_url else { return Ok(None) };
+    let certificate = config.broker.amqp_ca_file.as_ref().map(std::fs::read_to_string).transpose();
+    Ok(Some(BrokerAddress {
+        url: url.secret().clone(),
+        root_certificate: certificate
+            .map_err(|error| BrokerError::Refused(format!("broker.amqp_ca_file: {error}")))?,
+        confirm_timeout: Duration::from_millis(config.broker.confirm_timeout_ms),
+    }))
+}
+
+fn failed(error: impl std::error::Error) -> Failure {
     Failure {
         exit: Exit::Fault,
         what: format!("the dead letters cannot be reached: {error}"),
         meaning: "the sale goes on; every message that was not confirmed is where it was"
             .to_owned(),
-        remedy: "make RabbitMQ reachable; its queues are there once an engine has served with it"
+        remedy: "make RabbitMQ and the order store reachable; queues and tables are there once an \
+                 engine has served with them"
             .to_owned(),
     }
 }
@@ -153,6 +189,18 @@ mod tests {
         let mut output = Vec::new();
         print(letters, json, &mut output).expect("a vector takes all");
         String::from_utf8(output).expect("UTF-8")
+    }
+
+    #[test]
+    fn what_the_order_store_keeps_is_a_message_of_one_record() {
+        let event = Event::ItemRestocked { item_id: ItemId(4), units: 9 };
+        let record = Record { shard: ShardId(2), seq: 17, at: Timestamp(0), event };
+        let kept = DeadLetter::from(SetAside { record, reason: "conflict".to_owned() });
+        assert_eq!(
+            text(&[kept], false),
+            "2-17  33 bytes  conflict\n    shard 2 record 17: item 4 restocked by 9\n\
+             1 dead letters\n"
+        );
     }
 
     #[test]

@@ -133,6 +133,9 @@ impl From<AppError> for Failure {
                 Exit::Configuration,
                 "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
             ),
+            AppError::ReadCache(_) => {
+                (Exit::Configuration, "make checkpoint.redis_url the URL of a Redis")
+            }
             AppError::Checkpoints(_) => (
                 Exit::Data,
                 "checkpoints only make a start shorter: with their file moved away they are made \

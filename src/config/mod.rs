@@ -44,8 +44,11 @@ configuration! {
         max_headers: u32 = 64, Within(16, 1_000);
         /// Bytes of one request's head; more are answered 431.
         max_header_bytes: u32 = 16_384, Within(8_192, 1_048_576);
-        /// Bytes of a body, purchases excepted; more are answered 413.
+        /// Bytes of a body, purchases and operators' requests excepted; more are answered 413.
         max_body_bytes: u32 = 65_536, Within(1_024, 16_777_216);
+        /// Bytes of an operator's request, enough for a sale with 200 items and long titles; more
+        /// are answered 413.
+        max_admin_body_bytes: u32 = 1_048_576, Within(1_024, 67_108_864);
         /// Bytes of a purchase's body; more are answered 413.
         max_buy_body_bytes: u32 = 1_024, Within(128, 65_536);
         /// How long a client may take over the head of one request.
@@ -113,7 +116,8 @@ configuration! {
 
     /// Checkpoints of the shards' state, which make a restart short.
     checkpoint: Checkpoint {
-        /// Redis to keep checkpoints in. Without it they go to SQLite in the data directory.
+        /// Redis to keep checkpoints in, and the sales that readers ask for. Without it checkpoints
+        /// go to SQLite in the data directory.
         redis_url: Option<SecretUrl> = None, Url {
             schemes: &["redis", "rediss"],
             example: "redis://seckill:password@127.0.0.1:6379/0",
@@ -149,7 +153,7 @@ configuration! {
             example: "mysql://seckill:password@127.0.0.1:3306/seckill",
         };
         /// Records applied in one transaction.
-        batch_records: u32 = 4_096, Within(1, 65_536);
+        batch_records: u32 = 16_384, Within(1, 65_536);
         /// Connections to the order store.
         connections: u32 = 8, Within(1, 1_000);
     }

@@ -5,6 +5,7 @@ use super::body;
 use super::buy::{self, Bought};
 use super::connection::Connection;
 use super::error::{Code, Problem};
+use super::extract::BodyBytesMax;
 use super::items::Titles;
 use super::metrics::{EdgeMetrics, PURCHASE_SAMPLE};
 use super::options::Options;
@@ -205,8 +206,10 @@ async fn answer_other(
     let is_head = request.method() == Method::HEAD;
     let answer = async {
         check_head(edge, request.headers())?;
-        body::check_length(request.body(), edge.options.max_body_bytes)?;
-        let request = request.map(axum::body::Body::new);
+        let bytes_max = edge.options.body_bytes_max(request.uri().path());
+        body::check_length(request.body(), bytes_max)?;
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(BodyBytesMax(bytes_max));
         let answer = tokio::time::timeout(edge.options.request_timeout, door.router.call(request));
         match answer.await {
             Ok(Ok(response)) => Ok(response),

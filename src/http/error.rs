@@ -5,7 +5,7 @@
 
 use super::timestamp;
 use crate::actors::NotDelivered;
-use crate::actors::books::{BooksUnavailable, CatalogueError};
+use crate::actors::books::{BooksUnavailable, CatalogueError, ReadError};
 use crate::actors::preheat::PreheatError;
 use crate::domain::{Order, Refusal, StepRefused, Timestamp};
 use axum::response::{IntoResponse, Response};
@@ -330,6 +330,15 @@ impl From<CatalogueError> for Problem {
                 tracing::warn!(%error, "the catalogue did not answer");
                 BooksUnavailable.into()
             }
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Load(error) => error.into(),
+            ReadError::Overloaded => Self::new(Code::Overloaded, error.to_string()),
         }
     }
 }

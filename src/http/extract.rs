@@ -3,6 +3,8 @@
 use super::body;
 use super::edge::Edge;
 use super::error::{Code, Problem};
+use super::options::Options;
+use crate::actors::books::Day;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use hyper::body::Body as _;
 use hyper::http::request::Parts;
@@ -24,7 +26,7 @@ impl FromRequest<Arc<Edge>> for JsonObject {
         }
         body::require_json(&parts.headers)?;
         let options = &edge.options;
-        let bytes = body::read(body, options.max_body_bytes, options.body_timeout).await?;
+        let bytes = body::read(body, bytes_max(&parts, options), options.body_timeout).await?;
         body::parse_object(&bytes).map(Self)
     }
 }
@@ -39,13 +41,21 @@ impl FromRequest<Arc<Edge>> for OptionalJsonObject {
     async fn from_request(request: Request, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let options = &edge.options;
-        let bytes = body::read(body, options.max_body_bytes, options.body_timeout).await?;
+        let bytes = body::read(body, bytes_max(&parts, options), options.body_timeout).await?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
         body::require_json(&parts.headers)?;
         body::parse_object(&bytes).map(Self)
     }
+}
+
+/// How long the body of this request may be: told by the edge, which alone knows its whole path.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyBytesMax(pub usize);
+
+fn bytes_max(parts: &Parts, options: &Options) -> usize {
+    parts.extensions.get().map_or(options.max_body_bytes, |BodyBytesMax(bytes_max)| *bytes_max)
 }
 
 /// The query's parameters.
@@ -100,6 +110,46 @@ impl PageQuery {
             })?),
         };
         Ok((limit, starting_after))
+    }
+}
+
+/// Which sales, as the query says it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SalesQuery {
+    /// Entries at most, 1 to 100; 20 if absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    pub limit: Option<String>,
+    /// The last entry of the page before.
+    #[param(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    pub starting_after: Option<String>,
+    /// A day in UTC, as `2026-11-21`: the sales whose window touches it, by their start, at most a
+    /// hundred and in one page. Not together with the other two.
+    #[param(format = Date)]
+    pub date: Option<String>,
+}
+
+impl SalesQuery {
+    /// The day whose sales are asked for, if one is.
+    ///
+    /// # Errors
+    /// Where it is none, or a page is asked for as well.
+    pub fn day(&self) -> Result<Option<Day>, Problem> {
+        let Some(text) = &self.date else { return Ok(None) };
+        for (name, value) in [("limit", &self.limit), ("starting_after", &self.starting_after)] {
+            if value.is_some() {
+                return Err(Problem::field(name, "not together with date"));
+            }
+        }
+        let day = text.parse().map_err(|_| {
+            Problem::field("date", "must be a day as 2026-11-21, from 1970-01-01 to 9999-12-31")
+        })?;
+        Ok(Some(day))
+    }
+
+    /// The page that is asked for otherwise.
+    pub fn page(self) -> PageQuery {
+        PageQuery { limit: self.limit, starting_after: self.starting_after }
     }
 }
 

@@ -12,8 +12,11 @@ pub struct Options {
     pub max_headers: usize,
     /// Bytes of one request's head, at least 8 KiB; more are answered 431.
     pub max_header_bytes: usize,
-    /// Bytes of a body, purchases excepted; more are answered 413.
+    /// Bytes of a body, purchases and operators' requests excepted; more are answered 413.
     pub max_body_bytes: usize,
+    /// Bytes of an operator's request: a sale may have 200 items with long titles. More
+    /// are answered 413.
+    pub max_admin_body_bytes: usize,
     /// Bytes of a purchase's body; more are answered 413.
     pub max_buy_body_bytes: usize,
     /// How long a client may take over the head of one request.
@@ -56,6 +59,7 @@ impl Default for Options {
             max_headers: 64,
             max_header_bytes: 16 * 1024,
             max_body_bytes: 64 * 1024,
+            max_admin_body_bytes: 1 << 20,
             max_buy_body_bytes: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
@@ -72,6 +76,18 @@ impl Default for Options {
             token_lifetime_seconds: 3_600,
             sandbox_payments: true,
             max_sandbox_delay: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Options {
+    /// How long the body of a request to this path may be.
+    pub fn body_bytes_max(&self, path: &str) -> usize {
+        // Operators are known before their bodies are read.
+        if path.starts_with("/api/v1/admin/") {
+            self.max_admin_body_bytes
+        } else {
+            self.max_body_bytes
         }
     }
 }

@@ -3,20 +3,16 @@
 use super::admission::Id;
 use super::edge::Edge;
 use super::error::Problem;
-use super::extract::{PageQuery, Parameters};
+use super::extract::{Parameters, SalesQuery};
 use super::items::{CountersView, ItemStateView, ItemView};
 use super::{items, timestamp};
-use crate::actors::books::{Sale, SaleItem};
+use crate::actors::books::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
 use crate::domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
-
-/// Statuses of the sales that buyers may see.
-const PUBLIC: [SaleStatus; 4] =
-    [SaleStatus::Approved, SaleStatus::Preheated, SaleStatus::Ended, SaleStatus::Settled];
 
 /// A sale with its items.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
@@ -39,17 +35,18 @@ pub struct SaleView {
     pub items: Vec<ItemView>,
 }
 
-/// A page of sales, newest first.
+/// A page of sales, newest first, or the sales of a day by their start.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SalePage {
     /// The sales.
     pub data: Vec<SaleView>,
-    /// Whether there are older ones: ask again with `starting_after` the last one.
+    /// Whether there are more: of a page the older ones, for which to ask again with
+    /// `starting_after` the last one; of a day those beyond its first hundred.
     pub has_more: bool,
 }
 
 /// The sale as it is now.
-pub fn view(edge: &Edge, sale: &Sale) -> SaleView {
+pub fn view(edge: &Edge, sale: &PublicSale) -> SaleView {
     let now = edge.engine.now();
     SaleView {
         sale_id: sale.sale_id.to_string(),
@@ -61,9 +58,9 @@ pub fn view(edge: &Edge, sale: &Sale) -> SaleView {
     }
 }
 
-fn view_item(edge: &Edge, sale: &Sale, item: &SaleItem, now: Timestamp) -> ItemView {
-    let title = Some(item.offer.title.clone());
-    let list_price = item.offer.list_price;
+fn view_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) -> ItemView {
+    let title = Some(item.title.clone());
+    let list_price = item.list_price;
     if let Some(gate) = edge.engine.gate(item.item_id) {
         return ItemView { title, list_price, ..items::view(&gate, now) };
     }
@@ -76,19 +73,25 @@ fn view_item(edge: &Edge, sale: &Sale, item: &SaleItem, now: Timestamp) -> ItemV
     ItemView { title, list_price, ..items::view_terms(&terms, state, CountersView::from(counters)) }
 }
 
-/// Sales, newest first. Those that were not approved are not shown.
+/// Sales, newest first, or those of one day. Those that were not approved are not shown.
 #[utoipa::path(
     get, path = "/api/v1/sales", tag = "sales",
-    params(PageQuery),
+    params(SalesQuery),
     responses((status = 200, description = "A page of sales", body = SalePage))
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
-    Parameters(query): Parameters<PageQuery>,
+    Parameters(query): Parameters<SalesQuery>,
 ) -> Result<Json<SalePage>, Problem> {
-    let (limit, before) = query.read::<SaleId>()?;
-    let (sales, has_more) = page(&edge, &PUBLIC, before, limit).await?;
-    Ok(Json(SalePage { data: sales.iter().map(|sale| view(&edge, sale)).collect(), has_more }))
+    if let Some(day) = query.day()? {
+        let day = edge.books.sales_of_day(day).await?;
+        let data = day.sales.iter().map(|sale| view(&edge, sale)).collect();
+        return Ok(Json(SalePage { data, has_more: day.has_more }));
+    }
+    let (limit, before) = query.page().read::<SaleId>()?;
+    let (sales, has_more) = page(&edge, &PUBLIC_STATUSES, before, limit).await?;
+    let sales = sales.iter().filter_map(Sale::public);
+    Ok(Json(SalePage { data: sales.map(|sale| view(&edge, &sale)).collect(), has_more }))
 }
 
 /// A page of sales in one of these statuses, and whether there are more.
@@ -121,9 +124,6 @@ pub async fn show(
     State(edge): State<Arc<Edge>>,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<SaleView>, Problem> {
-    let sale = edge.books.sale(sale_id).await?;
-    if !PUBLIC.contains(&sale.status) {
-        return Err(Problem::sale_not_found());
-    }
+    let sale = edge.books.public_sale(sale_id).await?.ok_or_else(Problem::sale_not_found)?;
     Ok(Json(view(&edge, &sale)))
 }

@@ -1,7 +1,9 @@
 //! Where a test takes its turn: three servers, emptied, and a shop that sells on them.
 
 use crate::support::{Attempt, Crowd, Offer, Random, Server, Shop, Site, Witness, until};
-use harness::{MariaDb, Proxy, RabbitMq, Redis};
+use harness::{AppendOnly, MariaDb, Proxy, RabbitMq, Redis, RedisOptions};
+use lapin::options::QueueDeleteOptions;
+use lapin::{Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, MutexGuard};
@@ -11,12 +13,17 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 const LASTING: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
 const BUYERS: usize = 160;
+/// A consumer that does not thank the broker for this long is cut off, as it is after half an hour
+/// by default.
+const BROKER_SETTINGS: &str = "consumer_timeout = 5000";
+pub const ORDERS_QUEUE: &str = "seckill.orders";
 
-/// The servers, two of them behind proxies.
+/// The servers, each behind a proxy.
 pub struct Servers {
     pub redis: Redis,
     pub redis_proxy: Proxy,
     pub rabbitmq: RabbitMq,
+    pub rabbitmq_proxy: Proxy,
     pub mariadb: MariaDb,
     pub mariadb_proxy: Proxy,
 }
@@ -33,17 +40,23 @@ pub struct Ground {
 
 impl Servers {
     fn start() -> Option<Self> {
-        let (redis, mariadb) = (harness::redis()?, harness::mariadb()?);
-        let rabbitmq = harness::rabbitmq()?;
+        // What it had when it was killed it has afterwards.
+        let lasting =
+            RedisOptions { append_only: AppendOnly::EverySecond, ..RedisOptions::default() };
+        let redis = harness::required(Redis::start_with(lasting))?;
+        let rabbitmq = harness::required(RabbitMq::start_with(BROKER_SETTINGS))?;
+        let mariadb = harness::mariadb()?;
         let redis_proxy = Proxy::to(redis.address());
+        let rabbitmq_proxy = Proxy::to(rabbitmq.address());
         let mariadb_proxy = Proxy::to(mariadb.address());
-        Some(Self { redis, redis_proxy, rabbitmq, mariadb, mariadb_proxy })
+        Some(Self { redis, redis_proxy, rabbitmq, rabbitmq_proxy, mariadb, mariadb_proxy })
     }
 
     /// As if just installed.
-    fn reset(&self) {
-        self.redis_proxy.restore();
-        self.mariadb_proxy.restore();
+    async fn reset(&self) {
+        for proxy in self.proxies() {
+            proxy.restore();
+        }
         for server in [&*self.redis, &*self.rabbitmq, &*self.mariadb] {
             server.thaw();
             if !server.is_running() {
@@ -52,17 +65,41 @@ impl Servers {
         }
         self.redis.empty().expect("emptied");
         self.mariadb.empty().expect("emptied");
-        for queue in ["seckill.orders", "seckill.dead-letters"] {
-            // The first test finds none.
-            let _ = self.rabbitmq.ctl(&["delete_queue", queue]);
+        let (_connection, channel) = self.channel().await;
+        for queue in [ORDERS_QUEUE, "seckill.dead-letters"] {
+            let gone = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+            gone.await.expect("deleted, or never there");
         }
+    }
+
+    /// What lies between the engine and each of the three.
+    pub fn proxies(&self) -> [&Proxy; 3] {
+        [&self.redis_proxy, &self.rabbitmq_proxy, &self.mariadb_proxy]
+    }
+
+    /// A way to the broker behind the engine's back, open as long as both are held.
+    pub async fn channel(&self) -> (Connection, Channel) {
+        let url = self.rabbitmq.url();
+        let connection = Connection::connect(&url, ConnectionProperties::default()).await;
+        let connection = connection.expect("connects");
+        let channel = connection.create_channel().await.expect("a channel");
+        (connection, channel)
+    }
+
+    /// Restarts the broker in good order, which a broker that is to be killed needs once its queues
+    /// are declared: RabbitMQ 3.10 writes their register down every three minutes and when it stops;
+    /// killed before that, it comes back with a queue that never has a leader.
+    pub fn settle_broker(&self) {
+        self.rabbitmq.restart().expect("it comes back");
     }
 
     /// A data directory that is to be used with these servers.
     pub fn site(&self) -> Site {
         Site::new()
             .with("CHECKPOINT__REDIS_URL", &self.redis_proxy.url_for(&self.redis.url()))
-            .with("BROKER__AMQP_URL", &self.rabbitmq.url())
+            .with("BROKER__AMQP_URL", &self.rabbitmq_proxy.url_for(&self.rabbitmq.url()))
+            // So that more messages are under way than a consumer is given at once.
+            .with("BROKER__BATCH_RECORDS", "4")
             .with("ORDERS__MYSQL_URL", &self.mariadb_proxy.url_for(&self.mariadb.url()))
     }
 }
@@ -71,7 +108,7 @@ impl Servers {
 pub async fn open(test: &str) -> Option<(Ground, Server)> {
     let turn = TURN.lock().await;
     let servers = SERVERS.get_or_init(Servers::start).as_ref()?;
-    servers.reset();
+    servers.reset().await;
     let site = servers.site();
     let (server, shop) = site.open_shop(BUYERS, &[LASTING; 3]).await;
     let ground = Ground {

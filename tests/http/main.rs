@@ -5,6 +5,7 @@ mod client;
 mod limits;
 mod operating;
 mod orders;
+mod reading;
 mod selling;
 mod shop;
 mod users;

@@ -1,6 +1,7 @@
 //! What operators do: making, judging and running sales, and what is written down of it.
 
 use super::shop::{Ask, Shop, offer};
+use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -201,7 +202,10 @@ async fn a_sales_orders_are_paged_and_exported() {
             event: seckill::domain::Event::Order(order),
         });
     }
-    shop.orders.apply(&records, &[]).await.expect("the order store takes them");
+    shop.orders
+        .apply(&records, &[], Conflicts::HandedBack)
+        .await
+        .expect("the order store takes them");
     let path = format!("/api/v1/admin/sales/{sale}/orders");
     let page = shop.get(&format!("{path}?limit=2"), Some(&ann)).await.json();
     assert_eq!(

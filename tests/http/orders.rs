@@ -3,6 +3,7 @@
 use super::client::Connection;
 use super::shop::{Shop, offer};
 use seckill::domain::{Event, OrderStatus, Record, ShardId, UserId};
+use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
 
 async fn bought(shop: &Shop, item: &str, user_id: u64, key: &str) -> String {
@@ -139,7 +140,10 @@ async fn an_order_that_left_its_shard_is_read_from_the_order_store() {
     };
     let record =
         Record { shard: ShardId(3), seq: 1, at: old.created_at(), event: Event::Order(old) };
-    shop.orders.apply(&[record], &[]).await.expect("the order store takes it");
+    shop.orders
+        .apply(&[record], &[], Conflicts::HandedBack)
+        .await
+        .expect("the order store takes it");
     let token = shop.buyer(1);
     let shown = shop.get(&format!("/api/v1/orders/{}", old.order_id), Some(&token)).await;
     assert_eq!(shown.json()["order_id"], old.order_id.to_string());

@@ -126,3 +126,22 @@ async fn health_metrics_and_document_are_there() {
     assert!(explained.text().starts_with("409 sold_out"), "{}", explained.text());
     assert_eq!(shop.get("/problems/nothing", None).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_sale_may_be_longer_than_other_requests() {
+    let shop = Shop::open().await;
+    let mut offers: Vec<_> =
+        (0..200).map(|number| offer(&format!("product-{number}"), 10)).collect();
+    for offer in &mut offers {
+        offer["title"] = json!("苹".repeat(200));
+    }
+    let draft = shop.draft(&offers);
+    assert!(draft.to_string().len() > 65_536);
+    let path = "/api/v1/admin/sales";
+    let refused = shop.post(path, &shop.buyer(1), Some(draft.clone())).await;
+    assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+    let created = shop.post(path, &shop.operator("ann"), Some(draft.clone())).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let elsewhere = shop.post("/api/v1/login", &shop.buyer(1), Some(draft)).await;
+    assert_eq!(elsewhere.problem(), (413, "body_too_large".to_owned()));
+}

@@ -8,6 +8,8 @@ use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
 use seckill::store::orders::OrderStore;
+use seckill::store::read_cache::ReadCache;
+use seckill::store::redis_connection::RedisAddress;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -54,6 +56,14 @@ impl Shop {
         Self::with(Options::default()).await
     }
 
+    /// With its read side in this Redis.
+    pub async fn open_with_redis(redis: &harness::Redis) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = RedisAddress::from(&redis.url().into());
+        let settings = EngineSettings::default();
+        Self::start_with(directory, Options::default(), settings, Some(&address)).await
+    }
+
     pub async fn with(options: Options) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         Self::start(directory, options, EngineSettings::default()).await
@@ -61,6 +71,15 @@ impl Shop {
 
     /// Over whatever the directory holds.
     pub async fn start(directory: TempDir, options: Options, settings: EngineSettings) -> Self {
+        Self::start_with(directory, options, settings, None).await
+    }
+
+    async fn start_with(
+        directory: TempDir,
+        options: Options,
+        settings: EngineSettings,
+        redis: Option<&RedisAddress>,
+    ) -> Self {
         let path = directory.path();
         let orders = OrderStore::open_sqlite(&path.join("books.db")).await.expect("order store");
         orders.migrate().await.expect("tables");
@@ -82,12 +101,13 @@ impl Shop {
         let engine = Engine::start(engine_options, Arc::new(disk), checkpoints, &orders, failed)
             .await
             .expect("the engine starts");
+        let read_cache = ReadCache::new(redis, engine.clock()).expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let signer = Signer::new(&[7; 32]).expect("a secret");
         let state = AppState {
             engine: engine.clone(),
-            books: Books::new(orders.clone()),
+            books: Books::new(orders.clone(), read_cache),
             signer: signer.clone(),
             clock: engine.clock(),
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),

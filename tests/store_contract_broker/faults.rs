@@ -35,16 +35,18 @@ pub async fn a_deleted_queue_is_reported_before_anything_is_published(rabbitmq: 
     let mut publisher = shop.publisher().await;
     let mut consumer = shop.consumer();
     assert_eq!(publisher.publish(&messages(0..2)).await, confirmed(2));
-    let _unacknowledged = receive(&mut consumer, 2).await;
+    let _unacknowledged = receive(&mut consumer, 1).await;
     let connection = shop.connection().await;
     let channel = connection.create_channel().await.expect("a channel");
     let delete = || channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default());
     delete().await.expect("deleted");
-    assert_eq!(consumer.receive(1).await.err(), Some(BrokerError::QueueMissing), "cancelled");
     let verdicts = publisher.publish(&[message(2)]).await.expect("verdicts");
     assert_eq!(verdicts, [Verdict::Returned("312 NO_ROUTE".to_owned())]);
     assert_eq!(publisher.publish(&[message(2)]).await, Err(BrokerError::QueueCreated));
     assert_eq!(publisher.publish(&messages(0..3)).await, confirmed(3));
+    // The news that the subscription is over came behind the other message, and is told after it.
+    assert_eq!(ids(&consumer.receive(16).await.expect("a message")), ["1-1"]);
+    assert_eq!(consumer.receive(1).await.err(), Some(BrokerError::QueueMissing), "cancelled");
     let deliveries = receive(&mut consumer, 3).await;
     consumer.ack(&deliveries).await.expect("acknowledged");
 

@@ -1,8 +1,10 @@
 //! Sales, buyers and the operators' log.
 
 use crate::sample::{NOW, currency};
-use seckill::domain::{SaleId, SaleStatus, SaleStep, StepRefused, UserId};
-use seckill::store::catalogue::{Catalogue, CatalogueError, LogEntry, Offer, Sale, SaleDraft};
+use seckill::domain::{SaleId, SaleStatus, SaleStep, StepRefused, Timestamp, UserId};
+use seckill::store::catalogue::{
+    Catalogue, CatalogueError, Day, LogEntry, Offer, SALES_PAGE_MAX, Sale, SaleDraft,
+};
 use seckill::store::database::Database;
 use serde_json::json;
 
@@ -163,6 +165,48 @@ pub async fn sales_are_listed_newest_first_by_status(database: Database) {
     assert_eq!(list(&[SaleStatus::Submitted], None, 100).await, [5, 3]);
     assert_eq!(list(&[SaleStatus::Draft], Some(SaleId(6)), 2).await, [4, 2]);
     assert_eq!(list(&[SaleStatus::Settled], None, 100).await, [0; 0]);
+}
+
+pub async fn a_day_has_the_public_sales_whose_window_touches_it(database: Database) {
+    let catalogue = Catalogue::new(database);
+    let day: Day = "2026-11-21".parse().expect("a day");
+    let window = day.window();
+    let (start, end) = (window.start.0, window.end.0);
+    let create = async |starts_at: u64, ends_at: u64| {
+        let (starts_at, ends_at) = (Timestamp(starts_at), Timestamp(ends_at));
+        let draft = SaleDraft { starts_at, ends_at, ..draft(&["b", "a"]) };
+        catalogue.create_sale(&draft, "ann", NOW).await.expect("the draft is right").sale_id
+    };
+    let approve = async |sale_id| {
+        step(&catalogue, sale_id, SaleStep::Submit, "ann").await.expect("the step is right");
+        step(&catalogue, sale_id, SaleStep::Approve, "bob").await.expect("the step is right");
+    };
+    let shown = async || {
+        let sales = catalogue.sales_of_day(day).await.expect("sales are read");
+        let ids: Vec<SaleId> = sales.sales.iter().map(|sale| sale.sale_id).collect();
+        (ids, sales.has_more)
+    };
+    assert_eq!(shown().await, (vec![], false));
+    let last = create(end - 1, end + 1).await;
+    let first = create(start - 1, start + 1).await;
+    for (starts_at, ends_at) in [(start - 5, start), (end, end + 5)] {
+        approve(create(starts_at, ends_at).await).await;
+    }
+    assert_eq!(shown().await, (vec![], false), "drafts are nobody's business");
+    approve(last).await;
+    approve(first).await;
+    assert_eq!(shown().await, (vec![first, last], false));
+    step(&catalogue, first, SaleStep::End, "ann").await.expect("the step is right");
+    let sales = catalogue.sales_of_day(day).await.expect("sales are read").sales;
+    let sale = catalogue.sale(first).await.expect("the sale is read").expect("it is there");
+    assert_eq!((sales[0].status, Some(&sales[0])), (SaleStatus::Ended, sale.public().as_ref()));
+    let products: Vec<&str> = sales[0].items.iter().map(|item| item.product_id.as_str()).collect();
+    assert_eq!(products, ["b", "a"]);
+    for _ in 2..=SALES_PAGE_MAX {
+        approve(create(start, end).await).await;
+    }
+    let (ids, has_more) = shown().await;
+    assert_eq!((ids.len(), ids[0], has_more), (SALES_PAGE_MAX, first, true));
 }
 
 pub async fn a_sale_with_invalid_fields_is_refused(database: Database) {

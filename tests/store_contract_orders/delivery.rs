@@ -5,7 +5,7 @@ use crate::sample::{history, random, shuffled};
 use rand::RngExt as _;
 use seckill::domain::{Record, ShardId};
 use seckill::store::database::Database;
-use seckill::store::orders::{OrderStore, StoredItem, StoredOrder};
+use seckill::store::orders::{Conflicts, OrderStore, StoredItem, StoredOrder};
 use std::collections::BTreeMap;
 
 type Tables = (Vec<StoredOrder>, Vec<StoredItem>);
@@ -37,7 +37,8 @@ pub async fn any_delivery_ends_in_the_same_rows(database: Database) {
     let mut rest = deliveries.as_slice();
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(random.random_range(1..=700).min(rest.len()));
-        let applied = store.apply(batch, &[]).await.expect("the batch is applied");
+        let applied =
+            store.apply(batch, &[], Conflicts::HandedBack).await.expect("the batch is applied");
         assert_eq!(applied.conflicts, []);
         rest = later;
     }
@@ -46,7 +47,8 @@ pub async fn any_delivery_ends_in_the_same_rows(database: Database) {
     assert_eq!(items.len(), 3);
 
     // Once more from the front, in order: nothing is left to do.
-    let applied = store.apply(&records, &[]).await.expect("the batch is applied");
+    let applied =
+        store.apply(&records, &[], Conflicts::HandedBack).await.expect("the batch is applied");
     assert_eq!((applied.inserted, applied.updated, applied.item_events), (0, 0, 0));
     assert_eq!(tables(&store).await, (orders, items));
 }
@@ -76,7 +78,7 @@ async fn consume(store: OrderStore, deliveries: Vec<Record>) {
         let progress = [(ShardId(1), 41), (ShardId(0), 40)];
         let mut attempts = 0;
         loop {
-            match store.apply(batch, &progress).await {
+            match store.apply(batch, &progress, Conflicts::HandedBack).await {
                 Ok(applied) => {
                     assert_eq!(applied.conflicts, []);
                     break;

@@ -4,9 +4,14 @@ mod catalogue;
 mod delivery;
 mod orders;
 mod sample;
+mod set_aside;
 
+use seckill::domain::{Event, ShardId};
 use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT};
+use seckill::store::orders::{Conflicts, OrderStore};
+use sqlx::{Connection, SqliteConnection};
 use std::future::Future;
+use std::path::PathBuf;
 
 /// Where the suite runs.
 enum Bench {
@@ -18,9 +23,7 @@ impl Bench {
     /// The database as it is, through new connections.
     async fn open(&self) -> Database {
         let database = match self {
-            Self::Sqlite(folder) => {
-                Database::open_sqlite(&folder.path().join("orders.sqlite")).await
-            }
+            Self::Sqlite(folder) => Database::open_sqlite(&file(folder)).await,
             Self::MySql(server) => {
                 Database::open_mysql(&server.url().into(), MYSQL_CONNECTIONS_DEFAULT)
             }
@@ -30,6 +33,19 @@ impl Bench {
         database
     }
 
+    /// Runs a statement that the store would not.
+    async fn execute(&self, statement: &str) {
+        match self {
+            Self::Sqlite(folder) => {
+                let url = format!("sqlite://{}", file(folder).display());
+                let mut connection = SqliteConnection::connect(&url).await.expect("it opens");
+                sqlx::query(statement).execute(&mut connection).await.expect(statement);
+                connection.close().await.expect("closed");
+            }
+            Self::MySql(server) => drop(server.execute(statement).expect(statement)),
+        }
+    }
+
     /// Forgets everything.
     fn empty(&mut self) {
         match self {
@@ -37,6 +53,10 @@ impl Bench {
             Self::MySql(server) => server.empty().expect("the server forgets"),
         }
     }
+}
+
+fn file(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("orders.sqlite")
 }
 
 /// Runs one check on an empty database.
@@ -52,6 +72,15 @@ async fn run<F: Future<Output = ()>>(
     database.close().await;
 }
 
+/// Runs one check on an empty database that it may tamper with.
+async fn tampered(bench: &mut Bench, name: &str, check: impl AsyncFnOnce(&Bench, Database)) {
+    println!("checking that {}", name.replace('_', " "));
+    bench.empty();
+    let database = bench.open().await;
+    check(bench, database.clone()).await;
+    database.close().await;
+}
+
 macro_rules! suite {
     ($bench:expr, $($module:ident::$check:ident),* $(,)?) => {
         $(run($bench, stringify!($check), $module::$check).await;)*
@@ -63,10 +92,13 @@ async fn suite(bench: &mut Bench) {
         bench,
         orders::a_batch_is_stored_and_read_back,
         orders::repeats_change_nothing,
+        orders::a_large_batch_is_one,
         orders::a_later_version_never_loses_to_an_older_one,
         orders::contradictions_are_handed_back_and_the_rest_is_kept,
         orders::an_attempt_belongs_to_one_order,
         orders::contradictions_within_a_batch_are_found,
+        set_aside::a_conflict_is_kept_once_and_only_where_it_is_to_be,
+        set_aside::the_conflicts_of_a_large_batch_are_all_kept,
         orders::progress_only_grows,
         orders::a_buyers_orders_come_newest_first_in_pages,
         orders::a_sales_orders_come_in_both_directions,
@@ -79,11 +111,16 @@ async fn suite(bench: &mut Bench) {
         catalogue::nobody_approves_their_own_sale,
         catalogue::of_two_steps_at_once_one_wins,
         catalogue::sales_are_listed_newest_first_by_status,
+        catalogue::a_day_has_the_public_sales_whose_window_touches_it,
         catalogue::a_sale_with_invalid_fields_is_refused,
         catalogue::user_names_are_unique_without_regard_to_case,
         catalogue::what_operators_do_is_logged,
     );
     survives_reopening(bench).await;
+    let check = set_aside::conflicts_are_kept_with_their_batch_or_not_at_all;
+    tampered(bench, "conflicts_are_kept_with_their_batch_or_not_at_all", check).await;
+    let check = set_aside::what_is_set_aside_stays_until_it_goes_in;
+    tampered(bench, "what_is_set_aside_stays_until_it_goes_in", check).await;
 }
 
 async fn survives_reopening(bench: &mut Bench) {
@@ -122,6 +159,37 @@ async fn a_server_that_is_gone_is_a_transient_error_without_its_password() {
     assert!(!format!("{error} {error:?} {database:?}").contains("seckill:seckill"));
     server.restart().expect("the server comes back");
     database.ping().await.expect("it answers again");
+}
+
+/// Wherever in a large batch an insert fails, the shard's progress stays behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_waits_for_all_of_a_batch() {
+    let Some(server) = harness::mariadb() else { return };
+    let bench = Bench::MySql(Box::new(server));
+    let database = bench.open().await;
+    let Bench::MySql(server) = &bench else { return };
+    let store = OrderStore::new(&database);
+    let records = sample::grants(1, 4_000);
+    let progress = [(ShardId(1), 4_000)];
+    for failing in [&records[3_900], &records[100]] {
+        let Event::Order(order) = &failing.event else { unreachable!("grants are orders") };
+        let trigger = format!(
+            "CREATE TRIGGER refuses BEFORE INSERT ON orders FOR EACH ROW \
+             SET NEW.quantity = IF(NEW.order_id = {}, NULL, NEW.quantity)",
+            order.order_id
+        );
+        server.execute(&trigger).expect("the trigger is made");
+        store
+            .apply(&records, &progress, Conflicts::HandedBack)
+            .await
+            .expect_err("an insert is refused");
+        assert_eq!(store.progress().await, Ok(vec![]));
+        server.execute("DROP TRIGGER refuses").expect("the trigger is gone");
+    }
+    store.apply(&records, &progress, Conflicts::HandedBack).await.expect("the batch is applied");
+    assert_eq!(orders::all(&store).await.len(), records.len());
+    assert_eq!(store.progress().await, Ok(progress.to_vec()));
+    database.close().await;
 }
 
 #[tokio::test]

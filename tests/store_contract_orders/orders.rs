@@ -5,10 +5,10 @@ use seckill::domain::{
     Event, ItemId, ItemPhase, Order, OrderId, OrderStatus, Record, SaleId, ShardId, UserId,
 };
 use seckill::store::database::Database;
-use seckill::store::orders::{Applied, ConflictReason, Cursor, OrderStore, StoredOrder};
+use seckill::store::orders::{Applied, ConflictReason, Conflicts, Cursor, OrderStore, StoredOrder};
 
 async fn apply(store: &OrderStore, records: &[Record]) -> Applied {
-    store.apply(records, &[]).await.expect("the batch is applied")
+    store.apply(records, &[], Conflicts::HandedBack).await.expect("the batch is applied")
 }
 
 /// Inserted, updated, duplicates, conflicts.
@@ -70,6 +70,24 @@ pub async fn repeats_change_nothing(database: Database) {
     // Half known, half new, and each twice in the batch.
     let twice = [&records[..], &records[..]].concat();
     assert_eq!(counts(&apply(&store, &twice).await), (300, 0, 900, 0));
+}
+
+/// Many grants may take two ways into the tables.
+pub async fn a_large_batch_is_one(database: Database) {
+    let store = OrderStore::new(&database);
+    let records = grants(1, 5_000);
+    let twice = [&records[..], &records[1_000..2_000]].concat();
+    let progress = [(ShardId(1), 5_000)];
+    let applied =
+        store.apply(&twice, &progress, Conflicts::HandedBack).await.expect("the batch is applied");
+    assert_eq!(counts(&applied), (5_000, 0, 1_000, 0));
+    assert_eq!(all(&store).await.len(), 5_000);
+    assert_eq!(store.progress().await, Ok(progress.to_vec()));
+    let again = store
+        .apply(&records, &progress, Conflicts::HandedBack)
+        .await
+        .expect("the batch is applied");
+    assert_eq!(counts(&again), (0, 0, 5_000, 0));
 }
 
 pub async fn a_later_version_never_loses_to_an_older_one(database: Database) {
@@ -188,11 +206,11 @@ pub async fn progress_only_grows(database: Database) {
         progress.iter().map(|(shard, seq)| (ShardId(*shard), *seq)).collect()
     };
     for (given, expected) in steps {
-        store.apply(&[], &named(given)).await.expect("progress is written");
+        store.apply(&[], &named(given), Conflicts::HandedBack).await.expect("progress is written");
         assert_eq!(store.progress().await, Ok(named(expected)));
     }
     let everyone: Vec<(ShardId, u64)> = (0..1024).map(|shard| (ShardId(shard), 20)).collect();
-    store.apply(&[], &everyone).await.expect("progress is written");
+    store.apply(&[], &everyone, Conflicts::HandedBack).await.expect("progress is written");
     assert_eq!(store.progress().await, Ok(everyone));
 }
 
@@ -314,7 +332,10 @@ pub async fn fill(database: &Database) {
     let store = OrderStore::new(database);
     let mut records = grants(1, 20);
     records.push(item_record(1, 21, Event::ItemOpened(terms(7))));
-    store.apply(&records, &[(ShardId(1), 21)]).await.expect("the batch is applied");
+    store
+        .apply(&records, &[(ShardId(1), 21)], Conflicts::HandedBack)
+        .await
+        .expect("the batch is applied");
 }
 
 pub async fn is_filled(database: &Database) {

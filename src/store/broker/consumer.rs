@@ -57,6 +57,9 @@ struct Subscription {
     #[expect(dead_code, reason = "dropping it would end the connection")]
     link: Link,
     consumer: Consumer,
+    /// Why nothing more will come. Heard once, perhaps together with deliveries, which are handed
+    /// over first; whoever listened again would wait for ever.
+    over: Option<BrokerError>,
 }
 
 impl RabbitMqConsumer {
@@ -107,16 +110,27 @@ impl RabbitMqConsumer {
         let Some(subscription) = &mut self.subscription else {
             return Err(BrokerError::Unavailable("not subscribed".to_owned()));
         };
+        if let Some(over) = subscription.over.take() {
+            return Err(self.note(over));
+        }
         let mut received = subscription.consumer.next().await;
         let mut deliveries = Vec::new();
         loop {
-            match received {
-                Some(Ok(delivery)) => deliveries.push(taken(delivery)),
-                // What came before the error is handled first; its acknowledgement fails then.
-                Some(Err(_)) | None if !deliveries.is_empty() => return Ok(deliveries),
-                Some(Err(error)) => return Err(self.note(failed(error))),
+            let over = match received {
+                Some(Ok(delivery)) => {
+                    deliveries.push(taken(delivery));
+                    None
+                }
+                Some(Err(error)) => Some(failed(error)),
                 // The broker cancelled the subscription: the queue was deleted.
-                None => return Err(self.note(BrokerError::QueueMissing)),
+                None => Some(BrokerError::QueueMissing),
+            };
+            if let Some(over) = over {
+                if deliveries.is_empty() {
+                    return Err(self.note(over));
+                }
+                subscription.over = Some(over);
+                break;
             }
             if deliveries.len() >= messages_max {
                 break;
@@ -227,7 +241,7 @@ async fn subscribe(
         link.channel.basic_consume(topology::ORDERS.into(), "".into(), options, none).await
     };
     match tokio::time::timeout(address.confirm_timeout, subscribing).await {
-        Ok(Ok(consumer)) => Ok(Subscription { link, consumer }),
+        Ok(Ok(consumer)) => Ok(Subscription { link, consumer, over: None }),
         Ok(Err(error)) if topology::is_not_found(&error) => Err(BrokerError::QueueMissing),
         Ok(Err(error)) => Err(failed(error)),
         Err(_) => Err(BrokerError::Unavailable("no answer in time".to_owned())),

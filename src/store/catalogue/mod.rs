@@ -9,11 +9,13 @@
 
 mod draft;
 mod log;
+mod public;
 mod sales;
 mod users;
 
 pub use draft::{ITEMS_PER_SALE_MAX, Offer, Problem, SaleDraft, TITLE_LENGTH_MAX};
 pub use log::{LogEntry, LoggedEntry};
+pub use public::{Day, NotADay, PUBLIC_STATUSES, PublicItem, PublicSale, SalesOfDay};
 pub use sales::{Sale, SaleItem};
 
 use super::database::{Database, StoreError};

@@ -5,7 +5,8 @@
 
 use super::log::{LogEntry, append};
 use super::{
-    Catalogue, CatalogueError, NAME_LENGTH_MAX, Offer, SALES_PAGE_MAX, SaleDraft, check_text,
+    Catalogue, CatalogueError, Day, NAME_LENGTH_MAX, Offer, PUBLIC_STATUSES, SALES_PAGE_MAX,
+    SaleDraft, SalesOfDay, check_text,
 };
 use super::{InsertedKey as _, narrow, reading, signed, unsigned, writing};
 use crate::domain::approval::{SALE_STATUSES, take_step};
@@ -397,6 +398,35 @@ impl Catalogue {
             let query = query.bind(limit_of(limit.min(SALES_PAGE_MAX)));
             let rows = query.fetch_all(&mut *connection).await?;
             Ok(with_items!(connection, rows)?)
+        })
+    }
+
+    /// The public sales whose window touches the day, by their start.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn sales_of_day(&self, day: Day) -> Result<SalesOfDay, CatalogueError> {
+        let window = day.window();
+        let sales: Result<Vec<Sale>, CatalogueError> = reading!(&self.database, |connection| {
+            let text = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
+                        created_at, edited_by, submitted_by, submitted_at, approved_by, \
+                        approved_at, changed_at FROM sales \
+                        WHERE starts_at < ? AND ends_at > ? AND status IN (?, ?, ?, ?) \
+                        ORDER BY starts_at, sale_id LIMIT ?";
+            let mut query =
+                sqlx::query_as(text).bind(signed(window.end.0)).bind(signed(window.start.0));
+            for status in PUBLIC_STATUSES {
+                query = query.bind(status as i64);
+            }
+            // One more than are shown tells whether there are more.
+            let query = query.bind(limit_of(SALES_PAGE_MAX + 1));
+            let rows = query.fetch_all(&mut *connection).await?;
+            Ok(with_items!(connection, rows)?)
+        });
+        let sales = sales?;
+        Ok(SalesOfDay {
+            has_more: sales.len() > SALES_PAGE_MAX,
+            sales: sales.iter().take(SALES_PAGE_MAX).filter_map(Sale::public).collect(),
         })
     }
 }

@@ -202,6 +202,11 @@ impl SqliteDatabase {
 }
 
 impl MySqlDatabase {
+    /// Whether somebody may hold one connection and wait for another.
+    pub(in crate::store) fn has_two_connections(&self) -> bool {
+        self.pool.options().get_max_connections() > 1
+    }
+
     pub(in crate::store) async fn writer(&self) -> Result<PoolConnection<MySql>, StoreError> {
         Ok(self.pool.acquire().await?)
     }

@@ -40,6 +40,25 @@ pub struct Conflict {
     pub reason: ConflictReason,
 }
 
+/// What becomes of a batch's conflicts. They are handed back in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conflicts {
+    /// Nothing more: the caller has a durable place for them, such as a broker's queue.
+    HandedBack,
+    /// They are kept beside the orders, in the transaction of their batch, until
+    /// [`replay`](super::OrderStore::replay) brings them in.
+    Kept,
+}
+
+/// A record that was set aside, as [`Conflicts::Kept`] says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetAside {
+    /// The record.
+    pub record: Record,
+    /// What it contradicted when it was tried last, in words.
+    pub reason: String,
+}
+
 /// What a record contradicts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConflictReason {
@@ -108,6 +127,15 @@ pub(super) trait Session: Send {
         rows: &[ItemRow],
     ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
 
+    /// Keeps these as they are now, whatever was kept of the same records before.
+    fn keep(&mut self, rows: &[SetAside]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    fn release(
+        &mut self,
+        shard: ShardId,
+        seq: u64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     fn advance(
         &mut self,
         progress: &[(ShardId, u64)],
@@ -115,7 +143,33 @@ pub(super) trait Session: Send {
 }
 
 /// Brings the batch into the tables.
-pub(super) async fn apply(session: &mut impl Session, batch: Batch) -> Result<Applied, StoreError> {
+pub(super) async fn apply(
+    session: &mut impl Session,
+    mut batch: Batch,
+    conflicts: Conflicts,
+) -> Result<Applied, StoreError> {
+    let progress = std::mem::take(&mut batch.progress);
+    let applied = apply_rows(session, batch).await?;
+    finish(session, &applied, conflicts, &progress).await?;
+    Ok(applied)
+}
+
+/// Brings a record in that was set aside; one that still contradicts the tables stays where it is,
+/// with its reason of today.
+pub(super) async fn replay(session: &mut impl Session, record: &Record) -> Result<(), StoreError> {
+    let batch = Batch::fold(std::slice::from_ref(record), &[]);
+    let applied = apply_rows(session, batch).await?;
+    if applied.conflicts.is_empty() {
+        return session.release(record.shard, record.seq).await;
+    }
+    keep(session, &applied.conflicts).await
+}
+
+/// Brings the batch's rows into the tables, and leaves conflicts and progress to [`finish`].
+pub(super) async fn apply_rows(
+    session: &mut impl Session,
+    batch: Batch,
+) -> Result<Applied, StoreError> {
     let mut applied = Applied { conflicts: batch.impossible, ..Applied::default() };
     for rows in chunks(&batch.granted) {
         match session.insert(rows).await? {
@@ -142,11 +196,39 @@ pub(super) async fn apply(session: &mut impl Session, batch: Batch) -> Result<Ap
             }
         }
     }
-    // Last, because these few rows are everybody's: they are locked until the commit.
-    for progress in chunks(&batch.progress) {
+    Ok(applied)
+}
+
+/// Keeps the conflicts, if they are to be kept, and raises the shards' progress, which passes them
+/// (I13). Last before the commit, because the rows of the progress are few and everybody's: they are
+/// locked until then.
+pub(super) async fn finish(
+    session: &mut impl Session,
+    applied: &Applied,
+    conflicts: Conflicts,
+    progress: &[(ShardId, u64)],
+) -> Result<(), StoreError> {
+    if conflicts == Conflicts::Kept {
+        keep(session, &applied.conflicts).await?;
+    }
+    for progress in chunks(progress) {
         session.advance(progress).await?;
     }
-    Ok(applied)
+    Ok(())
+}
+
+async fn keep(session: &mut impl Session, conflicts: &[Conflict]) -> Result<(), StoreError> {
+    let set_aside = |Conflict { record, reason }: &Conflict| SetAside {
+        record: record.clone(),
+        reason: reason.to_string(),
+    };
+    let mut rows: Vec<SetAside> = conflicts.iter().map(set_aside).collect();
+    // Locks taken in one order do not deadlock.
+    rows.sort_by_key(|row| (row.record.shard, row.record.seq));
+    for rows in chunks(&rows) {
+        session.keep(rows).await?;
+    }
+    Ok(())
 }
 
 /// Brings rows in of which some may be stored.
@@ -250,6 +332,16 @@ fn judge(stored: &StoredOrder, row: &StoredOrder) -> Judgement {
 }
 
 impl Applied {
+    /// What became of both.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.duplicates += other.duplicates;
+        self.item_events += other.item_events;
+        self.conflicts.extend(other.conflicts);
+        self
+    }
+
     fn conflict(&mut self, row: &StoredOrder, reason: ConflictReason) {
         self.conflicts.push(Conflict { record: row.record(), reason });
     }

@@ -1,8 +1,7 @@
 //! Folds a batch of records to what each table needs, before any connection is taken. Pure.
 
-use super::StoredOrder;
+use super::{StoredOrder, bytes};
 use crate::domain::{Event, OrderId, OrderStatus, Record, ShardId};
-use crate::store::journal::record;
 use crate::store::orders::apply::{Conflict, ConflictReason};
 
 /// A batch, folded: of several records of one order only the latest is left.
@@ -76,6 +75,18 @@ impl Batch {
         batch
     }
 
+    /// Takes half of the grants out, if there are so many that two sessions are quicker than one,
+    /// and if nothing in the batch has to come in a certain order.
+    pub(super) fn split_off_grants(&mut self) -> Option<Self> {
+        const GRANTS_MIN: usize = 1_024;
+        if self.granted.len() < GRANTS_MIN || !self.contested.is_empty() {
+            return None;
+        }
+        let granted = self.granted.split_off(self.granted.len() / 2);
+        self.order_records = self.order_records.saturating_sub(granted.len());
+        Some(Self { order_records: granted.len(), granted, ..Self::default() })
+    }
+
     /// Takes in all rows of one order, by version.
     fn fold_order(&mut self, rows: &[StoredOrder]) {
         let Some((first, others)) = rows.split_first() else { return };
@@ -105,8 +116,6 @@ impl ItemRow {
             Event::ItemSettled(item_id) => (*item_id, "settled"),
             Event::Order(order) => (order.item_id, "order"),
         };
-        let mut bytes = Vec::with_capacity(record::RECORD_LENGTH_MAX);
-        record::encode(record, &mut bytes);
-        Self { record: record.clone(), item_id: item_id.0, kind, bytes }
+        Self { record: record.clone(), item_id: item_id.0, kind, bytes: bytes::encode(record) }
     }
 }

@@ -4,19 +4,21 @@
 //! may come again, late and out of order; whatever the deliveries, the rows come out the same,
 //! because a record's `seq` is its order's version and a later version never loses to an earlier
 //! one. What contradicts a row is never swallowed: it is a [`Conflict`], left out and handed back,
-//! while the rest of the batch commits.
+//! while the rest of the batch commits. Where the caller has no durable place for it, the table of
+//! dead letters is one: see [`Conflicts`].
 //!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
-//! the statements, `items.rs` what is kept of items. Must not know where records come from, nor
+//! the statements, `items.rs` what is kept of items, `bytes.rs` how a record is kept. Must not know where records come from, nor
 //! retry: [`StoreError::is_transient`] tells the consumer whether it should.
 
 mod apply;
 mod batch;
+mod bytes;
 mod items;
 mod mysql;
 mod sqlite;
 
-pub use apply::{Applied, Conflict, ConflictReason};
+pub use apply::{Applied, Conflict, ConflictReason, Conflicts, SetAside};
 pub use items::StoredItem;
 
 use super::database::{Database, StoreError};
@@ -122,8 +124,8 @@ impl OrderStore {
         self.database().ping().await
     }
 
-    /// Brings records into the tables and raises each shard's progress to at least the given `seq`,
-    /// all in one transaction, which is durable on return. 4,000 to 16,000 records at a time are best:
+    /// Brings records into the tables, does with `conflicts` as it says, and raises each shard's
+    /// progress to at least the given `seq`, all in one transaction, which is durable on return. 4,000 to 16,000 records at a time are best:
     /// each batch rewrites the pages of one randomly ordered index.
     ///
     /// Progress is taken on trust: give it only where every record up to it is in `records` or was
@@ -136,11 +138,58 @@ impl OrderStore {
         &self,
         records: &[Record],
         progress: &[(ShardId, u64)],
+        conflicts: Conflicts,
     ) -> Result<Applied, StoreError> {
         let batch = Batch::fold(records, progress);
         match self {
-            Self::Sqlite(store) => store.apply(batch).await,
-            Self::MySql(store) => store.apply(batch).await,
+            Self::Sqlite(store) => store.apply(batch, conflicts).await,
+            Self::MySql(store) => store.apply(batch, conflicts).await,
+        }
+    }
+
+    /// Records that were set aside, by shard and `seq`; at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn set_aside(&self, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+        self.set_aside_after((ShardId(0), 0), limit).await
+    }
+
+    /// Brings the records that were set aside in once more, at most `limit`, each in a transaction of
+    /// its own, and returns how many it tried. What goes in is set aside no longer; what still
+    /// contradicts a row stays, with its reason of today. Safe to repeat, and beside a consumer.
+    ///
+    /// # Errors
+    /// Where a transaction failed: that record and those behind it are still set aside.
+    pub async fn replay(&self, limit: usize) -> Result<usize, StoreError> {
+        const PAGE: usize = 1_000;
+        let mut after = (ShardId(0), 0);
+        let mut tried = 0;
+        while tried < limit {
+            let page = self.set_aside_after(after, PAGE.min(limit - tried)).await?;
+            if page.is_empty() {
+                break;
+            }
+            for SetAside { record, .. } in page {
+                match self {
+                    Self::Sqlite(store) => store.replay(&record).await?,
+                    Self::MySql(store) => store.replay(&record).await?,
+                }
+                after = (record.shard, record.seq);
+                tried += 1;
+            }
+        }
+        Ok(tried)
+    }
+
+    async fn set_aside_after(
+        &self,
+        after: (ShardId, u64),
+        limit: usize,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.set_aside(after, limit).await,
+            Self::MySql(store) => store.set_aside(after, limit).await,
         }
     }
 

@@ -5,19 +5,19 @@
 //! the others compare against it. `VALUES()` is used although MySQL 8 would rather have a row alias,
 //! which MariaDB does not know.
 
-use super::apply::{self, Applied, Insertion, Session};
+use super::apply::{self, Applied, Conflicts, Insertion, Session, SetAside};
 use super::batch::{Batch, ItemRow};
-use super::{Cursor, StoredOrder};
+use super::{Cursor, StoredOrder, bytes};
 use crate::domain::{
     Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
     UserId,
 };
 use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
-use crate::store::journal::record;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Connection, Error, MySql, MySqlConnection, Row};
+use std::future::Future;
 use std::sync::LazyLock;
 
 /// The orders in a MySQL database; cheap to clone.
@@ -54,6 +54,14 @@ static INSERT_ITEMS: LazyLock<Sized> = LazyLock::new(|| {
     let head = "INSERT INTO item_events (shard, seq, item_id, kind, at, record) VALUES ";
     Sized::new(head, "(?,?,?,?,?,?)", "")
 });
+static KEEP: LazyLock<Sized> = LazyLock::new(|| {
+    Sized::new(
+        "INSERT INTO dead_letters (shard, seq, at, reason, record) VALUES ",
+        "(?,?,?,?,?)",
+        " ON DUPLICATE KEY UPDATE
+             at = VALUES(at), reason = VALUES(reason), record = VALUES(record)",
+    )
+});
 static ADVANCE: LazyLock<Sized> = LazyLock::new(|| {
     Sized::new(
         "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
@@ -72,12 +80,71 @@ impl MySqlOrders {
         self.database.clone()
     }
 
-    pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+    /// A session is one thread at the server, so a large batch goes through two: what is split off
+    /// is committed, with the conflicts in it, before the rest, which says how far the orders have
+    /// come.
+    pub(super) async fn apply(
+        &self,
+        mut batch: Batch,
+        conflicts: Conflicts,
+    ) -> Result<Applied, StoreError> {
+        let split_off =
+            if self.database.has_two_connections() { batch.split_off_grants() } else { None };
+        let ahead = async {
+            match split_off {
+                Some(batch) => {
+                    self.commit(batch, conflicts, async { Ok(Applied::default()) }).await
+                }
+                None => Ok(Applied::default()),
+            }
+        };
+        self.commit(batch, conflicts, ahead).await
+    }
+
+    /// Applies the batch in a transaction that is committed once `ahead` has succeeded.
+    async fn commit(
+        &self,
+        mut batch: Batch,
+        conflicts: Conflicts,
+        ahead: impl Future<Output = Result<Applied, StoreError>>,
+    ) -> Result<Applied, StoreError> {
         within(self.database.writer().await?, async |connection| {
             let mut transaction = connection.begin().await?;
-            let applied = apply::apply(&mut *transaction, batch).await?;
+            let progress = std::mem::take(&mut batch.progress);
+            let (applied, ahead) = tokio::join!(apply::apply_rows(&mut *transaction, batch), ahead);
+            let (applied, ahead) = (applied?, ahead?);
+            apply::finish(&mut *transaction, &applied, conflicts, &progress).await?;
             transaction.commit().await?;
-            Ok(applied)
+            Ok(applied.with(ahead))
+        })
+        .await
+    }
+
+    pub(super) async fn replay(&self, record: &Record) -> Result<(), StoreError> {
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin().await?;
+            apply::replay(&mut *transaction, record).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    pub(super) async fn set_aside(
+        &self,
+        (shard, seq): (ShardId, u64),
+        limit: usize,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        const TEXT: &str = "SELECT record, reason FROM dead_letters \
+                            WHERE shard > ? OR (shard = ? AND seq > ?) \
+                            ORDER BY shard, seq LIMIT ?";
+        let query = sqlx::query(TEXT).bind(shard.0).bind(shard.0).bind(seq);
+        let query = query.bind(limit_of(limit));
+        within(self.database.reader().await?, async |connection| {
+            let decode = |row: &MySqlRow| {
+                let record = bytes::decode(row.try_get(0)?)?;
+                Ok(SetAside { record, reason: row.try_get(1)? })
+            };
+            query.fetch_all(connection).await?.iter().map(decode).collect()
         })
         .await
     }
@@ -173,11 +240,7 @@ impl MySqlOrders {
             let rows = sqlx::query("SELECT record FROM item_events ORDER BY shard, seq")
                 .fetch_all(connection)
                 .await?;
-            let decode = |row: &MySqlRow| {
-                let mut bytes: &[u8] = row.try_get(0)?;
-                record::decode(&mut bytes).map_err(|error| StoreError::corrupt(error.to_string()))
-            };
-            rows.iter().map(decode).collect()
+            rows.iter().map(|row| bytes::decode(row.try_get(0)?)).collect()
         })
         .await
     }
@@ -247,6 +310,26 @@ impl Session for MySqlConnection {
                 .bind(row.bytes.as_slice());
         }
         insertion(query.execute(self).await)
+    }
+
+    async fn keep(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(KEEP.of(rows.len()));
+        for SetAside { record, reason } in rows {
+            query = query
+                .bind(record.shard.0)
+                .bind(record.seq)
+                .bind(record.at.0)
+                .bind(reason.as_str())
+                .bind(bytes::encode(record));
+        }
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn release(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
+        let query = sqlx::query("DELETE FROM dead_letters WHERE shard = ? AND seq = ?");
+        query.bind(shard.0).bind(seq).execute(self).await?;
+        Ok(())
     }
 
     async fn advance(&mut self, progress: &[(ShardId, u64)]) -> Result<(), StoreError> {

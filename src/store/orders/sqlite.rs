@@ -3,16 +3,15 @@
 //! SQLite's integers are signed: 64-bit numbers are kept as the signed number of equal bits. Only
 //! order identities and sequence numbers are compared in SQL, and those stay below 2^63.
 
-use super::apply::{self, Applied, Insertion, Session};
+use super::apply::{self, Applied, Conflicts, Insertion, Session, SetAside};
 use super::batch::{Batch, ItemRow};
-use super::{Cursor, StoredOrder};
+use super::{Cursor, StoredOrder, bytes};
 use crate::domain::{
     Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
     UserId,
 };
 use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
-use crate::store::journal::record;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Error, Row, Sqlite, SqliteConnection};
@@ -47,6 +46,14 @@ static INSERT_ITEMS: LazyLock<Sized> = LazyLock::new(|| {
     let head = "INSERT INTO item_events (shard, seq, item_id, kind, at, record) VALUES ";
     Sized::new(head, "(?,?,?,?,?,?)", "")
 });
+static KEEP: LazyLock<Sized> = LazyLock::new(|| {
+    Sized::new(
+        "INSERT INTO dead_letters (shard, seq, at, reason, record) VALUES ",
+        "(?,?,?,?,?)",
+        " ON CONFLICT (shard, seq) DO UPDATE SET at = excluded.at, reason = excluded.reason,
+             record = excluded.record",
+    )
+});
 static ADVANCE: LazyLock<Sized> = LazyLock::new(|| {
     Sized::new(
         "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
@@ -64,14 +71,47 @@ impl SqliteOrders {
         self.database.clone()
     }
 
-    pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+    pub(super) async fn apply(
+        &self,
+        batch: Batch,
+        conflicts: Conflicts,
+    ) -> Result<Applied, StoreError> {
         within(self.database.writer().await?, async |connection| {
             // Takes the write lock at once: a transaction that begins reading and writes later may
             // find that another process wrote in between.
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let applied = apply::apply(&mut *transaction, batch).await?;
+            let applied = apply::apply(&mut *transaction, batch, conflicts).await?;
             transaction.commit().await?;
             Ok(applied)
+        })
+        .await
+    }
+
+    pub(super) async fn replay(&self, record: &Record) -> Result<(), StoreError> {
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            apply::replay(&mut *transaction, record).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    pub(super) async fn set_aside(
+        &self,
+        (shard, seq): (ShardId, u64),
+        limit: usize,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        const TEXT: &str = "SELECT record, reason FROM dead_letters \
+                            WHERE shard > ? OR (shard = ? AND seq > ?) \
+                            ORDER BY shard, seq LIMIT ?";
+        let query = sqlx::query(TEXT).bind(shard.0).bind(shard.0).bind(signed(seq));
+        let query = query.bind(limit_of(limit));
+        within(self.database.reader().await?, async |connection| {
+            let decode = |row: &SqliteRow| {
+                let record = bytes::decode(row.try_get(0)?)?;
+                Ok(SetAside { record, reason: row.try_get(1)? })
+            };
+            query.fetch_all(connection).await?.iter().map(decode).collect()
         })
         .await
     }
@@ -173,11 +213,7 @@ impl SqliteOrders {
             let rows = sqlx::query("SELECT record FROM item_events ORDER BY shard, seq")
                 .fetch_all(connection)
                 .await?;
-            let decode = |row: &SqliteRow| {
-                let mut bytes: &[u8] = row.try_get(0)?;
-                record::decode(&mut bytes).map_err(|error| StoreError::corrupt(error.to_string()))
-            };
-            rows.iter().map(decode).collect()
+            rows.iter().map(|row| bytes::decode(row.try_get(0)?)).collect()
         })
         .await
     }
@@ -247,6 +283,26 @@ impl Session for SqliteConnection {
                 .bind(row.bytes.as_slice());
         }
         insertion(query.execute(self).await)
+    }
+
+    async fn keep(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(KEEP.of(rows.len()));
+        for SetAside { record, reason } in rows {
+            query = query
+                .bind(record.shard.0)
+                .bind(signed(record.seq))
+                .bind(signed(record.at.0))
+                .bind(reason.as_str())
+                .bind(bytes::encode(record));
+        }
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn release(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
+        let query = sqlx::query("DELETE FROM dead_letters WHERE shard = ? AND seq = ?");
+        query.bind(shard.0).bind(signed(seq)).execute(self).await?;
+        Ok(())
     }
 
     async fn advance(&mut self, progress: &[(ShardId, u64)]) -> Result<(), StoreError> {

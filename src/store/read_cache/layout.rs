@@ -3,30 +3,40 @@
 //! ```text
 //! seckill::{date}::rounds               list    the day's sales, by id, in order of display
 //! seckill::{date}::sales                string  the whole day as one JSON document
-//! seckill::round::{sale}::info          hash    title, status, starts_at, ends_at (ms since 1970)
+//! seckill::round::{sale}::info          hash    title, status, starts_at, ends_at (ms since 1970),
+//!                                               products (how many), generation
 //! seckill::round::{sale}::products      list    its products, by id, in order of display
-//! seckill::{sale}::{product}::info      hash    item_id, title, price, list_price, currency,
-//!                                               amount, limit_per_user, payment_window_seconds
+//! seckill::{sale}::{product}::info      hash    item_id, title, price, list_price, currency, amount,
+//!                                               limit_per_user, payment_window_ms, generation
 //! ```
 //!
-//! A sale's keys are replaced in one transaction. A read that finds a part missing, because it ended
-//! or was evicted, takes nothing. All keys end by themselves.
+//! A sale's keys are replaced in one transaction. A read that finds a part of another generation, or
+//! none because it ended or was evicted, takes nothing. All keys end by themselves. The engine reads
+//! all but `rounds`, which is there for others: the document says the same.
 
-use super::{CachedItem, CachedSale, Day};
-use crate::domain::{Currency, SaleId, Timestamp};
+use super::Generation;
+use crate::domain::{Currency, SaleId, SaleStatus, Timestamp};
+use crate::store::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
 use crate::store::redis_connection::{RedisConnection, RedisFailure};
-use redis::pipe;
+use redis::{Pipeline, pipe};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// How long the whole-day document lives, in seconds: about ten minutes, each time another, so that
-/// documents that were filled together do not end together.
-const DOCUMENT_LIFE_SECONDS: RangeInclusive<i64> = 480..=720;
-/// How long all else lives: about a day.
-const LIFE_SECONDS: RangeInclusive<i64> = 82_800..=90_000;
+/// How long a key lives: not longer than a change may go unseen that the engine never learnt of,
+/// and each time another, so that what was filled together does not end together.
+pub(super) const LIFE_SECONDS: RangeInclusive<i64> = 30..=60;
 
 type Fields = HashMap<String, String>;
+
+/// The whole-day document.
+#[derive(Serialize, Deserialize)]
+struct Document<Sales> {
+    generation: Generation,
+    #[serde(flatten)]
+    day: Sales,
+}
 
 fn rounds_key(day: Day) -> String {
     format!("seckill::{day}::rounds")
@@ -51,29 +61,29 @@ fn product_key(sale_id: SaleId, product_id: &str) -> String {
 pub(super) async fn get_day(
     redis: &RedisConnection,
     day: Day,
-) -> Result<Option<Vec<CachedSale>>, RedisFailure> {
+    generation: Generation,
+) -> Result<Option<SalesOfDay>, RedisFailure> {
     let mut pipeline = pipe();
     pipeline.get(document_key(day));
     let (document,): (Option<Vec<u8>>,) = redis.run(&pipeline).await?;
     // A document of another version is as good as none.
-    Ok(document.and_then(|document| serde_json::from_slice(&document).ok()))
+    let document: Option<Document<SalesOfDay>> =
+        document.and_then(|document| serde_json::from_slice(&document).ok());
+    Ok(document.filter(|document| document.generation == generation).map(|document| document.day))
 }
 
 pub(super) async fn put_day(
     redis: &RedisConnection,
     day: Day,
-    sales: &[CachedSale],
+    sales: &SalesOfDay,
+    generation: Generation,
 ) -> Result<(), RedisFailure> {
-    let document =
-        serde_json::to_vec(sales).map_err(|error| RedisFailure::Unexpected(error.to_string()))?;
+    let document = serde_json::to_vec(&Document { generation, day: sales })
+        .map_err(|error| RedisFailure::Unexpected(error.to_string()))?;
+    let life = rand::random_range(LIFE_SECONDS);
     let mut pipeline = pipe();
-    pipeline.atomic().del(rounds_key(day)).ignore();
-    if !sales.is_empty() {
-        let ids: Vec<u64> = sales.iter().map(|sale| sale.sale_id.0).collect();
-        pipeline.rpush(rounds_key(day), ids).ignore();
-        pipeline.expire(rounds_key(day), rand::random_range(LIFE_SECONDS)).ignore();
-    }
-    let life = rand::random_range(DOCUMENT_LIFE_SECONDS);
+    pipeline.atomic();
+    put_list(&mut pipeline, &rounds_key(day), life, sales.sales.iter().map(|sale| sale.sale_id.0));
     pipeline.cmd("SET").arg(document_key(day)).arg(document).arg("EX").arg(life).ignore();
     redis.run(&pipeline).await
 }
@@ -81,11 +91,12 @@ pub(super) async fn put_day(
 pub(super) async fn get_sale(
     redis: &RedisConnection,
     sale_id: SaleId,
-) -> Result<Option<CachedSale>, RedisFailure> {
+    generation: Generation,
+) -> Result<Option<PublicSale>, RedisFailure> {
     let mut pipeline = pipe();
     pipeline.atomic().hgetall(sale_key(sale_id)).lrange(products_key(sale_id), 0, -1);
     let (sale, product_ids): (Fields, Vec<String>) = redis.run(&pipeline).await?;
-    if sale.is_empty() {
+    if !is_of(&sale, generation) {
         return Ok(None);
     }
     let mut items = Vec::with_capacity(product_ids.len());
@@ -96,7 +107,8 @@ pub(super) async fn get_sale(
         }
         let products: Vec<Fields> = redis.run(&pipeline).await?;
         for (product_id, fields) in product_ids.into_iter().zip(products) {
-            let Some(item) = item(product_id, &fields) else { return Ok(None) };
+            let item = is_of(&fields, generation).then(|| item(product_id, &fields)).flatten();
+            let Some(item) = item else { return Ok(None) };
             items.push(item);
         }
     }
@@ -105,7 +117,8 @@ pub(super) async fn get_sale(
 
 pub(super) async fn put_sale(
     redis: &RedisConnection,
-    sale: &CachedSale,
+    sale: &PublicSale,
+    generation: Generation,
 ) -> Result<(), RedisFailure> {
     let life = rand::random_range(LIFE_SECONDS);
     let sale_id = sale.sale_id;
@@ -120,11 +133,12 @@ pub(super) async fn put_sale(
         sale_key(sale_id),
         &[
             ("title", sale.title.clone()),
-            ("status", sale.status.clone()),
+            ("status", sale.status.name().to_owned()),
             ("starts_at", sale.starts_at.0.to_string()),
             ("ends_at", sale.ends_at.0.to_string()),
             // Tells a sale without items from one whose list was lost.
             ("products", sale.items.len().to_string()),
+            ("generation", generation.0.to_string()),
         ],
     );
     for item in &sale.items {
@@ -135,54 +149,56 @@ pub(super) async fn put_sale(
             ("currency", item.currency.to_string()),
             ("amount", item.allotted.to_string()),
             ("limit_per_user", item.limit_per_user.to_string()),
-            ("payment_window_seconds", item.payment_window_seconds.to_string()),
+            ("payment_window_ms", item.payment_window_milliseconds.to_string()),
+            ("generation", generation.0.to_string()),
         ];
         fields.extend(item.list_price.map(|price| ("list_price", price.to_string())));
         put(product_key(sale_id, &item.product_id), &fields);
     }
-    let products = products_key(sale_id);
-    pipeline.del(&products).ignore();
-    if !sale.items.is_empty() {
-        let ids: Vec<&str> = sale.items.iter().map(|item| item.product_id.as_str()).collect();
-        pipeline.rpush(&products, ids).ignore();
-        pipeline.expire(&products, life).ignore();
-    }
+    let product_ids = sale.items.iter().map(|item| item.product_id.as_str());
+    put_list(&mut pipeline, &products_key(sale_id), life, product_ids);
     redis.run(&pipeline).await
 }
 
-pub(super) async fn forget_sale(
-    redis: &RedisConnection,
-    sale_id: SaleId,
-    days: &[Day],
-) -> Result<(), RedisFailure> {
-    let mut pipeline = pipe();
-    pipeline.atomic().unlink(sale_key(sale_id)).ignore().unlink(products_key(sale_id)).ignore();
-    for day in days {
-        pipeline.unlink(rounds_key(*day)).ignore().unlink(document_key(*day)).ignore();
+/// Replaces a list. Redis has no empty ones.
+fn put_list<Entry: redis::ToRedisArgs + redis::ToSingleRedisArg>(
+    pipeline: &mut Pipeline,
+    key: &str,
+    life_seconds: i64,
+    entries: impl Iterator<Item = Entry>,
+) {
+    pipeline.del(key).ignore();
+    let entries: Vec<Entry> = entries.collect();
+    if !entries.is_empty() {
+        pipeline.rpush(key, entries).ignore();
+        pipeline.expire(key, life_seconds).ignore();
     }
-    redis.run(&pipeline).await
 }
 
-fn sale(sale_id: SaleId, fields: &Fields, items: Vec<CachedItem>) -> Option<CachedSale> {
+fn is_of(fields: &Fields, generation: Generation) -> bool {
+    parsed(fields, "generation") == Some(generation.0)
+}
+
+fn sale(sale_id: SaleId, fields: &Fields, items: Vec<PublicItem>) -> Option<PublicSale> {
     if parsed::<usize>(fields, "products")? != items.len() {
         return None;
     }
-    Some(CachedSale {
+    Some(PublicSale {
         sale_id,
         title: fields.get("title")?.clone(),
-        status: fields.get("status")?.clone(),
+        status: SaleStatus::from_name(fields.get("status")?)?,
         starts_at: Timestamp(parsed(fields, "starts_at")?),
         ends_at: Timestamp(parsed(fields, "ends_at")?),
         items,
     })
 }
 
-fn item(product_id: String, fields: &Fields) -> Option<CachedItem> {
+fn item(product_id: String, fields: &Fields) -> Option<PublicItem> {
     let list_price = match fields.get("list_price") {
         Some(price) => Some(price.parse().ok()?),
         None => None,
     };
-    Some(CachedItem {
+    Some(PublicItem {
         item_id: parsed(fields, "item_id")?,
         product_id,
         title: fields.get("title")?.clone(),
@@ -191,58 +207,10 @@ fn item(product_id: String, fields: &Fields) -> Option<CachedItem> {
         currency: Currency::parse(fields.get("currency")?)?,
         allotted: parsed(fields, "amount")?,
         limit_per_user: parsed(fields, "limit_per_user")?,
-        payment_window_seconds: parsed(fields, "payment_window_seconds")?,
+        payment_window_milliseconds: parsed(fields, "payment_window_ms")?,
     })
 }
 
 fn parsed<Value: FromStr>(fields: &Fields, name: &str) -> Option<Value> {
     fields.get(name)?.parse().ok()
-}
-
-/// Identities in JSON: decimal strings.
-pub(super) mod text {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    pub fn serialize<Id: Display, To: Serializer>(id: &Id, to: To) -> Result<To::Ok, To::Error> {
-        to.collect_str(id)
-    }
-
-    pub fn deserialize<'de, Id, From>(from: From) -> Result<Id, From::Error>
-    where
-        Id: FromStr<Err: Display>,
-        From: Deserializer<'de>,
-    {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// Instants in JSON: milliseconds since 1970.
-pub(super) mod milliseconds {
-    use crate::domain::Timestamp;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<To: Serializer>(at: &Timestamp, to: To) -> Result<To::Ok, To::Error> {
-        to.serialize_u64(at.0)
-    }
-
-    pub fn deserialize<'de, From: Deserializer<'de>>(from: From) -> Result<Timestamp, From::Error> {
-        u64::deserialize(from).map(Timestamp)
-    }
-}
-
-/// Currencies in JSON: their codes.
-pub(super) mod currency {
-    use crate::domain::Currency;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub fn serialize<To: Serializer>(currency: &Currency, to: To) -> Result<To::Ok, To::Error> {
-        to.serialize_str(currency.as_str())
-    }
-
-    pub fn deserialize<'de, From: Deserializer<'de>>(from: From) -> Result<Currency, From::Error> {
-        let code = String::deserialize(from)?;
-        Currency::parse(&code).ok_or_else(|| de::Error::custom("not a currency code"))
-    }
 }

@@ -1,33 +1,40 @@
-//! The read side: sales as shops' clients ask for them, kept in Redis so that a rush of readers never
-//! reaches the order store.
+//! The read side: sales as everybody asks for them, kept in Redis so that a rush of readers never
+//! reaches the catalogue.
 //!
-//! A read looks into Redis, then asks its loader, then fills Redis. Three protections stand before
-//! the loader:
-//! - *Stampede*: one caller per key loads, the others wait for its result; the whole-day document
-//!   lives for a random time, so that not all keys end at once.
-//! - *Penetration*: an id that nobody knows is remembered briefly, in a bounded number of entries,
-//!   and only so many loads run at a time whatever is asked for.
-//! - *A sick Redis*: after a failure it is left alone for a while, so that reads do not wait for it.
+//! A read looks into Redis, then asks its loader, then fills Redis. What holds:
+//! - *No stale sale*. Every entry carries the *generation* in which its load began, and counts in
+//!   that one only. A change of any sale begins the next, in this process, which is the only one
+//!   that changes sales. So nothing has to be deleted: a load that overlaps a change, a write that
+//!   reaches Redis late, a Redis that was away meanwhile and what an earlier process left there all
+//!   carry another generation.
+//! - *No stampede*. One caller per key and generation loads, the others wait for its result.
+//!   Entries live for a random time, so that those filled together do not end together.
+//! - *No penetration*. An id that nobody knows and a day without sales are remembered here, briefly
+//!   and in a bounded number, and only so many loads run at a time whatever is asked for. Redis
+//!   holds sales that exist, and days near today: a bounded number of keys.
+//! - *A sick Redis* is left alone for a while, so that reads do not wait for it.
 //!
-//! Owns keys and bytes in Redis and the waiting. Must not know HTTP or the order store: whoever reads
-//! brings the loader. Counters are not kept here; they change with each purchase.
+//! Owns keys and bytes in Redis and the waiting. Must not know HTTP or databases: whoever reads
+//! brings the loader.
 
+mod absent;
 mod flight;
 mod layout;
-mod unknown;
 
 use crate::clock::Clock;
-use crate::domain::{Currency, ItemId, SaleId, Timestamp};
+use crate::domain::SaleId;
+use crate::store::catalogue::{CatalogueError, Day, PublicSale, SalesOfDay};
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
+use crate::telemetry;
+use absent::Absent;
 use flight::Flights;
+use metrics::counter;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use unknown::UnknownIds;
 
 /// How long a read waits for Redis before it goes to the loader.
 const REDIS_WAIT_MAX: Duration = Duration::from_millis(300);
@@ -37,82 +44,23 @@ const REDIS_PAUSE_MILLISECONDS: u64 = 2_000;
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Loads that run at a time, whatever is asked for.
 const LOADS_MAX: usize = 16;
-
-/// A sale as readers see it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CachedSale {
-    /// The sale.
-    #[serde(with = "layout::text")]
-    pub sale_id: SaleId,
-    /// Its title.
-    pub title: String,
-    /// Its status, by name.
-    pub status: String,
-    /// First instant at which it sells.
-    #[serde(with = "layout::milliseconds")]
-    pub starts_at: Timestamp,
-    /// First instant at which it sells no more.
-    #[serde(with = "layout::milliseconds")]
-    pub ends_at: Timestamp,
-    /// Its items, in their order of display.
-    pub items: Vec<CachedItem>,
-}
-
-/// An item of a sale, without its counters.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CachedItem {
-    /// The item.
-    #[serde(with = "layout::text")]
-    pub item_id: ItemId,
-    /// The product, of which a sale has one item.
-    pub product_id: String,
-    /// Its title.
-    pub title: String,
-    /// Price of one unit in minor units of `currency`.
-    pub price: u64,
-    /// What it costs outside the sale.
-    pub list_price: Option<u64>,
-    /// ISO 4217 code.
-    #[serde(with = "layout::currency")]
-    pub currency: Currency,
-    /// Units on sale.
-    pub allotted: u32,
-    /// Units one buyer may hold.
-    pub limit_per_user: u16,
-    /// How long an order may stay unpaid, in seconds.
-    pub payment_window_seconds: u64,
-}
-
-/// A calendar day in UTC, `YYYY-MM-DD`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Day(jiff::civil::Date);
-
-impl Day {
-    /// The day of this instant.
-    pub fn of(instant: Timestamp) -> Self {
-        let milliseconds = i64::try_from(instant.0.min(Timestamp::MAX.0)).unwrap_or_default();
-        let instant =
-            jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX);
-        Self(jiff::tz::TimeZone::UTC.to_datetime(instant).date())
-    }
-}
-
-impl fmt::Display for Day {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
-}
+/// Days around today that Redis may hold; others are loaded each time.
+const DAYS_AROUND_MAX: u64 = 31;
 
 /// Why a read has no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The loader failed, in its words.
-    #[error("{0}")]
-    Loader(String),
+    /// The loader failed.
+    #[error(transparent)]
+    Load(#[from] CatalogueError),
     /// Others were loading for too long.
     #[error("too many reads wait for the same data")]
     Overloaded,
 }
+
+/// The time between two changes of sales. Begins anywhere, so that no two processes share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+struct Generation(u64);
 
 /// The cache. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -124,11 +72,24 @@ struct Inner {
     /// Until when Redis is left alone.
     redis_paused_until: AtomicU64,
     clock: Clock,
-    days: Flights<Day, Arc<Vec<CachedSale>>>,
-    sales: Flights<SaleId, Option<Arc<CachedSale>>>,
-    unknown: UnknownIds,
+    generation: AtomicU64,
+    days: Flights<(Generation, Day), Arc<SalesOfDay>>,
+    sales: Flights<(Generation, SaleId), Option<Arc<PublicSale>>>,
+    empty_days: Absent<(Generation, Day)>,
+    unknown_sales: Absent<(Generation, SaleId)>,
     loads: Semaphore,
     load_wait_max: Duration,
+}
+
+/// A change of sales under way. Its end, however the change went, ends what was read before.
+#[derive(Debug)]
+#[must_use = "the cache is told of the change when this is dropped"]
+pub struct Changing<'a>(&'a AtomicU64);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl ReadCache {
@@ -152,96 +113,101 @@ impl ReadCache {
             redis,
             redis_paused_until: AtomicU64::new(0),
             clock,
+            generation: AtomicU64::new(rand::random()),
             days: Flights::default(),
             sales: Flights::default(),
-            unknown: UnknownIds::default(),
+            empty_days: Absent::default(),
+            unknown_sales: Absent::default(),
             loads: Semaphore::new(LOADS_MAX),
             load_wait_max,
         })))
     }
 
-    /// The sales of a day, in their order of display: from the whole-day document, or from `load`.
+    /// To be held while a sale is changed. A change whose outcome was never learnt, and which takes
+    /// effect after this is dropped, is seen when the entries end: after a minute at the latest.
+    pub fn changing(&self) -> Changing<'_> {
+        Changing(&self.0.generation)
+    }
+
+    /// The sales of a day: from the whole-day document, or from `load`.
     ///
     /// # Errors
     /// Where `load` failed, or did not end in time.
-    pub async fn day<Load, Loading, Failure>(
+    pub async fn day<Loading>(
         &self,
         day: Day,
-        load: Load,
-    ) -> Result<Arc<Vec<CachedSale>>, ReadError>
+        load: impl FnOnce() -> Loading,
+    ) -> Result<Arc<SalesOfDay>, ReadError>
     where
-        Load: FnOnce() -> Loading,
-        Loading: Future<Output = Result<Vec<CachedSale>, Failure>>,
-        Failure: fmt::Display,
+        Loading: Future<Output = Result<SalesOfDay, CatalogueError>>,
     {
         let cache = &self.0;
+        let (generation, now) = (cache.generation(), cache.clock.now());
+        if cache.empty_days.contains((generation, day), now) {
+            count("absent");
+            return Ok(Arc::default());
+        }
+        let is_near = day.distance(Day::of(now)) <= DAYS_AROUND_MAX;
         let fetch = async {
-            if let Some(sales) = cache.ask(|redis| layout::get_day(redis, day)).await {
+            if is_near
+                && let Some(sales) =
+                    cache.ask(|redis| layout::get_day(redis, day, generation)).await
+            {
+                count("redis");
                 return Ok(Arc::new(sales));
             }
             let sales = Arc::new(cache.load(load).await?);
-            cache.tell(|redis| layout::put_day(redis, day, &sales)).await;
+            if sales.sales.is_empty() {
+                cache.empty_days.insert((generation, day), cache.clock.now());
+            } else if is_near {
+                cache.tell(|redis| layout::put_day(redis, day, &sales, generation)).await;
+            }
             Ok(sales)
         };
-        cache.days.join(day, cache.load_wait_max, fetch).await
+        cache.days.join((generation, day), cache.load_wait_max, fetch).await
     }
 
     /// A sale, from Redis or from `load`; none where neither knows it.
     ///
     /// # Errors
     /// Where `load` failed, or did not end in time.
-    pub async fn sale<Load, Loading, Failure>(
+    pub async fn sale<Loading>(
         &self,
         sale_id: SaleId,
-        load: Load,
-    ) -> Result<Option<Arc<CachedSale>>, ReadError>
+        load: impl FnOnce() -> Loading,
+    ) -> Result<Option<Arc<PublicSale>>, ReadError>
     where
-        Load: FnOnce() -> Loading,
-        Loading: Future<Output = Result<Option<CachedSale>, Failure>>,
-        Failure: fmt::Display,
+        Loading: Future<Output = Result<Option<PublicSale>, CatalogueError>>,
     {
         let cache = &self.0;
-        if cache.unknown.contains(sale_id, cache.clock.now()) {
+        let generation = cache.generation();
+        if cache.unknown_sales.contains((generation, sale_id), cache.clock.now()) {
+            count("absent");
             return Ok(None);
         }
         let fetch = async {
-            if let Some(sale) = cache.ask(|redis| layout::get_sale(redis, sale_id)).await {
+            if let Some(sale) =
+                cache.ask(|redis| layout::get_sale(redis, sale_id, generation)).await
+            {
+                count("redis");
                 return Ok(Some(Arc::new(sale)));
             }
             let Some(sale) = cache.load(load).await?.map(Arc::new) else {
-                cache.unknown.insert(sale_id, cache.clock.now());
+                cache.unknown_sales.insert((generation, sale_id), cache.clock.now());
                 return Ok(None);
             };
-            cache.tell(|redis| layout::put_sale(redis, &sale)).await;
+            cache.tell(|redis| layout::put_sale(redis, &sale, generation)).await;
             Ok(Some(sale))
         };
-        cache.sales.join(sale_id, cache.load_wait_max, fetch).await
-    }
-
-    /// Fills a day in advance: its list, each of its sales and the whole-day document. What Redis
-    /// does not take is filled by the first read.
-    pub async fn put_day(&self, day: Day, sales: &[CachedSale]) {
-        for sale in sales {
-            self.put_sale(sale).await;
-        }
-        self.0.tell(|redis| layout::put_day(redis, day, sales)).await;
-    }
-
-    /// Fills a sale in advance, or replaces it after a change.
-    pub async fn put_sale(&self, sale: &CachedSale) {
-        self.0.unknown.remove(sale.sale_id);
-        self.0.tell(|redis| layout::put_sale(redis, sale)).await;
-    }
-
-    /// Forgets a sale and the documents of the days that show it, after a change. A load that is
-    /// under way may still put back what it read before, until the document's end at the latest.
-    pub async fn forget_sale(&self, sale_id: SaleId, days: &[Day]) {
-        self.0.unknown.remove(sale_id);
-        self.0.tell(|redis| layout::forget_sale(redis, sale_id, days)).await;
+        cache.sales.join((generation, sale_id), cache.load_wait_max, fetch).await
     }
 }
 
 impl Inner {
+    fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::SeqCst))
+    }
+
     /// What Redis knows; nothing where there is none, or it does not answer.
     async fn ask<'a, Value, Asking>(
         &'a self,
@@ -279,16 +245,19 @@ impl Inner {
         .unwrap_or_default();
     }
 
-    async fn load<Load, Loading, Value, Failure>(&self, load: Load) -> Result<Value, ReadError>
+    async fn load<Loading, Value>(&self, load: impl FnOnce() -> Loading) -> Result<Value, ReadError>
     where
-        Load: FnOnce() -> Loading,
-        Loading: Future<Output = Result<Value, Failure>>,
-        Failure: fmt::Display,
+        Loading: Future<Output = Result<Value, CatalogueError>>,
     {
         let turn = tokio::time::timeout(self.load_wait_max, self.loads.acquire());
         let Ok(Ok(_turn)) = turn.await else { return Err(ReadError::Overloaded) };
-        load().await.map_err(|failure| ReadError::Loader(failure.to_string()))
+        count("catalogue");
+        Ok(load().await?)
     }
+}
+
+fn count(answer: &'static str) {
+    counter!(telemetry::SALE_LOOKUPS_TOTAL, "answer" => answer).increment(1);
 }
 
 #[cfg(test)]

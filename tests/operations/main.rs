@@ -1,0 +1,14 @@
+//! What an operator does beside a sale, with the real program and real servers: audit, dead letters,
+//! and the threshold on the backlog.
+//!
+//! Each test starts its own servers. Where one is not installed it says so and passes, unless
+//! `SECKILL_REQUIRE_SERVICES=1`.
+
+#[path = "../drills/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the drills use more of it")]
+mod support;
+
+mod audit;
+mod backlog;
+mod dead_letters;
+mod ground;
