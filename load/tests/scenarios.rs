@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use load::scenario::Scenario;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "cancel-wave",
     "duplicate-clickers",
     "many-items",
@@ -17,6 +17,7 @@ const NAMES: [&str; 13] = [
     "smoke",
     "soak",
     "sold-out-storm",
+    "standing-backlog",
     "sustained",
     "t0-burst",
 ];

@@ -1,6 +1,5 @@
 //! The contenders as processes: the engine, the peers and the peers' private backends.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +16,9 @@ use super::{CompareArguments, Name};
 use crate::drive::Crowd;
 use crate::peers::token::Verifier;
 use crate::scenario::Sale;
-use crate::stage::{Api, Engine, EngineOptions, Peer, Sampler, find_binary, told};
+use crate::stage::{
+    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, Sampler, find_binary, told,
+};
 use crate::wire::Link;
 use crate::{Error, Result};
 
@@ -55,6 +56,7 @@ enum Kind {
 /// The engine with its operators' tokens; in stock and sold out are two sales of one.
 struct Shop {
     engine: Engine,
+    _backends: Backends,
     operator: String,
     approver: String,
 }
@@ -85,13 +87,13 @@ impl Stage {
         let mut contenders = Vec::new();
         let secret_file = scratch.path().join("peer-secret");
 
-        let wants_engine =
-            names.iter().any(|name| matches!(name, Name::Engine | Name::EngineSoldOut));
-        let minted = if wants_engine {
-            let shop = start_engine(arguments, scratch.path()).await?;
+        let minted = if names.iter().any(|name| name.is_engine()) {
+            let home = scratch.path().join("embedded");
+            let shop = start_engine(arguments, &home, Backends::default()).await?;
             let users = arguments.users.to_string();
             let minted = shop.engine.options().call_well(&["mint", "--users", &users]).await?;
-            let secret = signing_secret(&shop.engine.options().data)?;
+            let secret_of_engine = shop.engine.options().data.join(SECRET_FILE);
+            let secret = signing_secret(&secret_of_engine)?;
             std::fs::write(&secret_file, secret).map_err(Error::io("writing the peers' secret"))?;
             let (address, process) = (shop.engine.address(), shop.engine.process());
             let processes = vec![process.load(Ordering::Relaxed)];
@@ -103,6 +105,13 @@ impl Stage {
                     contenders.push(Contender { name: *name, address, kind, processes });
                 }
             }
+            if names.contains(&Name::EngineBackends) {
+                let home = scratch.path().join("backends");
+                match start_with_backends(arguments, &home, &secret_of_engine).await {
+                    Ok(contender) => contenders.push(contender),
+                    Err(error) => missing.push(missing_or(Name::EngineBackends, error)?),
+                }
+            }
             minted
         } else {
             let secret = b"the comparison signs for itself";
@@ -112,15 +121,12 @@ impl Stage {
         };
 
         for name in names {
-            if matches!(name, Name::Engine | Name::EngineSoldOut | Name::InProcess) {
+            if name.is_engine() || *name == Name::InProcess {
                 continue;
             }
             match start_peer(*name, &secret_file).await {
                 Ok(contender) => contenders.push(contender),
-                Err(Error::Missing { what, .. }) => {
-                    missing.push(format!("{} ({what})", name.text()));
-                }
-                Err(error) => return Err(error),
+                Err(error) => missing.push(missing_or(*name, error)?),
             }
         }
         contenders.sort_by_key(|contender| contender.name as u8);
@@ -133,19 +139,54 @@ impl Stage {
     }
 }
 
-async fn start_engine(arguments: &CompareArguments, scratch: &Path) -> Result<Shop> {
+/// What is not installed is named; everything else is an error.
+fn missing_or(name: Name, error: Error) -> Result<String> {
+    match error {
+        Error::Missing { what, .. } => Ok(format!("{} ({what})", name.text())),
+        error => Err(error),
+    }
+}
+
+/// An engine with all three servers behind it, which takes the tokens of the embedded one.
+async fn start_with_backends(
+    arguments: &CompareArguments,
+    home: &Path,
+    secret_file: &Path,
+) -> Result<Contender> {
+    let backends = tokio::task::block_in_place(Backends::start_all)?;
+    let own_secret = home.join("data").join(SECRET_FILE);
+    let copied = own_secret.parent().map_or(Ok(()), std::fs::create_dir_all);
+    copied
+        .and_then(|()| std::fs::copy(secret_file, &own_secret))
+        .map_err(Error::io("copying the signing secret"))?;
+    let mut processes = backends.processes();
+    let shop = start_engine(arguments, home, backends).await?;
+    processes.push(shop.engine.process().load(Ordering::Relaxed));
+    Ok(Contender {
+        name: Name::EngineBackends,
+        address: shop.engine.address(),
+        kind: Kind::Engine(Arc::new(Mutex::new(shop))),
+        processes,
+    })
+}
+
+async fn start_engine(
+    arguments: &CompareArguments,
+    home: &Path,
+    backends: Backends,
+) -> Result<Shop> {
     let binary = find_binary(arguments.server_bin.as_deref())?;
-    let data = scratch.join("data");
+    let data = home.join("data");
     std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
-    let mut environment = BTreeMap::new();
+    let mut environment = backends.environment();
     if let Some(shards) = arguments.shards {
         environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
     }
-    let log = scratch.join("server.log");
+    let log = home.join("server.log");
     let engine = Engine::start(EngineOptions { binary, data, environment, log }).await?;
     let operator = engine.options().token("--operator", "load-operator").await?;
     let approver = engine.options().token("--approver", "load-approver").await?;
-    Ok(Shop { engine, operator, approver })
+    Ok(Shop { engine, _backends: backends, operator, approver })
 }
 
 async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
@@ -167,15 +208,17 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
         Name::RedisEverysec => redis(AppendOnly::EverySecond),
         Name::RedisAlways => redis(AppendOnly::Always),
         Name::Mariadb => {
-            let settings = ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"];
-            let server = MariaDb::start_with(&settings).map_err(|error| told("mariadb", &error))?;
+            let server =
+                MariaDb::start_with(&MARIADB_SETTINGS).map_err(|error| told("mariadb", &error))?;
             let process = server.process_id().unwrap_or(0);
             let arguments = ["mariadb", "--mysql-url", &server.url()].map(str::to_owned).to_vec();
             Ok((Backend::MariaDb(Box::new(server)), process, arguments))
         }
-        Name::Floor | Name::Engine | Name::EngineSoldOut | Name::InProcess => {
-            Ok((Backend::None, 0, vec!["floor".to_owned()]))
-        }
+        Name::Floor
+        | Name::Engine
+        | Name::EngineBackends
+        | Name::EngineSoldOut
+        | Name::InProcess => Ok((Backend::None, 0, vec!["floor".to_owned()])),
     })?;
     arguments.extend(["--secret-file".to_owned(), secret_file.to_string_lossy().into_owned()]);
     let peer = Peer::start(&arguments).await?;
@@ -266,11 +309,10 @@ pub fn own_processor_seconds() -> f64 {
     Sampler::of_this_process().processor_seconds(std::process::id()).unwrap_or(0.0)
 }
 
-/// The engine's signing secret, hexadecimal in its data directory: the peers verify the
-/// same tokens as the engine.
-fn signing_secret(data: &Path) -> Result<Vec<u8>> {
-    let path = data.join(SECRET_FILE);
-    let text = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+/// The engine's signing secret, hexadecimal in this file: the peers verify the same tokens
+/// as the engine.
+fn signing_secret(path: &Path) -> Result<Vec<u8>> {
+    let text = std::fs::read(path).map_err(Error::io(format!("reading {}", path.display())))?;
     unhex(&text).ok_or_else(|| Error::Server(format!("{} is not hexadecimal", path.display())))
 }
 

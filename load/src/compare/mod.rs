@@ -76,6 +76,8 @@ pub enum Name {
     Floor,
     /// This engine with stock: every answer is durable.
     Engine,
+    /// This engine with stock, and Redis, RabbitMQ and MariaDB behind it.
+    EngineBackends,
     /// This engine sold out: every answer is a refusal.
     EngineSoldOut,
     /// Redis and Lua without an append-only file.
@@ -96,7 +98,7 @@ impl Name {
     pub fn promise(self) -> &'static str {
         match self {
             Self::Floor => "nothing",
-            Self::Engine | Self::InProcess => "durable before the answer",
+            Self::Engine | Self::EngineBackends | Self::InProcess => "durable before the answer",
             Self::EngineSoldOut => "refused by durable facts",
             Self::RedisOff => "a crash forgets everything",
             Self::RedisEverysec => "a crash forgets up to a second",
@@ -108,6 +110,11 @@ impl Name {
     #[must_use]
     pub fn text(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether it is a process of this engine.
+    fn is_engine(self) -> bool {
+        matches!(self, Self::Engine | Self::EngineBackends | Self::EngineSoldOut)
     }
 
     fn expects(self) -> Outcome {

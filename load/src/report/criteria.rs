@@ -54,6 +54,10 @@ pub fn judge(report: &Report) -> Vec<Judged> {
     ] {
         list.ms_most(what, most.map(|most| most as f64), found.map(|found| found as f64));
     }
+    let drained = report.drain.map_or(0, |drain| drain.per_second());
+    list.least("records a second from the backlog", pass.drained_per_second_min, drained);
+    let backlog = report.drain.map_or(0, |drain| drain.waiting_max);
+    list.least("records in the backlog", pass.backlog_min, backlog);
     if let Some(most) = pass.memory_mib_max {
         let found = report.memory_mib_max();
         list.add(

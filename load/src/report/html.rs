@@ -21,6 +21,7 @@ pub fn render(report: &Report) -> String {
     section(&mut page, "Distinct orders confirmed", &orders(report));
     section(&mut page, "Memory of the server", &memory(report));
     section(&mut page, "Processors used", &processors(report));
+    section(&mut page, "Records behind the sale", &backlog(report));
     page.push_str("</div>");
     section(&mut page, "Verdict", &criteria(report));
     page.push_str(r#"<div class="pair">"#);
@@ -240,6 +241,18 @@ fn memory(report: &Report) -> String {
     let mut chart = over_time_narrow(report, Axis::linear(report.memory_mib_max(), " MiB"));
     chart.line("memory", "resident", &samples(&report.server, |sample| sample.resident_mib));
     chart.render("Resident memory of the server")
+}
+
+fn backlog(report: &Report) -> String {
+    let most = report.backlog.iter().map(|look| look.waiting).max().unwrap_or(0);
+    if most == 0 {
+        return String::new();
+    }
+    let mut chart = over_time_narrow(report, Axis::linear(most as f64, ""));
+    let points: Vec<_> =
+        report.backlog.iter().map(|look| (look.at_seconds, look.waiting as f64)).collect();
+    chart.line("offered", "durable, not yet in the order store", &points);
+    chart.render("Records behind the sale")
 }
 
 fn processors(report: &Report) -> String {

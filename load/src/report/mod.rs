@@ -20,7 +20,7 @@ use crate::outcome::{Class, Outcome};
 use crate::run::{EngineAudit, Mark, Observed, Settled};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
-use crate::stage::{Machine, Sample};
+use crate::stage::{Backlog, Drain, Machine, Sample};
 use crate::{Error, Result};
 
 /// Everything about a run.
@@ -60,6 +60,10 @@ pub struct Report {
     pub server: Vec<Sample>,
     /// The generator's.
     pub generator_samples: Vec<Sample>,
+    /// How far the order store was behind, each second.
+    pub backlog: Vec<Backlog>,
+    /// How the longest backlog was worked off while the load ran.
+    pub drain: Option<Drain>,
 }
 
 /// How often one outcome occurred.
@@ -198,6 +202,8 @@ impl Report {
             marks: observed.marks,
             server: observed.server,
             generator_samples: observed.generator,
+            drain: Drain::of(&observed.backlog),
+            backlog: observed.backlog,
         };
         report.criteria = criteria::judge(&report);
         report.passed = report.criteria.iter().all(|judged| judged.holds);

@@ -115,6 +115,16 @@ fn generator(report: &Report) -> String {
             let _ = write!(text, "\n{what} after {after} ms");
         }
     }
+    if let Some(drain) = &report.drain {
+        let _ = write!(
+            text,
+            "\nat most {} records behind; the order store then took {} in {:.1} s ({}/s)",
+            grouped(drain.waiting_max),
+            grouped(drain.stored),
+            drain.seconds,
+            grouped(drain.per_second()),
+        );
+    }
     text
 }
 

@@ -20,7 +20,8 @@ use crate::report::Report;
 use crate::scenario::{LoopKind, Scenario};
 use crate::schedule::Schedule;
 use crate::stage::{
-    Api, Backends, Engine, EngineOptions, Machine, OpenSale, Sample, Sampler, find_binary,
+    Api, Backends, Backlog, BacklogReader, Engine, EngineOptions, Machine, OpenSale, Sample,
+    Sampler, find_binary,
 };
 use crate::{Error, Result};
 
@@ -68,6 +69,8 @@ pub struct Observed {
     pub server: Vec<Sample>,
     /// The generator, second by second.
     pub generator: Vec<Sample>,
+    /// How far the order store was behind, second by second; empty if the server is not ours.
+    pub backlog: Vec<Backlog>,
     /// Faults as they happened.
     pub marks: Vec<Mark>,
 }
@@ -120,7 +123,8 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Report>
     let process = engine.process();
     let watching = watch(&scenario, &running, Some(Sampler::new(process)), &say);
     let breaking = faults::apply(&scenario.fault, start, &mut engine, &backends);
-    let (samples, marks) = tokio::join!(watching, async {
+    let behind = follow_backlog(&running, remote.address);
+    let ((server, generator), backlog, marks) = tokio::join!(watching, behind, async {
         let marks = breaking.await;
         if marks.is_err() {
             running.stop();
@@ -128,7 +132,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Report>
         marks
     });
     let record = finish(running).await?;
-    let observed = Observed { record, server: samples.0, generator: samples.1, marks: marks? };
+    let observed = Observed { record, server, generator, backlog, marks: marks? };
 
     say.step("waiting for the order store and auditing");
     let settled = settle::settle(&scenario, &sale, &crowd, &observed, engine, &backends).await?;
@@ -158,7 +162,7 @@ pub async fn run_remote(
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
     let (server, generator) = watch(&scenario, &running, None, &say).await;
     let record = finish(running).await?;
-    let observed = Observed { record, server, generator, marks: Vec::new() };
+    let observed = Observed { record, server, generator, backlog: Vec::new(), marks: Vec::new() };
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
     say.done();
     Ok(Report::new(&scenario, machine, options.threads, observed, settled))
@@ -246,6 +250,20 @@ async fn watch(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     (of_server, of_generator)
+}
+
+/// Asks the server each second how far its order store is behind, until the load is over.
+async fn follow_backlog(running: &Running, address: SocketAddr) -> Vec<Backlog> {
+    let mut reader = BacklogReader::new(address);
+    let mut looks = Vec::new();
+    let mut next = running.start();
+    while !running.is_finished() {
+        tokio::time::sleep_until(next.into()).await;
+        next += Duration::from_secs(1);
+        let at_seconds = running.start().elapsed().as_secs_f64();
+        looks.extend(reader.look(at_seconds).await);
+    }
+    looks
 }
 
 async fn finish(running: Running) -> Result<Record> {

@@ -280,6 +280,11 @@ pub struct Criteria {
     pub sold_out_within_ms: Option<u64>,
     /// Longest time after the load until every order is in the order store.
     pub stored_within_ms: Option<u64>,
+    /// Shortest standing backlog: below it a drain would say nothing.
+    pub backlog_min: Option<u64>,
+    /// Fewest records a second the order store takes while the longest backlog shrinks to
+    /// a tenth, with the load running.
+    pub drained_per_second_min: Option<u64>,
     /// Longest time from a restarted server's start until it confirms again.
     pub serving_again_within_ms: Option<u64>,
     /// Largest resident memory of the server in MiB.

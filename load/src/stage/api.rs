@@ -18,6 +18,8 @@ use crate::{Error, Result};
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of an unexpected body an error message carries.
 const SHOWN_CHARS: usize = 400;
+/// Items that the API takes in one sale.
+const ITEMS_PER_SALE_MAX: usize = 200;
 /// A sale is kept open for this long beyond its load: nothing may end it by accident.
 const OPEN_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(12);
 
@@ -30,8 +32,6 @@ pub struct Api {
 /// A sale that was approved.
 #[derive(Debug, Clone)]
 pub struct OpenSale {
-    /// Its id.
-    pub sale_id: String,
     /// Its items, in the order of creation.
     pub items: Vec<String>,
 }
@@ -40,7 +40,19 @@ impl Api {
     /// A client of the server at `address`.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { link: Link::new(address, TIMEOUT), host: address.to_string() }
+        Self::with_timeout(address, TIMEOUT)
+    }
+
+    /// A client that waits no longer than `timeout` for an answer.
+    #[must_use]
+    pub fn with_timeout(address: SocketAddr, timeout: Duration) -> Self {
+        Self { link: Link::new(address, timeout), host: address.to_string() }
+    }
+
+    /// The body of the last answer.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.link.body()
     }
 
     /// One request; the answer must be a success with a JSON body.
@@ -95,7 +107,8 @@ impl Api {
         Error::Answer { request, status, body: body.chars().take(SHOWN_CHARS).collect() }
     }
 
-    /// Creates a sale that opens at `opens_at`, submits it, and has `approver` approve it.
+    /// Creates a sale that opens at `opens_at`, submits it, and has `approver` approve it; as many
+    /// of them as its items need.
     ///
     /// # Errors
     /// As [`Api::call`]; an answer without the ids it should have is [`Error::Server`].
@@ -107,7 +120,26 @@ impl Api {
         operator: &str,
         approver: &str,
     ) -> Result<OpenSale> {
-        let items: Vec<Value> = (1..=sale.items)
+        let numbers: Vec<u32> = (1..=sale.items).collect();
+        let mut items = Vec::with_capacity(numbers.len());
+        for numbers in numbers.chunks(ITEMS_PER_SALE_MAX) {
+            let part = self.open_part(title, sale, numbers, opens_at, operator, approver);
+            items.append(&mut part.await?);
+        }
+        Ok(OpenSale { items })
+    }
+
+    async fn open_part(
+        &mut self,
+        title: &str,
+        sale: &Sale,
+        numbers: &[u32],
+        opens_at: jiff::Timestamp,
+        operator: &str,
+        approver: &str,
+    ) -> Result<Vec<String>> {
+        let items: Vec<Value> = numbers
+            .iter()
             .map(|number| {
                 json!({
                     "product_id": number.to_string(),
@@ -134,14 +166,14 @@ impl Api {
         let listed = draft.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let items =
             listed.iter().map(|item| text_of(item, "item_id")).collect::<Result<Vec<_>>>()?;
-        if items.len() != sale.items as usize {
-            return Err(Error::Server(format!("asked for {} items: {draft}", sale.items)));
+        if items.len() != numbers.len() {
+            return Err(Error::Server(format!("asked for {} items: {draft}", numbers.len())));
         }
         for (step, token) in [("submit", operator), ("approve", approver)] {
             let path = format!("/api/v1/admin/sales/{sale_id}/{step}");
             self.call(post.clone(), &path, Some(token), None).await?;
         }
-        Ok(OpenSale { sale_id, items })
+        Ok(items)
     }
 
     /// The counters of each item.

@@ -9,6 +9,12 @@ use harness::{MariaDb, Proxy, RabbitMq, Redis, Server, Start};
 use crate::scenario::{Backend, Fault, FaultKind, Scenario};
 use crate::{Error, Result};
 
+const MYSQL_URL: &str = "SECKILL__ORDERS__MYSQL_URL";
+
+/// MariaDB as one runs it for such a table: its own defaults keep 128 MiB of it in memory.
+pub const MARIADB_SETTINGS: [&str; 2] =
+    ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"];
+
 /// The backends of one run. Dropping it stops them.
 #[derive(Debug, Default)]
 pub struct Backends {
@@ -25,22 +31,39 @@ struct Behind<T> {
 }
 
 impl Backends {
+    /// All three, without a proxy in between. Blocks.
+    ///
+    /// # Errors
+    /// As [`Backends::start`].
+    pub fn start_all() -> Result<Self> {
+        Self::start_these(&[Backend::Redis, Backend::Rabbitmq, Backend::Mysql], &[])
+    }
+
     /// Starts what the scenario asks for; returns when all of it answers. Blocks.
     ///
     /// # Errors
     /// [`Error::Missing`] if a server is not installed, [`Error::Backend`] if it does not
     /// come up.
     pub fn start(scenario: &Scenario) -> Result<Self> {
+        Self::start_these(&scenario.server.backends, &scenario.fault)
+    }
+
+    fn start_these(wanted: &[Backend], faults: &[Fault]) -> Result<Self> {
         let mut backends = Self::default();
-        for backend in &scenario.server.backends {
+        for backend in wanted {
             // Only a server that is to be slow gets a proxy: it costs time of its own.
             let slow =
                 |fault: &Fault| fault.what.is_slow() && fault.what.backend() == Some(*backend);
-            let slow = scenario.fault.iter().any(slow);
+            let slow = faults.iter().any(slow);
             match backend {
-                Backend::Redis => backends.redis = Some(behind("redis", slow)?),
-                Backend::Rabbitmq => backends.rabbitmq = Some(behind("rabbitmq", slow)?),
-                Backend::Mysql => backends.mariadb = Some(behind("mariadb", slow)?),
+                Backend::Redis => backends.redis = Some(behind("redis", Redis::start(), slow)?),
+                Backend::Rabbitmq => {
+                    backends.rabbitmq = Some(behind("rabbitmq", RabbitMq::start(), slow)?);
+                }
+                Backend::Mysql => {
+                    let server = MariaDb::start_with(&MARIADB_SETTINGS);
+                    backends.mariadb = Some(behind("mariadb", server, slow)?);
+                }
             }
         }
         Ok(backends)
@@ -57,14 +80,24 @@ impl Backends {
         };
         set("SECKILL__CHECKPOINT__REDIS_URL", self.redis.as_ref().map(url));
         set("SECKILL__BROKER__AMQP_URL", self.rabbitmq.as_ref().map(url));
-        set("SECKILL__ORDERS__MYSQL_URL", self.mysql_url());
+        set(MYSQL_URL, self.mariadb.as_ref().map(url));
         environment
     }
 
-    /// Where the order store is, if it is not the embedded one.
+    /// Their processes.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        let redis = self.redis.as_ref().and_then(|behind| behind.server.process_id());
+        let rabbitmq = self.rabbitmq.as_ref().and_then(|behind| behind.server.process_id());
+        let mariadb = self.mariadb.as_ref().and_then(|behind| behind.server.process_id());
+        [redis, rabbitmq, mariadb].into_iter().flatten().collect()
+    }
+
+    /// Where the order store is, if it is not the embedded one: the private server of this run, or
+    /// the one in the environment, which the engine's process inherits.
     #[must_use]
     pub fn mysql_url(&self) -> Option<String> {
-        self.mariadb.as_ref().map(url)
+        self.mariadb.as_ref().map(url).or_else(|| std::env::var(MYSQL_URL).ok())
     }
 
     /// Begins a backend's fault. Blocks until it has taken effect.
@@ -128,11 +161,12 @@ impl<T> Behind<T> {
     }
 }
 
-fn behind<T: Start + std::ops::Deref<Target = Server>>(
+fn behind<T: std::ops::Deref<Target = Server>>(
     name: &'static str,
+    started: std::result::Result<T, harness::Error>,
     slow: bool,
 ) -> Result<Behind<T>> {
-    let server = T::start().map_err(|error| told(name, &error))?;
+    let server = started.map_err(|error| told(name, &error))?;
     let proxy = slow.then(|| Proxy::to(server.address()));
     Ok(Behind { server, proxy })
 }

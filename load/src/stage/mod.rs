@@ -4,6 +4,7 @@
 
 mod api;
 mod backends;
+mod backlog;
 mod engine;
 mod machine;
 mod peer;
@@ -11,7 +12,8 @@ mod sampler;
 mod stored;
 
 pub use api::{Api, OpenSale};
-pub use backends::{Backends, told};
+pub use backends::{Backends, MARIADB_SETTINGS, told};
+pub use backlog::{Backlog, BacklogReader, Drain};
 pub use engine::{Engine, EngineOptions, find_binary};
 pub use machine::Machine;
 pub use peer::Peer;
