@@ -54,9 +54,8 @@ impl Servers {
 
     /// As if just installed.
     async fn reset(&self) {
-        for proxy in self.proxies() {
-            proxy.restore();
-        }
+        // What the last shop sent and a slow network still has must not arrive in the next one.
+        self.proxies().into_iter().for_each(Proxy::cut);
         for server in [&*self.redis, &*self.rabbitmq, &*self.mariadb] {
             server.thaw();
             if !server.is_running() {
@@ -70,6 +69,7 @@ impl Servers {
             let gone = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
             gone.await.expect("deleted, or never there");
         }
+        self.proxies().into_iter().for_each(Proxy::restore);
     }
 
     /// What lies between the engine and each of the three.
