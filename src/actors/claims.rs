@@ -4,14 +4,13 @@
 //! item while it is under way; and a filter remembers the keys that got an order, at two bytes each.
 //! The filter's "maybe" sends the edge to ask the shards; its "no" is certain.
 
+use super::filter::Filter;
 use crate::domain::{ItemId, RequestId, UserId};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use foldhash::fast::{FixedState, RandomState};
-use parking_lot::RwLock;
-use std::hash::BuildHasher;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use foldhash::fast::RandomState;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 type Key = (UserId, RequestId);
 
@@ -81,69 +80,45 @@ impl Drop for Claim {
     }
 }
 
-/// A Bloom filter that grows by adding a larger one when the last is full, so that growing copies
-/// nothing. Sixteen bits a key, six of them set within one 64-bit word.
+/// Filters, each twice as large as the one before: when the newest is full the next one is begun, so
+/// that growing copies nothing and nobody waits for it.
 struct KeyFilter {
-    generations: RwLock<Vec<Generation>>,
-    hasher: FixedState,
-}
-
-struct Generation {
-    words: Box<[AtomicU64]>,
+    generations: [OnceLock<Filter>; GENERATIONS_MAX],
+    newest: AtomicUsize,
+    /// Keys in the newest.
     count: AtomicUsize,
 }
 
-impl Generation {
-    const KEYS_PER_WORD: usize = 4;
-
-    fn with_words(words: usize) -> Self {
-        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), count: AtomicUsize::new(0) }
-    }
-
-    fn place(&self, hash: u64) -> (&AtomicU64, u64) {
-        let bits = (0..6).fold(0, |bits, part| bits | 1 << (hash >> (part * 6) & 63));
-        (&self.words[hash.rotate_left(28) as usize & (self.words.len() - 1)], bits)
-    }
-}
+/// A million million keys.
+const GENERATIONS_MAX: usize = 24;
+const FIRST_KEYS: usize = 1 << 16;
 
 impl Default for KeyFilter {
     fn default() -> Self {
-        const FIRST_WORDS: usize = 1 << 14;
         Self {
-            generations: RwLock::new(vec![Generation::with_words(FIRST_WORDS)]),
-            hasher: FixedState::default(),
+            generations: [const { OnceLock::new() }; GENERATIONS_MAX],
+            newest: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
         }
     }
 }
 
 impl KeyFilter {
     fn insert(&self, key: Key) {
-        let hash = self.hasher.hash_one(key);
-        let full_at = {
-            let generations = self.generations.read();
-            let Some(newest) = generations.last() else { return };
-            let (word, bits) = newest.place(hash);
-            word.fetch_or(bits, Ordering::Release);
-            let count = newest.count.fetch_add(1, Ordering::Relaxed);
-            let full = count >= newest.words.len() * Generation::KEYS_PER_WORD;
-            full.then_some(generations.len())
-        };
-        if let Some(generation_count) = full_at {
-            let mut generations = self.generations.write();
-            // Another shard may have been faster.
-            if generations.len() == generation_count {
-                let words = generations.last().map_or(1, |newest| newest.words.len() * 2);
-                generations.push(Generation::with_words(words));
-            }
+        let number = self.newest.load(Ordering::Acquire);
+        let filter =
+            self.generations[number].get_or_init(|| Filter::for_members(FIRST_KEYS << number));
+        filter.insert(key);
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        // One of those who see it full begins the next; the last one takes what comes beyond it.
+        if count == filter.capacity() && number + 1 < GENERATIONS_MAX {
+            self.count.store(0, Ordering::Relaxed);
+            self.newest.store(number + 1, Ordering::Release);
         }
     }
 
     fn may_contain(&self, key: Key) -> bool {
-        let hash = self.hasher.hash_one(key);
-        self.generations.read().iter().any(|generation| {
-            let (word, bits) = generation.place(hash);
-            word.load(Ordering::Acquire) & bits == bits
-        })
+        self.generations.iter().map_while(OnceLock::get).any(|filter| filter.may_contain(key))
     }
 }
 

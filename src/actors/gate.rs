@@ -4,13 +4,15 @@
 //! undone, and it opens again when stock returns. The one exception is quarantine, which is not a
 //! fact about the sale but about this process.
 
+use super::filter::Filter;
 use crate::domain::invariants;
 use crate::domain::stock::ItemState;
 use crate::domain::{ItemCounters, ItemPhase, ItemTerms, Refusal, ShardId, Timestamp, UserId};
-use foldhash::fast::FixedState;
 use parking_lot::Mutex;
-use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+/// Buyers that an item's filter is made for at most, whatever an operator allots: eight megabytes.
+const BUYERS_MAX: usize = 1 << 22;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub struct Gate {
     quarantined: AtomicBool,
     settled: AtomicBool,
     facts: Mutex<Facts>,
-    buyers: BuyerFilter,
+    /// Who may have an order of the item.
+    buyers: Filter,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Gate {
             quarantined: AtomicBool::new(false),
             settled: AtomicBool::new(item.settled),
             facts: Mutex::new(Facts { seq: 0, counters: item.counters }),
-            buyers: BuyerFilter::for_units(item.counters.allotted),
+            buyers: Filter::for_members((item.counters.allotted as usize).min(BUYERS_MAX)),
         };
         gate.publish(item.last_seq, item.phase, item.counters);
         gate
@@ -120,42 +123,5 @@ impl Gate {
 
     pub(super) fn set_quarantined(&self, quarantined: bool) {
         self.quarantined.store(quarantined, Ordering::Release);
-    }
-}
-
-/// A blocked Bloom filter over buyers: 16 bits a unit, four bits set within one 64-bit word.
-/// A false positive costs a trip to the mailbox, never a wrong answer.
-#[derive(Debug)]
-struct BuyerFilter {
-    words: Box<[AtomicU64]>,
-    hasher: FixedState,
-}
-
-impl BuyerFilter {
-    /// For about this many buyers; more of them only raise the rate of false positives. Eight
-    /// megabytes at the most, whatever an operator allots.
-    fn for_units(units: u32) -> Self {
-        const UNITS_MAX: u32 = 1 << 22;
-        let words = (units.min(UNITS_MAX) as usize / 4).max(1).next_power_of_two();
-        Self {
-            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            hasher: FixedState::default(),
-        }
-    }
-
-    fn insert(&self, user_id: UserId) {
-        let (word, bits) = self.place(user_id);
-        word.fetch_or(bits, Ordering::Release);
-    }
-
-    fn may_contain(&self, user_id: UserId) -> bool {
-        let (word, bits) = self.place(user_id);
-        word.load(Ordering::Acquire) & bits == bits
-    }
-
-    fn place(&self, user_id: UserId) -> (&AtomicU64, u64) {
-        let hash = self.hasher.hash_one(user_id);
-        let bits = (0..4).fold(0, |bits, part| bits | 1 << (hash >> (part * 6) & 63));
-        (&self.words[(hash >> 24) as usize & (self.words.len() - 1)], bits)
     }
 }

@@ -13,6 +13,7 @@ mod consumer;
 mod context;
 mod desk;
 mod engine;
+mod filter;
 mod gate;
 mod inlet;
 mod mailbox;
