@@ -10,7 +10,6 @@ use crate::domain::stock::{Changes, Snapshot};
 use crate::domain::{Command, ItemId, Order, OrderId, RequestId, Timestamp, UserId};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 /// What a shard can be sent.
@@ -68,22 +67,24 @@ impl Decide {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    letters: Mutex<VecDeque<Letter>>,
+    waiting: Mutex<Waiting>,
     in_hand: Mutex<VecDeque<Letter>>,
-    depth: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    letters: VecDeque<Letter>,
     /// Whether the doorbell has rung and the actor has not looked yet.
-    rung: AtomicBool,
+    rung: bool,
 }
 
 impl Mailbox {
     /// Puts a letter in; true if the doorbell has to be rung.
     #[must_use]
     pub(super) fn push(&self, letter: Letter) -> bool {
-        let mut letters = self.letters.lock();
-        letters.push_back(letter);
-        self.depth.store(letters.len(), Ordering::Relaxed);
-        drop(letters);
-        !self.rung.swap(true, Ordering::AcqRel)
+        let mut waiting = self.waiting.lock();
+        waiting.letters.push_back(letter);
+        !std::mem::replace(&mut waiting.rung, true)
     }
 
     /// Gives `work` the letters in hand: what an actor that died had not looked at, or else up to
@@ -95,20 +96,18 @@ impl Mailbox {
         limit: usize,
         work: impl FnOnce(&mut VecDeque<Letter>) -> T,
     ) -> (T, bool) {
-        // Before looking: whoever comes after the look rings again.
-        self.rung.store(false, Ordering::Release);
         let mut in_hand = self.in_hand.lock();
-        let mut letters = self.letters.lock();
+        let mut waiting = self.waiting.lock();
+        waiting.rung = false;
         if in_hand.is_empty() {
-            if letters.len() <= limit {
-                std::mem::swap(&mut *letters, &mut *in_hand);
+            if waiting.letters.len() <= limit {
+                std::mem::swap(&mut waiting.letters, &mut *in_hand);
             } else {
-                in_hand.extend(letters.drain(..limit));
+                in_hand.extend(waiting.letters.drain(..limit));
             }
-            self.depth.store(letters.len(), Ordering::Relaxed);
         }
-        let more = !letters.is_empty();
-        drop(letters);
+        let more = !waiting.letters.is_empty();
+        drop(waiting);
         (work(&mut in_hand), more)
     }
 
@@ -120,15 +119,13 @@ impl Mailbox {
         if let Some(mut in_hand) = self.in_hand.try_lock() {
             take_overdue(&mut in_hand, deadline, &mut overdue);
         }
-        let mut letters = self.letters.lock();
-        take_overdue(&mut letters, deadline, &mut overdue);
-        self.depth.store(letters.len(), Ordering::Relaxed);
+        take_overdue(&mut self.waiting.lock().letters, deadline, &mut overdue);
         overdue
     }
 
     /// Letters that wait.
     pub(super) fn depth(&self) -> usize {
-        self.depth.load(Ordering::Relaxed)
+        self.waiting.lock().letters.len()
     }
 }
 
