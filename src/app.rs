@@ -3,6 +3,7 @@
 //! The only place that sees everything. Owns the order of things, and what is chosen by
 //! configuration.
 
+use crate::actors::closing::keep_closing;
 use crate::actors::preheat::preheat_approved;
 use crate::actors::{BackendOptions, Backends, Books, Engine, EngineOptions, StartError};
 use crate::config::{Config, WhenExceeded};
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Why the process cannot serve.
@@ -77,16 +79,20 @@ pub enum AppError {
     },
 }
 
+/// How often the catalogue is looked through for sales that are over.
+const CLOSING_PERIOD: Duration = Duration::from_secs(10);
+
 /// The running product.
 pub struct App {
     engine: Engine,
     books: Books,
     backends: Option<Backends>,
+    closing: JoinHandle<()>,
     _background: Background,
     address: SocketAddr,
     signer: http::Signer,
     shutdown: CancellationToken,
-    server: tokio::task::JoinHandle<io::Result<()>>,
+    server: JoinHandle<io::Result<()>>,
     drain_limit: Duration,
     _data_dir: DataDir,
 }
@@ -163,6 +169,8 @@ impl App {
             }
         }
 
+        let closing =
+            background.handle().spawn(keep_closing(engine.clone(), books.clone(), CLOSING_PERIOD));
         let listener = TcpListener::bind(config.http.listen)
             .await
             .map_err(|source| AppError::Listen { address: config.http.listen, source })?;
@@ -188,6 +196,7 @@ impl App {
             engine,
             books,
             backends: Some(backends),
+            closing,
             _background: background,
             address,
             signer,
@@ -226,6 +235,7 @@ impl App {
         if let Err(error) = (&mut self.server).await {
             tracing::error!(%error, "the server ended badly");
         }
+        self.closing.abort();
         if let Some(backends) = self.backends.take() {
             backends.stop(&self.engine, self.drain_limit).await;
         }

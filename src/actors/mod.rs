@@ -3,12 +3,14 @@
 //! In the order of a purchase: `gate` (refusals without a decision), `engine` (the handle), `permits`
 //! and `claims` (the bounds in front), `router` and `ring`, `mailbox`, `shard` and `desk` (the
 //! decision), `reply` (what is let go once it is durable). Around them `supervisor`, `quarantine` and
-//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `checkpointer`, `pipeline` and `backends`.
+//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `checkpointer`,
+//! `pipeline` and `backends`. `books`, `preheat` and `closing` are a sale's way through the catalogue.
 
 mod backends;
 pub mod books;
 mod checkpointer;
 mod claims;
+pub mod closing;
 mod consumer;
 mod context;
 mod desk;

@@ -8,8 +8,8 @@ use super::engine::Engine;
 use super::reply::{NotDelivered, Reply};
 use crate::domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
 
-/// Who takes the step in the operators' log.
-const ACTOR: &str = "engine";
+/// Who takes the engine's steps in the operators' log.
+pub(super) const ACTOR: &str = "engine";
 
 /// Why a sale is not, or not wholly, in its shards. It stays approved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 mod buying;
 mod client;
+mod closing;
 mod limits;
 mod operating;
 mod orders;

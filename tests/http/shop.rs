@@ -27,7 +27,7 @@ pub struct Shop {
     pub orders: OrderStore,
     shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    directory: TempDir,
+    pub directory: TempDir,
 }
 
 /// What a test may want to be different about the engine.
