@@ -69,7 +69,7 @@ pub struct Observed {
     pub server: Vec<Sample>,
     /// The generator, second by second.
     pub generator: Vec<Sample>,
-    /// How far the order store was behind, second by second; empty if the server is not ours.
+    /// How far the order store was behind, second by second, as the server says.
     pub backlog: Vec<Backlog>,
     /// Faults as they happened.
     pub marks: Vec<Mark>,
@@ -160,9 +160,11 @@ pub async fn run_remote(
     let start = Instant::now() + lead(&scenario);
     let (sale, crowd) = open(&scenario, remote, start).await?;
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
-    let (server, generator) = watch(&scenario, &running, None, &say).await;
+    let watching = watch(&scenario, &running, None, &say);
+    let ((server, generator), backlog) =
+        tokio::join!(watching, follow_backlog(&running, remote.address));
     let record = finish(running).await?;
-    let observed = Observed { record, server, generator, backlog: Vec::new(), marks: Vec::new() };
+    let observed = Observed { record, server, generator, backlog, marks: Vec::new() };
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
     say.done();
     Ok(Report::new(&scenario, machine, options.threads, observed, settled))

@@ -13,7 +13,7 @@ use super::{Observed, Remote};
 use crate::audit::{Book, Rules, StoredOrder, Told, Verdict, compare};
 use crate::drive::Crowd;
 use crate::scenario::Scenario;
-use crate::stage::{Api, Backends, Engine, OpenSale, OrderStore};
+use crate::stage::{Api, Backends, BacklogReader, Engine, OpenSale, OrderStore};
 use crate::{Error, Result};
 
 /// Longest wait for the order store to hold everything, unless the scenario says.
@@ -31,7 +31,8 @@ pub struct Settled {
     pub verdict: Verdict,
     /// The server's counters at the end.
     pub books: Vec<Book>,
-    /// From the last answer until every confirmed order was in the order store;
+    /// From the last answer until every confirmed order was in the order store, or, for a server
+    /// that is not ours, until it said so;
     /// `None` if that was not seen.
     pub stored_after: Option<Duration>,
     /// The engine's own audit; `None` for a server that is not ours.
@@ -62,7 +63,7 @@ pub async fn settle(
     backends: &Backends,
 ) -> Result<Settled> {
     let load_over = Instant::now();
-    let wait_max = scenario.pass.stored_within_ms.map_or(STORED_WAIT_MAX, Duration::from_millis);
+    let wait_max = stored_wait_max(scenario);
     let mut notes = Vec::new();
     let confirmed = distinct(observed);
     let store = OrderStore::open(backends.mysql_url().as_deref(), &engine.options().data).await?;
@@ -136,13 +137,19 @@ pub async fn settle_remote(
     observed: &Observed,
     remote: &Remote,
 ) -> Result<Settled> {
+    let wait_max = stored_wait_max(scenario);
+    let stored_after = backlog_gone(remote, wait_max).await;
     let mut api = Api::new(remote.address);
     let books = api.books(&sale.items).await?;
     let mut notes = vec![
         "the server is not ours: no order store, no offline audit; orders were read back \
-         through the API"
+         through the API, and whether all are stored is what its own metrics say"
             .to_owned(),
     ];
+    if stored_after.is_none() {
+        let seconds = wait_max.as_secs();
+        notes.push(format!("the server did not say within {seconds} s that its backlog is gone"));
+    }
     let mut seen = HashSet::new();
     let mut orders = Vec::new();
     for confirmation in &observed.record.confirmations {
@@ -163,7 +170,24 @@ pub async fn settle_remote(
     }
     let complete = orders.len() < READ_BACK_MAX;
     let verdict = judge(scenario, observed, &books, complete.then_some(orders.as_slice()));
-    Ok(Settled { verdict, books, stored_after: None, engine_audit: None, notes })
+    Ok(Settled { verdict, books, stored_after, engine_audit: None, notes })
+}
+
+/// How long it took until the server's own figure said that nothing waits for its order store.
+async fn backlog_gone(remote: &Remote, wait_max: Duration) -> Option<Duration> {
+    let load_over = Instant::now();
+    let mut reader = BacklogReader::new(remote.address);
+    while load_over.elapsed() < wait_max {
+        if reader.look(0.0).await.is_some_and(|look| look.waiting == 0) {
+            return Some(load_over.elapsed());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    None
+}
+
+fn stored_wait_max(scenario: &Scenario) -> Duration {
+    scenario.pass.stored_within_ms.map_or(STORED_WAIT_MAX, Duration::from_millis)
 }
 
 fn read_back(order: &Value, crowd: &Crowd, user: u32) -> Option<StoredOrder> {
