@@ -1,6 +1,6 @@
 //! What a server may do to its clients without dying.
 
-use super::{Shop, confirmed, ids, message, messages, publish, receive};
+use super::{Shop, confirmed, ids, message, messages, next, publish, receive};
 use harness::RabbitMq;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
@@ -45,8 +45,8 @@ pub async fn a_deleted_queue_is_reported_before_anything_is_published(rabbitmq: 
     assert_eq!(publisher.publish(&[message(2)]).await, Err(BrokerError::QueueCreated));
     assert_eq!(publisher.publish(&messages(0..3)).await, confirmed(3));
     // The news that the subscription is over came behind the other message, and is told after it.
-    assert_eq!(ids(&consumer.receive(16).await.expect("a message")), ["1-1"]);
-    assert_eq!(consumer.receive(1).await.err(), Some(BrokerError::QueueMissing), "cancelled");
+    assert_eq!(ids(&next(&mut consumer, 16).await.expect("a message")), ["1-1"]);
+    assert_eq!(next(&mut consumer, 1).await.err(), Some(BrokerError::QueueMissing), "cancelled");
     let deliveries = receive(&mut consumer, 3).await;
     consumer.ack(&deliveries).await.expect("acknowledged");
 

@@ -21,6 +21,8 @@ use std::time::Duration;
 const PREFETCH_MESSAGES: u16 = 32;
 /// Calls that may fail before a test gives up.
 const ATTEMPTS_MAX: usize = 50;
+/// Far beyond what anything here takes.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A virtual host of its own, so that tests share one server and nothing else.
 struct Shop {
@@ -84,11 +86,20 @@ fn confirmed(count: usize) -> Result<Vec<Verdict>, BrokerError> {
     Ok(vec![Verdict::Confirmed; count])
 }
 
+/// What the consumer brings next. One that brings neither messages nor an error has failed.
+async fn next(
+    consumer: &mut RabbitMqConsumer,
+    messages_max: usize,
+) -> Result<Vec<Delivery>, BrokerError> {
+    let received = tokio::time::timeout(WAIT_MAX, consumer.receive(messages_max)).await;
+    received.expect("the consumer waits in vain")
+}
+
 /// Receives until `count` messages are there, going on after errors.
 async fn receive(consumer: &mut RabbitMqConsumer, count: usize) -> Vec<Delivery> {
     let mut received = Vec::new();
     for _ in 0..ATTEMPTS_MAX {
-        match consumer.receive(count - received.len()).await {
+        match next(consumer, count - received.len()).await {
             Ok(deliveries) => received.extend(deliveries),
             Err(error) => println!("receiving: {error}"),
         }
@@ -143,7 +154,7 @@ async fn records_travel_in_order(rabbitmq: &RabbitMq) {
     assert_eq!(depth, Ok(Depth { messages: count as u32, consumers: 0 }));
     let mut number = 0;
     while number < count {
-        let deliveries = consumer.receive(16).await.expect("messages");
+        let deliveries = next(&mut consumer, 16).await.expect("messages");
         assert!(deliveries.len() <= 16);
         for delivery in &deliveries {
             assert_eq!(delivery.message_id, format!("1-{number}"));
@@ -162,7 +173,7 @@ async fn records_travel_in_order(rabbitmq: &RabbitMq) {
 async fn what_was_not_acknowledged_comes_again(rabbitmq: &RabbitMq) {
     let shop = Shop::new(rabbitmq, "again");
     let mut consumer = shop.consumer();
-    assert_eq!(consumer.receive(1).await.err(), Some(BrokerError::QueueMissing));
+    assert_eq!(next(&mut consumer, 1).await.err(), Some(BrokerError::QueueMissing));
     let mut publisher = shop.publisher().await;
     assert_eq!(publisher.publish(&messages(0..3)).await, confirmed(3));
     let deliveries = receive(&mut consumer, 3).await;
