@@ -10,8 +10,9 @@ use seckill::domain::{
 };
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::disk::{Disk, RealDisk};
-use seckill::store::journal::{self, Journal, Resumption, record};
+use seckill::store::journal::{self, Journal, JournalId, Resumption, record};
 use seckill::store::orders::OrderStore;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,10 +102,16 @@ async fn start(directory: &Path) -> f64 {
         journal: journal::Options::default(),
     };
     let timer = Stopwatch::start();
-    let engine =
-        Engine::start(options, Arc::new(disk), checkpoints, &orders, |error| panic!("{error}"))
-            .await
-            .expect("the engine starts");
+    let engine = Engine::start(
+        options,
+        JournalId(NonZeroU64::MIN),
+        Arc::new(disk),
+        checkpoints,
+        &orders,
+        |error| panic!("{error}"),
+    )
+    .await
+    .expect("the engine starts");
     let seconds = timer.nanoseconds() as f64 / 1e9;
     engine.drain(Duration::from_secs(10)).await;
     seconds

@@ -5,7 +5,10 @@
 
 use crate::actors::closing::keep_closing;
 use crate::actors::preheat::preheat_approved;
-use crate::actors::{BackendOptions, Backends, Books, Engine, EngineOptions, StartError};
+use crate::actors::{
+    BackendOptions, Backends, Books, Engine, EngineOptions, OwnershipError, RecoveryError,
+    StartError,
+};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
 use crate::http;
@@ -57,7 +60,13 @@ pub enum AppError {
     Orders(#[from] StoreError),
     /// The engine.
     #[error(transparent)]
-    Engine(#[from] StartError),
+    Engine(StartError),
+    /// The checkpoints are another shop's.
+    #[error(transparent)]
+    ForeignCheckpoint(StartError),
+    /// The order store is another shop's, or holds what the journal has lost.
+    #[error(transparent)]
+    ForeignOrders(StartError),
     /// The certificate that the configuration names.
     #[error("{path}: {source}", path = .path.display())]
     Certificate {
@@ -77,6 +86,18 @@ pub enum AppError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl From<StartError> for AppError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
+                Self::ForeignCheckpoint(error)
+            }
+            StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
+            error => Self::Engine(error),
+        }
+    }
 }
 
 /// How often the catalogue is looked through for sales that are over.
@@ -106,6 +127,7 @@ impl App {
     pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Self, AppError> {
         let data_dir = DataDir::lock(&config.data.dir)?;
         data_dir.agree_on_shards(config.engine.shards)?;
+        let journal_id = data_dir.agree_on_identity()?;
         let secret = secrets::signing_secret(data_dir.path())?;
         let signer = http::Signer::new(secret.expose())?;
         let disk: Arc<dyn Disk> =
@@ -123,25 +145,31 @@ impl App {
                 None => Database::open_sqlite(&books_path).await?,
             };
             let checkpoints = match redis {
-                Some(address) => CheckpointStore::open_redis(address)?,
+                Some(address) => CheckpointStore::open_redis(address, journal_id)?,
                 None => CheckpointStore::open_sqlite(&checkpoints_path).await?,
             };
             // Here too, because a connection's thread has the priority of whoever opened it.
             let orders = OrderStore::new(&database);
-            if let Err(error) = orders.migrate().await {
-                if !error.is_transient() {
-                    return Err(error.into());
+            let migrated = orders.migrate().await;
+            match &migrated {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
                 }
-                tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
+                Err(error) => return Err(error.clone().into()),
             }
-            Ok::<_, AppError>((orders, checkpoints))
+            Ok::<_, AppError>((orders, migrated.is_ok(), checkpoints))
         });
-        let (orders, checkpoints) =
+        let (orders, reachable, checkpoints) =
             opened.await.map_err(|error| AppError::Threads(io::Error::other(error)))??;
 
+        let options = engine_options(config);
         let engine =
-            Engine::start(engine_options(config), disk, checkpoints.clone(), &orders, stop_process)
+            Engine::start(options, journal_id, disk, checkpoints.clone(), &orders, stop_process)
                 .await?;
+        if reachable {
+            must_be_own(&engine, &orders).await?;
+        }
         let started = {
             let (engine, orders) = (engine.clone(), orders.clone());
             let (options, broker) = (backend_options(config), broker_address(config)?);
@@ -241,6 +269,19 @@ impl App {
         }
         self.engine.drain(self.drain_limit).await;
         tracing::info!("stopped");
+    }
+}
+
+/// Refuses an order store of another journal. One that does not answer is asked again before anything
+/// is sent to it or preheated from it.
+async fn must_be_own(engine: &Engine, orders: &OrderStore) -> Result<(), StartError> {
+    match engine.stored_progress(orders).await {
+        Ok(_) => Ok(()),
+        Err(OwnershipError::Store(error)) => {
+            tracing::warn!(%error, "the order store is gone again; orders wait in the journal");
+            Ok(())
+        }
+        Err(error) => Err(RecoveryError::from(error).into()),
     }
 }
 

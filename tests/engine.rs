@@ -6,9 +6,10 @@ use seckill::domain::{
     Timestamp, UserId,
 };
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
+use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +34,16 @@ async fn start(directory: &Path) -> Engine {
     let checkpoints =
         CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");
     let disk = RealDisk::open(&directory.join("journal")).expect("journal directory");
-    Engine::start(options(), Arc::new(disk), checkpoints, &orders, |error| panic!("{error}"))
-        .await
-        .expect("the engine starts")
+    Engine::start(
+        options(),
+        JournalId(NonZeroU64::MIN),
+        Arc::new(disk),
+        checkpoints,
+        &orders,
+        |error| panic!("{error}"),
+    )
+    .await
+    .expect("the engine starts")
 }
 
 fn terms(item: u64, allotted: u32) -> ItemTerms {

@@ -73,7 +73,7 @@ impl Backends {
         };
         let relay = RelayArguments {
             engine: engine.clone(),
-            outlet: Outlet { way, orders: orders.clone(), status },
+            outlet: Outlet { way, orders: orders.clone(), status, migrated: false },
             batch_records: options.transaction_records,
             rush_records_max: options.backlog_records_max / 2,
         };

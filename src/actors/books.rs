@@ -3,6 +3,8 @@
 //!
 //! Must not decide anything about stock: that is the shards'.
 
+use super::engine::Engine;
+use super::ownership::OwnershipError;
 use crate::domain::{ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId};
 use crate::store::catalogue::Catalogue;
 use crate::store::orders::{OrderStore, StoredOrder};
@@ -36,6 +38,14 @@ impl Books {
     pub fn new(orders: OrderStore, read_cache: ReadCache) -> Self {
         let catalogue = Catalogue::new(orders.database());
         Self { orders, catalogue, read_cache }
+    }
+
+    /// Looks whether the books were filled from the engine's journal.
+    ///
+    /// # Errors
+    /// Where it was another one, or they do not answer.
+    pub(super) async fn must_be_of(&self, engine: &Engine) -> Result<(), OwnershipError> {
+        engine.stored_progress(&self.orders).await.map(drop)
     }
 
     /// The order, if it has reached the order store.

@@ -11,7 +11,7 @@ use super::relay::Continue;
 use crate::crash::crash_point;
 use crate::domain::stock::Changes;
 use crate::domain::{Command, ItemPhase, ShardId};
-use crate::store::checkpoint::{CheckpointStore, Mark, Written, whole};
+use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
 
@@ -33,6 +33,28 @@ pub(super) struct CheckpointerState {
     arguments: CheckpointerArguments,
     /// What the store is known to hold of each shard.
     marks: Vec<Option<Mark>>,
+}
+
+/// Why a shard was not kept, and what a restart does meanwhile.
+struct NotKept {
+    why: String,
+    restart: &'static str,
+}
+
+impl From<String> for NotKept {
+    fn from(why: String) -> Self {
+        Self { why, restart: "replays more of it" }
+    }
+}
+
+impl From<CheckpointError> for NotKept {
+    fn from(error: CheckpointError) -> Self {
+        let restart = match error {
+            CheckpointError::Foreign { .. } => "is refused until that is mended",
+            _ => return error.to_string().into(),
+        };
+        Self { why: error.to_string(), restart }
+    }
 }
 
 impl Actor for Checkpointer {
@@ -94,9 +116,9 @@ impl CheckpointerState {
         }
         match failure {
             Some(error) => {
-                let meaning = format!(
-                    "the sale goes on; a restart replays more of the journal, which is kept: {error}"
-                );
+                let NotKept { why, restart } = error;
+                let meaning =
+                    format!("the sale goes on and the journal is kept; a restart {restart}: {why}");
                 status.report("checkpoint", kind, false, meaning);
             }
             None => {
@@ -108,7 +130,7 @@ impl CheckpointerState {
     }
 
     /// Writes what changed in the shard, or all of it where the store lacks what that builds on.
-    async fn keep(&mut self, shard: ShardId) -> Result<(), String> {
+    async fn keep(&mut self, shard: ShardId) -> Result<(), NotKept> {
         let engine = self.arguments.engine.clone();
         let base = self.marks[shard.index()];
         let changes = engine
@@ -131,10 +153,12 @@ impl CheckpointerState {
             }
             Ok(Written::Stale { stored }) => {
                 engine.send(shard, Letter::PutBack { changes: Box::new(changes) });
-                Err(format!("the store holds {stored}, later than ours: another owner writes it"))
+                let why =
+                    format!("the store holds {stored}, later than ours: another owner writes it");
+                Err(why.into())
             }
             Ok(Written::BaseMissing { .. }) => {
-                Err("the store refuses a whole checkpoint".to_owned())
+                Err("the store refuses a whole checkpoint".to_owned().into())
             }
             Err(error) => {
                 engine.send(shard, Letter::PutBack { changes: Box::new(changes) });
@@ -143,7 +167,7 @@ impl CheckpointerState {
         }
     }
 
-    async fn write_whole(&self, shard: ShardId) -> Result<Written, String> {
+    async fn write_whole(&self, shard: ShardId) -> Result<Written, NotKept> {
         let snapshot = self
             .arguments
             .engine
@@ -153,23 +177,19 @@ impl CheckpointerState {
         self.write(None, &whole(shard, snapshot)).await
     }
 
-    async fn write(&self, base: Option<Mark>, changes: &Changes) -> Result<Written, String> {
+    async fn write(&self, base: Option<Mark>, changes: &Changes) -> Result<Written, NotKept> {
         const LOOK: Duration = Duration::from_millis(1);
         let journal = &self.arguments.engine.context().journal;
         // I11: nothing that could still be lost goes into a checkpoint.
         while journal.durable_seq(changes.shard) < changes.seq {
             if journal.has_failed() {
-                return Err("the journal has failed".to_owned());
+                return Err("the journal has failed".to_owned().into());
             }
             tokio::time::sleep(LOOK).await;
         }
         crash_point("checkpoint-before-write");
         let epoch = journal.durable_epoch();
-        self.arguments
-            .checkpoints
-            .write(epoch, base, changes)
-            .await
-            .map_err(|error| error.to_string())
+        Ok(self.arguments.checkpoints.write(epoch, base, changes).await?)
     }
 
     /// Deletes segments that are kept elsewhere, and settles items that are over.

@@ -7,11 +7,11 @@
 
 use super::engine::Engine;
 use super::inlet::{Arrival, Inlet};
+use super::ownership::OwnershipError;
 use super::progress::Arrived;
 use super::relay::Continue;
 use crate::crash::crash_point;
 use crate::domain::{Record, ShardId, Timestamp};
-use crate::store::database::StoreError;
 use crate::store::orders::OrderStore;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
@@ -130,12 +130,12 @@ impl ConsumerState {
     async fn try_to_store(
         &mut self,
         records: &[Record],
-    ) -> Result<Vec<(Record, String)>, StoreError> {
+    ) -> Result<Vec<(Record, String)>, OwnershipError> {
         let orders = &self.arguments.orders;
         if !self.ready {
             // The tables may not have been reachable at the start.
             orders.migrate().await?;
-            for (shard, seq) in orders.progress().await? {
+            for (shard, seq) in self.arguments.engine.stored_progress(orders).await? {
                 self.arrived.know(shard, seq);
             }
             self.ready = true;

@@ -9,7 +9,7 @@ use super::router::Router;
 use crate::clock::Clock;
 use crate::domain::{ShardId, Stock};
 use crate::store::checkpoint::CheckpointStore;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, JournalId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use std::time::Duration;
 pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) journal: Arc<Journal<Effect>>,
+    pub(super) journal_id: JournalId,
     pub(super) router: Router,
     pub(super) release: Release,
     pub(super) claims: Claims,

@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal::disk::Disk;
-use crate::store::journal::{self, Journal};
+use crate::store::journal::{self, Journal, JournalId};
 use crate::store::orders::OrderStore;
 use ractor::{Actor, ActorRef};
 use std::io;
@@ -77,21 +77,23 @@ struct Inner {
 }
 
 impl Engine {
-    /// Recovers what is on `disk` and starts. `on_failure` is called once if the journal fails: the
+    /// Recovers the journal that is on `disk` and starts. `on_failure` is called once if the journal fails: the
     /// process has to stop then.
     ///
     /// # Errors
     /// Where the disk's content cannot be taken up or a part cannot start.
     pub async fn start(
         options: EngineOptions,
+        journal_id: JournalId,
         disk: Arc<dyn Disk>,
         checkpoints: CheckpointStore,
         orders: &OrderStore,
         on_failure: impl FnOnce(io::Error) + Send + 'static,
     ) -> Result<Self, StartError> {
         const EXPIRIES_PER_TICK: usize = 16_384;
+        let taken_up = Arc::clone(&disk);
         let recovered =
-            recovery::recover(Arc::clone(&disk), &checkpoints, orders, options.shards).await?;
+            recovery::recover(journal_id, taken_up, &checkpoints, orders, options.shards).await?;
         let floor = recovered.stocks.iter().map(Stock::at).max().unwrap_or_default();
         let release =
             Release { gates: Arc::default(), watchers: super::reply::Watchers::default() };
@@ -116,6 +118,7 @@ impl Engine {
         let context = Arc::new(Context {
             clock: Clock::start(floor),
             journal: Arc::new(journal),
+            journal_id,
             router: Router::new(options.shards, options.virtual_nodes),
             release,
             claims,

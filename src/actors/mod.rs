@@ -3,8 +3,9 @@
 //! In the order of a purchase: `gate` (refusals without a decision), `engine` (the handle), `permits`
 //! and `claims` (the bounds in front), `router` and `ring`, `mailbox`, `shard` and `desk` (the
 //! decision), `reply` (what is let go once it is durable). Around them `supervisor`, `quarantine` and
-//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `checkpointer`,
-//! `pipeline` and `backends`. `books`, `preheat` and `closing` are a sale's way through the catalogue.
+//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `ownership`,
+//! `checkpointer`, `pipeline` and `backends`. `books`, `preheat` and `closing` are a sale's way through
+//! the catalogue.
 
 mod backends;
 pub mod books;
@@ -20,6 +21,7 @@ mod gate;
 mod inlet;
 mod mailbox;
 mod outlet;
+mod ownership;
 mod permits;
 mod pipeline;
 pub mod preheat;
@@ -37,6 +39,7 @@ pub use backends::{BackendOptions, Backends};
 pub use books::{Books, BooksUnavailable};
 pub use engine::{DependencyStatus, Engine, EngineOptions, EngineStatus, KeyOrigin, StartError};
 pub use gate::Gate;
+pub use ownership::OwnershipError;
 pub use recovery::RecoveryError;
 pub use reply::{NotDelivered, Reply};
 pub use ring::Ring;

@@ -1,8 +1,10 @@
 //! What lies between relay and consumer, seen from the relay: nothing but a bounded channel in the
 //! process, or a broker.
 
+use super::engine::Engine;
+use super::ownership::OwnershipError;
 use super::pipeline::PipelineStatus;
-use crate::domain::Record;
+use crate::domain::{Record, ShardId};
 use crate::store::broker::format::Batch;
 use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
@@ -14,6 +16,8 @@ pub(super) struct Outlet {
     pub(super) way: Way,
     pub(super) orders: OrderStore,
     pub(super) status: PipelineStatus,
+    /// Whether the order store's tables are known to be up to date.
+    pub(super) migrated: bool,
 }
 
 /// How records get to the consumer.
@@ -73,9 +77,10 @@ impl Outlet {
         }
     }
 
-    /// Where the order store is, if it can be asked: what the relay has to send comes behind it.
-    pub(super) async fn stored(&mut self) -> Option<Vec<u64>> {
-        match self.orders.progress().await {
+    /// Where the order store is, if it can be asked and is the engine's: what the relay has to send
+    /// comes behind it.
+    pub(super) async fn stored(&mut self, engine: &Engine) -> Option<Vec<u64>> {
+        match self.own_progress(engine).await {
             Ok(progress) => {
                 let kind = self.orders.database().kind();
                 self.status.report("order_store", kind, true, "orders arrive behind the sale");
@@ -94,6 +99,18 @@ impl Outlet {
                 None
             }
         }
+    }
+
+    async fn own_progress(
+        &mut self,
+        engine: &Engine,
+    ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
+        if !self.migrated {
+            // The order store may not have been reachable at the start.
+            self.orders.migrate().await?;
+            self.migrated = true;
+        }
+        engine.stored_progress(&self.orders).await
     }
 
     /// Whether something that was sent will not arrive, as far as can be told; asked while nothing

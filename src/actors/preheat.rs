@@ -5,6 +5,7 @@
 
 use super::books::{Books, CatalogueError, Sale};
 use super::engine::Engine;
+use super::ownership::OwnershipError;
 use super::reply::{NotDelivered, Reply};
 use crate::domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
 
@@ -14,6 +15,9 @@ pub(super) const ACTOR: &str = "engine";
 /// Why a sale is not, or not wholly, in its shards. It stays approved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PreheatError {
+    /// The catalogue lies beside another journal's orders, so its sales are not this engine's.
+    #[error(transparent)]
+    NotOurs(OwnershipError),
     /// A shard did not take an item.
     #[error("item {item_id} was not loaded: {reason:?}")]
     NotLoaded {
@@ -35,11 +39,22 @@ pub enum PreheatError {
     Catalogue(#[from] CatalogueError),
 }
 
+impl From<OwnershipError> for PreheatError {
+    fn from(error: OwnershipError) -> Self {
+        match error {
+            OwnershipError::Store(error) => Self::Catalogue(error.into()),
+            error => Self::NotOurs(error),
+        }
+    }
+}
+
 /// Loads the items of an approved sale into their shards and notes that in the catalogue.
 ///
 /// # Errors
-/// Where an item was not loaded or the catalogue did not answer; do it again then.
+/// Where an item was not loaded or the catalogue did not answer; do it again then. Where the books are
+/// another journal's: their stock is sold there.
 pub async fn preheat(engine: &Engine, books: &Books, sale: &Sale) -> Result<Sale, PreheatError> {
+    books.must_be_of(engine).await?;
     for item in &sale.items {
         let item_id = item.item_id;
         match engine.open_item(sale.terms(item)).await {

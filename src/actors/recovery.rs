@@ -3,15 +3,17 @@
 //! A checkpoint that is missing, old or damaged makes this slower, never wrong. Where older segments
 //! were deleted and no checkpoint reaches up to what is left, the order store gives the state back;
 //! rule 13 saw to it that it can. A checkpoint ahead of the journal means that the journal has lost
-//! what was confirmed: then nothing starts.
+//! what was confirmed: then nothing starts. Nor does it where checkpoint or order store were made from
+//! another journal: what is theirs would be sold as ours.
 
+use super::ownership::{self, OwnershipError};
 use super::reply::Effect;
 use crate::domain::stock::{ItemState, Violation};
 use crate::domain::{ItemCounters, ShardId, Stock, Timestamp};
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::database::StoreError;
 use crate::store::journal::disk::Disk;
-use crate::store::journal::{self, Journal, Position, ReadError, Resumption, record};
+use crate::store::journal::{self, Journal, JournalId, Position, ReadError, Resumption, record};
 use crate::store::orders::{OrderStore, SetAside, StoredOrder};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -44,6 +46,12 @@ pub enum RecoveryError {
         /// Who wrote that.
         journal_epoch: u64,
     },
+    /// A checkpoint was made from another journal: [`CheckpointError::Foreign`].
+    #[error(transparent)]
+    ForeignCheckpoint(CheckpointError),
+    /// The order store was filled from another journal, or holds what this one has lost.
+    #[error(transparent)]
+    ForeignOrders(OwnershipError),
     /// Neither checkpoint nor order store reach up to what is left of the journal.
     #[error(
         "shard {shard}: the journal starts behind record {base_seq}, and {reason}; bring the \
@@ -76,8 +84,18 @@ pub(super) struct Recovered {
     pub(super) marks: Vec<Option<Mark>>,
 }
 
-/// Recovers all shards.
+impl From<OwnershipError> for RecoveryError {
+    fn from(error: OwnershipError) -> Self {
+        match error {
+            OwnershipError::Store(error) => Self::Orders(error),
+            error => Self::ForeignOrders(error),
+        }
+    }
+}
+
+/// Recovers all shards of the journal on `disk`.
 pub(super) async fn recover(
+    journal_id: JournalId,
     disk: Arc<dyn Disk>,
     checkpoints: &CheckpointStore,
     orders: &OrderStore,
@@ -89,10 +107,15 @@ pub(super) async fn recover(
     let mut reachable = true;
     for shard in (0..shards).map(ShardId) {
         // Nobody waits once more, for each shard, for a store that does not answer.
-        let (stock, mark) = match reachable {
-            true => from_checkpoint(checkpoints, shard, &mut reachable).await,
-            false => (Stock::new(shard), None),
+        let kept = match reachable {
+            true => from_checkpoint(checkpoints, shard).await,
+            false => Ok(None),
         };
+        if let Err(foreign @ CheckpointError::Foreign { .. }) = kept {
+            return Err(RecoveryError::ForeignCheckpoint(foreign));
+        }
+        reachable &= !matches!(kept, Err(CheckpointError::Unavailable(_)));
+        let (stock, mark) = or_empty(shard, kept);
         stocks.push(stock);
         marks.push(mark);
     }
@@ -103,6 +126,7 @@ pub(super) async fn recover(
         .collect();
     if !lacking.is_empty() {
         tracing::warn!(shards = lacking.len(), "rebuilding shards from the order store");
+        ownership::permitted(orders, journal_id).await?;
         for stock in from_orders(orders, &lacking, &base).await? {
             let index = stock.shard().index();
             marks[index] = None;
@@ -139,7 +163,7 @@ pub(super) async fn rebuild(
     let end = journal.durable_end();
     let mut tail = journal.follow(Position { segment: journal.oldest_segment(), offset: 0 });
     let base = journal::base(journal.disk().as_ref())?.get(shard.index()).copied().unwrap_or(0);
-    let (mut stock, _) = from_checkpoint(checkpoints, shard, &mut true).await;
+    let (mut stock, _) = or_empty(shard, from_checkpoint(checkpoints, shard).await);
     if stock.seq() < base {
         let reason = "the checkpoint does not reach it".to_owned();
         return Err(RecoveryError::NothingBeneath { shard, base_seq: base, reason });
@@ -163,26 +187,27 @@ pub(super) async fn rebuild(
     Ok(replayed.await.map_err(|_| RecoveryError::CutShort)??)
 }
 
-/// The shard as its checkpoint has it; empty without one. Says so where the store is not reachable.
+/// The shard as its checkpoint has it, if there is one.
 async fn from_checkpoint(
     checkpoints: &CheckpointStore,
     shard: ShardId,
-    reachable: &mut bool,
+) -> Result<Option<(Stock, Mark)>, CheckpointError> {
+    let Some((mark, snapshot)) = checkpoints.load(shard).await? else { return Ok(None) };
+    let stock = Stock::restore(shard, snapshot)
+        .map_err(|violation| CheckpointError::Corrupt(violation.to_string()))?;
+    Ok(Some((stock, mark)))
+}
+
+/// The shard as its checkpoint had it; without one that can be used, as it was before its first
+/// record.
+fn or_empty(
+    shard: ShardId,
+    kept: Result<Option<(Stock, Mark)>, CheckpointError>,
 ) -> (Stock, Option<Mark>) {
-    let loaded = checkpoints.load(shard).await.and_then(|loaded| {
-        loaded
-            .map(|(mark, snapshot)| {
-                let stock = Stock::restore(shard, snapshot)
-                    .map_err(|violation| CheckpointError::Corrupt(violation.to_string()))?;
-                Ok((stock, mark))
-            })
-            .transpose()
-    });
-    match loaded {
+    match kept {
         Ok(Some((stock, mark))) => (stock, Some(mark)),
         Ok(None) => (Stock::new(shard), None),
         Err(error) => {
-            *reachable = !matches!(error, CheckpointError::Unavailable(_));
             tracing::warn!(%shard, %error, "recovering without the checkpoint, from the journal alone");
             (Stock::new(shard), None)
         }

@@ -106,7 +106,7 @@ impl RelayState {
         let tail = match &mut self.tail {
             Some(tail) => tail,
             none => {
-                let Some(stored) = self.outlet.stored().await else { return Ok(false) };
+                let Some(stored) = self.outlet.stored(&self.engine).await else { return Ok(false) };
                 let journal = &self.engine.context().journal;
                 let segment = journal.first_segment_beyond(&stored);
                 self.sent = stored;

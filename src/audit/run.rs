@@ -14,10 +14,11 @@ use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::StoreError;
 use crate::store::journal::disk::{Disk, RealDisk};
-use crate::store::journal::{self, ReadError, Scan, record};
+use crate::store::journal::{self, JournalId, ReadError, Scan, record};
 use crate::store::orders::OrderStore;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::path::PathBuf;
 
 /// What to audit with.
 pub struct AuditOptions {
@@ -44,10 +45,20 @@ pub enum AuditError {
     Journal(#[source] io::Error),
     /// Nothing was ever written there.
     #[error("{0} holds no journal")]
-    NoJournal(std::path::PathBuf),
+    NoJournal(PathBuf),
     /// The order store cannot be read.
     #[error("the order store cannot be read: {0}")]
     Orders(#[from] StoreError),
+    /// The order store was filled from another journal.
+    #[error("the order store was filled from journal {owner}, but {path} holds {held}", path = .path.display())]
+    ForeignOrders {
+        /// The journal that it was filled from.
+        owner: JournalId,
+        /// What was to be audited.
+        path: PathBuf,
+        /// Which journal that is, in words.
+        held: String,
+    },
     /// The checkpoints cannot be read.
     #[error("the checkpoints cannot be read: {0}")]
     Checkpoints(#[from] CheckpointError),
@@ -88,7 +99,10 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Report, bool)
         None => Kept::default(),
     };
     let stored = match &options.orders {
-        Some(orders) => Some(Stored::read(orders).await?),
+        Some(orders) => {
+            must_belong(orders, &options.data_dir).await?;
+            Some(Stored::read(orders).await?)
+        }
         None => None,
     };
     let base = journal::base(disk).unwrap_or_default();
@@ -116,6 +130,19 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Report, bool)
     // Segments may have been deleted since the first look.
     let whole = read.is_ok_and(|scan| scan.base.iter().eq(&base));
     Ok((report, whole))
+}
+
+/// Refuses an order store that another journal has claimed: there is nothing in it to compare.
+async fn must_belong(orders: &OrderStore, data_dir: &DataDir) -> Result<(), AuditError> {
+    let held = data_dir.recorded_identity()?;
+    match orders.owner().await? {
+        Some(owner) if held != Some(owner) => Err(AuditError::ForeignOrders {
+            owner,
+            path: data_dir.path().to_owned(),
+            held: held.map_or_else(|| "one without an identity".to_owned(), |id| id.to_string()),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What a pass over the journal noted beside the ledger.

@@ -51,10 +51,12 @@ async fn checkpoints(
     data_dir: &DataDir,
 ) -> Result<Option<CheckpointStore>, AuditError> {
     if let Some(url) = &config.checkpoint.redis_url {
+        // Without an identity there are none that name it.
+        let Some(journal_id) = data_dir.recorded_identity()? else { return Ok(None) };
         let certificate = config.checkpoint.redis_ca_file.as_ref().map(std::fs::read).transpose();
         let root_certificate = certificate.map_err(AuditError::Journal)?;
         let address = RedisAddress { url: url.secret().clone(), root_certificate };
-        return Ok(Some(CheckpointStore::open_redis(address)?));
+        return Ok(Some(CheckpointStore::open_redis(address, journal_id)?));
     }
     let path = data_dir.checkpoints();
     if !path.exists() {

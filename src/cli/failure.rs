@@ -13,7 +13,8 @@ pub enum Exit {
     Broken = 1,
     /// The configuration was refused, before anything was touched.
     Configuration = 3,
-    /// The data directory or what is in it cannot be used: permissions, another process, damage.
+    /// The data directory or what is in it cannot be used: permissions, another process, damage, or
+    /// checkpoints and orders that another one's journal made.
     Data = 4,
     /// The address cannot be listened on.
     Address = 5,

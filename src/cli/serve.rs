@@ -124,6 +124,18 @@ impl From<AppError> for Failure {
                 Exit::Data,
                 "make the data directory readable and writable for this user (data.dir)",
             ),
+            AppError::ForeignCheckpoint(_) => (
+                Exit::Data,
+                "give this shop a Redis database of its own (checkpoint.redis_url); or, if the data \
+                 directory is new because its volume was not mounted, bring the old one back; or, \
+                 if the other shop is gone for good, delete its keys `seckill::checkpoint::*`",
+            ),
+            AppError::ForeignOrders(_) => (
+                Exit::Data,
+                "give this shop a database of its own (orders.mysql_url); or, if the data directory \
+                 is an older copy, or new because its volume was not mounted, bring the right one \
+                 back",
+            ),
             AppError::Engine(_) | AppError::Journal(_) => (
                 Exit::Data,
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \

@@ -182,6 +182,14 @@ pub async fn degraded(server: &Server, dependency: &str) {
     .await;
 }
 
+/// What this dependency's state means, as readiness has it.
+pub async fn meaning(server: &Server, dependency: &str) -> String {
+    let now = readiness(server).await;
+    let mut found = now["dependencies"].as_array().expect("a list").iter();
+    let found = found.find(|found| found["name"] == dependency);
+    found.and_then(|found| found["meaning"].as_str()).unwrap_or_default().to_owned()
+}
+
 /// A counter's value; 0 where it was never counted.
 pub async fn counted(server: &Server, counter: &str) -> u64 {
     let text = server.get("/metrics").await.text();

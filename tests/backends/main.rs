@@ -14,3 +14,4 @@ mod mariadb;
 mod rabbitmq;
 mod redis;
 mod sale;
+mod two_shops;

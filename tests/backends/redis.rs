@@ -99,7 +99,7 @@ async fn a_checkpoint_ahead_of_the_journal_keeps_the_shop_closed() {
 }
 
 /// Waits until each shard that sells has a checkpoint.
-async fn checkpoint_of_every_item(ground: &Ground) {
+pub async fn checkpoint_of_every_item(ground: &Ground) {
     until("checkpoints", async || (!marks(ground).is_empty()).then_some(())).await;
 }
 
@@ -115,7 +115,8 @@ fn keys(ground: &Ground) -> Vec<String> {
     keys
 }
 
-fn checkpoint_keys(ground: &Ground) -> Vec<String> {
+/// The keys of the checkpoints.
+pub fn checkpoint_keys(ground: &Ground) -> Vec<String> {
     keys(ground).into_iter().filter(|key| key.starts_with("seckill::checkpoint")).collect()
 }
 

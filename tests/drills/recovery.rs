@@ -9,9 +9,10 @@ use seckill::domain::{
     Timestamp, UserId,
 };
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
+use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +40,16 @@ async fn start(directory: &Path) -> Engine {
         },
     };
     let checkpoints = checkpoints.expect("checkpoints");
-    Engine::start(options, Arc::new(disk), checkpoints, &orders, |error| panic!("{error}"))
-        .await
-        .expect("the engine starts")
+    Engine::start(
+        options,
+        JournalId(NonZeroU64::MIN),
+        Arc::new(disk),
+        checkpoints,
+        &orders,
+        |error| panic!("{error}"),
+    )
+    .await
+    .expect("the engine starts")
 }
 
 /// Each buyer buys in turn, pays some orders and cancels some; all orders as last answered.

@@ -5,9 +5,10 @@ use seckill::domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Order, Outcome, RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
+use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -109,9 +110,16 @@ async fn start(directory: &TempDir, options: EngineOptions) -> Engine {
     let checkpoints =
         CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");
     let disk = RealDisk::open(&directory.join("journal")).expect("journal directory");
-    Engine::start(options, Arc::new(disk), checkpoints, &orders, |error| panic!("{error}"))
-        .await
-        .expect("the engine starts")
+    Engine::start(
+        options,
+        JournalId(NonZeroU64::MIN),
+        Arc::new(disk),
+        checkpoints,
+        &orders,
+        |error| panic!("{error}"),
+    )
+    .await
+    .expect("the engine starts")
 }
 
 /// The order of a reply that placed one.

@@ -5,14 +5,15 @@ use seckill::actors::{Books, Engine, EngineOptions};
 use seckill::domain::{Timestamp, UserId};
 use seckill::http::{self, AppState, Options, Role, Signer};
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
+use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -98,9 +99,16 @@ impl Shop {
             },
         };
         let failed = |error| panic!("the journal failed: {error}");
-        let engine = Engine::start(engine_options, Arc::new(disk), checkpoints, &orders, failed)
-            .await
-            .expect("the engine starts");
+        let engine = Engine::start(
+            engine_options,
+            JournalId(NonZeroU64::MIN),
+            Arc::new(disk),
+            checkpoints,
+            &orders,
+            failed,
+        )
+        .await
+        .expect("the engine starts");
         let read_cache = ReadCache::new(redis, engine.clock()).expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");

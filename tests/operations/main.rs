@@ -1,5 +1,5 @@
 //! What an operator does beside a sale, with the real program and real servers: audit, dead letters,
-//! and the threshold on the backlog.
+//! the threshold on the backlog, and a new version on an older order store.
 //!
 //! Each test starts its own servers. Where one is not installed it says so and passes, unless
 //! `SECKILL_REQUIRE_SERVICES=1`.
@@ -12,3 +12,4 @@ mod audit;
 mod backlog;
 mod dead_letters;
 mod ground;
+mod upgrade;

@@ -8,8 +8,9 @@ use seckill::domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Order, RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal;
+use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +57,7 @@ impl House {
         let failed = Arc::clone(&failures);
         let engine = Engine::start(
             options,
+            JournalId(NonZeroU64::MIN),
             Arc::new(disk.clone()),
             checkpoints.clone(),
             &orders,

@@ -4,6 +4,7 @@
 
 #[path = "../certificates/mod.rs"]
 mod certificates;
+mod foreign;
 mod redis;
 mod shop;
 mod sqlite;

@@ -9,14 +9,23 @@ use seckill::domain::{Command, ShardId};
 use seckill::store::checkpoint::{
     CheckpointError, CheckpointStore, Mark, SCRIPT_BYTES_MAX, Written, whole,
 };
+use seckill::store::journal::JournalId;
 use seckill::store::redis_connection::RedisAddress;
 use secrecy::SecretString;
+use std::num::NonZeroU64;
+
+/// The journal whose checkpoints these are.
+pub const OURS: JournalId = JournalId(NonZeroU64::MIN);
 
 fn open(redis: &Redis) -> CheckpointStore {
-    CheckpointStore::open_redis(&SecretString::from(redis.url())).expect("a Redis URL")
+    open_as(redis, OURS)
 }
 
-fn key(shard: ShardId) -> String {
+pub fn open_as(redis: &Redis, journal: JournalId) -> CheckpointStore {
+    CheckpointStore::open_redis(&SecretString::from(redis.url()), journal).expect("a Redis URL")
+}
+
+pub fn key(shard: ShardId) -> String {
     format!("seckill::checkpoint::{{shard-{shard}}}")
 }
 
@@ -55,7 +64,7 @@ async fn keeps_the_contract() {
 }
 
 /// A shard with so many orders that its increment does not fit one script.
-fn shop_with_a_large_increment(shard: u16) -> Shop {
+pub fn shop_with_a_large_increment(shard: u16) -> Shop {
     let mut shop = Shop::new(shard, 1);
     shop.open(1, 1_000_000);
     for user in 0..=SCRIPT_BYTES_MAX as u64 / 40 {
@@ -199,7 +208,7 @@ async fn a_password_is_needed_and_never_shown() {
     let Some(redis) = harness::required(Redis::start_with(options)) else { return };
     assert_eq!(open(&redis).marks(64).await, Ok(Vec::new()));
     let wrong = redis.url().replace("hunter2", "hunter3");
-    let store = CheckpointStore::open_redis(&SecretString::from(wrong)).expect("a Redis URL");
+    let store = CheckpointStore::open_redis(&SecretString::from(wrong), OURS).expect("a Redis URL");
     let error = store.marks(64).await.expect_err("the wrong password");
     assert!(matches!(error, CheckpointError::Refused(_)), "{error}");
     assert!(!format!("{error} {error:?} {store:?}").contains("hunter"), "{error:?}");
@@ -233,8 +242,8 @@ async fn tls_needs_a_certificate_that_is_trusted() {
         url: url.clone(),
         root_certificate: Some(std::fs::read(&authority).expect("the certificate")),
     };
-    let store = CheckpointStore::open_redis(trusting).expect("a Redis URL");
+    let store = CheckpointStore::open_redis(trusting, OURS).expect("a Redis URL");
     assert_eq!(store.marks(64).await, Ok(Vec::new()));
-    let store = CheckpointStore::open_redis(&url).expect("a Redis URL");
+    let store = CheckpointStore::open_redis(&url, OURS).expect("a Redis URL");
     store.marks(64).await.expect_err("nobody vouches for the server");
 }

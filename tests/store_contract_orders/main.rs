@@ -3,6 +3,7 @@
 mod catalogue;
 mod delivery;
 mod orders;
+mod ownership;
 mod sample;
 mod set_aside;
 
@@ -104,6 +105,8 @@ async fn suite(bench: &mut Bench) {
         orders::a_sales_orders_come_in_both_directions,
         orders::a_scan_sees_every_order_once,
         orders::items_are_the_fold_of_their_records,
+        ownership::the_first_journal_has_the_tables,
+        ownership::of_several_journals_at_once_one_has_the_tables,
         delivery::any_delivery_ends_in_the_same_rows,
         delivery::several_consumers_at_once_end_in_the_same_rows,
         catalogue::a_draft_is_created_edited_and_deleted,
@@ -119,8 +122,16 @@ async fn suite(bench: &mut Bench) {
     survives_reopening(bench).await;
     let check = set_aside::conflicts_are_kept_with_their_batch_or_not_at_all;
     tampered(bench, "conflicts_are_kept_with_their_batch_or_not_at_all", check).await;
+    let check = ownership::an_owner_lasts_and_tables_without_one_get_it;
+    tampered(bench, "an_owner_lasts_and_tables_without_one_get_it", check).await;
     let check = set_aside::what_is_set_aside_stays_until_it_goes_in;
     tampered(bench, "what_is_set_aside_stays_until_it_goes_in", check).await;
+}
+
+/// Tables as a version left them that had no owner.
+async fn lose_the_owner(bench: &Bench) {
+    bench.execute("DROP TABLE journal").await;
+    bench.execute("DELETE FROM _sqlx_migrations WHERE version = 4").await;
 }
 
 async fn survives_reopening(bench: &mut Bench) {

@@ -2,6 +2,7 @@
 //! no HTTP, no relay, no order store at work. The one file that knows the engine's code.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use seckill::domain::{
     Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
+use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
 use tempfile::TempDir;
 
@@ -52,9 +53,16 @@ impl InProcessEngine {
             reply_timeout: Duration::from_secs(30),
             journal: journal::Options::default(),
         };
-        let engine = Engine::start(options, Arc::new(disk), checkpoints, &orders, journal_failed)
-            .await
-            .map_err(told)?;
+        let engine = Engine::start(
+            options,
+            JournalId(NonZeroU64::MIN),
+            Arc::new(disk),
+            checkpoints,
+            &orders,
+            journal_failed,
+        )
+        .await
+        .map_err(told)?;
         let mut gates = Vec::new();
         for number in 1..=u64::from(items) {
             let item_id = ItemId(number);

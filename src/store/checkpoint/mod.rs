@@ -7,6 +7,10 @@
 //! caller writes everything instead. Marks never go back (I11): a command that timed out may still
 //! run later, and a deposed owner may wake up.
 //!
+//! Marks of two journals say nothing about each other. A store that several shops can reach keeps
+//! the [`JournalId`] beside the mark, and neither gives a checkpoint to another journal nor takes one
+//! from it; a file lies in its journal's data directory.
+//!
 //! Owns the port, both implementations and their bytes. Must not know actors or the journal's
 //! files. The journal stays the truth: a checkpoint that is missing, old or corrupt makes recovery
 //! slower, never wrong.
@@ -21,6 +25,7 @@ pub use sqlite::SqliteCheckpoints;
 
 use crate::domain::ShardId;
 use crate::domain::stock::{Changes, Snapshot};
+use crate::store::journal::JournalId;
 use crate::store::redis_connection::RedisAddress;
 use std::fmt;
 use std::path::Path;
@@ -71,6 +76,20 @@ pub enum CheckpointError {
     /// What it holds is not what was written. Recovery does without it.
     #[error("checkpoint is corrupt: {0}")]
     Corrupt(String),
+    /// It was made from another journal. Neither read nor written.
+    #[error(
+        "the checkpoint of shard {shard} was made from journal {owner}, and this is journal {ours}: \
+         another shop keeps its checkpoints there, or the data directory is not the one that it was \
+         made from"
+    )]
+    Foreign {
+        /// Whose.
+        shard: ShardId,
+        /// The journal that it was made from.
+        owner: JournalId,
+        /// The journal that asks.
+        ours: JournalId,
+    },
     /// The store cannot be opened as configured.
     #[error("checkpoint store cannot be opened: {0}")]
     Configuration(String),
@@ -95,13 +114,16 @@ impl CheckpointStore {
         SqliteCheckpoints::open(path).await.map(Self::Sqlite)
     }
 
-    /// Prepares the connection to a Redis, which need not be up. Must be called within a Tokio
-    /// runtime. `&SecretString` converts into an address without a certificate of one's own.
+    /// Prepares the connection to a Redis, which need not be up, for the checkpoints of `journal`.
+    /// Must be called within a Tokio runtime. `&SecretString` converts into an address without a certificate of one's own.
     ///
     /// # Errors
     /// [`CheckpointError::Configuration`] where the address is none.
-    pub fn open_redis(address: impl Into<RedisAddress>) -> Result<Self, CheckpointError> {
-        RedisCheckpoints::open(&address.into()).map(Self::Redis)
+    pub fn open_redis(
+        address: impl Into<RedisAddress>,
+        journal: JournalId,
+    ) -> Result<Self, CheckpointError> {
+        RedisCheckpoints::open(&address.into(), journal).map(Self::Redis)
     }
 
     /// Which implementation serves, as metrics and readiness name it.
@@ -120,7 +142,8 @@ impl CheckpointStore {
     /// right either way.
     ///
     /// # Errors
-    /// Where the store cannot be reached or refuses.
+    /// Where the store cannot be reached or refuses; [`CheckpointError::Foreign`] where it holds
+    /// another journal's checkpoint of this shard, and nothing was changed.
     pub async fn write(
         &self,
         epoch: u64,
@@ -136,8 +159,8 @@ impl CheckpointStore {
     /// The shard's checkpoint, if there is one.
     ///
     /// # Errors
-    /// [`CheckpointError::Corrupt`] where it is not what was written; the others where the store
-    /// cannot be read.
+    /// [`CheckpointError::Corrupt`] where it is not what was written, [`CheckpointError::Foreign`]
+    /// where it is another journal's; the others where the store cannot be read.
     pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
         match self {
             Self::Sqlite(store) => store.load(shard).await,
@@ -149,7 +172,7 @@ impl CheckpointStore {
     /// without a checkpoint left out. `shards` is how many there may be.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read; [`CheckpointError::Foreign`] where one is another journal's.
     pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
         match self {
             Self::Sqlite(store) => store.marks(shards).await,
@@ -185,7 +208,7 @@ pub fn whole(shard: ShardId, snapshot: Snapshot) -> Changes {
 }
 
 /// Whether an increment from `base` to `mark` may be applied to what is stored. Anything stored
-/// between the two will do: it was made from the same log, and the increment holds all that changed
+/// between the two will do: it was made from the same journal, and the increment holds all that changed
 /// since `base`.
 fn refusal(stored: Option<Mark>, base: Option<Mark>, mark: Mark) -> Option<Written> {
     match (stored, base) {

@@ -3,6 +3,7 @@
 //! ```text
 //! seckill::checkpoint::{shard-N}                    hash
 //!     mark          epoch and seq, twenty digits each: what scripts compare
+//!     journal       identity of the journal that it was made from; another's is left alone
 //!     header        see format.rs
 //!     item_count, chunk_count   how many i… and c… there must be
 //!     i0, i1, …     items by position
@@ -28,6 +29,7 @@ use super::scripts::{FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT}
 use super::{CheckpointError, Mark, Written, count, refusal};
 use crate::domain::ShardId;
 use crate::domain::stock::{Changes, ItemState, Snapshot};
+use crate::store::journal::JournalId;
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
 use redis::{ScriptInvocation, pipe};
 use std::collections::HashMap;
@@ -52,10 +54,11 @@ const LOAD_ATTEMPTS_MAX: usize = 3;
 /// What an item takes at most, its length field names included.
 const ITEM_LENGTH_MAX: usize = 256;
 
-/// Checkpoints in a Redis. Clones share one connection.
+/// A journal's checkpoints in a Redis. Clones share one connection.
 #[derive(Clone, Debug)]
 pub struct RedisCheckpoints {
     connection: RedisConnection,
+    journal: JournalId,
 }
 
 /// The state of a shard's main key, without items and chunks.
@@ -67,7 +70,7 @@ struct Stored {
     overlay: bool,
 }
 
-/// What a script answers: a word and a mark.
+/// What a script answers: a word and a mark, or the journal that a foreign checkpoint is of.
 type Answer = (String, String);
 
 impl RedisCheckpoints {
@@ -75,16 +78,16 @@ impl RedisCheckpoints {
     ///
     /// # Errors
     /// Where the address is none.
-    pub fn open(address: &RedisAddress) -> Result<Self, CheckpointError> {
+    pub fn open(address: &RedisAddress, journal: JournalId) -> Result<Self, CheckpointError> {
         let connection = RedisConnection::prepare(address, RESPONSE_TIMEOUT)
             .map_err(CheckpointError::Configuration)?;
-        Ok(Self { connection })
+        Ok(Self { connection, journal })
     }
 
     /// See [`super::CheckpointStore::write`].
     ///
     /// # Errors
-    /// Where Redis cannot be reached or refuses.
+    /// Where Redis cannot be reached or refuses, or holds another journal's checkpoint.
     pub async fn write(
         &self,
         epoch: u64,
@@ -101,8 +104,9 @@ impl RedisCheckpoints {
             } else {
                 self.write_in_steps(&keys, mark, base, changes).await?
             };
-            let stored = parse_mark(&stored);
-            match (word.as_str(), stored) {
+            let owner = (word == "foreign").then_some(stored.as_str());
+            self.is_own(changes.shard, owner)?;
+            match (word.as_str(), parse_mark(&stored)) {
                 ("stored", _) => return Ok(Written::Stored(mark)),
                 ("stale", Some(stored)) => return Ok(Written::Stale { stored }),
                 // A fold was cut off: finish it, or, where its fields are lost, start anew.
@@ -122,7 +126,7 @@ impl RedisCheckpoints {
     ) -> Result<Answer, CheckpointError> {
         let mut invocation = WRITE_SCRIPT.key(&keys.shard);
         invocation.key(&keys.overlay);
-        add_marks(&mut invocation, mark, base, changes);
+        self.add_marks(&mut invocation, mark, base, changes);
         invocation.arg(changes.items.len() + changes.chunks.len());
         for (name, content) in fields(changes) {
             invocation.arg(name).arg(content);
@@ -160,7 +164,7 @@ impl RedisCheckpoints {
             Ok(()) => {
                 let mut invocation = PROMOTE_SCRIPT.key(&keys.shard);
                 invocation.key(&keys.overlay).key(&staging);
-                add_marks(&mut invocation, mark, base, changes);
+                self.add_marks(&mut invocation, mark, base, changes);
                 invocation.arg(changes.items.len() + changes.chunks.len());
                 self.connection.invoke::<Answer>(&invocation).await
             }
@@ -227,7 +231,7 @@ impl RedisCheckpoints {
     /// See [`super::CheckpointStore::load`].
     ///
     /// # Errors
-    /// Where Redis cannot be reached or refuses, or does not hold what was written.
+    /// Where Redis cannot be reached or refuses, or does not hold what this journal wrote.
     pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
         let keys = Keys::of(shard);
         for _ in 0..LOAD_ATTEMPTS_MAX {
@@ -311,24 +315,28 @@ impl RedisCheckpoints {
     }
 
     async fn stored(&self, shard: ShardId, keys: &Keys) -> Result<Option<Stored>, CheckpointError> {
-        type Fields = (Option<String>, Option<Vec<u8>>, Option<u32>, Option<u32>, Option<String>);
+        type Text = Option<String>;
+        type Fields = (Text, Text, Option<Vec<u8>>, Option<u32>, Option<u32>, Text);
         let mut pipeline = pipe();
         pipeline.cmd("HMGET").arg(&keys.shard).arg(&[
             "mark",
+            "journal",
             "header",
             "item_count",
             "chunk_count",
             "overlay",
         ]);
         pipeline.exists(&keys.overlay);
-        let ((mark, header, item_count, chunk_count, overlay), overlay_exists): (Fields, bool) =
+        let (fields, overlay_exists): (Fields, bool) =
             self.connection.run(&pipeline).await.map_err(|failure| match failure {
                 RedisFailure::Unexpected(why) => corrupt(shard, "hash", &why),
                 failure => failure.into(),
             })?;
+        let (mark, journal, header, item_count, chunk_count, overlay) = fields;
+        let is_own = self.is_own(shard, journal.as_deref())?;
         let Some(mark) = mark else { return Ok(None) };
-        let (Some(mark), Some(header), Some(item_count), Some(chunk_count)) =
-            (parse_mark(&mark), header, item_count, chunk_count)
+        let (true, Some(mark), Some(header), Some(item_count), Some(chunk_count)) =
+            (is_own, parse_mark(&mark), header, item_count, chunk_count)
         else {
             return Err(corrupt(shard, "mark", "incomplete"));
         };
@@ -341,18 +349,56 @@ impl RedisCheckpoints {
     /// See [`super::CheckpointStore::marks`].
     ///
     /// # Errors
-    /// Where Redis cannot be reached or refuses.
+    /// Where Redis cannot be reached or refuses, or holds another journal's checkpoint.
     pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
         let mut pipeline = pipe();
         for shard in 0..shards {
-            pipeline.hget(Keys::of(ShardId(shard)).shard, "mark");
+            pipeline.cmd("HMGET").arg(Keys::of(ShardId(shard)).shard).arg(&["mark", "journal"]);
         }
         if shards == 0 {
             return Ok(Vec::new());
         }
-        let marks: Vec<Option<String>> = self.connection.run(&pipeline).await?;
-        let marks = (0..).map(ShardId).zip(marks);
-        Ok(marks.filter_map(|(shard, mark)| Some((shard, parse_mark(&mark?)?))).collect())
+        let hashes: Vec<(Option<String>, Option<String>)> = self.connection.run(&pipeline).await?;
+        let mut marks = Vec::new();
+        for (shard, (mark, journal)) in (0..).map(ShardId).zip(hashes) {
+            let is_own = self.is_own(shard, journal.as_deref())?;
+            let mark = mark.filter(|_| is_own).as_deref().and_then(parse_mark);
+            marks.extend(mark.map(|mark| (shard, mark)));
+        }
+        Ok(marks)
+    }
+
+    /// Whether a hash that names this journal is this one's. One that names none is nobody's: it is
+    /// of a version that did not name it, and what it holds is not to be relied on.
+    fn is_own(&self, shard: ShardId, journal: Option<&str>) -> Result<bool, CheckpointError> {
+        match journal.and_then(|text| text.parse().ok()) {
+            Some(owner) if owner != self.journal => {
+                Err(CheckpointError::Foreign { shard, owner, ours: self.journal })
+            }
+            owner => Ok(owner.is_some()),
+        }
+    }
+
+    fn add_marks(
+        &self,
+        invocation: &mut ScriptInvocation<'_>,
+        mark: Mark,
+        base: Option<Mark>,
+        changes: &Changes,
+    ) {
+        let header = Header {
+            epoch: mark.epoch,
+            seq: mark.seq,
+            at: changes.at,
+            last_order_id: changes.last_order_id,
+        };
+        invocation
+            .arg(text(mark))
+            .arg(base.map_or_else(String::new, text))
+            .arg(self.journal.to_string())
+            .arg(format::encode_header(changes.shard, &header))
+            .arg(count(&changes.items))
+            .arg(count(&changes.chunks));
     }
 }
 
@@ -402,26 +448,6 @@ fn fields(changes: &Changes) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
         (format!("c{number}"), format::encode_chunk(shard, *number, chunk.as_deref()))
     });
     items.chain(chunks)
-}
-
-fn add_marks(
-    invocation: &mut ScriptInvocation<'_>,
-    mark: Mark,
-    base: Option<Mark>,
-    changes: &Changes,
-) {
-    let header = Header {
-        epoch: mark.epoch,
-        seq: mark.seq,
-        at: changes.at,
-        last_order_id: changes.last_order_id,
-    };
-    invocation
-        .arg(text(mark))
-        .arg(base.map_or_else(String::new, text))
-        .arg(format::encode_header(changes.shard, &header))
-        .arg(count(&changes.items))
-        .arg(count(&changes.chunks));
 }
 
 /// The changed items, one per product: the one that moved last.

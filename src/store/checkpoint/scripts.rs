@@ -2,19 +2,25 @@
 //!
 //! Redis runs each without interruption. A timed-out script may still run later, after others; so
 //! every one compares marks first and may run twice. Marks are fixed-width decimal text and so
-//! compare as text; Lua's numbers lose integers past 2^53.
+//! compare as text; Lua's numbers lose integers past 2^53. Marks of two journals do not compare: a
+//! shard's hash names its journal, and nothing of another's is touched.
 
 use redis::Script;
 use std::sync::LazyLock;
 
 /// The functions that several scripts share.
 ///
-/// `refusal` gives the answer to a write that must not happen, or nothing. A mark that is none
-/// counts as no checkpoint, so that writing everything heals it.
+/// `refusal` gives the answer to a write that must not happen, or nothing. A mark that is none, or of
+/// a journal that is none, counts as no checkpoint, so that writing everything heals it.
 const SHARED: &str = r"
-local function refusal(shard, mark, base)
-    local stored = redis.call('HGET', shard, 'mark')
+local function refusal(shard, mark, base, journal)
+    local stored, owner = unpack(redis.call('HMGET', shard, 'mark', 'journal'))
     if stored and not string.find(stored, '^%d+%-%d+$') then stored = false end
+    if owner and not string.find(owner, '^' .. string.rep('[0-9a-f]', 16) .. '$') then
+        owner = false
+    end
+    if owner and owner ~= journal then return {'foreign', owner} end
+    if not owner then stored = false end
     if stored and stored > mark then return {'stale', stored} end
     if base ~= '' and (not stored or stored < base) then return {'base missing', stored or ''} end
     if base ~= '' and redis.call('HEXISTS', shard, 'overlay') == 1 then
@@ -22,12 +28,12 @@ local function refusal(shard, mark, base)
     end
 end
 
-local function set_mark(shard, mark, header, items, chunks)
+local function set_mark(shard, mark, journal, header, items, chunks)
     for name, count in pairs({item_count = tonumber(items), chunk_count = tonumber(chunks)}) do
         local before = tonumber(redis.call('HGET', shard, name) or 0) or 0
         redis.call('HSET', shard, name, string.format('%d', math.max(before, count)))
     end
-    redis.call('HSET', shard, 'mark', mark, 'header', header)
+    redis.call('HSET', shard, 'mark', mark, 'journal', journal, 'header', header)
 end
 
 -- The course's counters. A product sold in several sales shows the item that moved last.
@@ -48,26 +54,27 @@ local function set_products(first_key, first_argument)
 end
 ";
 
-/// KEYS shard, overlay, products…; ARGV mark, base or empty, header, items, chunks, number of
-/// fields, then name and content of each field, then six values per product.
+/// KEYS shard, overlay, products…; ARGV mark, base or empty, journal, header, items, chunks, number
+/// of fields, then name and content of each field, then six values per product.
 const WRITE: &str = r"
-local refused = refusal(KEYS[1], ARGV[1], ARGV[2])
+local refused = refusal(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
 if ARGV[2] == '' then redis.call('UNLINK', KEYS[1], KEYS[2]) end
-local after_fields = 7 + 2 * tonumber(ARGV[6])
-for argument = 7, after_fields - 1, 2 do
+local after_fields = 8 + 2 * tonumber(ARGV[7])
+for argument = 8, after_fields - 1, 2 do
     redis.call('HSET', KEYS[1], ARGV[argument], ARGV[argument + 1])
 end
-set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5])
+set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 set_products(3, after_fields)
 return {'stored', ARGV[1]}
 ";
 
-/// KEYS shard, overlay, staging; ARGV mark, base or empty, header, items, chunks, fields staged.
+/// KEYS shard, overlay, staging; ARGV mark, base or empty, journal, header, items, chunks, fields
+/// staged.
 const PROMOTE: &str = r"
-local refused = refusal(KEYS[1], ARGV[1], ARGV[2])
+local refused = refusal(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
-if redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[6]) then return {'lost', ''} end
+if redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[7]) then return {'lost', ''} end
 if ARGV[2] == '' then
     redis.call('UNLINK', KEYS[1], KEYS[2])
     redis.call('RENAME', KEYS[3], KEYS[1])
@@ -78,7 +85,7 @@ else
     redis.call('PERSIST', KEYS[2])
     redis.call('HSET', KEYS[1], 'overlay', '1')
 end
-set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5])
+set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 return {'stored', ARGV[1]}
 ";
 

@@ -18,12 +18,14 @@ const SQLITE: &[Step] = &[
     (1, "orders", include_str!("../orders/migrations/sqlite/0001_orders.sql")),
     (2, "catalogue", include_str!("../catalogue/migrations/sqlite/0002_catalogue.sql")),
     (3, "dead letters", include_str!("../orders/migrations/sqlite/0003_dead_letters.sql")),
+    (4, "journal", include_str!("../orders/migrations/sqlite/0004_journal.sql")),
 ];
 
 const MYSQL: &[Step] = &[
     (1, "orders", include_str!("../orders/migrations/mysql/0001_orders.sql")),
     (2, "catalogue", include_str!("../catalogue/migrations/mysql/0002_catalogue.sql")),
     (3, "dead letters", include_str!("../orders/migrations/mysql/0003_dead_letters.sql")),
+    (4, "journal", include_str!("../orders/migrations/mysql/0004_journal.sql")),
 ];
 
 #[derive(Debug)]

@@ -7,10 +7,12 @@
 
 pub mod disk;
 pub mod frame;
+mod id;
 mod reader;
 pub mod record;
 mod writer;
 
+pub use id::{JournalId, NoJournalId};
 pub use reader::{Position, ReadError, Scan, Tail, TornTail, base, scan, segment_name};
 
 use crate::domain::ShardId;

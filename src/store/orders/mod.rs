@@ -7,6 +7,9 @@
 //! while the rest of the batch commits. Where the caller has no durable place for it, the table of
 //! dead letters is one: see [`Conflicts`].
 //!
+//! The tables belong to one journal, the first that claims them: a `seq` of another says nothing
+//! about them. Who is about to believe or to change them asks [`OrderStore::owner`] before.
+//!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
 //! the statements, `items.rs` what is kept of items, `bytes.rs` how a record is kept. Must not know where records come from, nor
 //! retry: [`StoreError::is_transient`] tells the consumer whether it should.
@@ -22,6 +25,7 @@ pub use apply::{Applied, Conflict, ConflictReason, Conflicts, SetAside};
 pub use items::StoredItem;
 
 use super::database::{Database, StoreError};
+use super::journal::JournalId;
 use crate::domain::{Event, ItemId, Order, OrderId, Record, SaleId, ShardId, Timestamp, UserId};
 use batch::Batch;
 use mysql::MySqlOrders;
@@ -203,6 +207,32 @@ impl OrderStore {
             Self::Sqlite(store) => store.progress().await,
             Self::MySql(store) => store.progress().await,
         }
+    }
+
+    /// The journal that the tables belong to, if one has claimed them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn owner(&self) -> Result<Option<JournalId>, StoreError> {
+        let text = match self {
+            Self::Sqlite(store) => store.owner().await?,
+            Self::MySql(store) => store.owner().await?,
+        };
+        text.map(|text| text.parse().map_err(|_| StoreError::corrupt("no identity in journal")))
+            .transpose()
+    }
+
+    /// Makes the tables `journal`'s, unless they are a journal's already, and returns whose they are
+    /// now. Of several at once one wins, and all are told which.
+    ///
+    /// # Errors
+    /// Where the database cannot be read or written.
+    pub async fn claim(&self, journal: JournalId) -> Result<JournalId, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.claim(journal).await?,
+            Self::MySql(store) => store.claim(journal).await?,
+        }
+        self.owner().await?.ok_or_else(|| StoreError::corrupt("journal has lost its row"))
     }
 
     /// The order, if it is stored.

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
+use crate::store::journal::JournalId;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Connection, Error, MySql, MySqlConnection, Row};
@@ -155,6 +156,24 @@ impl MySqlOrders {
                 .fetch_all(connection)
                 .await?;
             rows.iter().map(|row| Ok((ShardId(row.try_get(0)?), row.try_get(1)?))).collect()
+        })
+        .await
+    }
+
+    pub(super) async fn owner(&self) -> Result<Option<String>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            let query = sqlx::query_scalar("SELECT identity FROM journal");
+            Ok(query.fetch_optional(connection).await?)
+        })
+        .await
+    }
+
+    pub(super) async fn claim(&self, journal: JournalId) -> Result<(), StoreError> {
+        const TEXT: &str = "INSERT INTO journal (place, identity) VALUES (1, ?) \
+                            ON DUPLICATE KEY UPDATE identity = identity";
+        within(self.database.writer().await?, async |connection| {
+            sqlx::query(TEXT).bind(journal.to_string()).execute(connection).await?;
+            Ok(())
         })
         .await
     }

@@ -12,6 +12,7 @@ use crate::domain::{
 };
 use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
+use crate::store::journal::JournalId;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Error, Row, Sqlite, SqliteConnection};
@@ -126,6 +127,24 @@ impl SqliteOrders {
                     Ok((ShardId(narrow::<u16>(row.try_get(0)?)?), unsigned(row.try_get(1)?)))
                 })
                 .collect()
+        })
+        .await
+    }
+
+    pub(super) async fn owner(&self) -> Result<Option<String>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            let query = sqlx::query_scalar("SELECT identity FROM journal");
+            Ok(query.fetch_optional(connection).await?)
+        })
+        .await
+    }
+
+    pub(super) async fn claim(&self, journal: JournalId) -> Result<(), StoreError> {
+        const TEXT: &str =
+            "INSERT INTO journal (place, identity) VALUES (1, ?) ON CONFLICT (place) DO NOTHING";
+        within(self.database.writer().await?, async |connection| {
+            sqlx::query(TEXT).bind(journal.to_string()).execute(connection).await?;
+            Ok(())
         })
         .await
     }
