@@ -85,9 +85,9 @@ async fn the_clock_opens_and_ends_a_sale_that_is_kept() {
                 seen.push(status);
             }
         }
-        // A machine that stands still meanwhile may miss the first ones, but not their order.
-        let seen: Vec<&str> = seen.iter().map(String::as_str).collect();
-        assert!(["preheated", "live", "ended"].ends_with(&seen), "{seen:?}");
+        // A machine that stands still meanwhile may miss some, but not their order.
+        let mut order = ["preheated", "live", "ended"].into_iter();
+        assert!(seen.iter().all(|status| order.any(|next| next == status)), "{seen:?}");
         if let Some(redis) = redis {
             let kept = redis.cli(&["hget", &format!("seckill::round::{sale_id}::info"), "status"]);
             assert_eq!(kept.expect("an answer"), "preheated");
