@@ -14,6 +14,10 @@ use crate::store::redis_connection::RedisAddress;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a live audit waits for the order store.
+const LIVE_WAIT: Duration = Duration::from_secs(60);
 
 /// What `seckill audit` can be told.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -21,6 +25,10 @@ pub struct AuditArguments {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Beside a shop that is selling: wait, for a minute at most, until the order store has reached
+    /// what is on record now, so that all of that can be judged
+    #[arg(long)]
+    pub live: bool,
     /// Orders that clients saw confirmed, one id a line: each must be on record (I3)
     #[arg(long, value_name = "FILE")]
     pub confirmations: Option<PathBuf>,
@@ -39,7 +47,9 @@ pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failur
         let orders = orders(config, &data_dir).await?;
         let dead_letters = dead_letters(config, orders.as_ref()).await?;
         let checkpoints = checkpoints(config, &data_dir).await?;
-        let options = AuditOptions { data_dir, checkpoints, orders, dead_letters, confirmations };
+        let wait = arguments.live.then_some(LIVE_WAIT);
+        let options =
+            AuditOptions { data_dir, checkpoints, orders, dead_letters, confirmations, wait };
         audit::run(options).await
     });
     report.map_err(|error| unjudged(&error, Exit::Data))

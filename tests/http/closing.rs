@@ -1,10 +1,9 @@
 //! The end of a sale: over by the clock, settled when its shards have let go of it.
 
 use super::shop::{Shop, offer};
+use seckill::actors::Books;
 use seckill::actors::closing::close_over;
-use seckill::actors::{BackendOptions, Backends, Books};
 use seckill::domain::ItemId;
-use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::read_cache::ReadCache;
 use serde_json::Value;
 use std::time::Duration;
@@ -33,18 +32,7 @@ async fn a_sale_is_settled_when_its_orders_are_closed_and_stored_and_not_before(
     assert_eq!(close_over(&shop.engine, &books).await, Ok(0));
     assert_eq!(status(&shop, &sale).await, "live");
 
-    let path = shop.directory.path().join("checkpoints.db");
-    let checkpoints = CheckpointStore::open_sqlite(&path).await.expect("checkpoints");
-    let options = BackendOptions {
-        checkpoint_interval: LOOK,
-        retention: Duration::ZERO,
-        batch_records: 512,
-        transaction_records: 512,
-        backlog_records_max: 1_000_000,
-        refuse_beyond_backlog: false,
-    };
-    let backends = Backends::start(&shop.engine, options, checkpoints, None, shop.orders.clone());
-    let backends = backends.await.expect("they start");
+    let backends = shop.start_backends().await;
     let gate = |item: &str| {
         let item_id: ItemId = item.parse().expect("an identity");
         shop.engine.gate(item_id).expect("it was preheated")

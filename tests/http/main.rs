@@ -1,5 +1,6 @@
 //! The edge from outside: a real listener over a running engine, asked in plain HTTP.
 
+mod auditing;
 mod buying;
 mod client;
 mod closing;

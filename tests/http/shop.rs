@@ -1,25 +1,27 @@
 //! A shop to test: engine, books and edge in a directory of their own.
 
 use super::client::{Answer, Connection};
-use seckill::actors::{Books, Engine, EngineOptions};
+use seckill::actors::{BackendOptions, Backends, Books, Engine, EngineOptions};
 use seckill::domain::{Timestamp, UserId};
 use seckill::http::{self, AppState, Options, Role, Signer};
 use seckill::store::checkpoint::CheckpointStore;
+use seckill::store::data_dir::DataDir;
+use seckill::store::journal;
 use seckill::store::journal::disk::RealDisk;
-use seckill::store::journal::{self, JournalId};
 use seckill::store::orders::OrderStore;
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+const SHARDS: u16 = 4;
 
 pub struct Shop {
     pub address: SocketAddr,
@@ -82,13 +84,15 @@ impl Shop {
         redis: Option<&RedisAddress>,
     ) -> Self {
         let path = directory.path();
+        let data_dir = DataDir::look(path);
+        data_dir.agree_on_shards(SHARDS).expect("recorded");
         let orders = OrderStore::open_sqlite(&path.join("books.db")).await.expect("order store");
         orders.migrate().await.expect("tables");
         let checkpoints =
             CheckpointStore::open_sqlite(&path.join("checkpoints.db")).await.expect("checkpoints");
         let disk = RealDisk::open(&path.join("journal")).expect("journal directory");
         let engine_options = EngineOptions {
-            shards: 4,
+            shards: SHARDS,
             virtual_nodes: 16,
             permits: settings.permits,
             reply_timeout: settings.reply_timeout,
@@ -101,7 +105,7 @@ impl Shop {
         let failed = |error| panic!("the journal failed: {error}");
         let engine = Engine::start(
             engine_options,
-            JournalId(NonZeroU64::MIN),
+            data_dir.agree_on_identity().expect("an identity"),
             Arc::new(disk),
             checkpoints,
             &orders,
@@ -123,6 +127,23 @@ impl Shop {
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(http::serve(listener, state, shutdown.clone(), options));
         Self { address, engine, signer, orders, shutdown, server, directory }
+    }
+
+    /// What brings the order store up to date, and lets go of items as soon as they are over.
+    pub async fn start_backends(&self) -> Backends {
+        let path = self.directory.path().join("checkpoints.db");
+        let checkpoints = CheckpointStore::open_sqlite(&path).await.expect("checkpoints");
+        let options = BackendOptions {
+            checkpoint_interval: Duration::from_millis(5),
+            retention: Duration::ZERO,
+            batch_records: 512,
+            transaction_records: 512,
+            backlog_records_max: 1_000_000,
+            refuse_beyond_backlog: false,
+        };
+        let backends =
+            Backends::start(&self.engine, options, checkpoints, None, self.orders.clone());
+        backends.await.expect("they start")
     }
 
     /// Begins to drain the edge.

@@ -67,6 +67,20 @@ async fn what_contradicts_the_journal_is_found_in_every_store() {
     servers.sql("UPDATE shard_progress SET applied_seq = applied_seq + 1 LIMIT 1");
     must_be_broken(&ground.audit(), "I12", "the journal at");
     servers.sql("UPDATE shard_progress SET applied_seq = applied_seq - 1 LIMIT 1");
+    servers.sql("CREATE TABLE kept_items AS SELECT * FROM item_events");
+    for (statement, words) in [
+        ("DELETE FROM item_events LIMIT 1", "has passed this record and does not hold it"),
+        (
+            "UPDATE item_events a, (SELECT MAX(record) AS record FROM item_events) b \
+             SET a.record = b.record WHERE a.record <> b.record",
+            "",
+        ),
+    ] {
+        servers.sql(statement);
+        must_be_broken(&ground.audit(), "I12", words);
+        servers.sql("DELETE FROM item_events");
+        servers.sql("INSERT INTO item_events SELECT * FROM kept_items");
+    }
     ground.audit().must_balance();
 
     // An older copy of the journal beside the Redis of today.

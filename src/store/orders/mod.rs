@@ -301,10 +301,17 @@ impl OrderStore {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn items(&self) -> Result<Vec<StoredItem>, StoreError> {
-        let records = match self {
-            Self::Sqlite(store) => store.item_records().await?,
-            Self::MySql(store) => store.item_records().await?,
-        };
-        items::fold(&records)
+        items::fold(&self.item_records().await?)
+    }
+
+    /// All records of items, by shard and `seq`.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn item_records(&self) -> Result<Vec<Record>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.item_records().await,
+            Self::MySql(store) => store.item_records().await,
+        }
     }
 }
