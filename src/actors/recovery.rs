@@ -15,9 +15,12 @@ use crate::store::database::StoreError;
 use crate::store::journal::disk::Disk;
 use crate::store::journal::{self, Journal, JournalId, Position, ReadError, Resumption, record};
 use crate::store::orders::{OrderStore, SetAside, StoredOrder};
+use futures_util::{StreamExt, stream};
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why the engine cannot start, or a shard not be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,10 @@ impl From<OwnershipError> for RecoveryError {
     }
 }
 
+/// Checkpoints loaded at the same time: a store that takes its time is waited for once, not for each
+/// shard.
+const LOADS_MAX: usize = 16;
+
 /// Recovers all shards of the journal on `disk`.
 pub(super) async fn recover(
     journal_id: JournalId,
@@ -104,17 +111,23 @@ pub(super) async fn recover(
     let base = journal::base(disk.as_ref())?;
     let mut stocks = Vec::with_capacity(usize::from(shards));
     let mut marks = Vec::with_capacity(usize::from(shards));
-    let mut reachable = true;
-    for shard in (0..shards).map(ShardId) {
+    let reachable = AtomicBool::new(true);
+    let load = async |shard| {
         // Nobody waits once more, for each shard, for a store that does not answer.
-        let kept = match reachable {
-            true => from_checkpoint(checkpoints, shard).await,
-            false => Ok(None),
-        };
+        if !reachable.load(Ordering::Relaxed) {
+            return (shard, Ok(None));
+        }
+        let kept = from_checkpoint(checkpoints, shard).await;
+        if matches!(kept, Err(CheckpointError::Unavailable(_))) {
+            reachable.store(false, Ordering::Relaxed);
+        }
+        (shard, kept)
+    };
+    let mut loads = pin!(stream::iter((0..shards).map(ShardId)).map(load).buffered(LOADS_MAX));
+    while let Some((shard, kept)) = loads.next().await {
         if let Err(foreign @ CheckpointError::Foreign { .. }) = kept {
             return Err(RecoveryError::ForeignCheckpoint(foreign));
         }
-        reachable &= !matches!(kept, Err(CheckpointError::Unavailable(_)));
         let (stock, mark) = or_empty(shard, kept);
         stocks.push(stock);
         marks.push(mark);
