@@ -1,6 +1,6 @@
 //! Where a test takes its turn: three servers, emptied, and a shop that sells on them.
 
-use crate::support::{Attempt, Crowd, Offer, Random, Server, Shop, Site, Witness, until};
+use crate::support::{self, Attempt, Crowd, Offer, Random, Server, Shop, Site, Witness, until};
 use harness::{AppendOnly, MariaDb, Proxy, RabbitMq, Redis, RedisOptions};
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, ConnectionProperties};
@@ -141,11 +141,7 @@ impl Ground {
     /// One purchase by buyer 0.
     pub async fn buy(&self, server: &Server, key: &str) -> u64 {
         let attempt = Attempt { item: self.shop.items[0], buyer: 0, key: key.to_owned() };
-        let mut client = server.client().await;
-        let answer = self.shop.buy(&mut client, attempt.item, attempt.buyer, key).await;
-        let answer = answer.expect("it answers");
-        assert!(self.witness.bought(&attempt, &answer) && answer.status == 201, "{answer:?}");
-        answer.id("order_id")
+        support::sell(server, &self.shop, &self.witness, attempt).await
     }
 
     /// Stops the server in good order, starts it again, compares everything and audits.
@@ -188,13 +184,6 @@ pub async fn meaning(server: &Server, dependency: &str) -> String {
     let mut found = now["dependencies"].as_array().expect("a list").iter();
     let found = found.find(|found| found["name"] == dependency);
     found.and_then(|found| found["meaning"].as_str()).unwrap_or_default().to_owned()
-}
-
-/// A counter's value; 0 where it was never counted.
-pub async fn counted(server: &Server, counter: &str) -> u64 {
-    let text = server.get("/metrics").await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(counter)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().expect("a number"))
 }
 
 async fn readiness(server: &Server) -> Value {

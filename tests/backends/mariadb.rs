@@ -1,7 +1,7 @@
 //! Drills 27 to 29: the order store is gone, for longer than the broker waits, loses a commit's
 //! answer, prefers another transaction, contradicts what arrives.
 
-use crate::ground::{self, ORDERS_QUEUE, caught_up, counted, degraded};
+use crate::ground::{self, ORDERS_QUEUE, caught_up, degraded};
 use crate::support::until;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -47,8 +47,8 @@ async fn an_order_stored_with_other_content_is_told_and_set_aside() {
     servers.mariadb.execute(&planted).expect("planted");
     servers.mariadb_proxy.restore();
     until("an alarm", async || {
-        let alarms = counted(&server, "seckill_order_store_conflicts_total").await;
-        let letters = counted(&server, "seckill_dead_letters_total").await;
+        let alarms = server.figure("seckill_order_store_conflicts_total").await;
+        let letters = server.figure("seckill_dead_letters_total").await;
         (alarms > 0 && letters > 0).then_some(())
     })
     .await;
@@ -88,7 +88,7 @@ async fn a_transaction_that_loses_a_deadlock_is_tried_again() {
     let heavy = "INSERT INTO ballast SELECT seq FROM seq_1_to_20000";
     other.execute(heavy).await.expect("heavy");
     other.execute("SELECT * FROM shard_progress FOR UPDATE").await.expect("locked");
-    let failures = counted(&server, "seckill_order_store_failures_total").await;
+    let failures = server.figure("seckill_order_store_failures_total").await;
     ground.trade(&server, 50).await;
     until("the consumer to wait for the lock", async || {
         // Not innodb_trx: who asks it more than ten times a second is shown old answers.
@@ -99,7 +99,7 @@ async fn a_transaction_that_loses_a_deadlock_is_tried_again() {
     .await;
     other.execute("SELECT * FROM orders FOR UPDATE").await.expect("the consumer gives way");
     until("the deadlock to be told", async || {
-        let now = counted(&server, "seckill_order_store_failures_total").await;
+        let now = server.figure("seckill_order_store_failures_total").await;
         (now > failures).then_some(())
     })
     .await;

@@ -1,6 +1,6 @@
 //! Drills 21 to 23, 25 and 26: the broker is down, forgets, refuses, and brings nonsense.
 
-use crate::ground::{self, ORDERS_QUEUE, caught_up, counted, degraded};
+use crate::ground::{self, ORDERS_QUEUE, caught_up, degraded};
 use crate::support::until;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
@@ -30,18 +30,18 @@ async fn a_queue_that_is_deleted_is_made_again_and_filled_again() {
     caught_up(&server).await;
 
     // While there is something to send: what is returned stays in the journal.
-    let returned = counted(&server, "seckill_relay_returned_total").await;
+    let returned = server.figure("seckill_relay_returned_total").await;
     channel.queue_delete(queue(), QueueDeleteOptions::default()).await.expect("deleted");
     ground.trade(&server, 100).await;
     caught_up(&server).await;
-    assert!(counted(&server, "seckill_relay_returned_total").await > returned, "an alarm");
+    assert!(server.figure("seckill_relay_returned_total").await > returned, "an alarm");
 
     let (exchange, none) = (ORDERS_QUEUE.into(), FieldTable::default());
     channel.queue_unbind(queue(), exchange, ROUTING_KEY.into(), none).await.expect("unbound");
-    let returned = counted(&server, "seckill_relay_returned_total").await;
+    let returned = server.figure("seckill_relay_returned_total").await;
     ground.trade(&server, 100).await;
     caught_up(&server).await;
-    assert!(counted(&server, "seckill_relay_returned_total").await > returned, "an alarm");
+    assert!(server.figure("seckill_relay_returned_total").await > returned, "an alarm");
     ground.close(server).await;
 }
 

@@ -86,8 +86,7 @@ async fn slow_heads_slow_bodies_and_slow_readers_are_closed_while_others_buy() {
     crowd.leave().await;
     // All but the one that asks are gone, those that do not read too.
     until("connections to be closed", async || {
-        let metrics = server.get("/metrics").await.text();
-        metrics.lines().any(|line| line == "seckill_http_connections 1").then_some(())
+        (server.figure("seckill_http_connections").await == 1).then_some(())
     })
     .await;
     drop(deaf);

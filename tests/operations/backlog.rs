@@ -1,6 +1,6 @@
 //! The operator's threshold on what waits for the order store, and what is to happen beyond it.
 
-use crate::ground::{Ground, caught_up, figure};
+use crate::ground::{Ground, caught_up};
 use crate::support::{Site, until};
 use harness::{MariaDb, Proxy};
 
@@ -31,7 +31,7 @@ async fn an_alarm_says_so_and_the_sale_goes_on() {
         ground.buy(&server, &format!("before-{number}")).await;
     }
     logged(&ground, ALARM).await;
-    assert!(figure(&server, "seckill_backlog_records").await > MAX);
+    assert!(server.figure("seckill_backlog_records").await > MAX);
     for number in 0..5 {
         ground.buy(&server, &format!("beyond-{number}")).await;
     }

@@ -1,6 +1,6 @@
 //! `seckill dead-letters` on what an order store could not take.
 
-use crate::ground::{Ground, Servers, caught_up, figure};
+use crate::ground::{Ground, Servers, caught_up};
 use crate::support::{Site, until};
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
@@ -28,7 +28,7 @@ async fn a_dead_letter_is_listed_found_by_the_audit_mended_and_sent_again() {
     servers.plant(order);
     servers.mariadb_proxy.restore();
     until("an alarm", async || {
-        (figure(&server, "seckill_dead_letters_total").await > 0).then_some(())
+        (server.figure("seckill_dead_letters_total").await > 0).then_some(())
     })
     .await;
     ground.buy(&server, "another").await;
@@ -94,7 +94,7 @@ async fn without_a_broker_the_order_store_keeps_the_dead_letter_itself() {
     tamper(&ground.site, &format!("UPDATE orders SET amount = amount + 1 {of_order}")).await;
     let server = ground.site.start().await;
     until("an alarm", async || {
-        (figure(&server, "seckill_order_store_conflicts_total").await == 1).then_some(())
+        (server.figure("seckill_order_store_conflicts_total").await == 1).then_some(())
     })
     .await;
     ground.buy(&server, "another").await;

@@ -1,6 +1,8 @@
 //! Servers, a shop on them, and what the tests ask of both.
 
-use crate::support::{Attempt, Crowd, Offer, Random, Server, Shop, Site, Verdict, Witness, until};
+use crate::support::{
+    self, Attempt, Crowd, Offer, Random, Server, Shop, Site, Verdict, Witness, until,
+};
 use harness::{MariaDb, Proxy, RabbitMq, Redis};
 use std::sync::Arc;
 
@@ -99,11 +101,7 @@ impl Ground {
     /// One purchase by buyer 0: its order.
     pub async fn buy(&self, server: &Server, key: &str) -> u64 {
         let attempt = Attempt { item: self.shop.items[0], buyer: 0, key: key.to_owned() };
-        let mut client = server.client().await;
-        let answer = self.shop.buy(&mut client, attempt.item, attempt.buyer, key).await;
-        let answer = answer.expect("it answers");
-        assert!(self.witness.bought(&attempt, &answer) && answer.status == 201, "{answer:?}");
-        answer.id("order_id")
+        support::sell(server, &self.shop, &self.witness, attempt).await
     }
 
     /// The books against each other and against what buyers saw.
@@ -126,11 +124,4 @@ pub async fn caught_up(server: &Server) {
         (now["backlog_records"] == 0).then_some(())
     })
     .await;
-}
-
-/// A figure of the metrics; 0 where it was never counted.
-pub async fn figure(server: &Server, name: &str) -> u64 {
-    let text = server.get("/metrics").await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().expect("a number"))
 }

@@ -204,6 +204,15 @@ impl Person {
     }
 }
 
+/// A purchase that succeeds at once: its order.
+pub async fn sell(server: &Server, shop: &Shop, witness: &Witness, attempt: Attempt) -> u64 {
+    let mut client = server.client().await;
+    let answer = shop.buy(&mut client, attempt.item, attempt.buyer, &attempt.key).await;
+    let answer = answer.expect("it answers");
+    assert!(witness.bought(&attempt, &answer) && answer.status == 201, "{answer:?}");
+    answer.id("order_id")
+}
+
 /// Waits until a purchase succeeds (I16).
 pub async fn must_sell(server: &Server, shop: &Shop, witness: &Witness, attempt: Attempt) {
     let mut client = server.client().await;

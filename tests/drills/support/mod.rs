@@ -11,7 +11,7 @@ mod witness;
 
 pub use books::Verdict;
 pub use client::Client;
-pub use load::{Crowd, must_sell};
+pub use load::{Crowd, must_sell, sell};
 pub use seed::Random;
 pub use server::Server;
 pub use shop::{Offer, Shop};

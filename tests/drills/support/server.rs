@@ -89,6 +89,13 @@ impl Server {
         self.client().await.send("GET", path, "", &[], "").await.expect("it answers")
     }
 
+    /// A figure of its metrics; 0 where it was never counted.
+    pub async fn figure(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
     /// Its resident memory in bytes.
     pub fn memory_bytes(&self) -> u64 {
         let text =
