@@ -29,6 +29,8 @@ use crate::{Error, Result};
 /// and connections open.
 const LEAD: Duration = Duration::from_millis(2_500);
 const LEAD_PER_ITEM: Duration = Duration::from_millis(3);
+/// Tokens are good for so much longer than the load lasts: those who pay late come after it.
+const TOKENS_OUTLAST: Duration = Duration::from_secs(3_600);
 /// A sale that is to be open at the first request opens this much earlier.
 const EARLY: Duration = Duration::from_millis(500);
 
@@ -104,6 +106,9 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Report>
     if let Some(shards) = scenario.server.shards {
         environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
     }
+    let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
+    let tokens_last = (schedule.duration() + TOKENS_OUTLAST).as_secs();
+    environment.insert("SECKILL__TOKENS__TTL_SECONDS".to_owned(), tokens_last.to_string());
     environment.extend(scenario.server.environment.clone());
     let log = home.join("server.log");
     let mut engine =
