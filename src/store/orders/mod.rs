@@ -11,8 +11,9 @@
 //! about them. Who is about to believe or to change them asks [`OrderStore::owner`] before.
 //!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
-//! the statements, `items.rs` what is kept of items, `bytes.rs` how a record is kept. Must not know where records come from, nor
-//! retry: [`StoreError::is_transient`] tells the consumer whether it should.
+//! the statements, `items.rs` what is kept of items, `bytes.rs` how a record is kept. Must not know
+//! where records come from, nor retry: [`StoreError::is_transient`] tells the consumer whether it
+//! should.
 
 mod apply;
 mod batch;
@@ -129,8 +130,9 @@ impl OrderStore {
     }
 
     /// Brings records into the tables, does with `conflicts` as it says, and raises each shard's
-    /// progress to at least the given `seq`, all in one transaction, which is durable on return. 4,000 to 16,000 records at a time are best:
-    /// each batch rewrites the pages of one randomly ordered index.
+    /// progress to at least the given `seq`, all in one transaction, which is durable on return.
+    /// 4,000 to 16,000 records at a time are best: each batch rewrites the pages of one randomly
+    /// ordered index.
     ///
     /// Progress is taken on trust: give it only where every record up to it is in `records` or was
     /// applied before. Safe to repeat with the same or other records, in any order.
