@@ -2,11 +2,11 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use seckill::actors::Ring;
-use seckill::domain::{
+use domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId, Stock,
     Timestamp, UserId,
 };
+use seckill::actors::Ring;
 use seckill::store::journal::{frame, record};
 use std::hint::black_box;
 

@@ -2,12 +2,12 @@
 //! (`SECKILL_BENCH_GRANTS` for another number), then starts the engine on it without a checkpoint.
 //! Prints seconds and the process's peak memory.
 
-use seckill::actors::{Engine, EngineOptions};
-use seckill::clock::Stopwatch;
-use seckill::domain::{
+use domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId, Stock,
     Timestamp, UserId,
 };
+use seckill::actors::{Engine, EngineOptions};
+use seckill::clock::Stopwatch;
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::disk::{Disk, RealDisk};
 use seckill::store::journal::{self, Journal, JournalId, Resumption, record};
@@ -89,7 +89,7 @@ fn write_journal(directory: &Path, grants: u64, hot: bool) -> u64 {
 }
 
 async fn start(directory: &Path) -> f64 {
-    let orders = OrderStore::open_sqlite(&directory.join("books.db")).await.expect("a store");
+    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("a store");
     orders.migrate().await.expect("tables");
     let checkpoints = CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await;
     let checkpoints = checkpoints.expect("a checkpoint store");

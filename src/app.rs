@@ -3,15 +3,13 @@
 //! The only place that sees everything. Owns the order of things, and what is chosen by
 //! configuration.
 
-use crate::actors::closing::keep_closing;
-use crate::actors::preheat::preheat_approved;
-use crate::actors::{
-    BackendOptions, Backends, Books, Engine, EngineOptions, OwnershipError, RecoveryError,
-    StartError,
-};
+use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
 use crate::http;
+use crate::sales::Sales;
+use crate::sales::lifecycle::keep_sale_lifecycle;
+use crate::sales::preheat::preheat_approved;
 use crate::secrets;
 use crate::store::broker::BrokerAddress;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
@@ -20,6 +18,7 @@ use crate::store::database::{Database, StoreError};
 use crate::store::journal;
 use crate::store::journal::disk::{Disk, RealDisk};
 use crate::store::orders::OrderStore;
+use crate::store::orders::ownership::OwnershipError;
 use crate::store::read_cache::ReadCache;
 use crate::store::redis_connection::RedisAddress;
 use crate::telemetry;
@@ -106,7 +105,7 @@ const CLOSING_PERIOD: Duration = Duration::from_secs(10);
 /// The running product.
 pub struct App {
     engine: Engine,
-    books: Books,
+    sales: Sales,
     backends: Option<Backends>,
     closing: JoinHandle<()>,
     _background: Background,
@@ -134,7 +133,7 @@ impl App {
             Arc::new(RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?);
 
         let background = Background::start().map_err(AppError::Threads)?;
-        let (books_path, checkpoints_path) = (data_dir.books(), data_dir.checkpoints());
+        let (orders_path, checkpoints_path) = (data_dir.orders(), data_dir.checkpoints());
         let mysql_url = config.orders.mysql_url.clone();
         let connections = config.orders.connections;
         let redis = redis_address(config)?;
@@ -142,7 +141,7 @@ impl App {
         let opened = background.handle().spawn(async move {
             let database = match mysql_url {
                 Some(url) => Database::open_mysql(url.secret(), connections)?,
-                None => Database::open_sqlite(&books_path).await?,
+                None => Database::open_sqlite(&orders_path).await?,
             };
             let checkpoints = match redis {
                 Some(address) => CheckpointStore::open_redis(address, journal_id)?,
@@ -168,7 +167,7 @@ impl App {
             Engine::start(options, journal_id, disk, checkpoints.clone(), &orders, stop_process)
                 .await?;
         if reachable {
-            must_be_own(&engine, &orders).await?;
+            check_owner(&engine, &orders).await?;
         }
         let started = {
             let (engine, orders) = (engine.clone(), orders.clone());
@@ -184,10 +183,10 @@ impl App {
         // On the edge's own threads: readers wait for it.
         let read_cache =
             ReadCache::new(redis_of_reads.as_ref(), engine.clock()).map_err(AppError::ReadCache)?;
-        let books = Books::new(orders, read_cache);
-        match preheat_approved(&engine, &books).await {
+        let sales = Sales::new(orders, read_cache);
+        match preheat_approved(&engine, &sales).await {
             Ok(_) if config.demo.enabled => {
-                if let Err(error) = demo::set_up(&engine, &books).await {
+                if let Err(error) = demo::set_up(&engine, &sales).await {
                     tracing::warn!(%error, "the demo's sales could not be set up");
                 }
             }
@@ -197,8 +196,11 @@ impl App {
             }
         }
 
-        let closing =
-            background.handle().spawn(keep_closing(engine.clone(), books.clone(), CLOSING_PERIOD));
+        let closing = background.handle().spawn(keep_sale_lifecycle(
+            engine.clone(),
+            sales.clone(),
+            CLOSING_PERIOD,
+        ));
         let listener = TcpListener::bind(config.http.listen)
             .await
             .map_err(|source| AppError::Listen { address: config.http.listen, source })?;
@@ -209,7 +211,7 @@ impl App {
         let observed = engine.clone();
         let state = http::AppState {
             engine: engine.clone(),
-            books: books.clone(),
+            sales: sales.clone(),
             signer: signer.clone(),
             clock: engine.clock(),
             render_metrics: Arc::new(move || {
@@ -222,7 +224,7 @@ impl App {
             tokio::spawn(http::serve(listener, state, shutdown.clone(), http_options(config)));
         Ok(Self {
             engine,
-            books,
+            sales,
             backends: Some(backends),
             closing,
             _background: background,
@@ -246,8 +248,8 @@ impl App {
     }
 
     /// Orders, sales and users.
-    pub fn books(&self) -> &Books {
-        &self.books
+    pub fn sales(&self) -> &Sales {
+        &self.sales
     }
 
     /// What makes tokens that this process accepts.
@@ -274,7 +276,7 @@ impl App {
 
 /// Refuses an order store of another journal. One that does not answer is asked again before anything
 /// is sent to it or preheated from it.
-async fn must_be_own(engine: &Engine, orders: &OrderStore) -> Result<(), StartError> {
+async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartError> {
     match engine.stored_progress(orders).await {
         Ok(_) => Ok(()),
         Err(OwnershipError::Store(error)) => {
@@ -378,7 +380,7 @@ fn backend_options(config: &Config) -> BackendOptions {
         retention: Duration::from_secs(3_600),
         batch_records: config.broker.batch_records as usize,
         transaction_records: config.orders.batch_records as usize,
-        backlog_records_max: config.backlog.max_records,
+        backlog_records_max: config.backlog.records_max,
         refuse_beyond_backlog: config.backlog.when_exceeded == WhenExceeded::Refuse,
     }
 }
@@ -387,12 +389,12 @@ fn http_options(config: &Config) -> http::Options {
     let milliseconds = Duration::from_millis;
     let settings = &config.http;
     http::Options {
-        max_connections: settings.max_connections as usize,
-        max_headers: settings.max_headers as usize,
-        max_header_bytes: settings.max_header_bytes as usize,
-        max_body_bytes: settings.max_body_bytes as usize,
-        max_admin_body_bytes: settings.max_admin_body_bytes as usize,
-        max_buy_body_bytes: settings.max_buy_body_bytes as usize,
+        connections_max: settings.connections_max as usize,
+        headers_max: settings.headers_max as usize,
+        header_bytes_max: settings.header_bytes_max as usize,
+        body_bytes_max: settings.body_bytes_max as usize,
+        admin_body_bytes_max: settings.admin_body_bytes_max as usize,
+        buy_body_bytes_max: settings.buy_body_bytes_max as usize,
         header_timeout: milliseconds(settings.header_timeout_ms),
         body_timeout: milliseconds(settings.body_timeout_ms),
         write_timeout: milliseconds(settings.write_timeout_ms),
@@ -401,13 +403,13 @@ fn http_options(config: &Config) -> http::Options {
         drain_timeout: milliseconds(settings.drain_timeout_ms),
         max_http2_streams: settings.max_http2_streams,
         max_http2_resets: settings.max_http2_resets as usize,
-        max_event_streams: settings.max_event_streams as usize,
+        event_streams_max: settings.event_streams_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
-        max_password_hashes: settings.max_password_hashes as usize,
-        max_password_queue: settings.max_password_queue as usize,
+        password_hashes_max: settings.password_hashes_max as usize,
+        password_queue_max: settings.password_queue_max as usize,
         token_lifetime_seconds: config.tokens.ttl_seconds,
         sandbox_payments: config.payments.sandbox,
-        max_sandbox_delay: milliseconds(config.payments.max_sandbox_delay_ms),
+        sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),
     }
 }
 
@@ -416,7 +418,7 @@ fn observe(engine: &Engine) {
     let status = engine.status();
     gauge!(telemetry::PERMITS).set(status.permits as f64);
     gauge!(telemetry::PERMITS_USED).set(status.permits_used as f64);
-    gauge!(telemetry::MAILBOX_LETTERS).set(status.mailbox_depth as f64);
+    gauge!(telemetry::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
     gauge!(telemetry::SHARDS).set(status.shards as f64);
     gauge!(telemetry::SHARDS_UP).set(status.shards_up as f64);
     gauge!(telemetry::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);

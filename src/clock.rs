@@ -3,7 +3,7 @@
 //! The wall clock is read once, at start; from then on the monotonic clock carries it. A wall clock
 //! that is set an hour forward or back during a sale neither opens nor ends nor expires anything.
 
-use crate::domain::Timestamp;
+use domain::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

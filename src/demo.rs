@@ -2,10 +2,11 @@
 //!
 //! Goes the way of every sale, through catalogue, approval and preheat. Must not know HTTP.
 
-use crate::actors::preheat::{PreheatError, preheat};
-use crate::actors::{Books, Engine};
-use crate::domain::{Currency, SaleStatus, SaleStep, Timestamp};
+use crate::actors::Engine;
+use crate::sales::Sales;
+use crate::sales::preheat::{PreheatError, preheat};
 use crate::store::catalogue::{CatalogueError, Offer, Sale, SaleDraft};
+use domain::{Currency, SaleStatus, SaleStep, Timestamp};
 
 /// Who writes the demo's sales, and who approves them.
 const MAKER: &str = "demo-operator";
@@ -31,9 +32,9 @@ pub enum DemoError {
 ///
 /// # Errors
 /// Where catalogue or shards do not take them.
-pub async fn set_up(engine: &Engine, books: &Books) -> Result<(), DemoError> {
-    let every = crate::domain::approval::SALE_STATUSES;
-    if !books.sales(&every, None, 1).await?.is_empty() {
+pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
+    let every = domain::approval::SALE_STATUSES;
+    if !sales.sales(&every, None, 1).await?.is_empty() {
         return Ok(());
     }
     let now = engine.now();
@@ -51,10 +52,10 @@ pub async fn set_up(engine: &Engine, books: &Books) -> Result<(), DemoError> {
         &[("watch", "Watch, 1,000 units / 手表", 49_900, 99_900, 1_000)],
     );
     for draft in [first, second] {
-        let sale = books.create_sale(&draft, MAKER, now).await?;
-        books.take_step(sale.sale_id, SaleStep::Submit, MAKER, None, now).await?;
-        let sale = books.take_step(sale.sale_id, SaleStep::Approve, CHECKER, None, now).await?;
-        preheat(engine, books, &sale).await?;
+        let sale = sales.create_sale(&draft, MAKER, now).await?;
+        sales.take_step(sale.sale_id, SaleStep::Submit, MAKER, None, now).await?;
+        let sale = sales.take_step(sale.sale_id, SaleStep::Approve, CHECKER, None, now).await?;
+        preheat(engine, sales, &sale).await?;
     }
     Ok(())
 }
@@ -63,10 +64,10 @@ pub async fn set_up(engine: &Engine, books: &Books) -> Result<(), DemoError> {
 ///
 /// # Errors
 /// Where the catalogue does not answer.
-pub async fn next_sale(books: &Books, now: Timestamp) -> Result<Option<Sale>, CatalogueError> {
+pub async fn next_sale(sales: &Sales, now: Timestamp) -> Result<Option<Sale>, CatalogueError> {
     const PAGE: usize = 100;
-    let sales = books.sales(&[SaleStatus::Preheated], None, PAGE).await?;
-    let open = sales.into_iter().filter(|sale| sale.ends_at > now);
+    let found = sales.sales(&[SaleStatus::Preheated], None, PAGE).await?;
+    let open = found.into_iter().filter(|sale| sale.ends_at > now);
     Ok(open.min_by_key(|sale| (sale.starts_at, sale.sale_id)))
 }
 

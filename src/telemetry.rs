@@ -115,7 +115,7 @@ metrics_catalogue! {
         "Requests that may be in the engine at once.";
     PERMITS_USED, Gauge, Count: "seckill_permits_used",
         "Requests in the engine: near seckill_permits, new ones are refused with 503.";
-    MAILBOX_LETTERS, Gauge, Count: "seckill_mailbox_letters",
+    MAILBOX_DEPTH, Gauge, Count: "seckill_mailbox_depth",
         "Requests that wait in the shards' mailboxes.";
     SHARDS, Gauge, Count: "seckill_shards",
         "Shards configured.";

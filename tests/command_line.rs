@@ -223,7 +223,7 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
         "holds the logs of 64 shards, but engine.shards is 63",
     );
     let output = seckill(directory.path()).arg("migrate").output().expect("it runs");
-    assert_eq!(stdout(&output), "the order store is up to date: data/books.db\n");
+    assert_eq!(stdout(&output), "the order store is up to date: data/orders.db\n");
     assert_eq!(Serving::start(directory.path()).stop(), Some(0));
 }
 

@@ -1,10 +1,10 @@
 //! The engine in the process, without HTTP: purchases through mailbox, shard and journal.
 
-use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
-use seckill::domain::{
+use domain::{
     Buy, Command, Currency, ItemId, ItemTerms, OrderStatus, Outcome, Refusal, RequestId, SaleId,
     Timestamp, UserId,
 };
+use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::disk::RealDisk;
 use seckill::store::journal::{self, JournalId};
@@ -29,7 +29,7 @@ fn options() -> EngineOptions {
 }
 
 async fn start(directory: &Path) -> Engine {
-    let orders = OrderStore::open_sqlite(&directory.join("books.db")).await.expect("order store");
+    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("order store");
     orders.migrate().await.expect("tables");
     let checkpoints =
         CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");

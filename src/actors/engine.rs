@@ -1,30 +1,33 @@
 //! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
-use super::claims::Claims;
-use super::context::Context;
 use super::gate::Gate;
-use super::mailbox::{Decide, Letter};
-use super::permits::Permits;
-use super::pipeline::PipelineStatus;
-use super::recovery::{self, RecoveryError};
-use super::reply::{Asker, NotDelivered, Release, Reply};
-use super::router::Router;
-use super::supervisor::{Supervisor, SupervisorArguments, SupervisorMessage, TICK};
-use crate::clock::Clock;
-use crate::domain::{
-    Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
-    Timestamp, UserId,
+use super::shard::context::Context;
+use super::shard::effects::{
+    EffectSink, NotDelivered, OrderChanges, OrderWatchers, Reply, ReplySender,
 };
+use super::shard::idempotency::{IdempotencyKeys, KeyReservation};
+use super::shard::mailbox::{Envelope, PendingCommand};
+use super::shard::permits::Permits;
+use super::shard::recovery::{self, RecoveryError};
+use super::shard::router::Router;
+use super::shard::supervisor::{Supervisor, SupervisorArguments, SupervisorMessage, TICK};
+use super::status::{DependencyStatus, EngineStatus, PipelineStatus};
+use crate::clock::Clock;
 use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal::disk::Disk;
 use crate::store::journal::{self, Journal, JournalId};
 use crate::store::orders::OrderStore;
+use crate::store::orders::ownership::{self, OwnershipError};
+use domain::{
+    Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
+    Timestamp, UserId,
+};
 use ractor::{Actor, ActorRef};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 /// Where a purchase's request id comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,14 +98,13 @@ impl Engine {
         let recovered =
             recovery::recover(journal_id, taken_up, &checkpoints, orders, options.shards).await?;
         let floor = recovered.stocks.iter().map(Stock::at).max().unwrap_or_default();
-        let release =
-            Release { gates: Arc::default(), watchers: super::reply::Watchers::default() };
-        let claims = Claims::default();
+        let effect_sink = EffectSink { gates: Arc::default(), watchers: OrderWatchers::default() };
+        let idempotency_keys = IdempotencyKeys::default();
         for stock in &recovered.stocks {
-            open_gates(stock, &release, &claims);
+            open_gates(stock, &effect_sink, &idempotency_keys);
         }
         let durable_moved = Arc::new(Notify::new());
-        let (moved, releaser) = (Arc::clone(&durable_moved), release.clone());
+        let (moved, sink) = (Arc::clone(&durable_moved), effect_sink.clone());
         let journal = Journal::start(
             disk,
             options.journal,
@@ -111,7 +113,7 @@ impl Engine {
                 moved.notify_one();
                 // Here and now: a hop to a task of the runtime costs a wake-up in front of all
                 // those that wait for this batch.
-                releaser.release(effects);
+                sink.release(effects);
             },
             on_failure,
         )?;
@@ -120,8 +122,8 @@ impl Engine {
             journal: Arc::new(journal),
             journal_id,
             router: Router::new(options.shards, options.virtual_nodes),
-            release,
-            claims,
+            effect_sink,
+            idempotency_keys,
             permits: Permits::new(options.permits),
             checkpoints,
             draining: AtomicBool::new(false),
@@ -153,12 +155,12 @@ impl Engine {
 
     /// The item's gate, if the item was preheated.
     pub fn gate(&self, item_id: ItemId) -> Option<Arc<Gate>> {
-        self.0.context.release.gates.get(&item_id).map(|gate| Arc::clone(&gate))
+        self.0.context.effect_sink.gates.get(&item_id).map(|gate| Arc::clone(&gate))
     }
 
     /// All gates, in no order.
     pub fn gates(&self) -> Vec<Arc<Gate>> {
-        self.0.context.release.gates.iter().map(|gate| Arc::clone(&gate)).collect()
+        self.0.context.effect_sink.gates.iter().map(|gate| Arc::clone(&gate)).collect()
     }
 
     /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
@@ -167,14 +169,15 @@ impl Engine {
         if gate.is_quarantined() {
             return Reply::NotDelivered(NotDelivered::Quarantined);
         }
-        let claims = &self.0.context.claims;
-        let mut claim = None;
+        let idempotency_keys = &self.0.context.idempotency_keys;
+        let mut reservation = None;
         if origin == KeyOrigin::Client {
-            let Ok(claimed) = claims.claim(buy.user_id, buy.request_id, buy.item_id) else {
+            let Ok(reserved) = idempotency_keys.reserve(buy.user_id, buy.request_id, buy.item_id)
+            else {
                 return Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
             };
-            claim = Some(claimed);
-            if claims.may_be_granted(buy.user_id, buy.request_id) {
+            reservation = Some(reserved);
+            if idempotency_keys.may_be_granted(buy.user_id, buy.request_id) {
                 match self.is_used_elsewhere(gate, &buy).await {
                     Ok(false) => {}
                     Ok(true) => {
@@ -184,7 +187,7 @@ impl Engine {
                 }
             }
         }
-        self.decide(gate.shard(), Command::Buy(buy), claim, origin == KeyOrigin::Client).await
+        self.decide(gate.shard(), Command::Buy(buy), reservation, origin == KeyOrigin::Client).await
     }
 
     /// Decides a command about an order (pay, cancel) in the shard that its id names.
@@ -218,7 +221,7 @@ impl Engine {
         if !self.0.context.router.has(order_id.shard()) {
             return Ok(None);
         }
-        self.ask(order_id.shard(), |answer| Letter::ReadOrder { order_id, answer }).await
+        self.ask(order_id.shard(), |answer| Envelope::ReadOrder { order_id, answer }).await
     }
 
     /// The newest orders of a buyer that shards hold, newest first, at most `limit`, placed before
@@ -234,7 +237,7 @@ impl Engine {
     ) -> Result<Vec<Order>, NotDelivered> {
         let mut asked = Vec::new();
         for shard in self.busy_shards() {
-            asked.push(self.ask(shard, |answer| Letter::ReadOrdersOf {
+            asked.push(self.ask(shard, |answer| Envelope::ReadOrdersOf {
                 user_id,
                 before,
                 limit,
@@ -251,8 +254,8 @@ impl Engine {
     }
 
     /// Each later durable change of the order, until the receiver is dropped.
-    pub fn watch_order(&self, order_id: OrderId) -> broadcast::Receiver<Order> {
-        self.0.context.release.watchers.watch(order_id)
+    pub fn watch_order(&self, order_id: OrderId) -> OrderChanges {
+        self.0.context.effect_sink.watchers.watch(order_id)
     }
 
     /// What readiness reports and metrics show.
@@ -303,7 +306,7 @@ impl Engine {
     }
 
     /// Stops admitting, lets what was admitted be decided and made durable, and closes the journal.
-    /// Gives up waiting after `limit`; what is then unanswered stays unknown to its askers.
+    /// Gives up waiting after `limit`; what is then unanswered stays unknown to its callers.
     pub async fn drain(&self, limit: Duration) {
         let context = &self.0.context;
         context.draining.store(true, Ordering::Release);
@@ -324,6 +327,19 @@ impl Engine {
         }
     }
 
+    /// How far the order store is with each shard's log, once it is known to be filled from this
+    /// engine's journal; a new one is from now on.
+    ///
+    /// # Errors
+    /// Where it is another journal's, or cannot be asked.
+    pub async fn stored_progress(
+        &self,
+        orders: &OrderStore,
+    ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
+        let context = self.context();
+        ownership::own_progress(orders, context.journal_id, || context.journal.durable_seqs()).await
+    }
+
     pub(super) fn context(&self) -> &Arc<Context> {
         &self.0.context
     }
@@ -340,24 +356,24 @@ impl Engine {
         self.0.marks.clone()
     }
 
-    /// Sends a letter that is answered with a value, and waits for it.
+    /// Sends a envelope that is answered with a value, and waits for it.
     pub(super) async fn ask<T>(
         &self,
         shard: ShardId,
-        letter: impl FnOnce(oneshot::Sender<T>) -> Letter,
+        envelope: impl FnOnce(oneshot::Sender<T>) -> Envelope,
     ) -> Result<T, NotDelivered> {
         let _permit = self.0.context.permits.take().ok_or(NotDelivered::Overloaded)?;
         let (answer, answered) = oneshot::channel();
-        self.0.context.router.send(shard, letter(answer));
+        self.0.context.router.send(shard, envelope(answer));
         match tokio::time::timeout(self.0.context.reply_timeout, answered).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(_)) | Err(_) => Err(NotDelivered::Overloaded),
         }
     }
 
-    /// Puts a letter in a shard's mailbox that nobody waits for.
-    pub(super) fn send(&self, shard: ShardId, letter: Letter) {
-        self.0.context.router.send(shard, letter);
+    /// Puts a envelope in a shard's mailbox that nobody waits for.
+    pub(super) fn send(&self, shard: ShardId, envelope: Envelope) {
+        self.0.context.router.send(shard, envelope);
     }
 
     /// Lets the shard decide a command of the engine's own.
@@ -365,9 +381,9 @@ impl Engine {
         let context = &self.0.context;
         context.router.send(
             shard,
-            Letter::Decide(Decide {
+            Envelope::Command(PendingCommand {
                 command,
-                asker: Asker::nobody(),
+                reply_sender: ReplySender::nobody(),
                 permit: context.permits.take_own(),
                 admitted_at: context.clock.now(),
                 keyed: false,
@@ -393,7 +409,7 @@ impl Engine {
         &self,
         shard: ShardId,
         command: Command,
-        claim: Option<super::claims::Claim>,
+        reservation: Option<KeyReservation>,
         keyed: bool,
     ) -> Reply {
         if let Some(reason) = self.refusing() {
@@ -409,9 +425,9 @@ impl Engine {
         let (sender, answered) = oneshot::channel();
         context.router.send(
             shard,
-            Letter::Decide(Decide {
+            Envelope::Command(PendingCommand {
                 command,
-                asker: Asker::new(sender, claim),
+                reply_sender: ReplySender::new(sender, reservation),
                 permit,
                 admitted_at: context.clock.now(),
                 keyed,
@@ -444,74 +460,28 @@ impl Engine {
         user_id: UserId,
         request_id: RequestId,
     ) -> Result<Option<Order>, NotDelivered> {
-        self.ask(shard, |answer| Letter::FindRequest { user_id, request_id, answer }).await
+        self.ask(shard, |answer| Envelope::FindRequest { user_id, request_id, answer }).await
     }
 
     /// Shards that own an item.
     fn busy_shards(&self) -> Vec<ShardId> {
         let mut shards: Vec<ShardId> =
-            self.0.context.release.gates.iter().map(|gate| gate.shard()).collect();
+            self.0.context.effect_sink.gates.iter().map(|gate| gate.shard()).collect();
         shards.sort_unstable();
         shards.dedup();
         shards
     }
 }
 
-fn open_gates(stock: &Stock, release: &Release, claims: &Claims) {
+fn open_gates(stock: &Stock, effect_sink: &EffectSink, idempotency_keys: &IdempotencyKeys) {
     for item in stock.items() {
         let gate = Arc::new(Gate::new(item, stock.shard()));
-        release.gates.insert(item.terms.item_id, gate);
+        effect_sink.gates.insert(item.terms.item_id, gate);
     }
     for order in stock.orders() {
-        if let Some(gate) = release.gates.get(&order.item_id) {
+        if let Some(gate) = effect_sink.gates.get(&order.item_id) {
             gate.add_buyer(order.user_id);
         }
-        claims.granted(order.user_id, order.request_id);
+        idempotency_keys.record_granted(order.user_id, order.request_id);
     }
-}
-
-/// A look at the engine's insides.
-#[derive(Clone, Debug, Default)]
-pub struct EngineStatus {
-    /// Whether the engine takes purchases.
-    pub accepting: bool,
-    /// Why not, in words for the operator.
-    pub refusing_because: Option<String>,
-    /// Shards that are up, of `shards`.
-    pub shards_up: usize,
-    /// Shards in all.
-    pub shards: usize,
-    /// Items in quarantine.
-    pub quarantined_items: Vec<ItemId>,
-    /// Permits out: requests admitted and not yet answered.
-    pub permits_used: usize,
-    /// Permits in all.
-    pub permits: usize,
-    /// Requests waiting in mailboxes.
-    pub mailbox_depth: usize,
-    /// Records durable and not yet in the order store.
-    pub backlog_records: u64,
-    /// Age of the oldest of them, in seconds.
-    pub backlog_age_seconds: f64,
-    /// Time since the checkpoints last held everything that was durable, in seconds.
-    pub checkpoint_age_seconds: f64,
-    /// The journal's figures since the start.
-    pub journal: journal::WriterFigures,
-    /// How far the wall clock has moved away from the engine's, in seconds.
-    pub wall_drift_seconds: f64,
-    /// Each dependency: name, whether it works, and what its state means for the sale.
-    pub dependencies: Vec<DependencyStatus>,
-}
-
-/// A dependency as an operator should see it.
-#[derive(Clone, Debug)]
-pub struct DependencyStatus {
-    /// `journal`, `checkpoint`, `broker` or `order_store`.
-    pub name: &'static str,
-    /// Which implementation serves: `file`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
-    pub kind: &'static str,
-    /// Whether it works.
-    pub healthy: bool,
-    /// What its state means for the sale, in words.
-    pub meaning: String,
 }

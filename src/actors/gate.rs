@@ -4,10 +4,10 @@
 //! undone, and it opens again when stock returns. The one exception is quarantine, which is not a
 //! fact about the sale but about this process.
 
-use super::filter::Filter;
-use crate::domain::invariants;
-use crate::domain::stock::ItemState;
-use crate::domain::{ItemCounters, ItemPhase, ItemTerms, Refusal, ShardId, Timestamp, UserId};
+use super::bloom_filter::BloomFilter;
+use domain::invariants;
+use domain::stock::ItemState;
+use domain::{ItemCounters, ItemPhase, ItemTerms, Refusal, ShardId, Timestamp, UserId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -25,7 +25,7 @@ pub struct Gate {
     settled: AtomicBool,
     facts: Mutex<Facts>,
     /// Who may have an order of the item.
-    buyers: Filter,
+    buyers: BloomFilter,
 }
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Gate {
             quarantined: AtomicBool::new(false),
             settled: AtomicBool::new(item.settled),
             facts: Mutex::new(Facts { seq: 0, counters: item.counters }),
-            buyers: Filter::for_members((item.counters.allotted as usize).min(BUYERS_MAX)),
+            buyers: BloomFilter::for_members((item.counters.allotted as usize).min(BUYERS_MAX)),
         };
         gate.publish(item.last_seq, item.phase, item.counters);
         gate

@@ -1,45 +1,18 @@
 //! The actors and the handles to them.
 //!
-//! In the order of a purchase: `gate` (refusals without a decision), `engine` (the handle), `permits`
-//! and `claims` (the bounds in front), `router` and `ring`, `mailbox`, `shard` and `desk` (the
-//! decision), `reply` (what is let go once it is durable). Around them `supervisor`, `quarantine` and
-//! `recovery`; behind them `relay`, `outlet`, `inlet`, `consumer`, `progress`, `ownership`,
-//! `checkpointer`, `pipeline` and `backends`. `books`, `preheat` and `closing` are a sale's way through
-//! the catalogue.
+//! In the order of a purchase: `gate` refuses without a decision, `engine` is the handle, `shard`
+//! decides and releases answers once they are durable, `pipeline` brings broker, order store and
+//! checkpoints up to date behind the sale. `status` says how all of them are.
 
-mod backends;
-pub mod books;
-mod checkpointer;
-mod claims;
-pub mod closing;
-mod consumer;
-mod context;
-mod desk;
+mod bloom_filter;
 mod engine;
-mod filter;
 mod gate;
-mod inlet;
-mod mailbox;
-mod outlet;
-mod ownership;
-mod permits;
 mod pipeline;
-pub mod preheat;
-mod progress;
-mod quarantine;
-mod recovery;
-mod relay;
-mod reply;
-mod ring;
-mod router;
 mod shard;
-mod supervisor;
+mod status;
 
-pub use backends::{BackendOptions, Backends};
-pub use books::{Books, BooksUnavailable};
-pub use engine::{DependencyStatus, Engine, EngineOptions, EngineStatus, KeyOrigin, StartError};
+pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
-pub use ownership::OwnershipError;
-pub use recovery::RecoveryError;
-pub use reply::{NotDelivered, Reply};
-pub use ring::Ring;
+pub use pipeline::{BackendOptions, Backends};
+pub use shard::{ChangesMissed, NotDelivered, OrderChanges, RecoveryError, Reply, Ring};
+pub use status::{DependencyStatus, EngineStatus};

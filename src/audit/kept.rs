@@ -1,11 +1,11 @@
 //! The checkpoints against the journal.
 
 use super::run::{AuditError, each_record};
-use crate::domain::invariants::{self, Ledger};
-use crate::domain::{ShardId, Stock};
 use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal;
 use crate::store::journal::disk::Disk;
+use domain::invariants::{self, Ledger};
+use domain::{ShardId, Stock};
 use std::collections::BTreeMap;
 
 /// The checkpoints' side.

@@ -1,7 +1,7 @@
 //! What an audit found, as plain data. Must not know how it was found nor how it is shown.
 
-use crate::domain::OrderStatus;
-use crate::domain::invariants::Finding;
+use domain::OrderStatus;
+use domain::invariants::Finding;
 use serde::Serialize;
 use std::path::PathBuf;
 

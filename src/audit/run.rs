@@ -7,9 +7,7 @@
 
 use super::kept::Kept;
 use super::report::{Check, INVARIANTS, OrderCounts, Report};
-use super::stored::{Stored, Told, assume_what_was_deleted, must_belong};
-use crate::domain::invariants::{self, Finding, Ledger};
-use crate::domain::{OrderId, Record, ShardId};
+use super::stored::{Stored, Told, assume_what_was_deleted, check_owner};
 use crate::store::broker::BrokerError;
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
@@ -18,6 +16,8 @@ use crate::store::database::StoreError;
 use crate::store::journal::disk::{Disk, RealDisk};
 use crate::store::journal::{self, JournalId, ReadError, Scan, record};
 use crate::store::orders::OrderStore;
+use domain::invariants::{self, Finding, Ledger};
+use domain::{OrderId, Record, ShardId};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -88,7 +88,7 @@ pub async fn run(options: AuditOptions) -> Result<Report, AuditError> {
     }
     let disk = RealDisk::open(&directory).map_err(AuditError::Journal)?;
     if let (Some(wait), Some(orders)) = (options.wait, &options.orders) {
-        must_belong(orders, &options.data_dir).await?;
+        check_owner(orders, &options.data_dir).await?;
         // Whether it was reached is judged below, as always.
         let _ = tokio::time::timeout(wait, reached(&disk, orders)).await;
     }
@@ -132,7 +132,7 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Report, bool)
     };
     let stored = match &options.orders {
         Some(orders) => {
-            must_belong(orders, &options.data_dir).await?;
+            check_owner(orders, &options.data_dir).await?;
             Some(Stored::read(orders).await?)
         }
         None => None,

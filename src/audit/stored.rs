@@ -1,14 +1,14 @@
 //! The order store against the journal: its owner, its orders, its records of items, its progress.
 
 use super::run::{AuditError, each_record};
-use crate::domain::invariants::Ledger;
-use crate::domain::{Event, Order, OrderId, OrderStatus, Record, ShardId};
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
 use crate::store::journal;
 use crate::store::journal::disk::Disk;
 use crate::store::orders::OrderStore;
+use domain::invariants::Ledger;
+use domain::{Event, Order, OrderId, OrderStatus, Record, ShardId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What the journal tells, as far as the order store can be compared with it.
@@ -286,7 +286,7 @@ pub(super) async fn assume_what_was_deleted(
 }
 
 /// Refuses an order store that another journal has claimed: there is nothing in it to compare.
-pub(super) async fn must_belong(orders: &OrderStore, data_dir: &DataDir) -> Result<(), AuditError> {
+pub(super) async fn check_owner(orders: &OrderStore, data_dir: &DataDir) -> Result<(), AuditError> {
     let held = data_dir.recorded_identity()?;
     match orders.owner().await? {
         Some(owner) if held != Some(owner) => Err(AuditError::ForeignOrders {
@@ -301,7 +301,7 @@ pub(super) async fn must_belong(orders: &OrderStore, data_dir: &DataDir) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Currency, ItemId, RequestId, SaleId, Timestamp, UserId};
+    use domain::{Currency, ItemId, RequestId, SaleId, Timestamp, UserId};
 
     #[test]
     fn a_dead_letter_speaks_for_the_record_that_the_journal_has_no_longer() {

@@ -3,7 +3,6 @@
 use super::failure::{Exit, Failure};
 use crate::audit::{self, AuditError, AuditOptions, Check, Report};
 use crate::config::Config;
-use crate::domain::OrderId;
 use crate::store::broker::BrokerError;
 use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::checkpoint::CheckpointStore;
@@ -11,6 +10,7 @@ use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
 use crate::store::orders::OrderStore;
 use crate::store::redis_connection::RedisAddress;
+use domain::OrderId;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ pub(super) async fn orders(
     if let Some(url) = &config.orders.mysql_url {
         return Ok(Some(OrderStore::open_mysql(url.secret(), config.orders.connections)?));
     }
-    let path = data_dir.books();
+    let path = data_dir.orders();
     if !path.exists() {
         return Ok(None);
     }
@@ -237,7 +237,7 @@ pub(super) fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::audit::OrderCounts;
-    use crate::domain::invariants::Finding;
+    use domain::invariants::Finding;
 
     fn report(broken: u64) -> Report {
         let first = (broken > 0).then(|| "shard 3 record 17: oversold".to_owned());

@@ -2,7 +2,7 @@
 //!
 //! Pure text from data. The first line is for scripts and never changes its form.
 
-use crate::domain::{Currency, ItemId, Timestamp};
+use domain::{Currency, ItemId, Timestamp};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

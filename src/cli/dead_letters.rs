@@ -6,12 +6,12 @@
 use super::audit::orders;
 use super::failure::{Exit, Failure};
 use crate::config::Config;
-use crate::domain::Event;
 use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::broker::{BrokerAddress, BrokerError};
 use crate::store::data_dir::DataDir;
 use crate::store::journal::record;
 use crate::store::orders::SetAside;
+use domain::Event;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -173,8 +173,8 @@ fn subject(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ItemId, Record, ShardId, Timestamp};
     use crate::store::broker::format::{self, MalformedMessage};
+    use domain::{ItemId, Record, ShardId, Timestamp};
 
     fn letter(records: Result<Vec<Record>, MalformedMessage>) -> DeadLetter {
         DeadLetter {

@@ -30,7 +30,7 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
             return Ok::<_, Failure>(url.to_string());
         }
         let data_dir = DataDir::lock(&config.data.dir).map_err(AppError::from)?;
-        let path = data_dir.books();
+        let path = data_dir.orders();
         let orders = OrderStore::open_sqlite(&path).await.map_err(|error| failed(&error))?;
         orders.migrate().await.map_err(|error| failed(&error))?;
         Ok(path.display().to_string())

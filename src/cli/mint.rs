@@ -3,9 +3,9 @@
 use super::failure::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::Timestamp;
 use crate::http::token::{OPERATOR_NAME_BYTES_MAX, Role, Signer};
 use crate::secrets;
+use domain::Timestamp;
 use std::io::{self, Write};
 
 /// What `seckill mint` can be told. Exactly one of `--users`, `--operator` and `--approver`.
@@ -92,9 +92,9 @@ pub fn print(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::UserId;
     use crate::http::token::Principal;
     use clap::Parser;
+    use domain::UserId;
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 

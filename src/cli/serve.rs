@@ -52,7 +52,7 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
         return None;
     }
     let now = app.engine().now();
-    let sale = demo::next_sale(app.books(), now).await.ok().flatten()?;
+    let sale = demo::next_sale(app.sales(), now).await.ok().flatten()?;
     let items = sale.items.iter().map(|item| OfferItem {
         item_id: item.item_id,
         title: item.offer.title.clone(),

@@ -405,7 +405,7 @@ mod tests {
             loaded.origin("orders", "mysql_url").to_string(),
             format!("{path}, named by environment {variable}")
         );
-        let shown = format!("{:?} {:?}", loaded.config, super::super::effective(&loaded));
+        let shown = format!("{:?} {:?}", loaded.config, crate::config::effective(&loaded));
         assert!(shown.contains("mysql://***@db/shop") && !shown.contains("hunter2"), "{shown}");
 
         let both = [("SECKILL__ORDERS__MYSQL_URL", "mysql://db"), (variable, path)];

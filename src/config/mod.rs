@@ -14,9 +14,9 @@ pub use load::{DEFAULT_FILE, Invalid, Loaded, Origin, Problem, load};
 pub use render::{Effective, effective, template};
 pub use secret_url::SecretUrl;
 
-use crate::domain::ShardId;
 use crate::telemetry::LogFormat;
 use declare::{AnyOf, PathSuchAs, Such, Url, Within, configuration};
+use domain::ShardId;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -39,18 +39,18 @@ configuration! {
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             AnyOf("an IP address and a port, such as \"0.0.0.0:8080\"");
         /// Open connections; one more is answered 503 and closed.
-        max_connections: u32 = 16_384, Within(1, 1_000_000);
+        connections_max: u32 = 16_384, Within(1, 1_000_000);
         /// Headers of one request; more are answered 431.
-        max_headers: u32 = 64, Within(16, 1_000);
+        headers_max: u32 = 64, Within(16, 1_000);
         /// Bytes of one request's head; more are answered 431.
-        max_header_bytes: u32 = 16_384, Within(8_192, 1_048_576);
+        header_bytes_max: u32 = 16_384, Within(8_192, 1_048_576);
         /// Bytes of a body, purchases and operators' requests excepted; more are answered 413.
-        max_body_bytes: u32 = 65_536, Within(1_024, 16_777_216);
+        body_bytes_max: u32 = 65_536, Within(1_024, 16_777_216);
         /// Bytes of an operator's request, enough for a sale with 200 items and long titles; more
         /// are answered 413.
-        max_admin_body_bytes: u32 = 1_048_576, Within(1_024, 67_108_864);
+        admin_body_bytes_max: u32 = 1_048_576, Within(1_024, 67_108_864);
         /// Bytes of a purchase's body; more are answered 413.
-        max_buy_body_bytes: u32 = 1_024, Within(128, 65_536);
+        buy_body_bytes_max: u32 = 1_024, Within(128, 65_536);
         /// How long a client may take over the head of one request.
         header_timeout_ms: u64 = 10_000, Within(100, 600_000);
         /// How long a client may take over the body of one request.
@@ -69,13 +69,13 @@ configuration! {
         /// HTTP/2 streams that a client may open and reset before the connection is closed.
         max_http2_resets: u32 = 20, Within(1, 10_000);
         /// Open event streams; one more is answered 503.
-        max_event_streams: u32 = 4_096, Within(0, 1_000_000);
+        event_streams_max: u32 = 4_096, Within(0, 1_000_000);
         /// Time between two comments that keep an event stream open.
         event_heartbeat_ms: u64 = 15_000, Within(100, 600_000);
         /// Passwords hashed at the same time, each with about 20 MB and a core.
-        max_password_hashes: u32 = 2, Within(1, 256);
+        password_hashes_max: u32 = 2, Within(1, 256);
         /// Log-ins and registrations that may wait for that; one more is answered 503.
-        max_password_queue: u32 = 64, Within(0, 100_000);
+        password_queue_max: u32 = 64, Within(0, 100_000);
     }
 
     /// Where everything that must outlive the process is kept.
@@ -161,7 +161,7 @@ configuration! {
     /// Records that are durable and not yet in the order store.
     backlog: Backlog {
         /// How many there may be before `when_exceeded` applies.
-        max_records: u64 = 10_000_000, Within(1, 1_000_000_000_000);
+        records_max: u64 = 10_000_000, Within(1, 1_000_000_000_000);
         /// "alarm" goes on selling and says so; "refuse" answers new purchases with 503 and
         /// Retry-After until the backlog has drained.
         when_exceeded: WhenExceeded = WhenExceeded::Alarm, AnyOf("\"alarm\" or \"refuse\"");
@@ -173,7 +173,7 @@ configuration! {
         /// pay yet, so without it orders stay reserved until they expire.
         sandbox: bool = true, AnyOf("true or false");
         /// The longest delay that a sandbox payment can be told to have.
-        max_sandbox_delay_ms: u64 = 20_000, Within(0, 600_000);
+        sandbox_delay_ms_max: u64 = 20_000, Within(0, 600_000);
     }
 
     /// The tokens that name buyers and operators.

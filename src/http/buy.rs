@@ -12,9 +12,9 @@ use super::edge::Edge;
 use super::error::Problem;
 use super::order_view::{self, OrderView};
 use crate::actors::Reply;
-use crate::domain::sale::LIMIT_PER_USER_MAX;
-use crate::domain::{Buy, ItemId, Order, Outcome};
 use bytes::Bytes;
+use domain::sale::LIMIT_PER_USER_MAX;
+use domain::{Buy, ItemId, Order, Outcome};
 use hyper::body::Body;
 use hyper::{Method, Request, Version};
 use serde::Deserialize;
@@ -79,7 +79,7 @@ where
     let gate = item_id
         .and_then(|item_id| edge.engine.gate(item_id))
         .ok_or_else(Problem::item_not_found)?;
-    let bytes_max = edge.options.max_buy_body_bytes;
+    let bytes_max = edge.options.buy_body_bytes_max;
     let body = if parts.version == Version::HTTP_2 {
         body::read(body, bytes_max, edge.options.body_timeout).await?
     } else {
@@ -179,8 +179,8 @@ pub fn render(order: &Order) -> (Bytes, Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Code;
     use super::*;
+    use crate::http::error::Code;
 
     #[test]
     fn purchases_are_told_by_method_and_path() {

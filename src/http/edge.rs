@@ -13,8 +13,9 @@ use super::password::Passwords;
 use super::request_id::{RequestName, UniqueNumbers, X_REQUEST_ID};
 use super::sliced::Sliced;
 use super::token::Signer;
-use crate::actors::{Books, Engine};
+use crate::actors::Engine;
 use crate::clock::Clock;
+use crate::sales::Sales;
 use axum::Router;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -39,7 +40,7 @@ pub struct AppState {
     /// Decides.
     pub engine: Engine,
     /// What is kept for good: orders, sales, users, the audit log.
-    pub books: Books,
+    pub sales: Sales,
     /// Makes and verifies tokens.
     pub signer: Signer,
     /// Measures; the time that decides comes from the engine.
@@ -57,7 +58,7 @@ impl fmt::Debug for AppState {
 /// The edge's state, one for all connections.
 pub struct Edge {
     pub(super) engine: Engine,
-    pub(super) books: Books,
+    pub(super) sales: Sales,
     pub(super) signer: Signer,
     pub(super) clock: Clock,
     pub(super) render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -93,14 +94,14 @@ impl Edge {
     pub fn new(state: AppState, options: Options, shutdown: CancellationToken) -> Self {
         Self {
             engine: state.engine,
-            books: state.books,
+            sales: state.sales,
             signer: state.signer,
             clock: state.clock,
             render_metrics: state.render_metrics,
             metrics: EdgeMetrics::new(),
             passwords: Passwords::new(&options),
             titles: Titles::default(),
-            event_streams: Arc::new(Semaphore::new(options.max_event_streams)),
+            event_streams: Arc::new(Semaphore::new(options.event_streams_max)),
             shutdown,
             numbers: UniqueNumbers::new(),
             options,
@@ -115,13 +116,13 @@ impl Edge {
 
 /// The edge and the router behind it: what a connection hands its requests to.
 #[derive(Debug)]
-pub struct Door {
+pub struct EdgeService {
     /// The edge.
     pub edge: Arc<Edge>,
     router: TowerToHyperService<Router>,
 }
 
-impl Door {
+impl EdgeService {
     /// The door to `router`, which takes everything but purchases.
     pub fn new(edge: Arc<Edge>, router: Router) -> Self {
         Self { edge, router: TowerToHyperService::new(router) }
@@ -133,7 +134,7 @@ impl Door {
 /// # Errors
 /// Never; hyper asks for a result.
 pub async fn handle(
-    door: Arc<Door>,
+    door: Arc<EdgeService>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<EdgeBody>, Infallible> {
@@ -157,10 +158,10 @@ pub async fn handle(
 }
 
 fn check_head(edge: &Edge, headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.len() <= edge.options.max_headers {
+    if headers.len() <= edge.options.headers_max {
         return Ok(());
     }
-    let detail = format!("a request may have {} headers", edge.options.max_headers);
+    let detail = format!("a request may have {} headers", edge.options.headers_max);
     Err(Problem::new(Code::HeadersTooLarge, detail))
 }
 
@@ -196,7 +197,7 @@ fn answer_purchase(
 }
 
 async fn answer_other(
-    door: &Door,
+    door: &EdgeService,
     request: Request<Incoming>,
     name: &RequestName,
 ) -> Response<EdgeBody> {

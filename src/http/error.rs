@@ -5,10 +5,10 @@
 
 use super::timestamp;
 use crate::actors::NotDelivered;
-use crate::actors::books::{BooksUnavailable, CatalogueError, ReadError};
-use crate::actors::preheat::PreheatError;
-use crate::domain::{Order, Refusal, StepRefused, Timestamp};
+use crate::sales::preheat::PreheatError;
+use crate::sales::{CatalogueError, ReadError, RecordsUnavailable};
 use axum::response::{IntoResponse, Response};
+use domain::{Order, Refusal, StepRefused, Timestamp};
 use hyper::StatusCode;
 use std::borrow::Cow;
 
@@ -303,8 +303,8 @@ impl From<NotDelivered> for Problem {
     }
 }
 
-impl From<BooksUnavailable> for Problem {
-    fn from(error: BooksUnavailable) -> Self {
+impl From<RecordsUnavailable> for Problem {
+    fn from(error: RecordsUnavailable) -> Self {
         Self::new(Code::Overloaded, error.to_string())
     }
 }
@@ -328,7 +328,7 @@ impl From<CatalogueError> for Problem {
             ),
             CatalogueError::Store(error) => {
                 tracing::warn!(%error, "the catalogue did not answer");
-                BooksUnavailable.into()
+                RecordsUnavailable.into()
             }
         }
     }
@@ -392,7 +392,7 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Currency, ItemId, OrderId, OrderStatus, RequestId, SaleId, UserId};
+    use domain::{Currency, ItemId, OrderId, OrderStatus, RequestId, SaleId, UserId};
 
     fn order() -> Order {
         Order {

@@ -7,11 +7,12 @@ use super::admission::{Buyer, Id};
 use super::edge::Edge;
 use super::error::{Code, Problem};
 use super::{order_view, orders};
-use crate::domain::{Order, OrderId, OrderStatus};
+use crate::actors::{ChangesMissed, OrderChanges};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use domain::{Order, OrderId, OrderStatus};
 use futures_util::stream;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use std::convert::Infallible;
@@ -19,8 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 const HEARTBEAT: &[u8] = b":\n\n";
@@ -72,7 +71,7 @@ impl Drop for OpenStream {
 struct Events {
     next: Option<Order>,
     shown: Option<Order>,
-    changes: Receiver<Order>,
+    changes: OrderChanges,
     shutdown: CancellationToken,
     heartbeat: Duration,
     open: OpenStream,
@@ -95,21 +94,21 @@ impl Events {
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
                 () = &mut deadline => return Some(Bytes::from_static(HEARTBEAT)),
-                change = self.changes.recv() => match change {
+                change = self.changes.next() => match change {
                     // Shown already, as what the order was at first.
-                    Ok(order) if order == shown => {}
-                    Ok(order) => {
+                    Ok(Some(order)) if order == shown => {}
+                    Ok(Some(order)) => {
                         self.shown = Some(order);
                         return Some(render(&order));
                     }
                     // More changes than the channel holds: the order itself is the last of them.
-                    Err(RecvError::Lagged(_)) => {
+                    Err(ChangesMissed) => {
                         let order =
                             orders::find(&self.open.edge, shown.order_id, shown.user_id).await.ok()?;
                         self.shown = Some(order);
                         return Some(render(&order));
                     }
-                    Err(RecvError::Closed) => return None,
+                    Ok(None) => return None,
                 },
             }
         }

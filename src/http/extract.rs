@@ -4,7 +4,7 @@ use super::body;
 use super::edge::Edge;
 use super::error::{Code, Problem};
 use super::options::Options;
-use crate::actors::books::Day;
+use crate::sales::Day;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use hyper::body::Body as _;
 use hyper::http::request::Parts;
@@ -55,7 +55,7 @@ impl FromRequest<Arc<Edge>> for OptionalJsonObject {
 pub struct BodyBytesMax(pub usize);
 
 fn bytes_max(parts: &Parts, options: &Options) -> usize {
-    parts.extensions.get().map_or(options.max_body_bytes, |BodyBytesMax(bytes_max)| *bytes_max)
+    parts.extensions.get().map_or(options.body_bytes_max, |BodyBytesMax(bytes_max)| *bytes_max)
 }
 
 /// The query's parameters.
@@ -156,7 +156,7 @@ impl SalesQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::OrderId;
+    use domain::OrderId;
 
     #[test]
     fn pages_have_bounds() {

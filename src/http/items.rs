@@ -5,10 +5,10 @@ use super::edge::Edge;
 use super::error::Problem;
 use super::timestamp;
 use crate::actors::Gate;
-use crate::domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
 use axum::Json;
 use axum::extract::State;
 use dashmap::DashMap;
+use domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -147,7 +147,7 @@ async fn title(edge: &Edge, gate: &Gate) -> Option<Title> {
     if let Some(title) = edge.titles.0.get(&item_id) {
         return Some(title.clone());
     }
-    let sale = edge.books.sale(gate.terms().sale_id).await.ok()?;
+    let sale = edge.sales.sale(gate.terms().sale_id).await.ok()?;
     for item in sale.items {
         let title =
             Title { title: item.offer.title.as_str().into(), list_price: item.offer.list_price };

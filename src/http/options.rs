@@ -7,18 +7,18 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Open connections; one more is answered 503 and closed.
-    pub max_connections: usize,
+    pub connections_max: usize,
     /// Headers of one request; more are answered 431.
-    pub max_headers: usize,
+    pub headers_max: usize,
     /// Bytes of one request's head, at least 8 KiB; more are answered 431.
-    pub max_header_bytes: usize,
+    pub header_bytes_max: usize,
     /// Bytes of a body, purchases and operators' requests excepted; more are answered 413.
-    pub max_body_bytes: usize,
+    pub body_bytes_max: usize,
     /// Bytes of an operator's request: a sale may have 200 items with long titles. More
     /// are answered 413.
-    pub max_admin_body_bytes: usize,
+    pub admin_body_bytes_max: usize,
     /// Bytes of a purchase's body; more are answered 413.
-    pub max_buy_body_bytes: usize,
+    pub buy_body_bytes_max: usize,
     /// How long a client may take over the head of one request.
     pub header_timeout: Duration,
     /// How long a client may take over the body of one request.
@@ -37,30 +37,30 @@ pub struct Options {
     /// HTTP/2 streams that a client may open and reset before they are looked at.
     pub max_http2_resets: usize,
     /// Open server-sent event streams; one more is answered 503.
-    pub max_event_streams: usize,
+    pub event_streams_max: usize,
     /// Time between two comments that keep an event stream alive.
     pub event_heartbeat: Duration,
     /// Passwords hashed at the same time.
-    pub max_password_hashes: usize,
+    pub password_hashes_max: usize,
     /// Log-ins and registrations that may wait for that; one more is answered 503.
-    pub max_password_queue: usize,
+    pub password_queue_max: usize,
     /// How long a token from a log-in is good, in seconds.
     pub token_lifetime_seconds: u64,
     /// Whether `pay` is the sandbox, which takes its outcome from the request and moves no money.
     pub sandbox_payments: bool,
     /// The longest delay that a sandbox payment can be told; below `request_timeout`.
-    pub max_sandbox_delay: Duration,
+    pub sandbox_delay_max: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: 16_384,
-            max_headers: 64,
-            max_header_bytes: 16 * 1024,
-            max_body_bytes: 64 * 1024,
-            max_admin_body_bytes: 1 << 20,
-            max_buy_body_bytes: 1024,
+            connections_max: 16_384,
+            headers_max: 64,
+            header_bytes_max: 16 * 1024,
+            body_bytes_max: 64 * 1024,
+            admin_body_bytes_max: 1 << 20,
+            buy_body_bytes_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(15),
@@ -69,13 +69,13 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(10),
             max_http2_streams: 128,
             max_http2_resets: 20,
-            max_event_streams: 4_096,
+            event_streams_max: 4_096,
             event_heartbeat: Duration::from_secs(15),
-            max_password_hashes: 2,
-            max_password_queue: 64,
+            password_hashes_max: 2,
+            password_queue_max: 64,
             token_lifetime_seconds: 3_600,
             sandbox_payments: true,
-            max_sandbox_delay: Duration::from_secs(20),
+            sandbox_delay_max: Duration::from_secs(20),
         }
     }
 }
@@ -85,9 +85,9 @@ impl Options {
     pub fn body_bytes_max(&self, path: &str) -> usize {
         // Operators are known before their bodies are read.
         if path.starts_with("/api/v1/admin/") {
-            self.max_admin_body_bytes
+            self.admin_body_bytes_max
         } else {
-            self.max_body_bytes
+            self.body_bytes_max
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An order as buyers see it, rendered by hand into one buffer: it is what a purchase answers.
 
 use super::timestamp;
-use crate::domain::Order;
+use domain::Order;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -85,7 +85,7 @@ pub fn render(order: &Order, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
+    use domain::{
         Currency, ItemId, OrderId, OrderStatus, RequestId, SaleId, ShardId, Timestamp, UserId,
     };
 

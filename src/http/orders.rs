@@ -10,9 +10,9 @@ use super::error::{Code, Problem};
 use super::extract::{OptionalJsonObject, PageQuery, Parameters};
 use super::order_view::{self, OrderView};
 use crate::actors::Reply;
-use crate::domain::{Command, Order, OrderId, OrderStatus, Outcome, UserId};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::{Command, Order, OrderId, OrderStatus, Outcome, UserId};
 use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub async fn find(edge: &Edge, order_id: OrderId, user_id: UserId) -> Result<Ord
     let in_shard = edge.engine.order(order_id).await?;
     let order = match in_shard {
         Some(order) => Some(order),
-        None => edge.books.order(order_id).await?,
+        None => edge.sales.order(order_id).await?,
     };
     order.filter(|order| order.user_id == user_id).ok_or_else(Problem::order_not_found)
 }
@@ -112,7 +112,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let (limit, before) = query.read::<OrderId>()?;
     let in_shards = edge.engine.orders_of(user_id, before, limit + 1).await?;
-    let stored = edge.books.orders_of(user_id, before, limit + 1).await?;
+    let stored = edge.sales.orders_of(user_id, before, limit + 1).await?;
     let (orders, has_more) = merge(in_shards, stored, limit);
     Ok(render_page(&orders, has_more))
 }
@@ -169,7 +169,7 @@ pub async fn pay(
     if !edge.options.sandbox_payments {
         return Err(Problem::new(Code::Forbidden, "sandbox payments are switched off"));
     }
-    let payment = read_payment(body, edge.options.max_sandbox_delay)?;
+    let payment = read_payment(body, edge.options.sandbox_delay_max)?;
     let order = find(&edge, order_id, user_id).await?;
     match order.status {
         OrderStatus::Cancelled => return Err(Problem::order_closed(&order)),
@@ -277,7 +277,7 @@ fn read_payment(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Currency, ItemId, RequestId, SaleId, Timestamp};
+    use domain::{Currency, ItemId, RequestId, SaleId, Timestamp};
 
     fn order(id: u64, status: OrderStatus) -> Order {
         Order {
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn the_sandbox_does_what_it_is_told() {
         let read = |text: &str| {
-            let body = super::super::body::parse_object(text.as_bytes()).unwrap();
+            let body = crate::http::body::parse_object(text.as_bytes()).unwrap();
             read_payment(body, Duration::from_secs(1))
                 .map(|payment| (payment.outcome, payment.delay.as_millis()))
                 .map_err(|problem| problem.errors[0].pointer.clone())

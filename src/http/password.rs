@@ -27,8 +27,8 @@ impl Passwords {
     /// With the bounds of `options`.
     pub fn new(options: &Options) -> Self {
         Self {
-            queue: Semaphore::new(options.max_password_queue),
-            workers: Semaphore::new(options.max_password_hashes),
+            queue: Semaphore::new(options.password_queue_max),
+            workers: Semaphore::new(options.password_hashes_max),
             decoy: tokio::sync::OnceCell::new(),
         }
     }
@@ -106,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_is_said_at_once() {
-        let options = Options { max_password_queue: 0, ..Options::default() };
+        let options = Options { password_queue_max: 0, ..Options::default() };
         let refused = Passwords::new(&options).hash("password".to_owned()).await.unwrap_err();
         assert_eq!(refused.code, Code::Overloaded);
     }

@@ -6,10 +6,10 @@ use super::error::Problem;
 use super::extract::{Parameters, SalesQuery};
 use super::items::{CountersView, ItemStateView, ItemView};
 use super::{items, timestamp};
-use crate::actors::books::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
-use crate::domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
+use crate::sales::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
 use axum::Json;
 use axum::extract::State;
+use domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -84,7 +84,7 @@ pub async fn list(
     Parameters(query): Parameters<SalesQuery>,
 ) -> Result<Json<SalePage>, Problem> {
     if let Some(day) = query.day()? {
-        let day = edge.books.sales_of_day(day).await?;
+        let day = edge.sales.sales_of_day(day).await?;
         let data = day.sales.iter().map(|sale| view(&edge, sale)).collect();
         return Ok(Json(SalePage { data, has_more: day.has_more }));
     }
@@ -104,14 +104,14 @@ pub async fn page(
     before: Option<SaleId>,
     limit: usize,
 ) -> Result<(Vec<Sale>, bool), Problem> {
-    let sales = edge.books.sales(statuses, before, limit).await?;
-    let has_more = match sales.last() {
-        Some(last) if sales.len() == limit => {
-            !edge.books.sales(statuses, Some(last.sale_id), 1).await?.is_empty()
+    let found = edge.sales.sales(statuses, before, limit).await?;
+    let has_more = match found.last() {
+        Some(last) if found.len() == limit => {
+            !edge.sales.sales(statuses, Some(last.sale_id), 1).await?.is_empty()
         }
         _ => false,
     };
-    Ok((sales, has_more))
+    Ok((found, has_more))
 }
 
 /// One sale.
@@ -124,6 +124,6 @@ pub async fn show(
     State(edge): State<Arc<Edge>>,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<SaleView>, Problem> {
-    let sale = edge.books.public_sale(sale_id).await?.ok_or_else(Problem::sale_not_found)?;
+    let sale = edge.sales.public_sale(sale_id).await?.ok_or_else(Problem::sale_not_found)?;
     Ok(Json(view(&edge, &sale)))
 }

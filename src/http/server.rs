@@ -3,7 +3,7 @@
 //! Must not know what a request is about.
 
 use super::connection::{Connection, Counted, Instruction};
-use super::edge::{AppState, Door, Edge, handle};
+use super::edge::{AppState, Edge, EdgeService, handle};
 use super::options::Options;
 use super::routes;
 use hyper::service::service_fn;
@@ -48,7 +48,7 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let edge = Arc::new(Edge::new(state, options, shutdown.clone()));
     let server = Server {
-        door: Arc::new(Door::new(Arc::clone(&edge), routes::router(Arc::clone(&edge)))),
+        door: Arc::new(EdgeService::new(Arc::clone(&edge), routes::router(Arc::clone(&edge)))),
         builder: builder(&edge.options),
         connections: Arc::default(),
         edge,
@@ -66,7 +66,7 @@ pub async fn serve(
 
 struct Server {
     edge: Arc<Edge>,
-    door: Arc<Door>,
+    door: Arc<EdgeService>,
     builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
 }
@@ -127,12 +127,12 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
     builder
         .http1()
         .header_read_timeout(None)
-        .max_buf_size(options.max_header_bytes)
+        .max_buf_size(options.header_bytes_max)
         .half_close(true)
         // Answers are small: to copy one behind its head costs less than to send two parts.
         .writev(false);
-    if options.max_headers >= HYPER_HEADERS {
-        builder.http1().max_headers(options.max_headers + 1);
+    if options.headers_max >= HYPER_HEADERS {
+        builder.http1().max_headers(options.headers_max + 1);
     }
     builder
         .http2()
@@ -140,7 +140,7 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
         .max_concurrent_streams(options.max_http2_streams)
         .max_pending_accept_reset_streams(options.max_http2_resets)
         .max_local_error_reset_streams(options.max_http2_resets)
-        .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX))
         .keep_alive_interval(options.idle_timeout)
         .keep_alive_timeout(options.write_timeout);
     builder
@@ -163,7 +163,7 @@ impl Server {
 
     fn admit(&self, stream: TcpStream) {
         let connection = Arc::new(Connection::new(self.edge.clock.elapsed()));
-        let max = self.edge.options.max_connections;
+        let max = self.edge.options.connections_max;
         let Some(number) = self.connections.insert(&connection, max) else {
             self.edge.metrics.turned_away();
             // As much as fits without waiting; whoever does not read it finds the door shut.
@@ -239,7 +239,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 async fn serve_connection(
     builder: Builder<TokioExecutor>,
-    door: Arc<Door>,
+    door: Arc<EdgeService>,
     connection: Arc<Connection>,
     stream: TcpStream,
 ) {

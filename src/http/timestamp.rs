@@ -3,7 +3,7 @@
 //! Writing is done here, in a fixed 24 bytes, because it is on the way of every purchase; reading,
 //! which only operators need, is jiff's.
 
-use crate::domain::Timestamp;
+use domain::Timestamp;
 
 /// Length of every rendered instant: `2026-11-21T08:00:00.000Z`.
 pub const LENGTH: usize = 24;

@@ -4,9 +4,9 @@
 //! Verifying one allocates nothing for a buyer and is on the way of every purchase. Must not know
 //! HTTP, nor where the secret is kept.
 
-use crate::domain::{Timestamp, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::{Timestamp, UserId};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -75,7 +75,7 @@ pub async fn register(
 ) -> Result<(StatusCode, Json<UserView>), Problem> {
     let Credentials { user_name, password } = read(body)?;
     let hash = edge.passwords.hash(password).await?;
-    let user_id = edge.books.create_user(&user_name, &hash, edge.engine.now()).await?;
+    let user_id = edge.sales.create_user(&user_name, &hash, edge.engine.now()).await?;
     Ok((StatusCode::CREATED, Json(UserView { user_id: user_id.to_string(), user_name })))
 }
 
@@ -94,7 +94,7 @@ pub async fn log_in(
     JsonObject(body): JsonObject,
 ) -> Result<Json<TokenView>, Problem> {
     let Credentials { user_name, password } = read(body)?;
-    let user = edge.books.user_by_name(&user_name).await?;
+    let user = edge.sales.user_by_name(&user_name).await?;
     let (user_id, hash) = user.unzip();
     let is_right = edge.passwords.verify(password, hash).await?;
     let Some(user_id) = user_id.filter(|_| is_right) else {
@@ -103,7 +103,7 @@ pub async fn log_in(
     let now = edge.engine.now();
     let lifetime_seconds = edge.options.token_lifetime_seconds;
     // A token's times are whole seconds.
-    let expires_at = crate::domain::Timestamp(now.0 / 1000 * 1000)
+    let expires_at = domain::Timestamp(now.0 / 1000 * 1000)
         .plus_milliseconds(lifetime_seconds.saturating_mul(1000));
     Ok(Json(TokenView {
         token: edge.signer.mint(&user_id.to_string(), Role::Buyer, now, lifetime_seconds),
@@ -158,7 +158,7 @@ mod tests {
             (r#"{"user_name":1,"password":null}"#, &["/user_name", "/password"]),
             (r#"{"admin":true}"#, &["/user_name", "/password", "/admin"]),
         ] {
-            let body = super::super::body::parse_object(body.as_bytes()).unwrap();
+            let body = crate::http::body::parse_object(body.as_bytes()).unwrap();
             let found: Vec<String> = match read(body) {
                 Ok(_) => Vec::new(),
                 Err(problem) => problem.errors.into_iter().map(|error| error.pointer).collect(),

@@ -6,11 +6,11 @@
 //! shards            how many shards the journal's logs were made with
 //! journal/          the segments
 //! checkpoints.db    checkpoints, where no Redis keeps them
-//! books.db          orders and catalogue, where no MySQL keeps them
+//! orders.db          orders and catalogue, where no MySQL keeps them
 //! secrets/          what signs tokens
 //! ```
 
-use crate::store::journal::JournalId;
+use super::journal::JournalId;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fmt::Display;
@@ -153,8 +153,8 @@ impl DataDir {
     }
 
     /// The embedded order store and catalogue.
-    pub fn books(&self) -> PathBuf {
-        self.path.join("books.db")
+    pub fn orders(&self) -> PathBuf {
+        self.path.join("orders.db")
     }
 
     /// What the file of this name says, if it is there.

@@ -3,11 +3,11 @@
 //! The equality of the state is tested here with many orders; how long ten million take is measured
 //! as docs/drills.md says.
 
-use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
-use seckill::domain::{
+use domain::{
     Buy, Command, Currency, ItemCounters, ItemId, ItemTerms, Order, Outcome, RequestId, SaleId,
     Timestamp, UserId,
 };
+use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::disk::RealDisk;
 use seckill::store::journal::{self, JournalId};
@@ -24,7 +24,7 @@ const BUYERS: u64 = 10_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
 async fn start(directory: &Path) -> Engine {
-    let orders = OrderStore::open_sqlite(&directory.join("books.db")).await.expect("order store");
+    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("order store");
     orders.migrate().await.expect("tables");
     let checkpoints = CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await;
     let disk = RealDisk::open(&directory.join("journal")).expect("journal directory");

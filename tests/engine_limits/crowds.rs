@@ -1,8 +1,8 @@
 //! Drills 35 to 38: a crowd at one item, many items at once, one request many times.
 
 use crate::shop::{Shop, options, placed, terms, wait_until};
+use domain::{ItemId, OrderId, Outcome, Refusal};
 use seckill::actors::{EngineOptions, KeyOrigin, NotDelivered, Reply};
-use seckill::domain::{ItemId, OrderId, Outcome, Refusal};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ async fn ten_thousand_items_sell_at_once() {
     assert_eq!(sold, 2 * ITEMS);
     for gate in shop.engine.gates() {
         let counters = gate.counters();
-        assert_eq!(seckill::domain::invariants::i1_balance(&counters), Ok(()));
+        assert_eq!(domain::invariants::i1_balance(&counters), Ok(()));
         assert_eq!((counters.available, counters.reserved), (0, 2));
     }
     Arc::into_inner(shop).expect("the buyers are gone").close().await;

@@ -2,9 +2,9 @@
 //! (drill 34).
 
 use crate::shop::{Shop, options, placed, terms, wait_until};
+use domain::{ItemId, ItemTerms, Order, OrderStatus, Outcome, Refusal, Timestamp, UserId};
 use seckill::actors::{KeyOrigin, Reply};
 use seckill::clock::Clock;
-use seckill::domain::{ItemId, ItemTerms, Order, OrderStatus, Outcome, Refusal, Timestamp, UserId};
 use std::sync::Arc;
 
 const HOUR: u64 = 3_600_000;
@@ -61,7 +61,7 @@ async fn expired_stock_comes_back_once_and_lifts_sold_out() {
         panic!("not paid");
     };
     assert_eq!(paid.status, OrderStatus::Paid);
-    let expired = changes.recv().await.expect("a change");
+    let expired = changes.next().await.expect("none missed").expect("a change");
     assert_eq!((expired.order_id, expired.status), (orders[0].order_id, OrderStatus::Expired));
     assert!(shop.engine.now() >= orders[0].expires_at, "not early");
     wait_until(|| gate.counters().available == 1).await;

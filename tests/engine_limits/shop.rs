@@ -1,9 +1,9 @@
 //! An engine on a real disk, asked as the edge asks: the gate first.
 
-use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
-use seckill::domain::{
+use domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Order, Outcome, RequestId, SaleId, Timestamp, UserId,
 };
+use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::disk::RealDisk;
 use seckill::store::journal::{self, JournalId};
@@ -105,7 +105,7 @@ impl Shop {
 
 async fn start(directory: &TempDir, options: EngineOptions) -> Engine {
     let directory = directory.path();
-    let orders = OrderStore::open_sqlite(&directory.join("books.db")).await.expect("order store");
+    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("order store");
     orders.migrate().await.expect("tables");
     let checkpoints =
         CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");

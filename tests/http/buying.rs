@@ -2,7 +2,7 @@
 
 use super::client::Connection;
 use super::shop::{Ask, Shop, offer};
-use seckill::domain::Timestamp;
+use domain::Timestamp;
 use serde_json::json;
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn a_reader_that_does_not_read_is_closed() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
-    let shop = Shop::with(Options { max_connections: 1, ..Options::default() }).await;
+    let shop = Shop::with(Options { connections_max: 1, ..Options::default() }).await;
     let mut first = Connection::open(shop.address).await;
     first.send(b"GET /livez HTTP/1.1\r\nhost: shop\r\n\r\n").await;
     assert_eq!(first.answer().await.status, 200);

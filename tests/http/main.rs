@@ -3,11 +3,11 @@
 mod auditing;
 mod buying;
 mod client;
-mod closing;
 mod limits;
 mod operating;
 mod orders;
 mod reading;
+mod sale_lifecycle;
 mod selling;
 mod shop;
 mod users;

@@ -195,11 +195,11 @@ async fn a_sales_orders_are_paged_and_exported() {
         let order = shop.buy(&items[0], user_id, "k").await.json();
         let order_id = order["order_id"].as_str().unwrap().parse().unwrap();
         let order = shop.engine.order(order_id).await.unwrap().unwrap();
-        records.push(seckill::domain::Record {
+        records.push(domain::Record {
             shard: order_id.shard(),
             seq: user_id,
             at: order.created_at(),
-            event: seckill::domain::Event::Order(order),
+            event: domain::Event::Order(order),
         });
     }
     shop.orders

@@ -2,7 +2,7 @@
 
 use super::client::Connection;
 use super::shop::{Shop, offer};
-use seckill::domain::{Event, OrderStatus, Record, ShardId, UserId};
+use domain::{Event, OrderStatus, Record, ShardId, UserId};
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
 
@@ -128,11 +128,11 @@ async fn an_order_that_left_its_shard_is_read_from_the_order_store() {
     let order = bought(&shop, &item, 1, "k").await;
     let known = shop.engine.order(order.parse().unwrap()).await.unwrap().unwrap();
     // An older order of the same buyer, of a shard that does not hold it any more.
-    let old = seckill::domain::Order {
-        order_id: seckill::domain::OrderId::next(
-            seckill::domain::OrderId(0),
+    let old = domain::Order {
+        order_id: domain::OrderId::next(
+            domain::OrderId(0),
             ShardId(3),
-            seckill::domain::Timestamp(1_750_000_000_000),
+            domain::Timestamp(1_750_000_000_000),
         ),
         user_id: UserId(1),
         status: OrderStatus::Reserved,
@@ -171,7 +171,7 @@ async fn a_watched_order_tells_its_changes_and_ends() {
 
 #[tokio::test]
 async fn streams_are_counted_and_end_when_the_server_drains() {
-    let options = seckill::http::Options { max_event_streams: 1, ..Default::default() };
+    let options = seckill::http::Options { event_streams_max: 1, ..Default::default() };
     let shop = Shop::with(options).await;
     let item = shop.live_item(5).await;
     let order = bought(&shop, &item, 1, "k").await;

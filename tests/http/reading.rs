@@ -1,7 +1,7 @@
 //! The read side: a sale and the sales of a day, straight from the catalogue and through a Redis.
 
 use super::shop::{Ask, Shop, offer};
-use seckill::domain::Timestamp;
+use domain::Timestamp;
 use seckill::store::catalogue::Day;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 //! methods that are not there are told.
 
 use super::shop::{Ask, Shop, offer};
-use seckill::domain::Timestamp;
+use domain::Timestamp;
 use serde_json::json;
 
 #[tokio::test]

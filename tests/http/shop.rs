@@ -1,9 +1,10 @@
 //! A shop to test: engine, books and edge in a directory of their own.
 
 use super::client::{Answer, Connection};
-use seckill::actors::{BackendOptions, Backends, Books, Engine, EngineOptions};
-use seckill::domain::{Timestamp, UserId};
+use domain::{Timestamp, UserId};
+use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions};
 use seckill::http::{self, AppState, Options, Role, Signer};
+use seckill::sales::Sales;
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::data_dir::DataDir;
 use seckill::store::journal;
@@ -86,7 +87,7 @@ impl Shop {
         let path = directory.path();
         let data_dir = DataDir::look(path);
         data_dir.agree_on_shards(SHARDS).expect("recorded");
-        let orders = OrderStore::open_sqlite(&path.join("books.db")).await.expect("order store");
+        let orders = OrderStore::open_sqlite(&path.join("orders.db")).await.expect("order store");
         orders.migrate().await.expect("tables");
         let checkpoints =
             CheckpointStore::open_sqlite(&path.join("checkpoints.db")).await.expect("checkpoints");
@@ -119,7 +120,7 @@ impl Shop {
         let signer = Signer::new(&[7; 32]).expect("a secret");
         let state = AppState {
             engine: engine.clone(),
-            books: Books::new(orders.clone(), read_cache),
+            sales: Sales::new(orders.clone(), read_cache),
             signer: signer.clone(),
             clock: engine.clock(),
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),

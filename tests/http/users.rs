@@ -74,7 +74,7 @@ async fn what_cannot_be_a_user_is_refused() {
 
 #[tokio::test]
 async fn too_many_at_once_are_told_to_come_back() {
-    let shop = Shop::with(Options { max_password_queue: 0, ..Options::default() }).await;
+    let shop = Shop::with(Options { password_queue_max: 0, ..Options::default() }).await;
     let ann = json!({ "user_name": "ann", "password": "correct horse" });
     let answer = post(&shop, "/api/v1/users", ann).await;
     assert_eq!(answer.problem(), (503, "overloaded".to_owned()));

@@ -11,7 +11,7 @@ const BELOW: &str = "the backlog is below its threshold again";
 fn site(mariadb: &MariaDb, proxy: &Proxy, choice: &str) -> Site {
     Site::new()
         .with("ORDERS__MYSQL_URL", &proxy.url_for(&mariadb.url()))
-        .with("BACKLOG__MAX_RECORDS", &MAX.to_string())
+        .with("BACKLOG__RECORDS_MAX", &MAX.to_string())
         .with("BACKLOG__WHEN_EXCEEDED", choice)
 }
 

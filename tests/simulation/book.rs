@@ -1,11 +1,11 @@
 //! A journal under test: what waits for it are numbers, and what it lets go is noted.
 
 use crate::disk::SimulatedDisk;
-use parking_lot::{Condvar, Mutex};
-use seckill::domain::{
+use domain::{
     Currency, Event, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId,
     Timestamp, UserId,
 };
+use parking_lot::{Condvar, Mutex};
 use seckill::store::journal::{
     self, Journal, Options, Position, ReadError, Resumption, Scan, cut_torn_tail, record,
 };

@@ -1,11 +1,11 @@
 //! The engine in the process on a simulated disk, with embedded stores in a directory of its own.
 
 use crate::disk::SimulatedDisk;
+use domain::{
+    Buy, Command, Currency, ItemId, ItemTerms, Order, RequestId, SaleId, Timestamp, UserId,
+};
 use seckill::actors::{
     BackendOptions, Backends, Engine, EngineOptions, KeyOrigin, Reply, StartError,
-};
-use seckill::domain::{
-    Buy, Command, Currency, ItemId, ItemTerms, Order, RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::{self, JournalId};
@@ -95,7 +95,7 @@ impl House {
         let gate = self.engine.gate(ItemId(item)).expect("the item is open");
         let (item_id, user_id) = (ItemId(item), UserId(user));
         if let Some(refusal) = gate.refusal(self.engine.now(), user_id) {
-            return Reply::Decided(seckill::domain::Outcome::Refused(refusal));
+            return Reply::Decided(domain::Outcome::Refused(refusal));
         }
         let buy = Buy { item_id, user_id, request_id: RequestId(request), quantity: 1 };
         self.engine.buy(&gate, buy, KeyOrigin::Client).await
@@ -122,7 +122,7 @@ impl House {
 
 /// The embedded stores of a directory.
 pub async fn stores(directory: &Path) -> (OrderStore, CheckpointStore) {
-    let orders = OrderStore::open_sqlite(&directory.join("books.db")).await.expect("order store");
+    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("order store");
     orders.migrate().await.expect("tables");
     let checkpoints =
         CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");

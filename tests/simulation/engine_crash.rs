@@ -4,10 +4,10 @@
 use crate::dice::{Dice, Told, seeds};
 use crate::disk::SimulatedDisk;
 use crate::engine::{House, SHARDS, options, terms};
+use domain::invariants::Ledger;
+use domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
-use seckill::domain::invariants::Ledger;
-use seckill::domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use seckill::store::journal::{self, record};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 use crate::dice::Dice;
 use crate::disk::SimulatedDisk;
 use crate::engine::{House, options, terms};
+use domain::{Command, ItemId, OrderStatus, Outcome};
 use seckill::actors::{EngineOptions, NotDelivered, RecoveryError, Reply, StartError};
-use seckill::domain::{Command, ItemId, OrderStatus, Outcome};
 use seckill::store::journal::segment_name;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

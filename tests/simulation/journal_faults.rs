@@ -4,7 +4,7 @@
 use crate::book::{Book, read, small};
 use crate::dice::Dice;
 use crate::disk::SimulatedDisk;
-use seckill::domain::ShardId;
+use domain::ShardId;
 use seckill::store::journal::{self, Options, SEGMENT_BYTES_MIN, segment_name};
 
 #[test]

@@ -1,8 +1,8 @@
 //! Random commands, step by step against the ledger (I1, I2, I5, I6, I7, I10, I14).
 
 use crate::shop::{OPENING, Shop, buying, terms};
+use domain::{Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
 use proptest::prelude::*;
-use seckill::domain::{Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
 use std::collections::HashSet;
 
 /// What a buyer or an operator does; numbers are taken modulo what there is.

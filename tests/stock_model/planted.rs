@@ -1,7 +1,7 @@
 //! A checker is checked: for each invariant a record that breaks it, and who names it.
 
 use crate::shop::{SHARD, Shop, buying, terms};
-use seckill::domain::{
+use domain::{
     Command, Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, RequestId, ShardId,
     UserId,
 };

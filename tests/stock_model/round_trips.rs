@@ -2,8 +2,8 @@
 //! never stopped.
 
 use crate::shop::{OPENING, SHARD, Shop, buying, terms};
-use seckill::domain::stock::{Changes, ItemState, Snapshot};
-use seckill::domain::{
+use domain::stock::{Changes, ItemState, Snapshot};
+use domain::{
     Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal, RequestId,
     Stock, UserId,
 };
@@ -94,14 +94,14 @@ pub fn check(shop: &mut Shop) {
         assert_same(&other, &shop.stock, what);
         assert_decides_alike(shop, &other, what);
     }
-    let books = from_books(shop);
+    let books = from_order_store(shop);
     assert_eq!(books.items(), shop.stock.items(), "books");
     assert!(books.orders().eq(shop.stock.orders()), "books");
     assert_decides_alike(shop, &books, "books");
 }
 
 /// What an order store holds of the shop, and a shard made of it.
-fn from_books(shop: &Shop) -> Stock {
+fn from_order_store(shop: &Shop) -> Stock {
     let mut versions = HashMap::new();
     let mut opened = HashMap::new();
     for record in &shop.records {
@@ -128,7 +128,7 @@ fn from_books(shop: &Shop) -> Stock {
     let mut orders: Vec<(Order, u64)> =
         shop.ledger.orders().values().map(|order| (*order, versions[&order.order_id])).collect();
     orders.sort_unstable_by_key(|(order, _)| order.order_id);
-    Stock::from_books(SHARD, shop.stock.seq(), shop.stock.at(), items.collect(), orders)
+    Stock::from_order_store(SHARD, shop.stock.seq(), shop.stock.at(), items.collect(), orders)
         .expect("books that agree")
 }
 
@@ -205,7 +205,7 @@ fn orders_are_found_by_id_buyer_and_request() {
         assert_eq!(rest, expected[2..]);
     }
     for gap in [0, placed[0].order_id.0 - 1, placed[199].order_id.0 + 1] {
-        assert_eq!(shop.stock.order(seckill::domain::OrderId(gap)), None);
+        assert_eq!(shop.stock.order(domain::OrderId(gap)), None);
     }
 }
 
@@ -262,7 +262,7 @@ fn limit_and_attempts_hold() {
         }
         placed += 1;
     }
-    assert_eq!(placed, 2 + seckill::domain::stock::SPARE_ATTEMPTS);
+    assert_eq!(placed, 2 + domain::stock::SPARE_ATTEMPTS);
     assert_eq!(shop.ask(buying(1, 7, 10_000, 1)), refused);
     check(&mut shop);
 }

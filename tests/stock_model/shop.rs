@@ -1,7 +1,7 @@
 //! A shard with the ledger beside it: every decision is applied to one and recorded in the other.
 
-use seckill::domain::invariants::Ledger;
-use seckill::domain::{
+use domain::invariants::Ledger;
+use domain::{
     Buy, Command, Currency, Event, ItemId, ItemTerms, Order, OrderId, Outcome, Record, RequestId,
     SaleId, ShardId, Stock, Timestamp, UserId,
 };

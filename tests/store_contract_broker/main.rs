@@ -6,9 +6,9 @@ mod certificates;
 mod faults;
 mod letters;
 
+use domain::{Event, ItemId, Record, ShardId, Timestamp};
 use harness::RabbitMq;
 use lapin::{Connection, ConnectionProperties};
-use seckill::domain::{Event, ItemId, Record, ShardId, Timestamp};
 use seckill::store::broker::format::Batch;
 use seckill::store::broker::{
     BrokerAddress, BrokerError, BrokerState, Delivery, Depth, Message, RabbitMqConsumer,

@@ -3,8 +3,8 @@
 use super::assert_loads;
 use super::redis::{OURS, key, open_as, shop_with_a_large_increment};
 use super::shop::Shop;
+use domain::ShardId;
 use harness::Redis;
-use seckill::domain::ShardId;
 use seckill::store::checkpoint::{CheckpointError, Written, whole};
 use seckill::store::journal::JournalId;
 use std::num::NonZeroU64;

@@ -9,9 +9,9 @@ mod redis;
 mod shop;
 mod sqlite;
 
+use domain::stock::{CHUNK_ENTRIES, Snapshot};
+use domain::{Command, ShardId, Stock};
 use rand::RngExt;
-use seckill::domain::stock::{CHUNK_ENTRIES, Snapshot};
-use seckill::domain::{Command, ShardId, Stock};
 use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
 use shop::Shop;
 

@@ -4,8 +4,8 @@
 use super::certificates;
 use super::shop::Shop;
 use super::{Part, World, assert_loads, contract};
+use domain::{Command, ShardId};
 use harness::{Redis, RedisOptions};
-use seckill::domain::{Command, ShardId};
 use seckill::store::checkpoint::{
     CheckpointError, CheckpointStore, Mark, SCRIPT_BYTES_MAX, Written, whole,
 };

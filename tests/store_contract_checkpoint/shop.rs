@@ -1,11 +1,11 @@
 //! A shard that makes random decisions, for tests of what keeps its state.
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use seckill::domain::{
+use domain::{
     Buy, Command, Currency, Event, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId,
     Stock, Timestamp, UserId,
 };
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use seckill::store::checkpoint::Mark;
 
 const START: Timestamp = Timestamp(1_790_000_000_000);

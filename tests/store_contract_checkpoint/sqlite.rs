@@ -1,7 +1,7 @@
 //! The contract on SQLite files.
 
 use super::{Part, World, contract};
-use seckill::domain::ShardId;
+use domain::ShardId;
 use seckill::store::checkpoint::{CheckpointError, CheckpointStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};

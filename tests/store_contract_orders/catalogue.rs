@@ -1,7 +1,7 @@
 //! Sales, buyers and the operators' log.
 
 use crate::sample::{NOW, currency};
-use seckill::domain::{SaleId, SaleStatus, SaleStep, StepRefused, Timestamp, UserId};
+use domain::{SaleId, SaleStatus, SaleStep, StepRefused, Timestamp, UserId};
 use seckill::store::catalogue::{
     Catalogue, CatalogueError, Day, LogEntry, Offer, SALES_PAGE_MAX, Sale, SaleDraft,
 };

@@ -2,8 +2,8 @@
 
 use crate::orders::all;
 use crate::sample::{history, random, shuffled};
+use domain::{Record, ShardId};
 use rand::RngExt as _;
-use seckill::domain::{Record, ShardId};
 use seckill::store::database::Database;
 use seckill::store::orders::{Conflicts, OrderStore, StoredItem, StoredOrder};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ async fn tables(store: &OrderStore) -> Tables {
 fn expected_orders(records: &[Record]) -> Vec<StoredOrder> {
     let mut orders: BTreeMap<_, StoredOrder> = BTreeMap::new();
     for record in records {
-        if let seckill::domain::Event::Order(order) = record.event {
+        if let domain::Event::Order(order) = record.event {
             let row = StoredOrder { order, version: record.seq, changed_at: record.at };
             let stored = orders.entry(order.order_id).or_insert(row);
             if stored.version < row.version {

@@ -7,7 +7,7 @@ mod ownership;
 mod sample;
 mod set_aside;
 
-use seckill::domain::{Event, ShardId};
+use domain::{Event, ShardId};
 use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT};
 use seckill::store::orders::{Conflicts, OrderStore};
 use sqlx::{Connection, SqliteConnection};

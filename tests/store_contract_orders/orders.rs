@@ -1,7 +1,7 @@
 //! Orders, items and progress.
 
 use crate::sample::{NOW, grants, item_record, order, record, terms, with_status};
-use seckill::domain::{
+use domain::{
     Event, ItemId, ItemPhase, Order, OrderId, OrderStatus, Record, SaleId, ShardId, UserId,
 };
 use seckill::store::database::Database;

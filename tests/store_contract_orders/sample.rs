@@ -1,12 +1,12 @@
 //! Records for the checks.
 
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom as _;
-use rand::{RngExt as _, SeedableRng as _};
-use seckill::domain::{
+use domain::{
     Currency, Event, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record, RequestId, SaleId,
     ShardId, Timestamp, UserId,
 };
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
 
 pub const NOW: Timestamp = Timestamp(1_790_000_000_000);
 

@@ -3,7 +3,7 @@
 use crate::Bench;
 use crate::orders::all;
 use crate::sample::{grants, item_record, order, record};
-use seckill::domain::{Event, ItemId, Order, OrderId, Record, ShardId, UserId};
+use domain::{Event, ItemId, Order, OrderId, Record, ShardId, UserId};
 use seckill::store::database::Database;
 use seckill::store::orders::{Applied, Conflicts, OrderStore, SetAside};
 

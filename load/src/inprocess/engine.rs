@@ -6,10 +6,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::{Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId};
 use seckill::actors::{Engine, EngineOptions, Gate, KeyOrigin, Reply};
-use seckill::domain::{
-    Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId,
-};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::disk::RealDisk;
 use seckill::store::journal::{self, JournalId};
@@ -41,7 +39,7 @@ impl InProcessEngine {
             .tempdir()
             .map_err(Error::io("making a temporary directory"))?;
         let path = directory.path();
-        let orders = OrderStore::open_sqlite(&path.join("books.db")).await.map_err(told)?;
+        let orders = OrderStore::open_sqlite(&path.join("orders.db")).await.map_err(told)?;
         orders.migrate().await.map_err(told)?;
         let checkpoints =
             CheckpointStore::open_sqlite(&path.join("checkpoints.db")).await.map_err(told)?;

@@ -2,15 +2,15 @@
 //!
 //! Types are judged here and ranges by the draft itself, so that all that is wrong is said at once.
 
-use crate::actors::books::{CatalogueError, Offer, SaleDraft};
-use crate::domain::sale::{
-    ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
-    PRODUCT_ID_LENGTH_MAX,
-};
-use crate::domain::{Currency, Timestamp};
 use crate::http::body::Fields;
 use crate::http::error::{FieldError, Problem};
 use crate::http::timestamp;
+use crate::sales::{CatalogueError, Offer, SaleDraft};
+use domain::sale::{
+    ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
+    PRODUCT_ID_LENGTH_MAX,
+};
+use domain::{Currency, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;

@@ -1,12 +1,7 @@
 //! Running a sale: pause, resume, end, restock. Decided by the shards, so they hold even while the
 //! catalogue is away; each is in the operators' log.
 
-use crate::actors::books::LogEntry;
 use crate::actors::{Gate, Reply};
-use crate::domain::sale::ALLOTTED_MAX;
-use crate::domain::{
-    Command, ItemCounters, ItemId, Outcome, Refusal, SaleId, SaleStatus, SaleStep,
-};
 use crate::http::admission::{Id, Operator, SaleAndItem};
 use crate::http::body::Fields;
 use crate::http::document::ProblemView;
@@ -14,8 +9,11 @@ use crate::http::edge::Edge;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::JsonObject;
 use crate::http::items::{self, CountersView, ItemStateView, ItemView};
+use crate::sales::LogEntry;
 use axum::Json;
 use axum::extract::State;
+use domain::sale::ALLOTTED_MAX;
+use domain::{Command, ItemCounters, ItemId, Outcome, Refusal, SaleId, SaleStatus, SaleStep};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -159,13 +157,13 @@ async fn without_gates(
     sale_id: SaleId,
     operation: Operation,
 ) -> Result<OperationView, Problem> {
-    let sale = edge.books.sale(sale_id).await?;
+    let sale = edge.sales.sale(sale_id).await?;
     let nothing = OperationView { sale_id: sale_id.to_string(), items: Vec::new() };
     match (operation, sale.status) {
         (Operation::End, SaleStatus::Ended | SaleStatus::Settled) => Ok(nothing),
         (Operation::End, SaleStatus::Approved | SaleStatus::Preheated) => {
             let now = edge.engine.now();
-            edge.books.take_step(sale_id, SaleStep::End, &operator.name, None, now).await?;
+            edge.sales.take_step(sale_id, SaleStep::End, &operator.name, None, now).await?;
             Ok(nothing)
         }
         (_, status) => Err(Problem::new(
@@ -215,7 +213,7 @@ async fn log(
     stopped_by: Option<Code>,
 ) {
     let items: Vec<&str> = done.iter().map(|item| item.item_id.as_str()).collect();
-    edge.books
+    edge.sales
         .log(LogEntry {
             at: edge.engine.now(),
             actor: operator.name.clone(),
@@ -229,11 +227,11 @@ async fn log(
 /// The shards have ended the items; the catalogue follows, now or when the end is repeated.
 async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
     let now = edge.engine.now();
-    match edge.books.take_step(sale_id, SaleStep::End, &operator.name, None, now).await {
+    match edge.sales.take_step(sale_id, SaleStep::End, &operator.name, None, now).await {
         Ok(_) => {}
         Err(error) => {
             let ended =
-                edge.books.sale(sale_id).await.is_ok_and(|sale| {
+                edge.sales.sale(sale_id).await.is_ok_and(|sale| {
                     matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled)
                 });
             if !ended {
@@ -279,7 +277,7 @@ pub async fn restock(
         .filter(|gate| gate.terms().sale_id == sale_id)
         .ok_or_else(Problem::item_not_found)?;
     let counters = decide(&edge, &gate, Command::Restock { item_id, units }).await?;
-    edge.books
+    edge.sales
         .log(LogEntry {
             at: edge.engine.now(),
             actor: operator.name,

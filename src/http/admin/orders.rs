@@ -1,18 +1,18 @@
 //! A sale's orders for operators: pages for the screen, CSV for the accountant. Both show what has
 //! reached the order store.
 
-use crate::actors::books::Cursor;
-use crate::domain::{ItemId, Order, OrderId, SaleId};
 use crate::http::admission::{Id, Operator};
 use crate::http::edge::Edge;
 use crate::http::error::Problem;
 use crate::http::extract::{PageQuery, Parameters};
 use crate::http::order_view::{self, OrderView};
 use crate::http::timestamp;
+use crate::sales::Cursor;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use domain::{ItemId, Order, OrderId, SaleId};
 use futures_util::stream;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
@@ -101,12 +101,12 @@ pub async fn list(
         Some("csv") => true,
         Some(_) => return Err(Problem::field("format", "must be json or csv")),
     };
-    edge.books.sale(sale_id).await?;
+    edge.sales.sale(sale_id).await?;
     if as_csv {
         return export(edge, sale_id, item_id).await;
     }
     let cursor = Cursor::Before(before);
-    let mut orders = edge.books.orders_of_sale(sale_id, item_id, cursor, limit + 1).await?;
+    let mut orders = edge.sales.orders_of_sale(sale_id, item_id, cursor, limit + 1).await?;
     let has_more = orders.len() > limit;
     orders.truncate(limit);
     Ok(render_page(&orders, has_more))
@@ -173,7 +173,7 @@ async fn read(
     after: OrderId,
 ) -> Result<Vec<Order>, Problem> {
     let cursor = Cursor::After(after);
-    Ok(edge.books.orders_of_sale(sale_id, item_id, cursor, EXPORT_ROWS).await?)
+    Ok(edge.sales.orders_of_sale(sale_id, item_id, cursor, EXPORT_ROWS).await?)
 }
 
 /// Numbers, codes and names only: nothing that needs quoting, nor a formula for a spreadsheet.

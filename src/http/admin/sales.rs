@@ -1,9 +1,6 @@
 //! Sales in the making: written, submitted, judged by another person, preheated.
 
 use super::draft::{self, SaleRequest};
-use crate::actors::books::{Sale, SaleItem};
-use crate::actors::preheat::preheat;
-use crate::domain::{SaleId, SaleStatus, SaleStep, Timestamp};
 use crate::http::admission::{Id, Operator};
 use crate::http::body::Fields;
 use crate::http::document::ProblemView;
@@ -12,9 +9,12 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::{JsonObject, OptionalJsonObject, PageQuery, Parameters};
 use crate::http::items::CountersView;
 use crate::http::{sales, timestamp};
+use crate::sales::preheat::preheat;
+use crate::sales::{Sale, SaleItem};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::{SaleId, SaleStatus, SaleStep, Timestamp};
 use hyper::StatusCode;
 use hyper::header::LOCATION;
 use serde::Serialize;
@@ -210,7 +210,7 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let now = edge.engine.now();
     let draft = draft::read(body, now)?;
-    let sale = edge.books.create_sale(&draft, &operator.name, now).await?;
+    let sale = edge.sales.create_sale(&draft, &operator.name, now).await?;
     let created = CreatedSale {
         sale_id: sale.sale_id.to_string(),
         status: sale.status.name().to_owned(),
@@ -250,7 +250,7 @@ pub async fn show(
     _operator: Operator,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<AdminSale>, Problem> {
-    let sale = edge.books.sale(sale_id).await?;
+    let sale = edge.sales.sale(sale_id).await?;
     Ok(Json(view(&edge, &sale)))
 }
 
@@ -274,7 +274,7 @@ pub async fn replace(
 ) -> Result<Json<AdminSale>, Problem> {
     let now = edge.engine.now();
     let draft = draft::read(body, now)?;
-    let sale = edge.books.replace_sale(sale_id, &draft, &operator.name, now).await?;
+    let sale = edge.sales.replace_sale(sale_id, &draft, &operator.name, now).await?;
     Ok(Json(view(&edge, &sale)))
 }
 
@@ -294,7 +294,7 @@ pub async fn delete(
     operator: Operator,
     Id(sale_id): Id<SaleId>,
 ) -> Result<StatusCode, Problem> {
-    edge.books.delete_sale(sale_id, &operator.name, edge.engine.now()).await?;
+    edge.sales.delete_sale(sale_id, &operator.name, edge.engine.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -361,7 +361,7 @@ async fn take_step(
     }
     let note = read_note(body)?;
     let now = edge.engine.now();
-    let sale = edge.books.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?;
+    let sale = edge.sales.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?;
     Ok(Json(view(edge, &sale)))
 }
 
@@ -389,7 +389,7 @@ pub async fn approve(
     require_approver(&operator)?;
     let note = read_note(body)?;
     let now = edge.engine.now();
-    let sale = edge.books.sale(sale_id).await?;
+    let sale = edge.sales.sale(sale_id).await?;
     let sale = match sale.status {
         SaleStatus::Approved => sale,
         SaleStatus::Preheated => return Ok(Json(view(&edge, &sale))),
@@ -398,10 +398,10 @@ pub async fn approve(
         }
         _ => {
             let step = SaleStep::Approve;
-            edge.books.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?
+            edge.sales.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?
         }
     };
-    let sale = preheat(&edge.engine, &edge.books, &sale).await?;
+    let sale = preheat(&edge.engine, &edge.sales, &sale).await?;
     Ok(Json(view(&edge, &sale)))
 }
 
@@ -438,7 +438,7 @@ pub async fn check_preheat(
     _operator: Operator,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<PreheatList>, Problem> {
-    let sale = edge.books.sale(sale_id).await?;
+    let sale = edge.sales.sale(sale_id).await?;
     let items: Vec<PreheatItem> = sale
         .items
         .iter()

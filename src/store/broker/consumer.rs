@@ -4,7 +4,7 @@ use super::format::{self, MalformedMessage};
 use super::link::{Backoff, Link, Outgoing, failed};
 use super::publisher::Verdict;
 use super::{BrokerAddress, BrokerError, BrokerState, topology};
-use crate::domain::Record;
+use domain::Record;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};

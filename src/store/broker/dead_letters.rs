@@ -8,7 +8,7 @@ use super::format::{self, MalformedMessage};
 use super::link::{Link, Outgoing, failed};
 use super::publisher::Verdict;
 use super::{BrokerAddress, BrokerError, BrokerState, topology};
-use crate::domain::Record;
+use domain::Record;
 use lapin::BasicProperties;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions};

@@ -15,8 +15,8 @@
 //! meets an unknown version or a damaged message must not skip it: it dead-letters it. Must not know
 //! how messages travel.
 
-use crate::domain::Record;
 use crate::store::journal::record::{self, RECORD_LENGTH_MAX};
+use domain::Record;
 
 /// What messages call their content.
 pub const CONTENT_TYPE: &str = "application/vnd.seckill.records";
@@ -122,7 +122,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, MalformedMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Event, ItemId, ShardId, Timestamp};
+    use domain::{Event, ItemId, ShardId, Timestamp};
     use proptest::prelude::*;
 
     fn record(seq: u64) -> Record {

@@ -1,10 +1,10 @@
 //! What an operator writes of a sale, and what is wrong with it. Pure.
 
-use crate::domain::sale::{
+use domain::sale::{
     ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
     PRODUCT_ID_LENGTH_MAX,
 };
-use crate::domain::{Currency, Timestamp};
+use domain::{Currency, Timestamp};
 use std::collections::HashSet;
 
 /// The longest title of a sale or an item, in characters.

@@ -2,9 +2,9 @@
 
 use super::{Catalogue, CatalogueError, LOG_PAGE_MAX, NAME_LENGTH_MAX, check_text, narrow, signed};
 use super::{reading, unsigned, writing};
-use crate::domain::Timestamp;
 use crate::store::database::StoreError;
 use crate::store::database::statements::limit_of;
+use domain::Timestamp;
 use serde_json::Value;
 
 /// The longest action, in characters.

@@ -18,8 +18,8 @@ pub use log::{LogEntry, LoggedEntry};
 pub use public::{Day, NotADay, PUBLIC_STATUSES, PublicItem, PublicSale, SalesOfDay};
 pub use sales::{Sale, SaleItem};
 
-use super::database::{Database, StoreError};
-use crate::domain::StepRefused;
+use crate::store::database::{Database, StoreError};
+use domain::StepRefused;
 use sqlx::mysql::MySqlQueryResult;
 use sqlx::sqlite::SqliteQueryResult;
 

@@ -4,7 +4,7 @@
 //! with each purchase. Neither is whether a sale is live: that is the clock's to say.
 
 use super::{Sale, SaleItem};
-use crate::domain::{Currency, ItemId, ItemTerms, SaleId, SaleStatus, Timestamp};
+use domain::{Currency, ItemId, ItemTerms, SaleId, SaleStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
@@ -195,7 +195,7 @@ mod text {
 
 /// Instants in JSON: milliseconds since 1970.
 mod milliseconds {
-    use crate::domain::Timestamp;
+    use domain::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<To: Serializer>(at: &Timestamp, to: To) -> Result<To::Ok, To::Error> {
@@ -209,7 +209,7 @@ mod milliseconds {
 
 /// Statuses in JSON: their names.
 mod status {
-    use crate::domain::SaleStatus;
+    use domain::SaleStatus;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub fn serialize<To: Serializer>(status: &SaleStatus, to: To) -> Result<To::Ok, To::Error> {
@@ -226,7 +226,7 @@ mod status {
 
 /// Currencies in JSON: their codes.
 mod currency {
-    use crate::domain::Currency;
+    use domain::Currency;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub fn serialize<To: Serializer>(currency: &Currency, to: To) -> Result<To::Ok, To::Error> {

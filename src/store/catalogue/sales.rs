@@ -9,10 +9,10 @@ use super::{
     SaleDraft, SalesOfDay, check_text,
 };
 use super::{InsertedKey as _, narrow, reading, signed, unsigned, writing};
-use crate::domain::approval::{SALE_STATUSES, take_step};
-use crate::domain::{Currency, ItemId, ItemTerms, Makers, SaleId, SaleStatus, SaleStep, Timestamp};
 use crate::store::database::StoreError;
 use crate::store::database::statements::{Sized, chunks, limit_of};
+use domain::approval::{SALE_STATUSES, take_step};
+use domain::{Currency, ItemId, ItemTerms, Makers, SaleId, SaleStatus, SaleStep, Timestamp};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -2,7 +2,7 @@
 
 use super::{Catalogue, CatalogueError, NAME_LENGTH_MAX, check_text, narrow, signed};
 use super::{InsertedKey as _, reading, writing};
-use crate::domain::{Timestamp, UserId};
+use domain::{Timestamp, UserId};
 
 /// The longest password hash, in bytes.
 const PASSWORD_HASH_LENGTH_MAX: usize = 512;

@@ -18,9 +18,9 @@
 //! not taken for its own. Part numbers and layouts are never reused; a change takes a new version.
 //! Must not know which store keeps the bytes.
 
-use crate::domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
-use crate::domain::{ItemCounters, ItemPhase, OrderId, RequestId, ShardId, Timestamp, UserId};
 use crate::store::journal::record::{encode_terms, take_terms};
+use domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
+use domain::{ItemCounters, ItemPhase, OrderId, RequestId, ShardId, Timestamp, UserId};
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
@@ -225,7 +225,7 @@ fn field<const LENGTH: usize, const WIDTH: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Currency, ItemId, ItemTerms, SaleId};
+    use domain::{Currency, ItemId, ItemTerms, SaleId};
     use proptest::prelude::*;
 
     fn entry() -> impl Strategy<Value = Entry> {

@@ -23,10 +23,10 @@ mod sqlite;
 pub use self::redis::{RedisCheckpoints, SCRIPT_BYTES_MAX};
 pub use sqlite::SqliteCheckpoints;
 
-use crate::domain::ShardId;
-use crate::domain::stock::{Changes, Snapshot};
 use crate::store::journal::JournalId;
 use crate::store::redis_connection::RedisAddress;
+use domain::ShardId;
+use domain::stock::{Changes, Snapshot};
 use std::fmt;
 use std::path::Path;
 

@@ -27,10 +27,10 @@
 use super::format::{self, CHUNK_LENGTH_MAX, Header, Malformed};
 use super::scripts::{FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT};
 use super::{CheckpointError, Mark, Written, count, refusal};
-use crate::domain::ShardId;
-use crate::domain::stock::{Changes, ItemState, Snapshot};
 use crate::store::journal::JournalId;
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
+use domain::ShardId;
+use domain::stock::{Changes, ItemState, Snapshot};
 use redis::{ScriptInvocation, pipe};
 use std::collections::HashMap;
 use std::time::Duration;

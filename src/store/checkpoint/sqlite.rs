@@ -6,8 +6,8 @@
 
 use super::format::{self, Header, Malformed};
 use super::{CheckpointError, Mark, Written, count, refusal};
-use crate::domain::ShardId;
-use crate::domain::stock::{Changes, Snapshot};
+use domain::ShardId;
+use domain::stock::{Changes, Snapshot};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,

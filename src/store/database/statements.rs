@@ -3,7 +3,7 @@
 //! A connection keeps prepared statements by their text, so a batch is cut into 512s, 64s, 8s and
 //! 1s: four texts instead of one per length. Must not know any table.
 
-use crate::domain::OrderId;
+use domain::OrderId;
 use std::fmt::Write as _;
 
 /// Rows per statement, largest first.

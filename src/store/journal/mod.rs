@@ -15,8 +15,8 @@ mod writer;
 pub use id::{JournalId, NoJournalId};
 pub use reader::{Position, ReadError, Scan, Tail, TornTail, base, scan, segment_name};
 
-use crate::domain::ShardId;
 use disk::Disk;
+use domain::ShardId;
 use frame::{FRAME_PAYLOAD_MAX, frame_length};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;

@@ -15,8 +15,8 @@
 //! Kind numbers and field orders are never reused; a new layout takes a new number. Must not know
 //! where the bytes go.
 
-use crate::domain::order::{Order, OrderStatus};
-use crate::domain::{
+use domain::order::{Order, OrderStatus};
+use domain::{
     Currency, Event, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId, Timestamp,
     UserId,
 };

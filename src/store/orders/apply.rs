@@ -10,8 +10,8 @@
 
 use super::batch::{Batch, ItemRow};
 use super::{StoreError, StoredOrder};
-use crate::domain::{Order, OrderId, OrderStatus, Record, ShardId};
 use crate::store::database::statements::chunks;
+use domain::{Order, OrderId, OrderStatus, Record, ShardId};
 use hashbrown::HashMap;
 use std::future::Future;
 

@@ -1,8 +1,8 @@
 //! Folds a batch of records to what each table needs, before any connection is taken. Pure.
 
+use super::apply::{Conflict, ConflictReason};
 use super::{StoredOrder, bytes};
-use crate::domain::{Event, OrderId, OrderStatus, Record, ShardId};
-use crate::store::orders::apply::{Conflict, ConflictReason};
+use domain::{Event, OrderId, OrderStatus, Record, ShardId};
 
 /// A batch, folded: of several records of one order only the latest is left.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! A record as the tables keep it: the journal's bytes.
 
 use super::StoreError;
-use crate::domain::Record;
 use crate::store::journal::record;
+use domain::Record;
 
 pub(super) fn encode(record: &Record) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(record::RECORD_LENGTH_MAX);

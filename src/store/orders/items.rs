@@ -1,7 +1,7 @@
 //! An item's state as the fold of its stored records.
 
 use super::StoreError;
-use crate::domain::{Event, ItemId, ItemPhase, ItemTerms, Record, ShardId, Timestamp};
+use domain::{Event, ItemId, ItemPhase, ItemTerms, Record, ShardId, Timestamp};
 use std::collections::BTreeMap;
 
 /// What the order store knows of an item. Counters follow from it and the item's orders.

@@ -20,15 +20,16 @@ mod batch;
 mod bytes;
 mod items;
 mod mysql;
+pub mod ownership;
 mod sqlite;
 
 pub use apply::{Applied, Conflict, ConflictReason, Conflicts, SetAside};
 pub use items::StoredItem;
 
-use super::database::{Database, StoreError};
-use super::journal::JournalId;
-use crate::domain::{Event, ItemId, Order, OrderId, Record, SaleId, ShardId, Timestamp, UserId};
+use crate::store::database::{Database, StoreError};
+use crate::store::journal::JournalId;
 use batch::Batch;
+use domain::{Event, ItemId, Order, OrderId, Record, SaleId, ShardId, Timestamp, UserId};
 use mysql::MySqlOrders;
 use secrecy::SecretString;
 use sqlite::SqliteOrders;

@@ -6,13 +6,13 @@
 use super::apply::{self, Applied, Conflicts, Insertion, Session, SetAside};
 use super::batch::{Batch, ItemRow};
 use super::{Cursor, StoredOrder, bytes};
-use crate::domain::{
-    Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
-    UserId,
-};
 use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
 use crate::store::journal::JournalId;
+use domain::{
+    Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
+    UserId,
+};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Error, Row, Sqlite, SqliteConnection};

@@ -3,7 +3,7 @@
 //! Bounded in number: where more is asked for, the oldest is forgotten, and what that costs is
 //! bounded by the number of loads at a time.
 
-use crate::domain::Timestamp;
+use domain::Timestamp;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

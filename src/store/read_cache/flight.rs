@@ -45,10 +45,10 @@ impl<Key: Copy + Eq + Hash, Value: Clone> Flights<Key, Value> {
         let waiting = async {
             loop {
                 let mut landing = match self.board(key) {
-                    Boarded::Pilot(seat) => return Err(seat),
-                    Boarded::Passenger(landing) => landing,
+                    Boarded::Leader(seat) => return Err(seat),
+                    Boarded::Waiter(landing) => landing,
                 };
-                // An error means that the pilot went away without a result.
+                // An error means that the leader went away without a result.
                 if let Ok(landed) = landing.wait_for(Option::is_some).await
                     && let Some(result) = landed.clone()
                 {
@@ -69,17 +69,17 @@ impl<Key: Copy + Eq + Hash, Value: Clone> Flights<Key, Value> {
     fn board(&self, key: Key) -> Boarded<'_, Key, Value> {
         let mut under_way = self.under_way.lock();
         if let Some(landing) = under_way.get(&key) {
-            return Boarded::Passenger(landing.clone());
+            return Boarded::Waiter(landing.clone());
         }
         let (landing, passengers) = watch::channel(None);
         under_way.insert(key, passengers);
-        Boarded::Pilot(Seat { flights: self, key, landing })
+        Boarded::Leader(Seat { flights: self, key, landing })
     }
 }
 
 enum Boarded<'a, Key: Copy + Eq + Hash, Value> {
-    Pilot(Seat<'a, Key, Value>),
-    Passenger(watch::Receiver<Landing<Value>>),
+    Leader(Seat<'a, Key, Value>),
+    Waiter(watch::Receiver<Landing<Value>>),
 }
 
 /// The duty to fetch. Given up when dropped, with or without a result.

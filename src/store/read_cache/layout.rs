@@ -15,9 +15,9 @@
 //! all but `rounds`, which is there for others: the document says the same.
 
 use super::Generation;
-use crate::domain::{Currency, SaleId, SaleStatus, Timestamp};
 use crate::store::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
 use crate::store::redis_connection::{RedisConnection, RedisFailure};
+use domain::{Currency, SaleId, SaleStatus, Timestamp};
 use redis::{Pipeline, pipe};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -22,11 +22,11 @@ mod flight;
 mod layout;
 
 use crate::clock::Clock;
-use crate::domain::SaleId;
 use crate::store::catalogue::{CatalogueError, Day, PublicSale, SalesOfDay};
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
 use crate::telemetry;
 use absent::Absent;
+use domain::SaleId;
 use flight::Flights;
 use metrics::counter;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use super::absent::ABSENT_MAX;
 use super::*;
-use crate::domain::{Currency, ItemId, SaleStatus, Timestamp};
 use crate::store::catalogue::PublicItem;
 use crate::store::database::StoreError;
+use domain::{Currency, ItemId, SaleStatus, Timestamp};
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::Notify;
 

@@ -1,0 +1,114 @@
+//! What a shard can be asked, and what it answers.
+//!
+//! Business results are values, not errors: `SoldOut` is an [`Outcome`].
+
+use crate::ids::{ItemId, OrderId, RequestId, Timestamp, UserId};
+use crate::order::Order;
+use crate::sale::{ItemCounters, ItemTerms};
+
+/// A purchase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buy {
+    /// What.
+    pub item_id: ItemId,
+    /// Who, from the token.
+    pub user_id: UserId,
+    /// Which request.
+    pub request_id: RequestId,
+    /// Units, at least 1.
+    pub quantity: u16,
+}
+
+/// What a shard can be asked to decide.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Reserve units for a buyer.
+    Buy(Buy),
+    /// Money for the order has arrived.
+    Pay {
+        /// Which order.
+        order_id: OrderId,
+        /// Whose.
+        user_id: UserId,
+    },
+    /// The buyer gives the order up.
+    Cancel {
+        /// Which order.
+        order_id: OrderId,
+        /// Whose.
+        user_id: UserId,
+    },
+    /// The order's payment window may be over.
+    Expire {
+        /// Which order.
+        order_id: OrderId,
+    },
+    /// Load an item: the preheat.
+    Open(ItemTerms),
+    /// Add units.
+    Restock {
+        /// To which item.
+        item_id: ItemId,
+        /// How many, at least 1.
+        units: u32,
+    },
+    /// Stop selling for the moment.
+    Pause(ItemId),
+    /// Sell again.
+    Resume(ItemId),
+    /// Stop selling for good.
+    End(ItemId),
+    /// Let go of an ended item whose orders are all closed and all in the order store up to
+    /// `stored_seq`.
+    Settle {
+        /// Which item.
+        item_id: ItemId,
+        /// The shard's records up to here are in the order store and in a checkpoint.
+        stored_seq: u64,
+    },
+}
+
+/// Why a command was refused. Each is final for this request and none is a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The shard does not know the item.
+    ItemNotFound,
+    /// The shard does not know the order, or it is another buyer's.
+    OrderNotFound,
+    /// The window has not opened.
+    SaleNotStarted {
+        /// When it will.
+        starts_at: Timestamp,
+    },
+    /// The window is over, or an operator ended the item.
+    SaleEnded,
+    /// An operator paused the item.
+    SalePaused,
+    /// Fewer units are available than were asked for.
+    SoldOut,
+    /// The buyer would hold more live units of the item than allowed, or has tried too often.
+    LimitReached,
+    /// The request id was used for another purchase.
+    IdempotencyKeyReused,
+    /// The order has ended, and this cannot be done to it any more.
+    OrderClosed(Order),
+    /// The operation does not fit the item's phase.
+    PhaseConflict,
+    /// A counter would pass its bound.
+    OutOfRange,
+}
+
+/// What a shard answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// A new order.
+    Placed(Order),
+    /// The order that this request got before.
+    Replayed(Order),
+    /// The order after a change, or as it was where the change had been made before.
+    Order(Order),
+    /// The item after an operation, or as it was where there was nothing to do.
+    Item(ItemCounters),
+    /// No.
+    Refused(Refusal),
+}

@@ -1,0 +1,105 @@
+//! What is on sale: an item's terms, its phase and its three counters.
+
+use crate::ids::{ItemId, SaleId, Timestamp};
+use std::fmt;
+
+/// An ISO 4217 currency code, three upper-case letters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// Renminbi.
+    pub const CNY: Self = Self(*b"CNY");
+
+    /// The code in `text`, if it is three upper-case ASCII letters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let code: [u8; 3] = text.as_bytes().try_into().ok()?;
+        code.iter().all(u8::is_ascii_uppercase).then_some(Self(code))
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The most units that one buyer may be allowed of one item.
+pub const LIMIT_PER_USER_MAX: u16 = 10_000;
+/// The largest allotment of one item.
+pub const ALLOTTED_MAX: u32 = 1_000_000_000;
+/// The largest price, in minor units: an order's amount stays far inside 2^63.
+pub const PRICE_MAX: u64 = 1_000_000_000_000;
+/// The longest payment window: thirty days.
+pub const PAYMENT_WINDOW_MILLISECONDS_MAX: u64 = 30 * 24 * 3600 * 1000;
+/// The longest product id, in bytes.
+pub const PRODUCT_ID_LENGTH_MAX: usize = 64;
+
+/// What the buy path must know of an item: fixed when the item is preheated into its shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ItemTerms {
+    /// The item.
+    pub item_id: ItemId,
+    /// Its sale.
+    pub sale_id: SaleId,
+    /// The product, which names the owner on the ring: 1 to 64 bytes.
+    pub product_id: Box<str>,
+    /// Price of one unit in minor units of `currency`.
+    pub price: u64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// Units on sale at the start.
+    pub allotted: u32,
+    /// Live units one buyer may hold.
+    pub limit_per_user: u16,
+    /// How long an order may stay unpaid.
+    pub payment_window_milliseconds: u64,
+    /// First instant at which a purchase can succeed.
+    pub starts_at: Timestamp,
+    /// First instant at which none can any more.
+    pub ends_at: Timestamp,
+}
+
+/// What operators have made of an item; whether it is live also depends on the clock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum ItemPhase {
+    /// Sells within its window.
+    Open = 1,
+    /// Stopped for the moment.
+    Paused = 2,
+    /// Stopped for good.
+    Ended = 3,
+}
+
+impl ItemPhase {
+    /// The phase of this number, which is how checkpoints keep it.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Open, Self::Paused, Self::Ended].into_iter().find(|phase| *phase as u8 == number)
+    }
+}
+
+/// The three counters of an item and their sum (I1: allotted = available + reserved + sold).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ItemCounters {
+    /// Units put on sale, restocks included.
+    pub allotted: u32,
+    /// Units that can be bought (可售).
+    pub available: u32,
+    /// Units bought and not yet paid (锁定).
+    pub reserved: u32,
+    /// Units paid (已售).
+    pub sold: u32,
+}
+
+impl ItemTerms {
+    /// The counters of an item that has sold nothing.
+    pub fn counters(&self) -> ItemCounters {
+        ItemCounters { allotted: self.allotted, available: self.allotted, reserved: 0, sold: 0 }
+    }
+}

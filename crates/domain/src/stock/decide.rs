@@ -1,0 +1,224 @@
+//! What a command leads to: an event to journal, if anything changes, and the answer.
+
+use super::{ItemState, SPARE_ATTEMPTS, Stock};
+use crate::command::{Buy, Command, Outcome, Refusal};
+use crate::event::Event;
+use crate::ids::{ItemId, OrderId, Timestamp, UserId};
+use crate::order::{Order, OrderStatus};
+use crate::sale::{ALLOTTED_MAX, ItemPhase};
+
+/// What was decided: the fact, if there is a new one, and what to answer once it is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// The fact to journal and apply.
+    pub event: Option<Event>,
+    /// The answer to whoever asked.
+    pub outcome: Outcome,
+}
+
+impl Decision {
+    fn refused(refusal: Refusal) -> Self {
+        Self { event: None, outcome: Outcome::Refused(refusal) }
+    }
+
+    fn unchanged(order: Order) -> Self {
+        Self { event: None, outcome: Outcome::Order(order) }
+    }
+
+    fn changed(order: Order, status: OrderStatus) -> Self {
+        let order = Order { status, ..order };
+        Self { event: Some(Event::Order(order)), outcome: Outcome::Order(order) }
+    }
+}
+
+impl Stock {
+    /// Decides `command` at `now`. Changes nothing: the caller journals the event, then applies it.
+    ///
+    /// Time never goes back within a shard: a `now` before the last record counts as that record's.
+    pub fn decide(&self, now: Timestamp, command: &Command) -> Decision {
+        let now = now.max(self.at);
+        match command {
+            Command::Buy(buy) => self.buy(now, buy),
+            Command::Pay { order_id, user_id } => self.pay(now, *order_id, *user_id),
+            Command::Cancel { order_id, user_id } => self.cancel(*order_id, *user_id),
+            Command::Expire { order_id } => self.expire(now, *order_id),
+            Command::Open(terms) => match self.item(terms.item_id) {
+                None => Decision {
+                    event: Some(Event::ItemOpened(terms.clone())),
+                    outcome: Outcome::Item(terms.counters()),
+                },
+                Some(item) if item.terms == *terms => item_unchanged(item),
+                Some(_) => Decision::refused(Refusal::PhaseConflict),
+            },
+            Command::Restock { item_id, units } => self.restock(*item_id, *units),
+            Command::Pause(item_id) => self.change_phase(*item_id, ItemPhase::Paused),
+            Command::Resume(item_id) => self.change_phase(*item_id, ItemPhase::Open),
+            Command::End(item_id) => self.change_phase(*item_id, ItemPhase::Ended),
+            Command::Settle { item_id, stored_seq } => self.settle(now, *item_id, *stored_seq),
+        }
+    }
+
+    fn buy(&self, now: Timestamp, buy: &Buy) -> Decision {
+        let Some(position) = self.position(buy.item_id) else {
+            return Decision::refused(Refusal::ItemNotFound);
+        };
+        let item = &self.items[position as usize];
+        let newest = self.buyers.find(&self.orders, position, buy.user_id);
+        let mut live_units = 0;
+        let mut attempts = 0;
+        if let Some(newest) = newest {
+            // A repeat gets its order whatever became of the sale since.
+            let mut chain = self.orders.chain(newest);
+            if let Some(entry) = chain.find(|entry| entry.request_id == buy.request_id) {
+                return if entry.quantity == buy.quantity {
+                    Decision { event: None, outcome: Outcome::Replayed(self.view(entry)) }
+                } else {
+                    Decision::refused(Refusal::IdempotencyKeyReused)
+                };
+            }
+            if let Some(entry) = self.orders.get(newest) {
+                live_units = entry.live_units;
+                attempts = entry.attempt;
+            }
+        }
+        if let Some(refusal) = not_selling(item, now) {
+            return Decision::refused(refusal);
+        }
+        let limit = item.terms.limit_per_user;
+        let units = u32::from(live_units) + u32::from(buy.quantity);
+        if units > u32::from(limit) || attempts >= limit + SPARE_ATTEMPTS {
+            return Decision::refused(Refusal::LimitReached);
+        }
+        if item.counters.available < u32::from(buy.quantity) {
+            return Decision::refused(Refusal::SoldOut);
+        }
+        let order_id = OrderId::next(self.last_order_id, self.shard, now);
+        let order = Order {
+            order_id,
+            item_id: buy.item_id,
+            sale_id: item.terms.sale_id,
+            user_id: buy.user_id,
+            request_id: buy.request_id,
+            attempt: attempts + 1,
+            quantity: buy.quantity,
+            amount: item.terms.price * u64::from(buy.quantity),
+            currency: item.terms.currency,
+            status: OrderStatus::Reserved,
+            expires_at: order_id
+                .created_at()
+                .plus_milliseconds(item.terms.payment_window_milliseconds),
+        };
+        Decision { event: Some(Event::Order(order)), outcome: Outcome::Placed(order) }
+    }
+
+    fn pay(&self, now: Timestamp, order_id: OrderId, user_id: UserId) -> Decision {
+        let Some(order) = self.order_of(order_id, user_id) else {
+            return Decision::refused(Refusal::OrderNotFound);
+        };
+        match order.status {
+            OrderStatus::Reserved if now < order.expires_at => {
+                Decision::changed(order, OrderStatus::Paid)
+            }
+            // Too late, whether or not the expiry has been journalled yet.
+            OrderStatus::Reserved | OrderStatus::Cancelled | OrderStatus::Expired => {
+                Decision::changed(order, OrderStatus::RefundDue)
+            }
+            OrderStatus::Paid | OrderStatus::RefundDue => Decision::unchanged(order),
+        }
+    }
+
+    fn cancel(&self, order_id: OrderId, user_id: UserId) -> Decision {
+        match self.order_of(order_id, user_id) {
+            None => Decision::refused(Refusal::OrderNotFound),
+            Some(order) if order.status == OrderStatus::Reserved => {
+                Decision::changed(order, OrderStatus::Cancelled)
+            }
+            Some(order) if order.status == OrderStatus::Cancelled => Decision::unchanged(order),
+            Some(order) => Decision::refused(Refusal::OrderClosed(order)),
+        }
+    }
+
+    fn expire(&self, now: Timestamp, order_id: OrderId) -> Decision {
+        match self.order(order_id) {
+            None => Decision::refused(Refusal::OrderNotFound),
+            Some(order) if order.status == OrderStatus::Reserved && now >= order.expires_at => {
+                Decision::changed(order, OrderStatus::Expired)
+            }
+            Some(order) => Decision::unchanged(order),
+        }
+    }
+
+    fn restock(&self, item_id: ItemId, units: u32) -> Decision {
+        let Some(item) = self.item(item_id) else {
+            return Decision::refused(Refusal::ItemNotFound);
+        };
+        if item.phase == ItemPhase::Ended {
+            return Decision::refused(Refusal::PhaseConflict);
+        }
+        let mut counters = item.counters;
+        match counters.allotted.checked_add(units) {
+            Some(allotted) if units > 0 && allotted <= ALLOTTED_MAX => {
+                counters.allotted = allotted;
+                counters.available += units;
+            }
+            _ => return Decision::refused(Refusal::OutOfRange),
+        }
+        Decision {
+            event: Some(Event::ItemRestocked { item_id, units }),
+            outcome: Outcome::Item(counters),
+        }
+    }
+
+    fn change_phase(&self, item_id: ItemId, phase: ItemPhase) -> Decision {
+        let Some(item) = self.item(item_id) else {
+            return Decision::refused(Refusal::ItemNotFound);
+        };
+        if item.phase == phase {
+            return item_unchanged(item);
+        }
+        if item.phase == ItemPhase::Ended {
+            return Decision::refused(Refusal::PhaseConflict);
+        }
+        let event = match phase {
+            ItemPhase::Open => Event::ItemResumed(item_id),
+            ItemPhase::Paused => Event::ItemPaused(item_id),
+            ItemPhase::Ended => Event::ItemEnded(item_id),
+        };
+        Decision { event: Some(event), outcome: Outcome::Item(item.counters) }
+    }
+
+    fn settle(&self, now: Timestamp, item_id: ItemId, stored_seq: u64) -> Decision {
+        let Some(item) = self.item(item_id) else {
+            return Decision::refused(Refusal::ItemNotFound);
+        };
+        if item.settled {
+            return item_unchanged(item);
+        }
+        let ended = item.phase == ItemPhase::Ended || now >= item.terms.ends_at;
+        if !ended || item.counters.reserved > 0 || item.last_seq > stored_seq {
+            return Decision::refused(Refusal::PhaseConflict);
+        }
+        Decision { event: Some(Event::ItemSettled(item_id)), outcome: Outcome::Item(item.counters) }
+    }
+
+    fn order_of(&self, order_id: OrderId, user_id: UserId) -> Option<Order> {
+        self.order(order_id).filter(|order| order.user_id == user_id)
+    }
+}
+
+fn item_unchanged(item: &ItemState) -> Decision {
+    Decision { event: None, outcome: Outcome::Item(item.counters) }
+}
+
+fn not_selling(item: &ItemState, now: Timestamp) -> Option<Refusal> {
+    let terms = &item.terms;
+    if item.phase == ItemPhase::Ended || item.settled || now >= terms.ends_at {
+        Some(Refusal::SaleEnded)
+    } else if now < terms.starts_at {
+        Some(Refusal::SaleNotStarted { starts_at: terms.starts_at })
+    } else if item.phase == ItemPhase::Paused {
+        Some(Refusal::SalePaused)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,227 @@
+//! The checkpointer: keeps what changed in each shard, so that a restart need not replay the whole
+//! journal, and lets go of what is kept elsewhere.
+//!
+//! A checkpoint is taken from the shard between two batches (cheap: chunks are shared), and written
+//! only once all of it is durable (I11). Segments go when checkpoint and order store hold them (rule
+//! 13), and so do the orders of settled items.
+
+use super::relay::Continue;
+use crate::actors::engine::Engine;
+use crate::actors::shard::mailbox::Envelope;
+use crate::crash::crash_point;
+use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+use domain::stock::Changes;
+use domain::{Command, ItemPhase, ShardId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::time::Duration;
+
+/// The actor.
+pub(in crate::actors) struct Checkpointer;
+
+/// What it starts with.
+pub(in crate::actors) struct CheckpointerArguments {
+    pub(in crate::actors) engine: Engine,
+    pub(in crate::actors) checkpoints: CheckpointStore,
+    /// Time between two rounds.
+    pub(in crate::actors) interval: Duration,
+    /// How long after its end an item's orders stay in memory.
+    pub(in crate::actors) retention: Duration,
+}
+
+/// What it keeps.
+pub(in crate::actors) struct CheckpointerState {
+    arguments: CheckpointerArguments,
+    /// What the store is known to hold of each shard.
+    marks: Vec<Option<Mark>>,
+}
+
+/// Why a shard was not kept, and what a restart does meanwhile.
+struct NotKept {
+    why: String,
+    restart: &'static str,
+}
+
+impl From<String> for NotKept {
+    fn from(why: String) -> Self {
+        Self { why, restart: "replays more of it" }
+    }
+}
+
+impl From<CheckpointError> for NotKept {
+    fn from(error: CheckpointError) -> Self {
+        let restart = match error {
+            CheckpointError::Foreign { .. } => "is refused until that is mended",
+            _ => return error.to_string().into(),
+        };
+        Self { why: error.to_string(), restart }
+    }
+}
+
+impl Actor for Checkpointer {
+    type Msg = Continue;
+    type State = CheckpointerState;
+    type Arguments = CheckpointerArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Continue>,
+        arguments: CheckpointerArguments,
+    ) -> Result<CheckpointerState, ActorProcessingErr> {
+        let marks = arguments.engine.recovered_marks();
+        for (index, mark) in marks.iter().enumerate() {
+            let seq = mark.map_or(0, |mark| mark.seq);
+            arguments.engine.pipeline_status().checkpointed(ShardId(index as u16), seq);
+        }
+        myself.send_after(arguments.interval, || Continue);
+        Ok(CheckpointerState { arguments, marks })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Continue>,
+        _: Continue,
+        state: &mut CheckpointerState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.round().await;
+        myself.send_after(state.arguments.interval, || Continue);
+        Ok(())
+    }
+}
+
+impl CheckpointerState {
+    async fn round(&mut self) {
+        let engine = self.arguments.engine.clone();
+        let context = engine.context();
+        let status = engine.pipeline_status();
+        let started_at = engine.now();
+        let kind = self.arguments.checkpoints.kind();
+        let mut failure = None;
+        for shard in context.router.shards() {
+            let behind = self.marks[shard.index()].map_or(0, |mark| mark.seq)
+                < context.journal.durable_seq(shard);
+            if !behind {
+                continue;
+            }
+            match self.keep(shard).await {
+                Ok(()) => {
+                    let seq = self.marks[shard.index()].map_or(0, |mark| mark.seq);
+                    status.checkpointed(shard, seq);
+                }
+                Err(error) => {
+                    metrics::counter!("seckill_checkpoint_failures_total").increment(1);
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        match failure {
+            Some(error) => {
+                let NotKept { why, restart } = error;
+                let meaning =
+                    format!("the sale goes on and the journal is kept; a restart {restart}: {why}");
+                status.report("checkpoint", kind, false, meaning);
+            }
+            None => {
+                status.all_checkpointed(started_at);
+                status.report("checkpoint", kind, true, "a restart replays little");
+                self.let_go().await;
+            }
+        }
+    }
+
+    /// Writes what changed in the shard, or all of it where the store lacks what that builds on.
+    async fn keep(&mut self, shard: ShardId) -> Result<(), NotKept> {
+        let engine = self.arguments.engine.clone();
+        let base = self.marks[shard.index()];
+        let changes = engine
+            .ask(shard, |answer| Envelope::TakeChanges { answer })
+            .await
+            .map_err(|reason| format!("shard {shard} does not answer: {reason:?}"))?;
+        let written = match base {
+            Some(_) => self.write(base, &changes).await,
+            None => self.write_whole(shard).await,
+        };
+        let written = match written {
+            Ok(Written::BaseMissing { .. }) => self.write_whole(shard).await,
+            other => other,
+        };
+        match written {
+            Ok(Written::Stored(mark)) => {
+                self.marks[shard.index()] = Some(mark);
+                crash_point("checkpoint-after-write");
+                Ok(())
+            }
+            Ok(Written::Stale { stored }) => {
+                engine.send(shard, Envelope::PutBack { changes: Box::new(changes) });
+                let why =
+                    format!("the store holds {stored}, later than ours: another owner writes it");
+                Err(why.into())
+            }
+            Ok(Written::BaseMissing { .. }) => {
+                Err("the store refuses a whole checkpoint".to_owned().into())
+            }
+            Err(error) => {
+                engine.send(shard, Envelope::PutBack { changes: Box::new(changes) });
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_whole(&self, shard: ShardId) -> Result<Written, NotKept> {
+        let snapshot = self
+            .arguments
+            .engine
+            .ask(shard, |answer| Envelope::ReadAll { answer })
+            .await
+            .map_err(|reason| format!("shard {shard} does not answer: {reason:?}"))?;
+        self.write(None, &whole(shard, snapshot)).await
+    }
+
+    async fn write(&self, base: Option<Mark>, changes: &Changes) -> Result<Written, NotKept> {
+        const LOOK: Duration = Duration::from_millis(1);
+        let journal = &self.arguments.engine.context().journal;
+        // I11: nothing that could still be lost goes into a checkpoint.
+        while journal.durable_seq(changes.shard) < changes.seq {
+            if journal.has_failed() {
+                return Err("the journal has failed".to_owned().into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        crash_point("checkpoint-before-write");
+        let epoch = journal.durable_epoch();
+        Ok(self.arguments.checkpoints.write(epoch, base, changes).await?)
+    }
+
+    /// Deletes segments that are kept elsewhere, and settles items that are over.
+    async fn let_go(&self) {
+        let engine = &self.arguments.engine;
+        let covered = engine.pipeline_status().covered();
+        let journal = &engine.context().journal;
+        if journal.oldest_segment() < journal.first_segment_beyond(&covered) {
+            if let Err(error) = self.arguments.checkpoints.harden().await {
+                tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not hard yet");
+                return;
+            }
+            match journal.retire(&covered) {
+                Ok(0) => {}
+                Ok(retired) => tracing::info!(retired, "journal segments deleted"),
+                Err(error) => tracing::warn!(%error, "a journal segment cannot be deleted"),
+            }
+        }
+        let retention = u64::try_from(self.arguments.retention.as_millis()).unwrap_or(u64::MAX);
+        let now = engine.now();
+        for gate in engine.gates() {
+            let over = gate.terms().ends_at.plus_milliseconds(retention) <= now;
+            let closed = gate.phase() == ItemPhase::Ended || gate.terms().ends_at <= now;
+            if over && closed && gate.counters().reserved == 0 && !gate.is_settled() {
+                engine.decide_own(
+                    gate.shard(),
+                    Command::Settle {
+                        item_id: gate.terms().item_id,
+                        stored_seq: covered[gate.shard().index()],
+                    },
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The consumer: brings records into the order store, many to a transaction.
+//!
+//! Commit, then acknowledge; whatever is delivered again changes nothing. A failure that time may
+//! heal is tried again for as long as it takes, with growing pauses, since the records are safe in
+//! the journal. A record that contradicts the books is set aside with an alarm, never swallowed: by
+//! the broker where there is one, otherwise by the order store in the same transaction.
+
+use super::progress::ContiguousProgress;
+use super::relay::Continue;
+use super::source::{Arrival, RecordSource};
+use crate::actors::engine::Engine;
+use crate::crash::crash_point;
+use crate::store::orders::OrderStore;
+use crate::store::orders::ownership::OwnershipError;
+use domain::{Record, ShardId, Timestamp};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The actor.
+pub(in crate::actors) struct Consumer;
+
+/// What it starts with.
+pub(in crate::actors) struct ConsumerArguments {
+    pub(in crate::actors) engine: Engine,
+    pub(in crate::actors) orders: OrderStore,
+    pub(in crate::actors) source: RecordSource,
+    /// Records of one transaction.
+    pub(in crate::actors) transaction_records: usize,
+}
+
+/// What it keeps.
+pub(in crate::actors) struct ConsumerState {
+    arguments: ConsumerArguments,
+    ready: bool,
+    /// Whether the broker is yet to be reported as working, at first or since it failed.
+    broker_missed: bool,
+    arrived: ContiguousProgress,
+}
+
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+impl Actor for Consumer {
+    type Msg = Continue;
+    type State = ConsumerState;
+    type Arguments = ConsumerArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Continue>,
+        arguments: ConsumerArguments,
+    ) -> Result<ConsumerState, ActorProcessingErr> {
+        myself.cast(Continue)?;
+        let broker_missed = matches!(arguments.source, RecordSource::RabbitMq(_));
+        Ok(ConsumerState {
+            arguments,
+            ready: false,
+            broker_missed,
+            arrived: ContiguousProgress::default(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Continue>,
+        _: Continue,
+        state: &mut ConsumerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let records_max = state.arguments.transaction_records;
+        match state.arguments.source.receive(records_max).await {
+            Ok(arrival) => {
+                if std::mem::take(&mut state.broker_missed) {
+                    state.report_broker(true, "orders travel behind the sale".to_owned());
+                }
+                if !arrival.records.is_empty() {
+                    state.take(arrival).await;
+                }
+            }
+            Err(error) => {
+                state.broker_missed = true;
+                let meaning = format!("orders wait in the broker or the journal: {error}");
+                state.report_broker(false, meaning);
+            }
+        }
+        myself.cast(Continue)?;
+        Ok(())
+    }
+}
+
+impl ConsumerState {
+    fn report_broker(&self, healthy: bool, meaning: String) {
+        let status = self.arguments.engine.pipeline_status();
+        status.report("broker", "rabbitmq", healthy, meaning);
+    }
+
+    /// Stores what came, however long it takes, and acknowledges it.
+    async fn take(&mut self, arrival: Arrival) {
+        let conflicts = self.store(&arrival.records).await;
+        crash_point("consumer-before-ack");
+        if let Err(error) = self.arguments.source.done(arrival, &conflicts).await {
+            tracing::warn!(error, "what was stored could not be acknowledged and comes again");
+        }
+    }
+
+    async fn store(&mut self, records: &[Record]) -> Vec<(Record, String)> {
+        let kind = self.arguments.orders.database().kind();
+        let mut pause = PAUSE_FIRST;
+        loop {
+            crash_point("consumer-before-apply");
+            match self.try_to_store(records).await {
+                Ok(conflicts) => {
+                    crash_point("consumer-after-apply");
+                    self.arguments.engine.pipeline_status().report(
+                        "order_store",
+                        kind,
+                        true,
+                        "orders arrive behind the sale",
+                    );
+                    return conflicts;
+                }
+                Err(error) => {
+                    metrics::counter!("seckill_order_store_failures_total").increment(1);
+                    let meaning =
+                        format!("orders wait in the journal, none is lost; trying again: {error}");
+                    let status = self.arguments.engine.pipeline_status();
+                    status.report("order_store", kind, false, meaning);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    async fn try_to_store(
+        &mut self,
+        records: &[Record],
+    ) -> Result<Vec<(Record, String)>, OwnershipError> {
+        let orders = &self.arguments.orders;
+        if !self.ready {
+            // The tables may not have been reachable at the start.
+            orders.migrate().await?;
+            for (shard, seq) in self.arguments.engine.stored_progress(orders).await? {
+                self.arrived.know(shard, seq);
+            }
+            self.ready = true;
+        }
+        let progress = self.arrived.take(records);
+        let applied = orders.apply(records, &progress, self.arguments.source.conflicts()).await?;
+        let at: HashMap<ShardId, Timestamp> =
+            records.iter().map(|record| (record.shard, record.at)).collect();
+        for (shard, seq) in progress {
+            let at = at.get(&shard).copied().unwrap_or_default();
+            self.arguments.engine.pipeline_status().stored(shard, seq, at);
+        }
+        metrics::counter!("seckill_stored_records_total").increment(records.len() as u64);
+        let told = applied.conflicts.into_iter().map(|conflict| {
+            metrics::counter!("seckill_order_store_conflicts_total").increment(1);
+            tracing::error!(
+                shard = %conflict.record.shard,
+                seq = conflict.record.seq,
+                reason = %conflict.reason,
+                "a record contradicts the order store and was set aside; run `seckill audit`"
+            );
+            (conflict.record, conflict.reason.to_string())
+        });
+        Ok(told.collect())
+    }
+}

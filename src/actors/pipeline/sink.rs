@@ -1,0 +1,246 @@
+//! What lies between relay and consumer, seen from the relay: nothing but a bounded channel in the
+//! process, or a broker.
+
+use crate::actors::engine::Engine;
+use crate::actors::status::PipelineStatus;
+use crate::store::broker::format::Batch;
+use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
+use crate::store::orders::OrderStore;
+use crate::store::orders::ownership::OwnershipError;
+use domain::{Record, ShardId};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Where the relay sends.
+pub(in crate::actors) struct RecordSink {
+    pub(in crate::actors) transport: Transport,
+    pub(in crate::actors) orders: OrderStore,
+    pub(in crate::actors) status: PipelineStatus,
+    /// Whether the order store's tables are known to be up to date.
+    pub(in crate::actors) migrated: bool,
+}
+
+/// How records get to the consumer.
+pub(in crate::actors) enum Transport {
+    /// To the one beside it, through a channel of [`BATCHES_BETWEEN`].
+    InProcess(mpsc::Sender<Vec<Record>>),
+    /// Through RabbitMQ.
+    RabbitMq(Box<RabbitMq>),
+}
+
+/// What a broker's state is reported as.
+const RABBITMQ: &str = "rabbitmq";
+
+/// Batches that may lie between relay and consumer in the process.
+pub(in crate::actors) const BATCHES_BETWEEN: usize = 4;
+
+/// See [`Transport::RabbitMq`].
+pub(in crate::actors) struct RabbitMq {
+    publisher: RabbitMqPublisher,
+    /// The journal's owner: part of a message's id.
+    epoch: u64,
+    message_records: usize,
+    /// Looks in a row at which nothing was in the queue and nothing more was stored.
+    idle_looks: u32,
+    stored_at_last_look: u64,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::actors) enum Sent {
+    /// It arrived, or is where it will not be lost (I12).
+    All,
+    /// What was sent earlier may be gone: begin again behind what is stored.
+    BeginAgain,
+}
+
+impl RabbitMq {
+    pub(in crate::actors) fn new(
+        publisher: RabbitMqPublisher,
+        epoch: u64,
+        message_records: usize,
+    ) -> Self {
+        Self { publisher, epoch, message_records, idle_looks: 0, stored_at_last_look: 0 }
+    }
+}
+
+impl RecordSink {
+    /// Sends the batch, however long that takes, and leaves the vector empty.
+    pub(in crate::actors) async fn send(&mut self, batch: &mut Vec<Record>) -> Sent {
+        match &mut self.transport {
+            // Waits while the consumer is behind, which keeps the memory flat.
+            Transport::InProcess(batches) => match batches.send(std::mem::take(batch)).await {
+                Ok(()) => Sent::All,
+                Err(_) => Sent::BeginAgain,
+            },
+            Transport::RabbitMq(broker) => {
+                let messages = broker.messages(batch);
+                batch.clear();
+                broker.publish(&messages, &self.status).await
+            }
+        }
+    }
+
+    /// Where the order store is, if it can be asked and is the engine's: what the relay has to send
+    /// comes behind it.
+    pub(in crate::actors) async fn stored(&mut self, engine: &Engine) -> Option<Vec<u64>> {
+        match self.own_progress(engine).await {
+            Ok(progress) => {
+                let kind = self.orders.database().kind();
+                self.status.report("order_store", kind, true, "orders arrive behind the sale");
+                for (shard, seq) in progress {
+                    self.status.stored(shard, seq, domain::Timestamp(0));
+                }
+                Some(self.status.stored_seqs())
+            }
+            Err(error) => {
+                self.status.report(
+                    "order_store",
+                    self.orders.database().kind(),
+                    false,
+                    format!("orders wait in the journal, none is lost: {error}"),
+                );
+                None
+            }
+        }
+    }
+
+    async fn own_progress(
+        &mut self,
+        engine: &Engine,
+    ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
+        if !self.migrated {
+            // The order store may not have been reachable at the start.
+            self.orders.migrate().await?;
+            self.migrated = true;
+        }
+        engine.stored_progress(&self.orders).await
+    }
+
+    /// Whether something that was sent will not arrive, as far as can be told; asked while nothing
+    /// is left to send. `sent` and `stored` count records.
+    pub(in crate::actors) async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
+        match &mut self.transport {
+            Transport::InProcess(_) => false,
+            Transport::RabbitMq(broker) => broker.has_lost(sent, stored).await,
+        }
+    }
+}
+
+impl RabbitMq {
+    fn messages(&self, batch: &[Record]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let mut records = batch.iter().peekable();
+        while let Some(first) = records.peek() {
+            let message_id = format!("{}-{}-{}", self.epoch, first.shard, first.seq);
+            let mut body = Batch::new();
+            while let Some(record) = records.peek() {
+                if body.len() >= self.message_records || !body.push(record) {
+                    break;
+                }
+                records.next();
+            }
+            if body.is_empty() {
+                // One record always fits; this only keeps the loop from ever standing still.
+                records.next();
+                continue;
+            }
+            messages.push(Message { message_id, body: body.finish() });
+        }
+        messages
+    }
+
+    async fn publish(&mut self, messages: &[Message], status: &PipelineStatus) -> Sent {
+        let mut waiting: Vec<Message> = messages.to_vec();
+        while !waiting.is_empty() {
+            let state = self.publisher.state();
+            let publishing = self.publisher.publish(&waiting);
+            match told_while_blocked(publishing, state, status).await {
+                Ok(verdicts) => {
+                    let refused = verdicts.iter().find(|verdict| **verdict != Verdict::Confirmed);
+                    match refused {
+                        None => {
+                            status.report("broker", RABBITMQ, true, "orders travel behind the sale")
+                        }
+                        Some(verdict) => {
+                            metrics::counter!("seckill_relay_returned_total").increment(1);
+                            let meaning = format!(
+                                "the relay's cursor stands, orders wait in the journal: {verdict:?}"
+                            );
+                            status.report("broker", RABBITMQ, false, meaning);
+                        }
+                    }
+                    let mut verdicts = verdicts.into_iter();
+                    waiting.retain(|_| verdicts.next() != Some(Verdict::Confirmed));
+                }
+                Err(BrokerError::QueueCreated) => {
+                    tracing::warn!(
+                        "the broker's queue was empty and is declared anew; publishing what is not stored"
+                    );
+                    return Sent::BeginAgain;
+                }
+                Err(error) => {
+                    // The publisher pauses before it connects again.
+                    let meaning = format!("orders wait in the journal, none is lost: {error}");
+                    status.report("broker", RABBITMQ, false, meaning);
+                }
+            }
+        }
+        metrics::counter!("seckill_relay_messages_total").increment(messages.len() as u64);
+        self.idle_looks = 0;
+        Sent::All
+    }
+
+    /// Everything was sent, the queue is empty, and still not everything is stored: looked at a few
+    /// times in a row, because a consumer holds what it has not acknowledged.
+    async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
+        const LOOKS: u32 = 30;
+        const LOOK: Duration = Duration::from_millis(800);
+        if stored >= sent || stored != self.stored_at_last_look {
+            self.stored_at_last_look = stored;
+            self.idle_looks = 0;
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+        match self.publisher.depth().await {
+            Ok(depth) if depth.messages == 0 => self.idle_looks += 1,
+            Ok(_) => self.idle_looks = 0,
+            Err(BrokerError::QueueMissing | BrokerError::QueueCreated) => return true,
+            Err(_) => {}
+        }
+        if self.idle_looks < LOOKS {
+            return false;
+        }
+        self.idle_looks = 0;
+        tracing::warn!(
+            sent,
+            stored,
+            "the broker holds nothing and orders are missing: publishing them again"
+        );
+        true
+    }
+}
+
+/// Waits for the publisher, which waits for minutes and in silence while the broker takes no
+/// messages; the operator hears of it at once.
+async fn told_while_blocked<Published>(
+    publishing: impl Future<Output = Published>,
+    mut state: watch::Receiver<BrokerState>,
+    status: &PipelineStatus,
+) -> Published {
+    let watching = async {
+        while state.changed().await.is_ok() {
+            if let BrokerState::Blocked(reason) = &*state.borrow_and_update() {
+                let meaning = format!(
+                    "the broker takes no messages, orders wait in the journal, none is lost: {reason}"
+                );
+                status.report("broker", RABBITMQ, false, meaning);
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        published = publishing => published,
+        never = watching => never,
+    }
+}

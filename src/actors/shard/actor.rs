@@ -1,0 +1,114 @@
+//! The shard's actor: a thin shell around its [`ShardProcessor`].
+//!
+//! Owns when work is done, not what is done. Its own mailbox carries doorbells and ticks; envelopes lie
+//! in the [`Mailbox`] outside, and survive it.
+
+use super::context::Context;
+use super::mailbox::Envelope;
+use super::processor::{Damaged, ShardProcessor};
+use domain::{ShardId, Stock, Timestamp};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Envelopes worked on before the journal gets them and others get their turn.
+const BATCH_ENVELOPES: usize = 512;
+
+/// What the actor is told.
+pub(in crate::actors) enum ShardMessage {
+    /// There are envelopes.
+    Doorbell,
+    /// Time has passed.
+    Tick,
+}
+
+/// The actor.
+pub(in crate::actors) struct Shard;
+
+/// What it starts with.
+pub(in crate::actors) struct ShardArguments {
+    pub(in crate::actors) shard: ShardId,
+    pub(in crate::actors) context: Arc<Context>,
+    /// The recovered state; without one the actor rebuilds it before it looks at a envelope.
+    pub(in crate::actors) stock: Option<Stock>,
+}
+
+/// What it keeps.
+pub(in crate::actors) struct ShardState {
+    shard: ShardId,
+    context: Arc<Context>,
+    processor: Option<ShardProcessor>,
+    /// To be tried again after a rebuild, before anything else.
+    retry: Option<Box<Envelope>>,
+}
+
+impl Actor for Shard {
+    type Msg = ShardMessage;
+    type State = ShardState;
+    type Arguments = ShardArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        arguments: ShardArguments,
+    ) -> Result<ShardState, ActorProcessingErr> {
+        let ShardArguments { shard, context, stock } = arguments;
+        let processor = stock.map(|stock| context.processor(stock));
+        // Envelopes may have come while no actor was there to hear the bell.
+        myself.cast(ShardMessage::Doorbell)?;
+        Ok(ShardState { shard, context, processor, retry: None })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        message: ShardMessage,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        fail::fail_point!("shard-handle", |_| Err("injected death".into()));
+        let processor = match &mut state.processor {
+            Some(processor) => processor,
+            none => none.insert(state.context.rebuild_desk(state.shard, 0).await),
+        };
+        let now = state.context.clock.now();
+        let worked = match message {
+            ShardMessage::Tick => {
+                processor.end_quarantines(now);
+                processor.expire(now, state.context.expiries_per_tick)
+            }
+            ShardMessage::Doorbell => {
+                // Whoever is about to send is let in first: one batch instead of many.
+                tokio::task::yield_now().await;
+                let mailbox = state.context.router.mailbox(state.shard);
+                let retry = &mut state.retry;
+                let (worked, more) = mailbox.work(BATCH_ENVELOPES, |envelopes| {
+                    work(processor, retry, envelopes, state.context.clock.now())
+                });
+                if more || worked.is_err() {
+                    myself.cast(ShardMessage::Doorbell)?;
+                }
+                worked
+            }
+        };
+        if let Err(Damaged { retry }) = worked {
+            let last_seq = processor.last_seq();
+            let stock = state.context.rebuild(state.shard, last_seq).await;
+            processor.replace(stock);
+            state.retry = retry;
+            myself.cast(ShardMessage::Doorbell)?;
+        }
+        Ok(())
+    }
+}
+
+fn work(
+    processor: &mut ShardProcessor,
+    retry: &mut Option<Box<Envelope>>,
+    envelopes: &mut VecDeque<Envelope>,
+    now: Timestamp,
+) -> Result<(), Damaged> {
+    if let Some(envelope) = retry.take() {
+        envelopes.push_front(*envelope);
+    }
+    processor.work(now, envelopes)
+}

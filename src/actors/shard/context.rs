@@ -1,0 +1,92 @@
+//! What all shards share, and how one of them is rebuilt while the others sell on.
+
+use super::effects::{Effect, EffectSink};
+use super::idempotency::IdempotencyKeys;
+use super::permits::Permits;
+use super::processor::ShardProcessor;
+use super::recovery;
+use super::router::Router;
+use crate::clock::Clock;
+use crate::store::checkpoint::CheckpointStore;
+use crate::store::journal::{Journal, JournalId};
+use domain::{ShardId, Stock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// See the module.
+pub(in crate::actors) struct Context {
+    pub(in crate::actors) clock: Clock,
+    pub(in crate::actors) journal: Arc<Journal<Effect>>,
+    pub(in crate::actors) journal_id: JournalId,
+    pub(in crate::actors) router: Router,
+    pub(in crate::actors) effect_sink: EffectSink,
+    pub(in crate::actors) idempotency_keys: IdempotencyKeys,
+    pub(in crate::actors) permits: Permits,
+    pub(in crate::actors) checkpoints: CheckpointStore,
+    pub(in crate::actors) draining: AtomicBool,
+    /// Orders that one shard expires at one tick.
+    pub(in crate::actors) expiries_per_tick: usize,
+    pub(in crate::actors) reply_timeout: Duration,
+}
+
+impl Context {
+    /// A processor for this state.
+    pub(in crate::actors) fn processor(&self, stock: Stock) -> ShardProcessor {
+        ShardProcessor::new(
+            stock,
+            Arc::clone(&self.journal),
+            self.effect_sink.clone(),
+            self.idempotency_keys.clone(),
+        )
+    }
+
+    /// A processor with the state rebuilt.
+    pub(in crate::actors) async fn rebuild_desk(
+        &self,
+        shard: ShardId,
+        last_seq: u64,
+    ) -> ShardProcessor {
+        let mut processor = self.processor(self.rebuild(shard, last_seq).await);
+        // The gates may show less than was journalled when the last actor died.
+        processor.show_all();
+        processor
+    }
+
+    /// The shard's state from checkpoint and journal, once everything up to `last_seq` and whatever
+    /// else was handed to the journal is durable (rule 9).
+    ///
+    /// Tries for ever, with a pause: a shard without its state must not answer.
+    pub(in crate::actors) async fn rebuild(&self, shard: ShardId, last_seq: u64) -> Stock {
+        const PAUSE: Duration = Duration::from_millis(500);
+        metrics::counter!("seckill_shard_rebuilds_total").increment(1);
+        loop {
+            self.settled(shard, last_seq).await;
+            match recovery::rebuild(&self.checkpoints, &self.journal, shard).await {
+                Ok(stock) => {
+                    tracing::warn!(%shard, seq = stock.seq(), "shard rebuilt");
+                    return stock;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        %shard, %error,
+                        "shard cannot be rebuilt; its items do not sell until it can"
+                    );
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until what was handed to the journal before is durable.
+    async fn settled(&self, shard: ShardId, last_seq: u64) {
+        let (told, durable) = tokio::sync::oneshot::channel();
+        let mut effects = vec![Effect::Call(Box::new(move || {
+            // Nobody else waits for it.
+            let _ = told.send(());
+        }))];
+        self.journal.append(shard, last_seq, 0, &mut Vec::new(), &mut effects);
+        // A journal that fails stops the process, so there is nothing else to wait for.
+        let _ = durable.await;
+    }
+}

@@ -1,0 +1,23 @@
+//! A shard: the actor that alone decides about its products' stock, and what surrounds it.
+//!
+//! In the order of a purchase: `permits` and `idempotency` bound what comes in, `router` and `ring`
+//! find the shard, `mailbox` keeps what was admitted, `actor` and `processor` decide, `effects` are
+//! released once they are durable. `context` is what all shards share; `supervisor`, `quarantine` and
+//! `recovery` are for the bad days.
+
+mod actor;
+pub(in crate::actors) mod context;
+pub(in crate::actors) mod effects;
+pub(in crate::actors) mod idempotency;
+pub(in crate::actors) mod mailbox;
+pub(in crate::actors) mod permits;
+mod processor;
+mod quarantine;
+pub(in crate::actors) mod recovery;
+pub(in crate::actors) mod ring;
+pub(in crate::actors) mod router;
+pub(in crate::actors) mod supervisor;
+
+pub use effects::{ChangesMissed, NotDelivered, OrderChanges, Reply};
+pub use recovery::RecoveryError;
+pub use ring::Ring;

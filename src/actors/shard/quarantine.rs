@@ -1,0 +1,49 @@
+//! Items that make their shard panic: set aside for a while that doubles each time.
+//!
+//! A fact about this process, not about the sale: it is not journalled, and a restart forgets it.
+
+use domain::{ItemId, Timestamp};
+use std::collections::HashMap;
+
+const PAUSE_MILLISECONDS_FIRST: u64 = 1_000;
+const PAUSE_MILLISECONDS_MAX: u64 = 60_000;
+
+/// The items of one shard that are or were in quarantine.
+#[derive(Debug, Default)]
+pub(in crate::actors) struct Quarantine(HashMap<ItemId, Pause>);
+
+#[derive(Debug)]
+struct Pause {
+    until: Timestamp,
+    milliseconds: u64,
+    told: bool,
+}
+
+impl Quarantine {
+    /// Puts the item in for twice as long as the last time; returns the milliseconds.
+    pub(in crate::actors) fn put(&mut self, item_id: ItemId, now: Timestamp) -> u64 {
+        let before = self.0.get(&item_id).map(|pause| pause.milliseconds);
+        let milliseconds = before
+            .map_or(PAUSE_MILLISECONDS_FIRST, |before| (before * 2).min(PAUSE_MILLISECONDS_MAX));
+        let until = now.plus_milliseconds(milliseconds);
+        self.0.insert(item_id, Pause { until, milliseconds, told: false });
+        milliseconds
+    }
+
+    /// Whether the item is in quarantine.
+    pub(in crate::actors) fn holds(&self, item_id: ItemId, now: Timestamp) -> bool {
+        !self.0.is_empty() && self.0.get(&item_id).is_some_and(|pause| now < pause.until)
+    }
+
+    /// Items whose quarantine ended since the last call. They are tried again, and remembered.
+    pub(in crate::actors) fn over(&mut self, now: Timestamp) -> Vec<ItemId> {
+        let mut over = Vec::new();
+        for (item_id, pause) in &mut self.0 {
+            if !pause.told && now >= pause.until {
+                pause.told = true;
+                over.push(*item_id);
+            }
+        }
+        over
+    }
+}

@@ -1,0 +1,80 @@
+//! From a shard's number to its mailbox and its actor. The only holder of actor references; after a
+//! restart it has the new one.
+
+use super::actor::ShardMessage;
+use super::mailbox::{Envelope, Mailbox, PendingCommand};
+use super::ring::Ring;
+use domain::{ShardId, Timestamp};
+use parking_lot::RwLock;
+use ractor::ActorRef;
+
+/// See the module.
+pub(in crate::actors) struct Router {
+    ring: Ring,
+    mailboxes: Vec<Mailbox>,
+    actors: Vec<RwLock<Option<ActorRef<ShardMessage>>>>,
+}
+
+impl Router {
+    pub(in crate::actors) fn new(shards: u16, virtual_nodes: u16) -> Self {
+        Self {
+            ring: Ring::new(shards, virtual_nodes),
+            mailboxes: (0..shards).map(|_| Mailbox::default()).collect(),
+            actors: (0..shards).map(|_| RwLock::new(None)).collect(),
+        }
+    }
+
+    /// The owner of a product.
+    pub(in crate::actors) fn owner(&self, product_id: &str) -> ShardId {
+        self.ring.owner(product_id)
+    }
+
+    /// Whether there is such a shard.
+    pub(in crate::actors) fn has(&self, shard: ShardId) -> bool {
+        shard.index() < self.mailboxes.len()
+    }
+
+    /// All shards.
+    pub(in crate::actors) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.mailboxes.len() as u16).map(ShardId)
+    }
+
+    /// A shard's mailbox. The shard exists.
+    pub(in crate::actors) fn mailbox(&self, shard: ShardId) -> &Mailbox {
+        &self.mailboxes[shard.index()]
+    }
+
+    /// Puts a envelope in a shard's mailbox and rings if need be. The shard exists.
+    pub(in crate::actors) fn send(&self, shard: ShardId, envelope: Envelope) {
+        if self.mailboxes[shard.index()].push(envelope) {
+            self.tell(shard, ShardMessage::Doorbell);
+        }
+    }
+
+    /// Tells a shard's actor. One that is down finds its envelopes when it is up again.
+    pub(in crate::actors) fn tell(&self, shard: ShardId, message: ShardMessage) {
+        if let Some(actor) = &*self.actors[shard.index()].read() {
+            let _ = actor.cast(message);
+        }
+    }
+
+    /// Where a shard's actor is from now on.
+    pub(in crate::actors) fn set(&self, shard: ShardId, actor: Option<ActorRef<ShardMessage>>) {
+        *self.actors[shard.index()].write() = actor;
+    }
+
+    /// Shards whose actor is up.
+    pub(in crate::actors) fn up(&self) -> usize {
+        self.actors.iter().filter(|actor| actor.read().is_some()).count()
+    }
+
+    /// Envelopes that wait in all mailboxes.
+    pub(in crate::actors) fn depth(&self) -> usize {
+        self.mailboxes.iter().map(Mailbox::depth).sum()
+    }
+
+    /// Takes out what was admitted before `deadline` and has not been looked at.
+    pub(in crate::actors) fn take_overdue(&self, deadline: Timestamp) -> Vec<PendingCommand> {
+        self.mailboxes.iter().flat_map(|mailbox| mailbox.take_overdue(deadline)).collect()
+    }
+}

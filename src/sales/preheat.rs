@@ -1,0 +1,108 @@
+//! The preheat: an approved sale's items are loaded into their shards.
+//!
+//! Every step may be repeated: an item that is in its shard already is left as it is. So whatever
+//! interrupts a preheat, doing it again, by an operator or at the next start, completes it.
+
+use super::{CatalogueError, Sale, Sales};
+use crate::actors::Engine;
+use crate::actors::{NotDelivered, Reply};
+use crate::store::orders::ownership::OwnershipError;
+use domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
+
+/// Who takes the engine's steps in the operators' log.
+pub(super) const ACTOR: &str = "engine";
+
+/// Why a sale is not, or not wholly, in its shards. It stays approved.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PreheatError {
+    /// The catalogue lies beside another journal's orders, so its sales are not this engine's.
+    #[error(transparent)]
+    NotOurs(OwnershipError),
+    /// A shard did not take an item.
+    #[error("item {item_id} was not loaded: {reason:?}")]
+    NotLoaded {
+        /// The first such item.
+        item_id: ItemId,
+        /// Why; `None` where the outcome is unknown.
+        reason: Option<NotDelivered>,
+    },
+    /// A shard has the item with other terms.
+    #[error("item {item_id} is in its shard with other terms: {refusal:?}")]
+    Refused {
+        /// The item.
+        item_id: ItemId,
+        /// What the shard said.
+        refusal: Refusal,
+    },
+    /// The items are in their shards, and the catalogue does not say so yet.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl From<OwnershipError> for PreheatError {
+    fn from(error: OwnershipError) -> Self {
+        match error {
+            OwnershipError::Store(error) => Self::Catalogue(error.into()),
+            error => Self::NotOurs(error),
+        }
+    }
+}
+
+/// Loads the items of an approved sale into their shards and notes that in the catalogue.
+///
+/// # Errors
+/// Where an item was not loaded or the catalogue did not answer; do it again then. Where the books are
+/// another journal's: their stock is sold there.
+pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale, PreheatError> {
+    sales.check_owner(engine).await?;
+    for item in &sale.items {
+        let item_id = item.item_id;
+        match engine.open_item(sale.terms(item)).await {
+            Reply::Decided(Outcome::Refused(refusal)) => {
+                return Err(PreheatError::Refused { item_id, refusal });
+            }
+            Reply::Decided(_) => {}
+            Reply::NotDelivered(reason) => {
+                return Err(PreheatError::NotLoaded { item_id, reason: Some(reason) });
+            }
+            Reply::Unknown => return Err(PreheatError::NotLoaded { item_id, reason: None }),
+        }
+    }
+    match sales.take_step(sale.sale_id, SaleStep::Preheat, ACTOR, None, engine.now()).await {
+        Ok(sale) => Ok(sale),
+        // Somebody else was faster with the same.
+        Err(error) => match sales.sale(sale.sale_id).await? {
+            sale if sale.status == SaleStatus::Preheated => Ok(sale),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// Preheats every sale that is approved and not over: what a start has to complete. Says of each in
+/// the log how it went, and returns how many were completed.
+///
+/// # Errors
+/// Where the catalogue does not answer.
+pub async fn preheat_approved(engine: &Engine, sales: &Sales) -> Result<usize, CatalogueError> {
+    const PAGE: usize = 100;
+    let mut completed = 0;
+    let mut before = None;
+    loop {
+        let found = sales.sales(&[SaleStatus::Approved], before, PAGE).await?;
+        for sale in &found {
+            before = Some(sale.sale_id);
+            if sale.ends_at <= engine.now() {
+                continue;
+            }
+            match preheat(engine, sales, sale).await {
+                Ok(_) => completed += 1,
+                Err(error) => {
+                    tracing::error!(sale_id = %sale.sale_id, %error, "approved sale not preheated");
+                }
+            }
+        }
+        if found.len() < PAGE {
+            return Ok(completed);
+        }
+    }
+}
