@@ -100,14 +100,17 @@ fn end_of_raw_string(letters: &[char], mut at: usize, hashes: usize) -> usize {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Token {
+pub enum Token {
+    /// An identifier or keyword.
     Word(String),
     /// `::`
     Separator,
+    /// Any other mark.
     Other(char),
 }
 
-fn tokens(code: &str) -> Vec<(usize, Token)> {
+/// The words and marks of code without comments and literals, each with its line, from 1.
+pub fn tokens(code: &str) -> Vec<(usize, Token)> {
     let mut tokens = Vec::new();
     let mut line = 1;
     let mut letters = code.chars().peekable();
