@@ -15,8 +15,8 @@ use crate::store::broker::BrokerAddress;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::{Database, StoreError};
-use crate::store::journal;
-use crate::store::journal::disk::{Disk, RealDisk};
+use crate::store::journal::file::disk::RealDisk;
+use crate::store::journal::file::{self, FileLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::read_cache::ReadCache;
@@ -129,8 +129,8 @@ impl App {
         let journal_id = data_dir.agree_on_identity()?;
         let secret = secrets::signing_secret(data_dir.path())?;
         let signer = http::Signer::new(secret.expose())?;
-        let disk: Arc<dyn Disk> =
-            Arc::new(RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?);
+        let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
+        let journal = FileLog::open(Arc::new(disk), journal_options(config));
 
         let background = Background::start().map_err(AppError::Threads)?;
         let (orders_path, checkpoints_path) = (data_dir.orders(), data_dir.checkpoints());
@@ -164,7 +164,7 @@ impl App {
 
         let options = engine_options(config);
         let engine =
-            Engine::start(options, journal_id, disk, checkpoints.clone(), &orders, stop_process)
+            Engine::start(options, journal_id, journal, checkpoints.clone(), &orders, stop_process)
                 .await?;
         if reachable {
             check_owner(&engine, &orders).await?;
@@ -339,11 +339,14 @@ fn engine_options(config: &Config) -> EngineOptions {
         virtual_nodes: config.engine.virtual_nodes,
         permits: config.engine.permits as usize,
         reply_timeout: Duration::from_millis(config.engine.reply_timeout_ms),
-        journal: journal::Options {
-            segment_bytes: config.journal.segment_bytes,
-            segments_ahead: usize::from(config.journal.segments_ahead),
-            ..journal::Options::default()
-        },
+    }
+}
+
+fn journal_options(config: &Config) -> file::Options {
+    file::Options {
+        segment_bytes: config.journal.segment_bytes,
+        segments_ahead: usize::from(config.journal.segments_ahead),
+        ..file::Options::default()
     }
 }
 

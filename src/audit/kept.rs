@@ -1,9 +1,10 @@
 //! The checkpoints against the journal.
 
-use super::run::{AuditError, each_record};
+use super::run::AuditError;
 use crate::store::checkpoint::{CheckpointStore, Mark};
-use crate::store::journal;
-use crate::store::journal::disk::Disk;
+use crate::store::journal::file::disk::Disk;
+use crate::store::journal::file::scan;
+use crate::store::journal::record::each_record;
 use domain::invariants::{self, Ledger};
 use domain::{ShardId, Stock};
 use std::collections::BTreeMap;
@@ -50,8 +51,9 @@ impl Kept {
         if !whole {
             return;
         }
-        let scan = journal::scan(disk, |_, _, payload| {
-            each_record(payload, |found| {
+        let scan = scan(disk, |_, _, payload| {
+            for found in each_record(payload) {
+                let found = found?;
                 if let Some((_, kept, replayed)) = pairs.get_mut(&found.shard) {
                     // What cannot be applied shows as a difference below.
                     if found.seq > kept.seq() {
@@ -59,7 +61,8 @@ impl Kept {
                     }
                     let _ = replayed.apply(&found);
                 }
-            })
+            }
+            Ok(())
         });
         // A journal that is damaged, or was cut meanwhile, leads to no state to compare with.
         if !scan.is_ok_and(|scan| scan.base.iter().all(|seq| *seq == 0)) {

@@ -13,11 +13,13 @@ use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::StoreError;
-use crate::store::journal::disk::{Disk, RealDisk};
-use crate::store::journal::{self, JournalId, ReadError, Scan, record};
+use crate::store::journal::JournalId;
+use crate::store::journal::file::disk::{Disk, RealDisk};
+use crate::store::journal::file::{self, ReadError, Scan};
+use crate::store::journal::record::each_record;
 use crate::store::orders::OrderStore;
 use domain::invariants::{self, Finding, Ledger};
-use domain::{OrderId, Record, ShardId};
+use domain::{OrderId, ShardId};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -107,10 +109,12 @@ async fn reached(disk: &dyn Disk, orders: &OrderStore) {
     const LOOK: Duration = Duration::from_millis(100);
     let mut ends: BTreeMap<ShardId, u64> = BTreeMap::new();
     // What cannot be read is found again by the pass that judges.
-    let _ = journal::scan(disk, |_, _, payload| {
-        each_record(payload, |found| {
+    let _ = file::scan(disk, |_, _, payload| {
+        for found in each_record(payload) {
+            let found = found?;
             ends.insert(found.shard, found.seq);
-        })
+        }
+        Ok(())
     });
     loop {
         if let Ok(progress) = orders.progress().await {
@@ -137,7 +141,7 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Report, bool)
         }
         None => None,
     };
-    let base = journal::base(disk).unwrap_or_default();
+    let base = file::base(disk).unwrap_or_default();
     let mut ledger = Ledger::default();
     if base.iter().any(|seq| *seq > 0)
         && let (Some(stored), Some(orders)) = (&stored, &options.orders)
@@ -181,19 +185,21 @@ impl Audit {
         stored: Option<&Stored>,
     ) -> Result<Scan, ReadError> {
         let mut epoch = 0;
-        journal::scan(disk, |_, link, payload| {
+        file::scan(disk, |_, link, payload| {
             self.frames += 1;
             if link.epoch != epoch {
                 epoch = link.epoch;
                 self.epochs += 1;
             }
-            each_record(payload, |found| {
+            for found in each_record(payload) {
+                let found = found?;
                 self.records += 1;
                 if let Some(stored) = stored {
                     self.told.record(&found, stored);
                 }
                 ledger.record(&found);
-            })
+            }
+            Ok(())
         })
     }
 
@@ -262,12 +268,4 @@ impl Audit {
             _ => Check::of(number, &finding),
         }
     }
-}
-
-/// Hands over each record of a frame.
-pub(super) fn each_record(mut payload: &[u8], mut each: impl FnMut(Record)) -> Result<(), String> {
-    while !payload.is_empty() {
-        each(record::decode(&mut payload).map_err(|error| error.to_string())?);
-    }
-    Ok(())
 }

@@ -1,11 +1,12 @@
 //! The order store against the journal: its owner, its orders, its records of items, its progress.
 
-use super::run::{AuditError, each_record};
+use super::run::AuditError;
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
-use crate::store::journal;
-use crate::store::journal::disk::Disk;
+use crate::store::journal::file::disk::Disk;
+use crate::store::journal::file::scan;
+use crate::store::journal::record::each_record;
 use crate::store::orders::OrderStore;
 use domain::invariants::Ledger;
 use domain::{Event, Order, OrderId, OrderStatus, Record, ShardId};
@@ -250,19 +251,22 @@ pub(super) async fn assume_what_was_deleted(
     let mut first_change: HashMap<OrderId, OrderStatus> = HashMap::new();
     let mut restocked_later: HashMap<_, u32> = HashMap::new();
     // What is unreadable is found again, and reported, by the pass that judges.
-    let _ = journal::scan(disk, |_, _, payload| {
-        each_record(payload, |found| match found.event {
-            Event::Order(order) if order.status == OrderStatus::Reserved => {
-                granted_later.insert(order.order_id, ());
+    let _ = scan(disk, |_, _, payload| {
+        for found in each_record(payload) {
+            match found?.event {
+                Event::Order(order) if order.status == OrderStatus::Reserved => {
+                    granted_later.insert(order.order_id, ());
+                }
+                Event::Order(order) => {
+                    first_change.entry(order.order_id).or_insert(order.status);
+                }
+                Event::ItemRestocked { item_id, units } => {
+                    *restocked_later.entry(item_id).or_default() += units;
+                }
+                _ => {}
             }
-            Event::Order(order) => {
-                first_change.entry(order.order_id).or_insert(order.status);
-            }
-            Event::ItemRestocked { item_id, units } => {
-                *restocked_later.entry(item_id).or_default() += units;
-            }
-            _ => {}
-        })
+        }
+        Ok(())
     });
     for item in orders.items().await? {
         if item.opened_seq <= base.get(item.shard.index()).copied().unwrap_or(0) {

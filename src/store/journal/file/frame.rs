@@ -1,4 +1,4 @@
-//! Frames and segment headers: the journal's bytes on disk.
+//! Frames and segment headers: the file journal's bytes on disk.
 //!
 //! A frame is what one sync made durable: all records that arrived during the sync before it. It is
 //! written only after its predecessor is on disk, and that is what tells a torn tail from
@@ -16,6 +16,7 @@
 //! `crc` of the frame before, also across segments (I5); `epoch` counts the journal's owners (I15).
 //! The trailer marks a frame that was written to its end. All numbers are little-endian.
 
+use crate::store::journal::log::BATCH_BYTES_MAX;
 use crc32c::crc32c;
 
 /// Length of the fixed part of a segment's header in bytes; the marks and a checksum follow.
@@ -24,8 +25,8 @@ pub const SEGMENT_HEADER_FIXED: usize = 64;
 pub const FRAME_HEADER_LENGTH: usize = 32;
 /// Length of a frame's trailer in bytes.
 pub const FRAME_TRAILER_LENGTH: usize = 8;
-/// The most record bytes one frame may hold; what waits for a sync is bounded by the permits.
-pub const FRAME_PAYLOAD_MAX: usize = 8 << 20;
+/// The most record bytes that one frame may hold.
+pub const FRAME_PAYLOAD_MAX: usize = BATCH_BYTES_MAX;
 /// Frames start at multiples of this.
 pub const ALIGNMENT: usize = 8;
 
@@ -37,7 +38,7 @@ const CRC_COVERS_FROM: usize = 12;
 /// The unit that a disk writes whole.
 const SECTOR: usize = 512;
 
-/// What a segment starts with.
+/// The header that a segment starts with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SegmentHeader {
     /// The segment's number, from 1.
@@ -56,7 +57,7 @@ pub struct SegmentHeader {
 impl SegmentHeader {
     /// The header's length in bytes.
     pub fn length(&self) -> usize {
-        SEGMENT_HEADER_FIXED + self.marks.len() * 8 + 8
+        length_with(self.marks.len())
     }
 
     /// The header's bytes.
@@ -86,7 +87,7 @@ impl SegmentHeader {
         let fixed: &[u8; SEGMENT_HEADER_FIXED] = bytes.first_chunk()?;
         let whole = u32_at(fixed, 60)? == crc32c(&fixed[..60]);
         let known = fixed[0..8] == SEGMENT_MAGIC && u32_at(fixed, 8)? == SEGMENT_VERSION;
-        let count = usize::from(u16::from_le_bytes([fixed[32], fixed[33]]));
+        let count = count_of_marks(fixed);
         let marks = bytes.get(SEGMENT_HEADER_FIXED..SEGMENT_HEADER_FIXED + count * 8)?;
         let marks_whole = u32_at(bytes, SEGMENT_HEADER_FIXED + count * 8)? == crc32c(marks);
         (whole && known && marks_whole).then_some(Self {
@@ -99,12 +100,25 @@ impl SegmentHeader {
     }
 }
 
+/// The length in bytes of the header that begins with these bytes.
+pub fn header_length(fixed: &[u8; SEGMENT_HEADER_FIXED]) -> usize {
+    length_with(count_of_marks(fixed))
+}
+
+fn length_with(marks: usize) -> usize {
+    SEGMENT_HEADER_FIXED + marks * 8 + 8
+}
+
+fn count_of_marks(fixed: &[u8; SEGMENT_HEADER_FIXED]) -> usize {
+    usize::from(u16::from_le_bytes([fixed[32], fixed[33]]))
+}
+
 /// A frame's place in the journal's chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Link {
     /// The frame's number, dense across segments.
     pub number: u64,
-    /// Its checksum.
+    /// The frame's checksum.
     pub crc: u32,
     /// The owner that wrote it.
     pub epoch: u64,
@@ -128,10 +142,17 @@ pub fn frame_length(payload_length: usize) -> usize {
     FRAME_HEADER_LENGTH + payload_length.next_multiple_of(ALIGNMENT) + FRAME_TRAILER_LENGTH
 }
 
+/// The payload's length in bytes as the header in `bytes` has it, which may be damaged; 0 if there is
+/// no whole header.
+pub fn payload_length(bytes: &[u8]) -> usize {
+    u32_at(bytes, 4).map_or(0, |length| length as usize)
+}
+
 /// Turns `buffer`, which starts with [`FRAME_HEADER_LENGTH`] bytes of room followed by the payload,
 /// into a frame behind `chain`. Returns the frame's checksum.
 pub fn seal(buffer: &mut Vec<u8>, number: u64, epoch: u64, chain: u32) -> u32 {
     let payload_length = buffer.len() - FRAME_HEADER_LENGTH;
+    debug_assert!(payload_length <= FRAME_PAYLOAD_MAX, "a longer frame could not be read back");
     buffer.resize(FRAME_HEADER_LENGTH + payload_length.next_multiple_of(ALIGNMENT), 0);
     buffer[0..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
     // Bounded by FRAME_PAYLOAD_MAX.

@@ -1,7 +1,7 @@
 //! The few things the journal asks of a file system, so that a test can put a disk beneath it that
 //! forgets what was not synced, fills up or lies.
 //!
-//! Owns file names' meaning nowhere: it creates, renames, lists and removes what it is told.
+//! Creates, renames, lists and removes what it is told; must not know what a file's name means.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,32 +13,32 @@ pub trait Disk: Send + Sync + 'static {
     /// Creates an empty file, replacing one of that name.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Names of all files.
+    /// The names of all files, in no order.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Makes creations, renames and removals durable.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn sync_directory(&self) -> io::Result<()>;
 }
 
@@ -47,22 +47,23 @@ pub trait DiskFile: Send + Sync {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Fills `bytes` from `offset`, as far as the file goes; returns how many were read.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
     /// The file's length in bytes.
     ///
     /// # Errors
-    /// As the system reports them.
+    /// Returns the operating system's error if it fails.
     fn length(&self) -> io::Result<u64>;
     /// Makes what was written durable (`fdatasync`).
     ///
     /// # Errors
-    /// As the system reports them. After one the content is unknown: never try again.
+    /// Returns the operating system's error if the sync fails. What the file holds is unknown then: the
+    /// sync is never tried again.
     fn sync_data(&self) -> io::Result<()>;
 }
 
@@ -73,10 +74,10 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// The directory, created if it is not there.
+    /// Opens the directory, and creates it if it is not there.
     ///
     /// # Errors
-    /// Where it cannot be created.
+    /// Returns the operating system's error if it cannot be created.
     pub fn open(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
         Ok(Self { directory: directory.to_owned() })
