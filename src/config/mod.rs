@@ -14,7 +14,7 @@ pub use load::{DEFAULT_FILE, Invalid, Loaded, Origin, Problem, load};
 pub use render::{Effective, effective, template};
 pub use secret_url::SecretUrl;
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::log::LogFormat;
 use declare::{AnyOf, PathSuchAs, Such, Url, Within, configuration};
 use domain::ShardId;
 use serde::{Deserialize, Serialize};
@@ -193,8 +193,8 @@ configuration! {
         /// "text" for people, "json" for machines.
         format: LogFormat = LogFormat::Text, AnyOf("\"text\" or \"json\"");
         /// What is logged: a level, then exceptions for single targets.
-        filter: String = crate::telemetry::DEFAULT_FILTER.to_owned(), Such(
-            |filter: &String| crate::telemetry::is_filter(filter),
+        filter: String = crate::telemetry::log::DEFAULT_FILTER.to_owned(), Such(
+            |filter: &String| crate::telemetry::log::is_filter(filter),
             "log levels such as \"info,seckill=debug\"",
         );
     }

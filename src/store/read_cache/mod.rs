@@ -24,7 +24,7 @@ mod layout;
 use crate::clock::Clock;
 use crate::store::catalogue::{CatalogueError, Day, PublicSale, SalesOfDay};
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
-use crate::telemetry;
+use crate::telemetry::metrics::SALE_LOOKUPS_TOTAL;
 use absent::Absent;
 use domain::SaleId;
 use flight::Flights;
@@ -257,7 +257,7 @@ impl Inner {
 }
 
 fn count(answer: &'static str) {
-    counter!(telemetry::SALE_LOOKUPS_TOTAL, "answer" => answer).increment(1);
+    counter!(SALE_LOOKUPS_TOTAL, "answer" => answer).increment(1);
 }
 
 #[cfg(test)]
