@@ -20,7 +20,7 @@ use crate::store::journal::disk::{Disk, RealDisk};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::read_cache::ReadCache;
-use crate::store::redis_connection::RedisAddress;
+use crate::store::redis_connection::{RedisAddress, RedisAddressError};
 use crate::telemetry::metrics as names;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -53,7 +53,7 @@ pub enum AppError {
     Checkpoints(#[from] CheckpointError),
     /// The read cache's address.
     #[error("checkpoint.redis_url: {0}")]
-    ReadCache(String),
+    ReadCache(RedisAddressError),
     /// The order store.
     #[error("the order store cannot be opened: {0}")]
     Orders(#[from] StoreError),

@@ -98,8 +98,7 @@ impl Link {
         confirm_timeout: Duration,
         state: &watch::Sender<BrokerState>,
     ) -> Result<Vec<Verdict>, BrokerError> {
-        let mut verdicts: Vec<Option<Verdict>> = vec![None; messages.len()];
-        let mut returns: HashMap<String, Verdict> = HashMap::new();
+        let mut answers = Answers::to(messages);
         let mut confirms: FuturesUnordered<_> = messages
             .iter()
             .enumerate()
@@ -116,20 +115,7 @@ impl Link {
                 biased;
                 confirm = confirms.next() => {
                     let Some((place, confirmation)) = confirm else { break };
-                    let (verdict, returned) = match confirmation? {
-                        Confirmation::Ack(returned) => (Verdict::Confirmed, returned),
-                        Confirmation::Nack(returned) => (Verdict::Rejected, returned),
-                        Confirmation::NotRequested => {
-                            return Err(BrokerError::Unavailable("confirms are off".to_owned()));
-                        }
-                    };
-                    verdicts[place] = Some(verdict);
-                    if let Some(returned) = returned {
-                        let id = returned.properties.message_id().as_ref();
-                        let id = id.map(ToString::to_string).unwrap_or_default();
-                        let reason = format!("{} {}", returned.reply_code, returned.reply_text);
-                        returns.insert(id, Verdict::Returned(reason));
-                    }
+                    answers.take(place, confirmation?)?;
                 }
                 event = self.events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
@@ -155,11 +141,50 @@ impl Link {
             }
         }
         drop(confirms);
-        let verdicts = verdicts.into_iter().zip(messages).map(|(verdict, message)| {
+        Ok(answers.verdicts())
+    }
+}
+
+/// The broker's answers to the messages of one batch, while they come in.
+struct Answers<'a> {
+    messages: &'a [Outgoing<'a>],
+    confirms: Vec<Option<Verdict>>,
+    /// Returns by message id.
+    returns: HashMap<String, Verdict>,
+}
+
+impl<'a> Answers<'a> {
+    fn to(messages: &'a [Outgoing<'a>]) -> Self {
+        Self { messages, confirms: vec![None; messages.len()], returns: HashMap::new() }
+    }
+
+    /// Takes the confirm of the message at `place`, and the return that came attached to it.
+    fn take(&mut self, place: usize, confirmation: Confirmation) -> Result<(), BrokerError> {
+        let (verdict, returned) = match confirmation {
+            Confirmation::Ack(returned) => (Verdict::Confirmed, returned),
+            Confirmation::Nack(returned) => (Verdict::Rejected, returned),
+            Confirmation::NotRequested => {
+                return Err(BrokerError::Unavailable("confirms are off".to_owned()));
+            }
+        };
+        self.confirms[place] = Some(verdict);
+        if let Some(returned) = returned {
+            let id = returned.properties.message_id().as_ref();
+            let id = id.map(ToString::to_string).unwrap_or_default();
+            let reason = format!("{} {}", returned.reply_code, returned.reply_text);
+            self.returns.insert(id, Verdict::Returned(reason));
+        }
+        Ok(())
+    }
+
+    /// A verdict for each message, once every confirm is there.
+    fn verdicts(self) -> Vec<Verdict> {
+        let Self { messages, confirms, returns } = self;
+        let verdicts = confirms.into_iter().zip(messages).map(|(confirm, message)| {
             // A return that names no message of this batch can only be one without its id.
-            returns.get(message.message_id).cloned().or(verdict).unwrap_or(Verdict::Rejected)
+            returns.get(message.message_id).cloned().or(confirm).unwrap_or(Verdict::Rejected)
         });
-        Ok(verdicts.collect())
+        verdicts.collect()
     }
 }
 

@@ -1,17 +1,17 @@
-//! The scripts that make a checkpoint in Redis move from one whole state to the next.
+//! The Lua scripts that move a checkpoint in Redis from one whole state to the next.
 //!
-//! Redis runs each without interruption. A timed-out script may still run later, after others; so
-//! every one compares marks first and may run twice. Marks are fixed-width decimal text and so
-//! compare as text; Lua's numbers lose integers past 2^53. Marks of two journals do not compare: a
-//! shard's hash names its journal, and nothing of another's is touched.
+//! Redis runs each without interruption. A script that timed out may still run later, after others,
+//! so each compares marks first and may run twice. Marks are fixed-width decimal text and so compare
+//! as text; Lua's numbers lose integers beyond 2^53. Marks of two journals cannot be compared: a
+//! shard's hash names its journal, and another journal's hash is not touched.
 
 use redis::Script;
 use std::sync::LazyLock;
 
 /// The functions that several scripts share.
 ///
-/// `refusal` gives the answer to a write that must not happen, or nothing. A mark that is none, or of
-/// a journal that is none, counts as no checkpoint, so that writing everything heals it.
+/// `refusal` returns the answer to a write that must not happen, or nothing. A malformed mark, or a
+/// malformed journal's identity, counts as no checkpoint, so that writing everything repairs it.
 const SHARED: &str = r"
 local function refusal(shard, mark, base, journal)
     local stored, owner = unpack(redis.call('HMGET', shard, 'mark', 'journal'))
@@ -36,7 +36,7 @@ local function set_mark(shard, mark, journal, header, items, chunks)
     redis.call('HSET', shard, 'mark', mark, 'journal', journal, 'header', header)
 end
 
--- The course's counters. A product sold in several sales shows the item that moved last.
+-- A product's counters. One that is sold in several sales shows the item that changed last.
 local function set_products(first_key, first_argument)
     local argument = first_argument
     for key = first_key, #KEYS do
@@ -55,7 +55,8 @@ end
 ";
 
 /// KEYS shard, overlay, products…; ARGV mark, base or empty, journal, header, items, chunks, number
-/// of fields, then name and content of each field, then six values per product.
+/// of fields, then name and content of each field, then six values per product. Writes one increment,
+/// or everything, at once.
 const WRITE: &str = r"
 local refused = refusal(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
@@ -70,7 +71,7 @@ return {'stored', ARGV[1]}
 ";
 
 /// KEYS shard, overlay, staging; ARGV mark, base or empty, journal, header, items, chunks, fields
-/// staged.
+/// staged. Makes a staged increment current.
 const PROMOTE: &str = r"
 local refused = refusal(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
@@ -90,7 +91,7 @@ return {'stored', ARGV[1]}
 ";
 
 /// KEYS shard, overlay; ARGV cursor, fields to look at. Answers the next cursor, 0 at the end, or
-/// nothing where the overlay is lost.
+/// nothing if the overlay is lost.
 const FOLD: &str = r"
 if redis.call('HEXISTS', KEYS[1], 'overlay') == 0 then return '0' end
 if redis.call('EXISTS', KEYS[2]) == 0 then return false end
@@ -107,19 +108,19 @@ end
 return reply[1]
 ";
 
-/// KEYS products…; ARGV six values per product.
+/// KEYS products…; ARGV six values per product. Writes their counters.
 const PRODUCTS: &str = r"
 set_products(1, 1)
 return 'OK'
 ";
 
-/// One increment, or everything, at once.
+/// Writes an increment, or everything, at once.
 pub(super) static WRITE_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(WRITE));
-/// Makes what was staged in many commands current.
+/// Makes an increment current that was staged in many commands.
 pub(super) static PROMOTE_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PROMOTE));
-/// Moves some fields of the overlay to where small increments write.
+/// Moves some fields of the overlay into the main hash.
 pub(super) static FOLD_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(FOLD));
-/// The course's counters alone, for what was written in many commands.
+/// Writes products' counters alone, after an increment that was staged.
 pub(super) static PRODUCTS_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PRODUCTS));
 
 fn script(code: &str) -> Script {
