@@ -1,10 +1,9 @@
 //! Generations: the spans of time between two changes of sales.
 
-use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The span of time between two changes of sales, by number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Generation(pub(super) u64);
 
 /// The counter of generations. Begins at a random number, so that no two processes share one.

@@ -17,6 +17,7 @@
 //! the loader.
 
 mod absent;
+mod document;
 mod error;
 mod flight;
 mod generation;
@@ -26,13 +27,14 @@ pub use error::ReadError;
 pub use generation::Changing;
 
 use crate::clock::Clock;
-use crate::store::catalogue::{CatalogueError, Day, PublicSale, SalesOfDay};
+use crate::store::catalogue::CatalogueError;
 use crate::store::redis_connection::{
     RedisAddress, RedisAddressError, RedisConnection, RedisFailure,
 };
 use crate::telemetry::metrics::SALE_LOOKUPS_TOTAL;
 use absent::Absent;
 use domain::SaleId;
+use domain::catalogue::{Day, PublicSale, SalesOfDay};
 use flight::Flights;
 use generation::{Generation, Generations};
 use metrics::counter;
