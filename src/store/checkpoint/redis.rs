@@ -27,7 +27,9 @@
 use super::error::CheckpointError;
 use super::format::{self, CHUNK_LENGTH_MAX, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
-use super::scripts::{FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT};
+use super::scripts::{
+    Answer, FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT, mark_text, parse_mark,
+};
 use crate::store::journal::JournalId;
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
 use domain::ShardId;
@@ -69,36 +71,6 @@ struct Stored {
     item_count: u32,
     chunk_count: u32,
     overlay: bool,
-}
-
-/// What a writing script answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Answer {
-    /// The increment is stored.
-    Stored,
-    /// A later mark is stored.
-    Stale { stored: Mark },
-    /// What the increment builds on is not stored.
-    BaseMissing { stored: Option<Mark> },
-    /// An earlier increment is still an overlay, which has to be folded first.
-    Unfolded { stored: Option<Mark> },
-    /// The checkpoint is another journal's.
-    Foreign { owner: JournalId },
-}
-
-impl Answer {
-    /// Reads a script's answer: a word, and a mark or a journal's identity.
-    fn parse((word, detail): (String, String)) -> Result<Self, CheckpointError> {
-        let stored = parse_mark(&detail);
-        match (word.as_str(), stored, detail.parse()) {
-            ("stored", _, _) => Ok(Self::Stored),
-            ("stale", Some(stored), _) => Ok(Self::Stale { stored }),
-            ("base missing", stored, _) => Ok(Self::BaseMissing { stored }),
-            ("overlay", stored, _) => Ok(Self::Unfolded { stored }),
-            ("foreign", _, Ok(owner)) => Ok(Self::Foreign { owner }),
-            _ => Err(CheckpointError::Unavailable(format!("answered {word}"))),
-        }
-    }
 }
 
 impl RedisCheckpoints {
@@ -422,8 +394,8 @@ impl RedisCheckpoints {
             last_order_id: changes.last_order_id,
         };
         invocation
-            .arg(text(mark))
-            .arg(base.map_or_else(String::new, text))
+            .arg(mark_text(mark))
+            .arg(base.map_or_else(String::new, mark_text))
             .arg(self.journal.to_string())
             .arg(format::encode_header(changes.shard, &header))
             .arg(count(&changes.items))
@@ -443,17 +415,6 @@ impl Keys {
         let overlay = format!("{shard}::overlay");
         Self { shard, overlay }
     }
-}
-
-/// A mark as scripts compare it: twenty digits are enough for 64 bits, and texts of equal length
-/// compare like their numbers.
-fn text(mark: Mark) -> String {
-    format!("{:020}-{:020}", mark.epoch, mark.seq)
-}
-
-fn parse_mark(text: &str) -> Option<Mark> {
-    let (epoch, seq) = text.split_once('-')?;
-    Some(Mark { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
 }
 
 fn corrupt(shard: ShardId, what: &str, why: &str) -> CheckpointError {

@@ -5,6 +5,9 @@
 //! as text; Lua's numbers lose integers beyond 2^53. Marks of two journals cannot be compared: a
 //! shard's hash names its journal, and another journal's hash is not touched.
 
+use super::error::CheckpointError;
+use super::mark::Mark;
+use crate::store::journal::JournalId;
 use redis::Script;
 use std::sync::LazyLock;
 
@@ -125,4 +128,46 @@ pub(super) static PRODUCTS_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PR
 
 fn script(code: &str) -> Script {
     Script::new(&format!("{SHARED}{code}"))
+}
+
+/// What a writing script answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answer {
+    /// The increment is stored.
+    Stored,
+    /// A later mark is stored.
+    Stale { stored: Mark },
+    /// What the increment builds on is not stored.
+    BaseMissing { stored: Option<Mark> },
+    /// An earlier increment is still an overlay, which has to be folded first.
+    Unfolded { stored: Option<Mark> },
+    /// The checkpoint is another journal's.
+    Foreign { owner: JournalId },
+}
+
+impl Answer {
+    /// Reads a script's answer: a word, and a mark or a journal's identity.
+    pub(super) fn parse((word, detail): (String, String)) -> Result<Self, CheckpointError> {
+        let stored = parse_mark(&detail);
+        match (word.as_str(), stored, detail.parse()) {
+            ("stored", _, _) => Ok(Self::Stored),
+            ("stale", Some(stored), _) => Ok(Self::Stale { stored }),
+            ("base missing", stored, _) => Ok(Self::BaseMissing { stored }),
+            ("overlay", stored, _) => Ok(Self::Unfolded { stored }),
+            ("foreign", _, Ok(owner)) => Ok(Self::Foreign { owner }),
+            _ => Err(CheckpointError::Unavailable(format!("answered {word}"))),
+        }
+    }
+}
+
+/// A mark as scripts compare it: twenty digits are enough for 64 bits, and texts of equal length
+/// compare like their numbers.
+pub(super) fn mark_text(mark: Mark) -> String {
+    format!("{:020}-{:020}", mark.epoch, mark.seq)
+}
+
+/// Reads a mark from its text.
+pub(super) fn parse_mark(text: &str) -> Option<Mark> {
+    let (epoch, seq) = text.split_once('-')?;
+    Some(Mark { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
 }
