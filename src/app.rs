@@ -20,8 +20,8 @@ use crate::store::journal::file::{self, FileLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::read_cache::ReadCache;
-use crate::store::redis_connection::RedisAddress;
-use crate::telemetry;
+use crate::store::redis_connection::{RedisAddress, RedisAddressError};
+use crate::telemetry::metrics as names;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::io;
@@ -53,7 +53,7 @@ pub enum AppError {
     Checkpoints(#[from] CheckpointError),
     /// The read cache's address.
     #[error("checkpoint.redis_url: {0}")]
-    ReadCache(String),
+    ReadCache(RedisAddressError),
     /// The order store.
     #[error("the order store cannot be opened: {0}")]
     Orders(#[from] StoreError),
@@ -404,8 +404,8 @@ fn http_options(config: &Config) -> http::Options {
         idle_timeout: milliseconds(settings.idle_timeout_ms),
         request_timeout: milliseconds(settings.request_timeout_ms),
         drain_timeout: milliseconds(settings.drain_timeout_ms),
-        max_http2_streams: settings.max_http2_streams,
-        max_http2_resets: settings.max_http2_resets as usize,
+        http2_streams_max: settings.http2_streams_max,
+        http2_resets_max: settings.http2_resets_max as usize,
         event_streams_max: settings.event_streams_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
         password_hashes_max: settings.password_hashes_max as usize,
@@ -419,24 +419,23 @@ fn http_options(config: &Config) -> http::Options {
 /// Shows the engine's state as of now among the metrics.
 fn observe(engine: &Engine) {
     let status = engine.status();
-    gauge!(telemetry::PERMITS).set(status.permits as f64);
-    gauge!(telemetry::PERMITS_USED).set(status.permits_used as f64);
-    gauge!(telemetry::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
-    gauge!(telemetry::SHARDS).set(status.shards as f64);
-    gauge!(telemetry::SHARDS_UP).set(status.shards_up as f64);
-    gauge!(telemetry::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
-    counter!(telemetry::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
-    counter!(telemetry::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
-    counter!(telemetry::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
-    gauge!(telemetry::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
-    gauge!(telemetry::BACKLOG_RECORDS).set(status.backlog_records as f64);
-    gauge!(telemetry::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
-    gauge!(telemetry::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
-    gauge!(telemetry::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
+    gauge!(names::PERMITS).set(status.permits as f64);
+    gauge!(names::PERMITS_USED).set(status.permits_used as f64);
+    gauge!(names::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
+    gauge!(names::SHARDS).set(status.shards as f64);
+    gauge!(names::SHARDS_UP).set(status.shards_up as f64);
+    gauge!(names::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
+    counter!(names::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
+    counter!(names::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
+    counter!(names::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
+    gauge!(names::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
+    gauge!(names::BACKLOG_RECORDS).set(status.backlog_records as f64);
+    gauge!(names::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
+    gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
+    gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));
-        gauge!(telemetry::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind)
-            .set(up);
+        gauge!(names::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind).set(up);
     }
     for gate in engine.gates() {
         let (item, counters) = (gate.terms().item_id.to_string(), gate.counters());
@@ -446,7 +445,7 @@ fn observe(engine: &Engine) {
             ("reserved", counters.reserved),
             ("sold", counters.sold),
         ] {
-            gauge!(telemetry::ITEM_UNITS, "item" => item.clone(), "state" => state)
+            gauge!(names::ITEM_UNITS, "item" => item.clone(), "state" => state)
                 .set(f64::from(units));
         }
     }

@@ -18,8 +18,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// # Errors
 /// Where it cannot start.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
-    telemetry::start_log(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
-    let metrics = telemetry::start_metrics().map_err(|error| fault(&error))?;
+    telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
+    let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
     let threads = match usize::from(config.engine.worker_threads) {
         0 => available_parallelism().map_or(1, usize::from),
         threads => threads,
