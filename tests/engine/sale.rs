@@ -1,82 +1,24 @@
-//! The engine in the process, without HTTP: purchases through mailbox, shard and journal.
+//! Purchases through gate, mailbox, shard and journal, and a restart on what is there.
 
-use domain::{
-    Buy, Command, Currency, ItemId, ItemTerms, OrderStatus, Outcome, Refusal, RequestId, SaleId,
-    Timestamp, UserId,
-};
-use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
-use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal::disk::RealDisk;
-use seckill::store::journal::{self, JournalId};
-use seckill::store::orders::OrderStore;
-use std::num::NonZeroU64;
+use domain::{Command, ItemId, OrderStatus, Outcome, Refusal};
+use seckill::actors::{Engine, KeyOrigin, Reply};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
-
-fn options() -> EngineOptions {
-    EngineOptions {
-        shards: 4,
-        virtual_nodes: 160,
-        permits: 16_384,
-        reply_timeout: Duration::from_secs(5),
-        journal: journal::Options {
-            segment_bytes: journal::SEGMENT_BYTES_MIN,
-            segments_ahead: 1,
-            ..journal::Options::default()
-        },
-    }
-}
+use support::{Purchases, engine, terms};
 
 async fn start(directory: &Path) -> Engine {
-    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("order store");
-    orders.migrate().await.expect("tables");
-    let checkpoints =
-        CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");
-    let disk = RealDisk::open(&directory.join("journal")).expect("journal directory");
-    Engine::start(
-        options(),
-        JournalId(NonZeroU64::MIN),
-        Arc::new(disk),
-        checkpoints,
-        &orders,
-        |error| panic!("{error}"),
-    )
-    .await
-    .expect("the engine starts")
-}
-
-fn terms(item: u64, allotted: u32) -> ItemTerms {
-    ItemTerms {
-        item_id: ItemId(item),
-        sale_id: SaleId(1),
-        product_id: format!("product-{item}").into(),
-        price: 4_999,
-        currency: Currency::parse("CNY").expect("a code"),
-        allotted,
-        limit_per_user: 1,
-        payment_window_milliseconds: 600_000,
-        starts_at: Timestamp(0),
-        ends_at: Timestamp::MAX,
-    }
+    engine::start(directory, engine::options()).await.0
 }
 
 async fn buy(engine: &Engine, item: u64, user: u64, request: u64) -> Reply {
-    let gate = engine.gate(ItemId(item)).expect("the item is open");
-    let buy = Buy {
-        item_id: ItemId(item),
-        user_id: UserId(user),
-        request_id: RequestId(request),
-        quantity: 1,
-    };
-    engine.buy(&gate, buy, KeyOrigin::Client).await
+    engine.purchase(item, user, request, KeyOrigin::Client).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_sells_its_stock_and_survives_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let engine = start(directory.path()).await;
-    let opened = engine.open_item(terms(1, 100)).await;
+    let opened = engine.open_item(terms(1, 100, 600_000)).await;
     assert!(matches!(opened, Reply::Decided(Outcome::Item(_))), "{opened:?}");
     let buyers = (1..=300).map(|user| {
         let engine = engine.clone();
@@ -119,7 +61,7 @@ async fn a_key_buys_one_item_only_even_across_shards_and_restarts() {
     let directory = tempfile::tempdir().expect("a directory");
     let engine = start(directory.path()).await;
     for item in 1..=8 {
-        engine.open_item(terms(item, 10)).await;
+        engine.open_item(terms(item, 10, 600_000)).await;
     }
     let placed = buy(&engine, 1, 7, 99).await;
     assert!(matches!(placed, Reply::Decided(Outcome::Placed(_))), "{placed:?}");

@@ -2,17 +2,10 @@
 //!
 //! A binary of its own, because failpoints hold for the whole process.
 
-#[path = "../http/client.rs"]
-#[expect(dead_code, reason = "shared with the tests of a healthy engine")]
-mod client;
-#[path = "../http/shop.rs"]
-#[expect(dead_code, reason = "shared with the tests of a healthy engine")]
-mod shop;
-
 use fail::FailScenario;
-use seckill::http::Options;
-use shop::{EngineSettings, Shop, offer};
+use seckill::actors::EngineOptions;
 use std::time::Duration;
+use support::{Setup, Shop, engine, offer};
 
 #[tokio::test]
 async fn without_a_permit_it_is_refused_at_once() {
@@ -20,22 +13,19 @@ async fn without_a_permit_it_is_refused_at_once() {
     let shop = Shop::open().await;
     let item = shop.live_item(5).await;
     let directory = shop.close().await;
-    let settings = EngineSettings { permits: 0, ..EngineSettings::default() };
-    let shop = Shop::start(directory, Options::default(), settings).await;
+    let options = EngineOptions { permits: 0, ..engine::options() };
+    let shop = Setup { engine: Some(options), ..Setup::default() }.open_in(directory).await;
     let answer = shop.buy(&item, 1, "k").await;
     assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
-    let directory = shop.close().await;
-    let shop = Shop::start(directory, Options::default(), EngineSettings::default()).await;
+    let shop = shop.reopen().await;
     assert_eq!(shop.buy(&item, 1, "k").await.status, 201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_that_is_not_known_is_said_so_and_the_key_finds_it_out() {
     let scenario = FailScenario::setup();
-    let settings =
-        EngineSettings { reply_timeout: Duration::from_millis(300), ..EngineSettings::default() };
-    let directory = tempfile::tempdir().expect("a directory");
-    let shop = Shop::start(directory, Options::default(), settings).await;
+    let reply_timeout = Duration::from_millis(300);
+    let shop = Shop::with_engine(EngineOptions { reply_timeout, ..engine::options() }).await;
     let item = shop.live_item(1).await;
     fail::cfg("journal-sync", "pause").expect("a failpoint");
     let answer = shop.buy(&item, 1, "k").await;

@@ -1,6 +1,6 @@
 //! The read side: a sale and the sales of a day, straight from the catalogue and through a Redis.
 
-use super::shop::{Ask, Shop, offer};
+use support::{Ask, Shop, offer};
 use domain::Timestamp;
 use domain::catalogue::Day;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The end of a sale: over by the clock, settled when its shards have let go of it.
 
-use super::shop::{Shop, offer};
+use support::{Shop, offer};
 use domain::ItemId;
 use seckill::sales::Sales;
 use seckill::sales::lifecycle::advance_over_sales;

@@ -1,6 +1,6 @@
 //! Drills 35 to 38: a crowd at one item, many items at once, one request many times.
 
-use crate::shop::{Shop, options, placed, terms, wait_until};
+use support::{Purchases, Shop, engine, placed, terms, wait_until};
 use domain::{ItemId, OrderId, Outcome, Refusal};
 use seckill::actors::{EngineOptions, KeyOrigin, NotDelivered, Reply};
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ fn crowd() -> u64 {
 async fn a_crowd_gets_exactly_the_stock_there_is() {
     const UNITS: u64 = 1_000;
     const CLIENTS: u64 = 500;
-    let shop = Arc::new(Shop::open(options()).await);
+    let shop = Arc::new(Shop::open().await);
     shop.engine.open_item(terms(1, UNITS as u32, 600_000)).await;
     let buyers = crowd();
     let clients: Vec<_> = (0..CLIENTS)
@@ -27,7 +27,7 @@ async fn a_crowd_gets_exactly_the_stock_there_is() {
                 let mut orders = Vec::new();
                 let mut permits_max = 0;
                 for user in (client..buyers).step_by(CLIENTS as usize) {
-                    match shop.buy(1, user, user, KeyOrigin::Client).await {
+                    match shop.engine.purchase(1, user, user, KeyOrigin::Client).await {
                         Reply::Decided(Outcome::Placed(order)) => orders.push(order),
                         Reply::Decided(Outcome::Refused(Refusal::SoldOut)) => {}
                         other => panic!("buyer {user}: {other:?}"),
@@ -60,7 +60,7 @@ async fn a_crowd_gets_exactly_the_stock_there_is() {
     assert_eq!(status.journal.records, UNITS + 1);
     let counters = shop.engine.gate(ItemId(1)).expect("open").counters();
     assert_eq!((counters.available, counters.reserved), (0, UNITS as u32));
-    let shop = Arc::into_inner(shop).expect("the clients are gone").reopen(options()).await;
+    let shop = Arc::into_inner(shop).expect("the clients are gone").reopen().await;
     let counters = shop.engine.gate(ItemId(1)).expect("recovered").counters();
     assert_eq!((counters.available, counters.reserved), (0, UNITS as u32));
     shop.close().await;
@@ -70,7 +70,7 @@ async fn a_crowd_gets_exactly_the_stock_there_is() {
 async fn ten_thousand_items_sell_at_once() {
     const ITEMS: u64 = 10_000;
     const CLIENTS: u64 = 400;
-    let shop = Arc::new(Shop::open(options()).await);
+    let shop = Arc::new(Shop::open().await);
     let openers: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let shop = Arc::clone(&shop);
@@ -92,7 +92,7 @@ async fn ten_thousand_items_sell_at_once() {
                 let mut sold = 0;
                 for item in (client..ITEMS).step_by(CLIENTS as usize) {
                     for user in 0..3 {
-                        let reply = shop.buy(item, user, item, KeyOrigin::Edge).await;
+                        let reply = shop.engine.purchase(item, user, item, KeyOrigin::Edge).await;
                         sold += u64::from(placed(reply).is_some());
                     }
                 }
@@ -116,12 +116,12 @@ async fn ten_thousand_items_sell_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_repeats_get_one_order_and_one_answer() {
     const REPEATS: u64 = 10_000;
-    let shop = Arc::new(Shop::open(EngineOptions { permits: 16_384, ..options() }).await);
+    let shop = Arc::new(Shop::with_engine(EngineOptions { permits: 16_384, ..engine::options() }).await);
     shop.engine.open_item(terms(1, 100, 600_000)).await;
     let repeats: Vec<_> = (0..REPEATS)
         .map(|_| {
             let shop = Arc::clone(&shop);
-            tokio::spawn(async move { shop.buy(1, 7, 7, KeyOrigin::Client).await })
+            tokio::spawn(async move { shop.engine.purchase(1, 7, 7, KeyOrigin::Client).await })
         })
         .collect();
     let (mut first, mut answers) = (0, HashSet::new());
@@ -148,7 +148,7 @@ async fn ten_thousand_repeats_get_one_order_and_one_answer() {
 async fn impatient_clients_repeat_five_times_and_get_one_order_each() {
     const CLIENTS: u64 = 400;
     // Far fewer permits than requests, so that many are shed and come again.
-    let shop = Arc::new(Shop::open(EngineOptions { permits: 64, ..options() }).await);
+    let shop = Arc::new(Shop::with_engine(EngineOptions { permits: 64, ..engine::options() }).await);
     shop.engine.open_item(terms(1, 300, 600_000)).await;
     let attempts: Vec<_> = (0..CLIENTS * 5)
         .map(|attempt| {
@@ -156,7 +156,7 @@ async fn impatient_clients_repeat_five_times_and_get_one_order_each() {
             let user = attempt % CLIENTS;
             tokio::spawn(async move {
                 loop {
-                    match shop.buy(1, user, user, KeyOrigin::Client).await {
+                    match shop.engine.purchase(1, user, user, KeyOrigin::Client).await {
                         Reply::NotDelivered(NotDelivered::Overloaded) => {
                             tokio::task::yield_now().await;
                         }

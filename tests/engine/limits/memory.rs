@@ -1,6 +1,6 @@
 //! Bytes of memory per buyer: 64 is the aim, order, index and gate together.
 
-use crate::shop::terms;
+use support::terms;
 use domain::{Buy, ItemId};
 use domain::{Command, Event, Record, RequestId, ShardId, Stock, Timestamp, UserId};
 use seckill::actors::Gate;

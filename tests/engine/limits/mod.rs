@@ -4,4 +4,3 @@
 mod crowds;
 mod memory;
 mod orders;
-mod shop;

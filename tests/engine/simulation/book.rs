@@ -1,6 +1,6 @@
 //! A journal under test: what waits for it are numbers, and what it lets go is noted.
 
-use crate::disk::SimulatedDisk;
+use super::disk::SimulatedDisk;
 use domain::{
     Currency, Event, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId,
     Timestamp, UserId,

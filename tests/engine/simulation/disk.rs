@@ -4,7 +4,7 @@
 //! directory sync has covered survive as far as some point between the last sync and the crash. On
 //! request it fails, fills up, holds its syncs, or lies about having done them.
 
-use crate::dice::Dice;
+use super::dice::Dice;
 use parking_lot::{Condvar, Mutex};
 use seckill::store::journal::disk::{Disk, DiskFile};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The engine in the process on a simulated disk, with embedded stores in a directory of its own.
 
-use crate::disk::SimulatedDisk;
+use super::disk::SimulatedDisk;
 use domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Order, RequestId, SaleId, Timestamp, UserId,
 };

@@ -1,9 +1,9 @@
 //! The whole engine, crashed at random moments: what any client was told holds after the restart
 //! (I1 to I3, I5 to I7, I9, I10, I14, I15), and then a valid purchase succeeds (I16).
 
-use crate::dice::{Dice, Told, seeds};
-use crate::disk::SimulatedDisk;
-use crate::engine::{House, SHARDS, options, terms};
+use super::dice::{Dice, Told, seeds};
+use super::disk::SimulatedDisk;
+use super::engine::{House, SHARDS, options, terms};
 use domain::invariants::Ledger;
 use domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;

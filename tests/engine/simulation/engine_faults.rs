@@ -1,9 +1,9 @@
 //! The whole engine when its disk hangs or fails, and when its checkpoints know more than its journal
 //! (drills 13, 15 and 19, rule 10).
 
-use crate::dice::Dice;
-use crate::disk::SimulatedDisk;
-use crate::engine::{House, options, terms};
+use super::dice::Dice;
+use super::disk::SimulatedDisk;
+use super::engine::{House, options, terms};
 use domain::{Command, ItemId, OrderStatus, Outcome};
 use seckill::actors::{EngineOptions, NotDelivered, RecoveryError, Reply, StartError};
 use seckill::store::journal::segment_name;

@@ -1,9 +1,9 @@
 //! Drills 10 and 16: what was let go before the power went is on record after it, with random
 //! batches and crashes; and the bugs that these drills are there to find, planted.
 
-use crate::book::{Book, SHARDS, number_of, read, small};
-use crate::dice::{Dice, seeds, with_seed};
-use crate::disk::SimulatedDisk;
+use super::book::{Book, SHARDS, number_of, read, small};
+use super::dice::{Dice, seeds, with_seed};
+use super::disk::SimulatedDisk;
 use std::collections::HashSet;
 
 /// Lets a journal run into `crashes` crashes one after the other. Says which effect was let go and

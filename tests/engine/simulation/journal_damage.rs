@@ -1,8 +1,8 @@
 //! Drills 11 and 12: a torn tail is cut, anything else that is not what was written is refused with
 //! its place.
 
-use crate::book::{Book, numbered, read, small};
-use crate::disk::SimulatedDisk;
+use super::book::{Book, numbered, read, small};
+use super::disk::SimulatedDisk;
 use seckill::store::journal::disk::Disk;
 use seckill::store::journal::frame::{
     self, ALIGNMENT, FRAME_HEADER_LENGTH, Link, SegmentHeader, frame_length,

@@ -1,9 +1,9 @@
 //! Drills 13, 14 and 15 for the journal alone: a sync that fails, a disk that is full, a sync that
 //! does not come back.
 
-use crate::book::{Book, read, small};
-use crate::dice::Dice;
-use crate::disk::SimulatedDisk;
+use super::book::{Book, read, small};
+use super::dice::Dice;
+use super::disk::SimulatedDisk;
 use domain::ShardId;
 use seckill::store::journal::{self, Options, SEGMENT_BYTES_MIN, segment_name};
 

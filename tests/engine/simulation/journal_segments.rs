@@ -1,8 +1,8 @@
 //! Segments: rolled, prepared, retired by rule 13, and followed.
 
-use crate::book::{Book, Content, number_of, read, small};
-use crate::dice::{Dice, seeds, with_seed};
-use crate::disk::SimulatedDisk;
+use super::book::{Book, Content, number_of, read, small};
+use super::dice::{Dice, seeds, with_seed};
+use super::disk::SimulatedDisk;
 use seckill::store::journal::disk::Disk;
 use seckill::store::journal::{Position, record, segment_name};
 

@@ -7,24 +7,34 @@ use std::hash::{BuildHasher, RandomState};
 pub struct Random(u64);
 
 impl Random {
-    /// From `SECKILL_SEED`, or from chance; prints which, so that a failure can be run again.
-    pub fn of(drill: &str) -> Self {
+    /// Numbers that are the same for the same seed, on every machine.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// From `SECKILL_SEED`, or from chance; prints which, so that a failure of this test can be run
+    /// again.
+    ///
+    /// # Panics
+    ///
+    /// If `SECKILL_SEED` is no number.
+    pub fn of(test: &str) -> Self {
         let given = std::env::var("SECKILL_SEED").ok();
         let seed = match given {
             Some(text) => text.parse().expect("SECKILL_SEED is a number"),
             None => RandomState::new().hash_one(0),
         };
-        println!("{drill}: SECKILL_SEED={seed}");
+        println!("{test}: SECKILL_SEED={seed}");
         Self(seed)
     }
 
-    /// A generator of its own for someone who draws at the same time.
+    /// A generator of its own for another task that draws at the same time.
     pub fn fork(&mut self) -> Self {
-        Self(self.next())
+        Self(self.any())
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,12 +42,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// A number from 0 to below `end`, which is at least 1.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.any() % end
     }
 
-    /// One of them.
+    /// True once in `times`.
+    pub fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of these; none if there are none.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         let count = u64::try_from(of.len()).ok().filter(|count| *count > 0)?;
         of.get(usize::try_from(self.below(count)).ok()?)

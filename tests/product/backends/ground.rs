@@ -1,6 +1,6 @@
 //! Where a test takes its turn: three servers, emptied, and a shop that sells on them.
 
-use crate::support::{self, Attempt, Crowd, Offer, Random, Server, Shop, Site, Witness, until};
+use crate::support::{self, Attempt, Crowd, Offer, Random, Server, OpenSale, Site, Witness, until};
 use harness::{AppendOnly, MariaDb, Proxy, RabbitMq, Redis, RedisOptions};
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, ConnectionProperties};
@@ -33,7 +33,7 @@ pub struct Ground {
     _turn: MutexGuard<'static, ()>,
     pub servers: &'static Servers,
     pub site: Site,
-    pub shop: Arc<Shop>,
+    pub shop: Arc<OpenSale>,
     pub witness: Arc<Witness>,
     pub random: Random,
 }

@@ -1,7 +1,7 @@
 //! Drills 27 to 29: the order store is gone, for longer than the broker waits, loses a commit's
 //! answer, prefers another transaction, contradicts what arrives.
 
-use crate::ground::{self, ORDERS_QUEUE, caught_up, degraded};
+use super::ground::{self, ORDERS_QUEUE, caught_up, degraded};
 use crate::support::until;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;

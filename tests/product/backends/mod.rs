@@ -4,10 +4,6 @@
 //! The tests share one instance of each server and take turns. Where a server is not installed they
 //! say so and pass, unless `SECKILL_REQUIRE_SERVICES=1`.
 
-#[path = "../drills/support/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the drills use more of it")]
-mod support;
-
 mod ground;
 
 mod mariadb;

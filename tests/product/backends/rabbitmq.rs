@@ -1,6 +1,6 @@
 //! Drills 21 to 23, 25 and 26: the broker is down, forgets, refuses, and brings nonsense.
 
-use crate::ground::{self, ORDERS_QUEUE, caught_up, degraded};
+use super::ground::{self, ORDERS_QUEUE, caught_up, degraded};
 use crate::support::until;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};

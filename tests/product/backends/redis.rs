@@ -1,6 +1,6 @@
 //! Drills 17 to 20: Redis dies, forgets, is slow, and holds what is older, newer or damaged.
 
-use crate::ground::{self, Ground, caught_up, degraded};
+use super::ground::{self, Ground, caught_up, degraded};
 use crate::support::until;
 use std::path::Path;
 use std::process::Command;

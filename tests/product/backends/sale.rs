@@ -1,6 +1,6 @@
 //! Drill 46 and the engine's kill -9 with all three servers behind it, and all three away at once.
 
-use crate::ground::{self, caught_up, degraded};
+use super::ground::{self, caught_up, degraded};
 use harness::Proxy;
 
 const RESTARTS: u32 = 3;

@@ -1,7 +1,7 @@
 //! Two shops at one server: the second stays closed, or waits, and the first notices nothing.
 
-use crate::ground::{self, Ground, caught_up, degraded, meaning};
-use crate::redis::{checkpoint_keys, checkpoint_of_every_item};
+use super::ground::{self, Ground, caught_up, degraded, meaning};
+use super::redis::{checkpoint_keys, checkpoint_of_every_item};
 use crate::support::{Offer, Site, until};
 use harness::Redis;
 

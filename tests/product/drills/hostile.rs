@@ -1,7 +1,7 @@
 //! Drills 39–42: clients that are slow, large or talk nonsense, while others buy.
 
 use crate::support::{
-    Attempt, Client, Crowd, Offer, Random, Server, Shop, Site, Witness, must_sell, patiently, until,
+    Attempt, Client, Crowd, Offer, Random, Server, OpenSale, Site, Witness, must_sell, patiently, until,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const HOSTILE: usize = 100;
 const MEMORY_BYTES_MAX: u64 = 64 << 20;
 
 /// A server that is short of patience, and a shop in it.
-async fn impatient() -> (Site, Server, Arc<Shop>, Arc<Witness>) {
+async fn impatient() -> (Site, Server, Arc<OpenSale>, Arc<Witness>) {
     let site = Site::new()
         .with("ENGINE__REPLY_TIMEOUT_MS", "60000")
         .with("HTTP__HEADER_TIMEOUT_MS", "300")
@@ -29,7 +29,7 @@ async fn impatient() -> (Site, Server, Arc<Shop>, Arc<Witness>) {
 
 /// The server is as it was: it sells, keeps its books and has not grown.
 async fn must_be_healthy(
-    (site, server, shop, witness): (Site, Server, Arc<Shop>, Arc<Witness>),
+    (site, server, shop, witness): (Site, Server, Arc<OpenSale>, Arc<Witness>),
     memory_before: u64,
 ) {
     let attempt = Attempt { item: shop.items[0], buyer: 0, key: "after-all".to_owned() };

@@ -3,8 +3,6 @@
 //! `docs/drills.md` says which test runs which drill. Each test that draws numbers prints its seed;
 //! `SECKILL_SEED` runs it again with that one.
 
-mod support;
-
 mod audit;
 mod crash_points;
 mod disk;

@@ -1,6 +1,6 @@
 //! Drill 15: a disk whose syncs take their time, or for ever.
 
-use crate::support::{Client, Crowd, Offer, Random, Server, Shop, Site, Witness, patiently};
+use crate::support::{Client, Crowd, Offer, Random, Server, OpenSale, Site, Witness, patiently};
 use rustix::process::Signal;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -63,7 +63,7 @@ struct Heard {
 }
 
 /// All buyers at once, once each; what is out at the same time stays within the permits.
-async fn rush(server: &Server, shop: &Arc<Shop>, witness: &Arc<Witness>) -> Heard {
+async fn rush(server: &Server, shop: &Arc<OpenSale>, witness: &Arc<Witness>) -> Heard {
     let mut buyers = JoinSet::new();
     for buyer in 0..BUYERS {
         let (shop, witness) = (Arc::clone(shop), Arc::clone(witness));

@@ -1,7 +1,7 @@
 //! `seckill audit` across journal, Redis, RabbitMQ and MariaDB: what it judges, what it finds, and
 //! what it says while the shop is selling.
 
-use crate::ground::{Ground, Servers, caught_up};
+use super::ground::{Ground, Servers, caught_up};
 use crate::support::Verdict;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! The operator's threshold on what waits for the order store, and what is to happen beyond it.
 
-use crate::ground::{Ground, caught_up};
+use super::ground::{Ground, caught_up};
 use crate::support::{Site, until};
 use harness::{MariaDb, Proxy};
 

@@ -1,6 +1,6 @@
 //! `seckill dead-letters` on what an order store could not take.
 
-use crate::ground::{Ground, Servers, caught_up};
+use super::ground::{Ground, Servers, caught_up};
 use crate::support::{Site, until};
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};

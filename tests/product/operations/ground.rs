@@ -1,7 +1,7 @@
 //! Servers, a shop on them, and what the tests ask of both.
 
 use crate::support::{
-    self, Attempt, Crowd, Offer, Random, Server, Shop, Site, Verdict, Witness, until,
+    self, Attempt, Crowd, Offer, Random, Server, OpenSale, Site, Verdict, Witness, until,
 };
 use harness::{MariaDb, Proxy, RabbitMq, Redis};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Servers {
 /// A shop that is open, and who watches it.
 pub struct Ground {
     pub site: Site,
-    pub shop: Arc<Shop>,
+    pub shop: Arc<OpenSale>,
     pub witness: Arc<Witness>,
     random: Random,
 }

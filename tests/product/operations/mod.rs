@@ -4,10 +4,6 @@
 //! Each test starts its own servers. Where one is not installed it says so and passes, unless
 //! `SECKILL_REQUIRE_SERVICES=1`.
 
-#[path = "../drills/support/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the drills use more of it")]
-mod support;
-
 mod audit;
 mod backlog;
 mod dead_letters;

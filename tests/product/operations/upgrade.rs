@@ -1,6 +1,6 @@
 //! An order store of an older version, which is away when the new one starts.
 
-use crate::ground::{Ground, caught_up};
+use super::ground::{Ground, caught_up};
 use crate::support::Site;
 use harness::Proxy;
 

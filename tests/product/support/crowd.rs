@@ -1,11 +1,11 @@
 //! Buyers who buy, repeat, pay, cancel and look, until they are sent home or the server is gone.
 
-use super::client::Client;
-use super::seed::Random;
+use harness::http::Client;
+use harness::Random;
 use super::server::Server;
-use super::shop::Shop;
+use super::sale::OpenSale;
 use super::witness::{Attempt, Witness};
-use super::{patiently, until};
+use harness::{patiently, until};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ pub struct Crowd {
 }
 
 struct Shared {
-    shop: Arc<Shop>,
+    shop: Arc<OpenSale>,
     witness: Arc<Witness>,
     answers: Semaphore,
     unavailable: AtomicU64,
@@ -35,7 +35,7 @@ impl Crowd {
     /// Sends them in.
     pub fn enter(
         server: &Server,
-        shop: &Arc<Shop>,
+        shop: &Arc<OpenSale>,
         witness: &Arc<Witness>,
         random: &mut Random,
     ) -> Self {
@@ -146,7 +146,7 @@ impl Person {
         let buyers = u64::try_from(shop.tokens.len()).expect("a count") / crowd;
         let buyer = usize::try_from(self.random.below(buyers) * crowd).expect("a count");
         let item = *self.random.pick(&shop.items).expect("a shop has items");
-        let key = format!("{}-{:016x}", self.number, self.random.next());
+        let key = format!("{}-{:016x}", self.number, self.random.any());
         Attempt { item, buyer: buyer + self.number, key }
     }
 
@@ -205,7 +205,7 @@ impl Person {
 }
 
 /// A purchase that succeeds at once: its order.
-pub async fn sell(server: &Server, shop: &Shop, witness: &Witness, attempt: Attempt) -> u64 {
+pub async fn sell(server: &Server, shop: &OpenSale, witness: &Witness, attempt: Attempt) -> u64 {
     let mut client = server.client().await;
     let answer = shop.buy(&mut client, attempt.item, attempt.buyer, &attempt.key).await;
     let answer = answer.expect("it answers");
@@ -214,7 +214,7 @@ pub async fn sell(server: &Server, shop: &Shop, witness: &Witness, attempt: Atte
 }
 
 /// Waits until a purchase succeeds (I16).
-pub async fn must_sell(server: &Server, shop: &Shop, witness: &Witness, attempt: Attempt) {
+pub async fn must_sell(server: &Server, shop: &OpenSale, witness: &Witness, attempt: Attempt) {
     let mut client = server.client().await;
     until("a purchase to succeed", async || {
         let Attempt { item, buyer, key } = &attempt;

@@ -1,7 +1,7 @@
 //! A process of the product, as its operating system sees it.
 
-use super::client::{Answer, Client};
-use super::patiently;
+use harness::http::{Answer, Client};
+use harness::patiently;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};

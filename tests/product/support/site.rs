@@ -1,8 +1,8 @@
 //! A directory with its settings: what outlives a process.
 
-use super::books::Verdict;
+use super::verdict::Verdict;
 use super::server::Server;
-use super::shop::{Offer, Shop};
+use super::sale::{Offer, OpenSale};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -111,12 +111,12 @@ impl Site {
     }
 
     /// A first process, and a shop with these offers open for this many buyers.
-    pub async fn open_shop(&self, buyers: usize, offers: &[Offer]) -> (Server, Shop) {
+    pub async fn open_shop(&self, buyers: usize, offers: &[Offer]) -> (Server, OpenSale) {
         let tokens = self.mint_buyers(buyers);
         let operator = self.mint("--operator", "otto");
         let approver = self.mint("--approver", "anna");
         let server = self.start().await;
-        let shop = Shop::open(&server, tokens, operator, approver, offers).await;
+        let shop = OpenSale::open(&server, tokens, operator, approver, offers).await;
         (server, shop)
     }
 

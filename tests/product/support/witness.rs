@@ -3,10 +3,11 @@
 //! Judges every answer when it comes: a key has one order, an order has one key, and no order goes
 //! back to a state that it had left before the eyes of its buyer.
 
-use super::client::{Answer, Client};
-use super::load::REFUSALS;
-use super::shop::Shop;
-use super::{Server, Site, until};
+use harness::http::{Answer, Client};
+use super::crowd::REFUSALS;
+use super::sale::OpenSale;
+use super::{Server, Site};
+use harness::until;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
@@ -113,7 +114,7 @@ impl Witness {
 
     /// Repeats what is unknown until all is known, then compares every order, and the items'
     /// counters, with what was seen.
-    pub async fn verify(&self, server: &Server, shop: &Shop) {
+    pub async fn verify(&self, server: &Server, shop: &OpenSale) {
         let mut client = server.client().await;
         for attempt in self.take_unknown(|_| true) {
             until("an answer to a repeat", async || {
@@ -150,7 +151,7 @@ impl Witness {
     }
 
     /// Starts the site once more, verifies, stops it in good order, and audits.
-    pub async fn close(&self, site: &Site, shop: &Shop) {
+    pub async fn close(&self, site: &Site, shop: &OpenSale) {
         let server = site.start().await;
         self.verify(&server, shop).await;
         server.stop().await;
@@ -200,7 +201,7 @@ pub fn must_be_unavailable(answer: &Answer) {
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
 }
 
-async fn counters(shop: &Shop, client: &mut Client) -> Vec<[u64; 4]> {
+async fn counters(shop: &OpenSale, client: &mut Client) -> Vec<[u64; 4]> {
     let mut counters = Vec::new();
     for item in &shop.items {
         counters.push(shop.counters(client, *item).await);

@@ -1,13 +1,13 @@
 //! Dead letters.
 
-use super::{Shop, confirmed, ids, message, messages, receive, records};
+use super::{VirtualHost, confirmed, ids, message, messages, receive, records};
 use harness::RabbitMq;
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use seckill::store::broker::format::MalformedMessage;
 use seckill::store::broker::{BrokerError, Message, dead_letters};
 
 pub async fn a_poisoned_message_is_set_aside_and_the_rest_flow(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "poison");
+    let shop = VirtualHost::new(rabbitmq, "poison");
     assert_eq!(dead_letters::list(shop.address(), 10).await, Err(BrokerError::QueueMissing));
     let mut publisher = shop.publisher().await;
     let mut consumer = shop.consumer();
@@ -57,7 +57,7 @@ pub async fn a_poisoned_message_is_set_aside_and_the_rest_flow(rabbitmq: &Rabbit
 }
 
 pub async fn what_the_broker_gives_up_is_a_dead_letter_too(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "given-up");
+    let shop = VirtualHost::new(rabbitmq, "given-up");
     let mut publisher = shop.publisher().await;
     assert_eq!(publisher.publish(&messages(0..1)).await, confirmed(1));
     let connection = shop.connection().await;

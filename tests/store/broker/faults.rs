@@ -1,6 +1,6 @@
 //! What a server may do to its clients without dying.
 
-use super::{Shop, confirmed, ids, message, messages, next, publish, receive};
+use super::{VirtualHost, confirmed, ids, message, messages, next, publish, receive};
 use harness::RabbitMq;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 const QUEUE: &str = "seckill.orders";
 
 pub async fn a_deleted_binding_returns_everything(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "binding");
+    let shop = VirtualHost::new(rabbitmq, "binding");
     let mut publisher = shop.publisher().await;
     assert_eq!(publisher.publish(&messages(0..2)).await, confirmed(2));
     let connection = shop.connection().await;
@@ -31,7 +31,7 @@ pub async fn a_deleted_binding_returns_everything(rabbitmq: &RabbitMq) {
 }
 
 pub async fn a_deleted_queue_is_reported_before_anything_is_published(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "queue");
+    let shop = VirtualHost::new(rabbitmq, "queue");
     let mut publisher = shop.publisher().await;
     let mut consumer = shop.consumer();
     assert_eq!(publisher.publish(&messages(0..2)).await, confirmed(2));
@@ -58,7 +58,7 @@ pub async fn a_deleted_queue_is_reported_before_anything_is_published(rabbitmq: 
 }
 
 pub async fn a_full_queue_rejects(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "full");
+    let shop = VirtualHost::new(rabbitmq, "full");
     let mut publisher = shop.publisher().await;
     let set = ["set_policy", "-p", "full", "--apply-to", "queues", "full", ".*"];
     rabbitmq.ctl(&[&set[..], &["{\"max-length\":3}"]].concat()).expect("a policy");
@@ -75,7 +75,7 @@ pub async fn a_full_queue_rejects(rabbitmq: &RabbitMq) {
 }
 
 pub async fn a_closed_connection_is_made_again(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "closed");
+    let shop = VirtualHost::new(rabbitmq, "closed");
     let mut publisher = shop.publisher().await;
     let mut consumer = shop.consumer();
     for round in 0..5 {
@@ -98,7 +98,7 @@ pub async fn a_closed_connection_is_made_again(rabbitmq: &RabbitMq) {
 }
 
 pub async fn a_dropped_call_leaves_nothing_behind(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "dropped");
+    let shop = VirtualHost::new(rabbitmq, "dropped");
     let mut publisher = shop.publisher().await;
     for round in 0..20 {
         let batch = messages(round * 50..round * 50 + 50);
@@ -137,7 +137,7 @@ async fn yields(count: u64) {
 }
 
 pub async fn another_queue_of_that_name_is_refused(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "other");
+    let shop = VirtualHost::new(rabbitmq, "other");
     let connection = shop.connection().await;
     let channel = connection.create_channel().await.expect("a channel");
     let durable = QueueDeclareOptions::durable();
@@ -167,7 +167,7 @@ pub async fn credentials_are_checked_and_never_shown(rabbitmq: &RabbitMq) {
 }
 
 pub async fn a_server_short_of_memory_is_waited_for(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "short");
+    let shop = VirtualHost::new(rabbitmq, "short");
     let mut publisher = shop.publisher().await;
     let mut consumer = shop.consumer();
     assert_eq!(publisher.publish(&messages(0..2)).await, confirmed(2));

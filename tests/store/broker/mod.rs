@@ -1,11 +1,10 @@
 //! What the broker's two ends must keep to, on a real RabbitMQ that loses bindings and queues, runs
 //! short of memory, closes connections, dies, freezes and forgets.
 
-#[path = "../certificates/mod.rs"]
-mod certificates;
 mod faults;
-mod letters;
+mod dead_letters;
 
+use crate::certificates;
 use domain::{Event, ItemId, Record, ShardId, Timestamp};
 use harness::RabbitMq;
 use lapin::{Connection, ConnectionProperties};
@@ -25,11 +24,11 @@ const ATTEMPTS_MAX: usize = 50;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A virtual host of its own, so that tests share one server and nothing else.
-struct Shop {
+struct VirtualHost {
     url: String,
 }
 
-impl Shop {
+impl VirtualHost {
     fn new(rabbitmq: &RabbitMq, name: &str) -> Self {
         println!("{name}");
         rabbitmq.ctl(&["add_vhost", name]).expect("a virtual host");
@@ -130,8 +129,8 @@ async fn keeps_the_contract() {
     let Some(rabbitmq) = harness::rabbitmq() else { return };
     records_travel_in_order(&rabbitmq).await;
     what_was_not_acknowledged_comes_again(&rabbitmq).await;
-    letters::a_poisoned_message_is_set_aside_and_the_rest_flow(&rabbitmq).await;
-    letters::what_the_broker_gives_up_is_a_dead_letter_too(&rabbitmq).await;
+    dead_letters::a_poisoned_message_is_set_aside_and_the_rest_flow(&rabbitmq).await;
+    dead_letters::what_the_broker_gives_up_is_a_dead_letter_too(&rabbitmq).await;
     faults::a_deleted_binding_returns_everything(&rabbitmq).await;
     faults::a_deleted_queue_is_reported_before_anything_is_published(&rabbitmq).await;
     faults::a_full_queue_rejects(&rabbitmq).await;
@@ -144,7 +143,7 @@ async fn keeps_the_contract() {
 }
 
 async fn records_travel_in_order(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "order");
+    let shop = VirtualHost::new(rabbitmq, "order");
     let mut publisher = shop.publisher().await;
     let mut consumer = shop.consumer();
     let count = 2_500;
@@ -171,7 +170,7 @@ async fn records_travel_in_order(rabbitmq: &RabbitMq) {
 }
 
 async fn what_was_not_acknowledged_comes_again(rabbitmq: &RabbitMq) {
-    let shop = Shop::new(rabbitmq, "again");
+    let shop = VirtualHost::new(rabbitmq, "again");
     let mut consumer = shop.consumer();
     assert_eq!(next(&mut consumer, 1).await.err(), Some(BrokerError::QueueMissing));
     let mut publisher = shop.publisher().await;
@@ -192,7 +191,7 @@ async fn what_was_not_acknowledged_comes_again(rabbitmq: &RabbitMq) {
 #[tokio::test]
 async fn survives_a_server_that_dies_freezes_and_forgets() {
     let Some(rabbitmq) = harness::rabbitmq() else { return };
-    let shop = Shop { url: rabbitmq.url() };
+    let shop = VirtualHost { url: rabbitmq.url() };
     let impatient = BrokerAddress { confirm_timeout: Duration::from_secs(2), ..shop.address() };
     let mut publisher = RabbitMqPublisher::new(impatient.clone());
     assert_eq!(publisher.publish(&[message(0)]).await, Err(BrokerError::QueueCreated));

@@ -2,7 +2,7 @@
 
 use super::assert_loads;
 use super::redis::{OURS, key, open_as, shop_with_a_large_increment};
-use super::shop::Shop;
+use super::random_shard::RandomShard;
 use domain::ShardId;
 use harness::Redis;
 use seckill::store::checkpoint::{CheckpointError, Written, whole};
@@ -28,7 +28,7 @@ fn content(redis: &Redis) -> String {
 async fn another_journals_checkpoint_is_neither_read_nor_changed() {
     let Some(redis) = harness::redis() else { return };
     let (ours, theirs) = (open_as(&redis, OURS), open_as(&redis, THEIRS));
-    let mut shop = Shop::new(0, 1);
+    let mut shop = RandomShard::new(0, 1);
     shop.open(1, 10);
     let everything = whole(ShardId(0), shop.stock.snapshot());
     assert_eq!(ours.write(3, None, &everything).await, Ok(Written::Stored(shop.mark(3))));
@@ -40,7 +40,7 @@ async fn another_journals_checkpoint_is_neither_read_nor_changed() {
     // Whatever it writes: less, more, the same; all, or an increment on what it takes for its own.
     let base = shop.mark(3);
     let large = shop_with_a_large_increment(0);
-    let mut small = Shop::new(0, 2);
+    let mut small = RandomShard::new(0, 2);
     small.open(2, 10);
     small.buy(2, 1);
     for stock in [&small.stock, &large.stock, &shop.stock] {
@@ -76,7 +76,7 @@ async fn a_large_checkpoint_names_its_journal_as_well() {
 #[tokio::test]
 async fn of_two_journals_that_write_at_once_one_has_the_shard() {
     let Some(redis) = harness::redis() else { return };
-    let mut shop = Shop::new(2, 1);
+    let mut shop = RandomShard::new(2, 1);
     shop.open(1, 10);
     let everything = whole(ShardId(2), shop.stock.snapshot());
     for _ in 0..20 {
@@ -106,7 +106,7 @@ async fn a_checkpoint_that_names_no_journal_counts_as_none() {
     let Some(redis) = harness::redis() else { return };
     let store = open_as(&redis, OURS);
     let key = key(ShardId(3));
-    let mut shop = Shop::new(3, 1);
+    let mut shop = RandomShard::new(3, 1);
     shop.open(1, 10);
     let tampered: [&[&str]; 2] = [&["hdel", &key, "journal"], &["hset", &key, "journal", "zebra"]];
     for (tampering, epoch) in tampered.into_iter().zip(2..) {

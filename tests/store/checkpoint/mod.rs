@@ -2,18 +2,16 @@
 //!
 //! A failing run prints its seed; `SECKILL_SEED=<seed> cargo test` runs it again.
 
-#[path = "../certificates/mod.rs"]
-mod certificates;
 mod foreign;
 mod redis;
-mod shop;
+mod random_shard;
 mod sqlite;
 
 use domain::stock::{CHUNK_ENTRIES, Snapshot};
 use domain::{Command, ShardId, Stock};
 use rand::RngExt;
 use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
-use shop::Shop;
+use random_shard::RandomShard;
 
 const SHARDS: u16 = 64;
 
@@ -66,7 +64,7 @@ async fn what_is_written_is_loaded(world: &impl World) {
     for seed in seeds(4) {
         println!("SECKILL_SEED={seed}");
         let mut store = world.reopen().await;
-        let mut shop = Shop::new(1, seed);
+        let mut shop = RandomShard::new(1, seed);
         let mut base = None;
         world.lose().await;
         for round in 1_u64..=30 {
@@ -96,7 +94,7 @@ async fn what_is_written_is_loaded(world: &impl World) {
 
 async fn older_writes_are_refused(world: &impl World) {
     let store = world.reopen().await;
-    let mut shop = Shop::new(2, 7);
+    let mut shop = RandomShard::new(2, 7);
     shop.open(1, 100);
     let early = whole(ShardId(2), shop.stock.snapshot());
     let early_mark = shop.mark(5);
@@ -127,7 +125,7 @@ async fn older_writes_are_refused(world: &impl World) {
 
 async fn an_increment_needs_its_base(world: &impl World) {
     let store = world.reopen().await;
-    let mut shop = Shop::new(3, 8);
+    let mut shop = RandomShard::new(3, 8);
     shop.open(1, 1_000);
     for user in 0..200 {
         shop.buy(1, user);
@@ -162,7 +160,7 @@ async fn an_increment_needs_its_base(world: &impl World) {
 
 async fn chunks_that_were_let_go_stay_gone(world: &impl World) {
     let store = world.reopen().await;
-    let mut shop = Shop::new(4, 9);
+    let mut shop = RandomShard::new(4, 9);
     for item in [1, 2] {
         shop.open(item, 10_000);
         for user in 0..10 * CHUNK_ENTRIES as u64 {
@@ -178,7 +176,7 @@ async fn chunks_that_were_let_go_stay_gone(world: &impl World) {
     assert_eq!(store.write(1, Some(base), &changes).await, Ok(Written::Stored(shop.mark(1))));
     assert_loads(&store, 1, &shop.stock).await;
     // A whole checkpoint that is smaller than what was there leaves nothing of it behind.
-    let mut smaller = Shop::new(4, 9);
+    let mut smaller = RandomShard::new(4, 9);
     smaller.open(1, 10);
     let everything = whole(ShardId(4), smaller.stock.snapshot());
     assert_eq!(store.write(2, None, &everything).await, Ok(Written::Stored(smaller.mark(2))));
@@ -187,7 +185,7 @@ async fn chunks_that_were_let_go_stay_gone(world: &impl World) {
 
 async fn what_is_corrupt_is_recognised(world: &impl World) {
     let store = world.reopen().await;
-    let mut shop = Shop::new(5, 10);
+    let mut shop = RandomShard::new(5, 10);
     for item in 1..=3 {
         shop.open(item, 1_000);
     }
@@ -219,7 +217,7 @@ async fn what_is_corrupt_is_recognised(world: &impl World) {
 async fn a_large_increment_is_stored_whole(world: &impl World) {
     const BUYERS: u64 = 250_000;
     let store = world.reopen().await;
-    let mut shop = Shop::new(6, 11);
+    let mut shop = RandomShard::new(6, 11);
     shop.open(1, 1_000_000);
     shop.buy(1, BUYERS);
     let changes = shop.stock.take_changes();

@@ -12,14 +12,14 @@ const START: Timestamp = Timestamp(1_790_000_000_000);
 const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
 
 /// A shard that makes random decisions.
-pub struct Shop {
+pub struct RandomShard {
     pub stock: Stock,
     pub random: StdRng,
     now: Timestamp,
     pub orders: Vec<(OrderId, UserId)>,
 }
 
-impl Shop {
+impl RandomShard {
     pub fn new(shard: u16, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
         let stock = Stock::new(ShardId(shard));

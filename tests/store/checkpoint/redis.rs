@@ -1,8 +1,8 @@
 //! The contract on a real Redis, and what only a server can do: be emptied, be slow, die, ask for
 //! a password, speak TLS.
 
-use super::certificates;
-use super::shop::Shop;
+use crate::certificates;
+use super::random_shard::RandomShard;
 use super::{Part, World, assert_loads, contract};
 use domain::{Command, ShardId};
 use harness::{Redis, RedisOptions};
@@ -64,8 +64,8 @@ async fn keeps_the_contract() {
 }
 
 /// A shard with so many orders that its increment does not fit one script.
-pub fn shop_with_a_large_increment(shard: u16) -> Shop {
-    let mut shop = Shop::new(shard, 1);
+pub fn shop_with_a_large_increment(shard: u16) -> RandomShard {
+    let mut shop = RandomShard::new(shard, 1);
     shop.open(1, 1_000_000);
     for user in 0..=SCRIPT_BYTES_MAX as u64 / 40 {
         shop.buy(1, user);
@@ -83,7 +83,7 @@ async fn the_counters_are_readable_as_the_course_has_them() {
         let values = redis.cli(&[&["hmget", &key], &fields[..]].concat()).expect("a hash");
         values.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    let mut shop = Shop::new(0, 1);
+    let mut shop = RandomShard::new(0, 1);
     shop.open(1, 10);
     shop.open(2, 10);
     for user in 0..4 {
@@ -155,7 +155,7 @@ async fn a_large_increment_that_was_cut_off_is_read_and_finished() {
 async fn a_mark_that_is_none_counts_as_no_checkpoint() {
     let Some(redis) = harness::redis() else { return };
     let store = open(&redis);
-    let mut shop = Shop::new(3, 1);
+    let mut shop = RandomShard::new(3, 1);
     shop.open(1, 10);
     let everything = whole(ShardId(3), shop.stock.snapshot());
     redis.cli(&["hset", &key(ShardId(3)), "mark", "zebra"]).expect("set");
@@ -169,7 +169,7 @@ async fn a_mark_that_is_none_counts_as_no_checkpoint() {
 async fn a_redis_that_dies_is_unavailable_until_it_is_back() {
     let Some(redis) = harness::redis() else { return };
     let store = open(&redis);
-    let mut shop = Shop::new(4, 1);
+    let mut shop = RandomShard::new(4, 1);
     shop.open(1, 10);
     let changes = shop.stock.take_changes();
     assert_eq!(store.write(1, None, &changes).await, Ok(Written::Stored(shop.mark(1))));
@@ -194,7 +194,7 @@ async fn a_redis_that_dies_is_unavailable_until_it_is_back() {
 async fn a_write_waits_for_a_slow_redis() {
     let Some(redis) = harness::redis() else { return };
     let store = open(&redis);
-    let mut shop = Shop::new(5, 1);
+    let mut shop = RandomShard::new(5, 1);
     shop.open(1, 10);
     let changes = shop.stock.take_changes();
     assert_eq!(store.marks(64).await, Ok(Vec::new()));

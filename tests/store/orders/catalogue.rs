@@ -1,6 +1,6 @@
 //! Sales, buyers and the operators' log.
 
-use crate::sample::{NOW, currency};
+use super::sample::{NOW, currency};
 use domain::catalogue::{Day, Offer, Sale, SaleDraft};
 use domain::{SaleId, SaleStatus, SaleStep, StepRefused, Timestamp, UserId};
 use seckill::store::catalogue::{Catalogue, CatalogueError, LogEntry, SALES_PAGE_MAX};

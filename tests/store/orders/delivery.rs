@@ -1,7 +1,7 @@
 //! Whatever the broker does with the messages, the rows come out the same.
 
-use crate::orders::all;
-use crate::sample::{history, random, shuffled};
+use super::rows::all;
+use super::sample::{history, random, shuffled};
 use domain::{Record, ShardId};
 use rand::RngExt as _;
 use seckill::store::database::Database;

@@ -2,7 +2,7 @@
 
 mod catalogue;
 mod delivery;
-mod orders;
+mod rows;
 mod ownership;
 mod sample;
 mod set_aside;
@@ -91,20 +91,20 @@ macro_rules! suite {
 async fn suite(bench: &mut Bench) {
     suite!(
         bench,
-        orders::a_batch_is_stored_and_read_back,
-        orders::repeats_change_nothing,
-        orders::a_large_batch_is_one,
-        orders::a_later_version_never_loses_to_an_older_one,
-        orders::contradictions_are_handed_back_and_the_rest_is_kept,
-        orders::an_attempt_belongs_to_one_order,
-        orders::contradictions_within_a_batch_are_found,
+        rows::a_batch_is_stored_and_read_back,
+        rows::repeats_change_nothing,
+        rows::a_large_batch_is_one,
+        rows::a_later_version_never_loses_to_an_older_one,
+        rows::contradictions_are_handed_back_and_the_rest_is_kept,
+        rows::an_attempt_belongs_to_one_order,
+        rows::contradictions_within_a_batch_are_found,
         set_aside::a_conflict_is_kept_once_and_only_where_it_is_to_be,
         set_aside::the_conflicts_of_a_large_batch_are_all_kept,
-        orders::progress_only_grows,
-        orders::a_buyers_orders_come_newest_first_in_pages,
-        orders::a_sales_orders_come_in_both_directions,
-        orders::a_scan_sees_every_order_once,
-        orders::items_are_the_fold_of_their_records,
+        rows::progress_only_grows,
+        rows::a_buyers_orders_come_newest_first_in_pages,
+        rows::a_sales_orders_come_in_both_directions,
+        rows::a_scan_sees_every_order_once,
+        rows::items_are_the_fold_of_their_records,
         ownership::the_first_journal_has_the_tables,
         ownership::of_several_journals_at_once_one_has_the_tables,
         delivery::any_delivery_ends_in_the_same_rows,
@@ -138,11 +138,11 @@ async fn survives_reopening(bench: &mut Bench) {
     println!("checking that what was committed survives reopening");
     bench.empty();
     let database = bench.open().await;
-    orders::fill(&database).await;
+    rows::fill(&database).await;
     database.close().await;
     let database = bench.open().await;
     database.ping().await.expect("it answers");
-    orders::is_filled(&database).await;
+    rows::is_filled(&database).await;
     database.close().await;
 }
 
@@ -198,7 +198,7 @@ async fn progress_waits_for_all_of_a_batch() {
         server.execute("DROP TRIGGER refuses").expect("the trigger is gone");
     }
     store.apply(&records, &progress, Conflicts::HandedBack).await.expect("the batch is applied");
-    assert_eq!(orders::all(&store).await.len(), records.len());
+    assert_eq!(rows::all(&store).await.len(), records.len());
     assert_eq!(store.progress().await, Ok(progress.to_vec()));
     database.close().await;
 }

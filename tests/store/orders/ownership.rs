@@ -1,6 +1,6 @@
 //! Whose the tables are.
 
-use crate::{Bench, lose_the_owner, orders};
+use super::{Bench, lose_the_owner, rows};
 use seckill::store::database::Database;
 use seckill::store::journal::JournalId;
 use seckill::store::orders::OrderStore;
@@ -29,7 +29,7 @@ pub async fn of_several_journals_at_once_one_has_the_tables(database: Database) 
 }
 
 pub async fn an_owner_lasts_and_tables_without_one_get_it(bench: &Bench, database: Database) {
-    orders::fill(&database).await;
+    rows::fill(&database).await;
     lose_the_owner(bench).await;
     let database = bench.open().await;
     let store = OrderStore::new(&database);
@@ -39,6 +39,6 @@ pub async fn an_owner_lasts_and_tables_without_one_get_it(bench: &Bench, databas
     let database = bench.open().await;
     let store = OrderStore::new(&database);
     assert_eq!(store.assign_owner(SECOND).await, Ok(FIRST));
-    orders::is_filled(&database).await;
+    rows::is_filled(&database).await;
     database.close().await;
 }

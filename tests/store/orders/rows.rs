@@ -1,6 +1,6 @@
 //! Orders, items and progress.
 
-use crate::sample::{NOW, grants, item_record, order, record, terms, with_status};
+use super::sample::{NOW, grants, item_record, order, record, terms, with_status};
 use domain::order::Cursor;
 use domain::{
     Event, ItemId, ItemPhase, Order, OrderId, OrderStatus, Record, SaleId, ShardId, UserId,

@@ -1,8 +1,8 @@
 //! Records that contradict the tables and are kept there.
 
-use crate::Bench;
-use crate::orders::all;
-use crate::sample::{grants, item_record, order, record};
+use super::Bench;
+use super::rows::all;
+use super::sample::{grants, item_record, order, record};
 use domain::{Event, ItemId, Order, OrderId, Record, ShardId, UserId};
 use seckill::store::database::Database;
 use seckill::store::orders::{Applied, Conflicts, OrderStore, SetAside};

@@ -1,6 +1,6 @@
 //! An approved sale and the people in it.
 
-use super::client::{Answer, Client};
+use harness::http::{Answer, Client};
 use super::server::Server;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub struct Offer {
 }
 
 /// See the module.
-pub struct Shop {
+pub struct OpenSale {
     /// The items' identities, in the order of the offers.
     pub items: Vec<u64>,
     /// Buyers' tokens; buyer 0 is user 1.
@@ -27,7 +27,7 @@ pub struct Shop {
     pub approver: String,
 }
 
-impl Shop {
+impl OpenSale {
     /// Creates, submits and approves a sale that is on.
     pub async fn open(
         server: &Server,

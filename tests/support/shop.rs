@@ -1,14 +1,12 @@
-//! A shop to test: engine, books and edge in a directory of their own.
+//! A shop in the process: an engine on a directory of its own, and the edge over it.
 
-use super::client::{Answer, Connection};
+use crate::engine;
 use domain::{Timestamp, UserId};
+use harness::http::{Answer, Connection};
 use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions};
 use seckill::http::{self, AppState, Options, Role, Signer};
 use seckill::sales::Sales;
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::data_dir::DataDir;
-use seckill::store::journal;
-use seckill::store::journal::disk::RealDisk;
 use seckill::store::orders::OrderStore;
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
@@ -22,99 +20,59 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const SHARDS: u16 = 4;
+/// Longer than any drain takes.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// A running engine with an edge that listens.
 pub struct Shop {
+    /// Where the edge listens.
     pub address: SocketAddr,
+    /// The engine's handle.
     pub engine: Engine,
+    /// Signs tokens that the edge believes.
     pub signer: Signer,
+    /// The embedded order store.
     pub orders: OrderStore,
     shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
+    /// The data directory.
     pub directory: TempDir,
 }
 
-/// What a test may want to be different about the engine.
-#[derive(Clone, Copy)]
-pub struct EngineSettings {
-    pub permits: usize,
-    pub reply_timeout: Duration,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self { permits: 1_024, reply_timeout: Duration::from_secs(5) }
-    }
+/// How a shop is opened.
+#[derive(Default)]
+pub struct Setup {
+    /// The edge's limits.
+    pub http: Options,
+    /// The engine's options, if not [`engine::options`].
+    pub engine: Option<EngineOptions>,
+    /// Where its read side is; without one it asks the catalogue.
+    pub redis: Option<RedisAddress>,
 }
 
 /// How a request is asked.
 #[derive(Default)]
 pub struct Ask<'a> {
+    /// The bearer's token.
     pub token: Option<&'a str>,
+    /// Further headers.
     pub headers: &'a [(&'a str, &'a str)],
+    /// The body, sent as JSON.
     pub body: Option<Value>,
 }
 
-impl Shop {
-    pub async fn open() -> Self {
-        Self::with(Options::default()).await
+impl Setup {
+    /// Opens a shop in a new directory.
+    pub async fn open(self) -> Shop {
+        self.open_in(tempfile::tempdir().expect("a directory")).await
     }
 
-    /// With its read side in this Redis.
-    pub async fn open_with_redis(redis: &harness::Redis) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let address = RedisAddress::from(&redis.url().into());
-        let settings = EngineSettings::default();
-        Self::start_with(directory, Options::default(), settings, Some(&address)).await
-    }
-
-    pub async fn with(options: Options) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        Self::start(directory, options, EngineSettings::default()).await
-    }
-
-    /// Over whatever the directory holds.
-    pub async fn start(directory: TempDir, options: Options, settings: EngineSettings) -> Self {
-        Self::start_with(directory, options, settings, None).await
-    }
-
-    async fn start_with(
-        directory: TempDir,
-        options: Options,
-        settings: EngineSettings,
-        redis: Option<&RedisAddress>,
-    ) -> Self {
-        let path = directory.path();
-        let data_dir = DataDir::look(path);
-        data_dir.agree_on_shards(SHARDS).expect("recorded");
-        let orders = OrderStore::open_sqlite(&path.join("orders.db")).await.expect("order store");
-        orders.migrate().await.expect("tables");
-        let checkpoints =
-            CheckpointStore::open_sqlite(&path.join("checkpoints.db")).await.expect("checkpoints");
-        let disk = RealDisk::open(&path.join("journal")).expect("journal directory");
-        let engine_options = EngineOptions {
-            shards: SHARDS,
-            virtual_nodes: 16,
-            permits: settings.permits,
-            reply_timeout: settings.reply_timeout,
-            journal: journal::Options {
-                segment_bytes: journal::SEGMENT_BYTES_MIN,
-                segments_ahead: 1,
-                ..journal::Options::default()
-            },
-        };
-        let failed = |error| panic!("the journal failed: {error}");
-        let engine = Engine::start(
-            engine_options,
-            data_dir.agree_on_identity().expect("an identity"),
-            Arc::new(disk),
-            checkpoints,
-            &orders,
-            failed,
-        )
-        .await
-        .expect("the engine starts");
-        let read_cache = ReadCache::new(redis, engine.clock()).expect("an address");
+    /// Opens a shop on what the directory holds.
+    pub async fn open_in(self, directory: TempDir) -> Shop {
+        let options = self.engine.unwrap_or_else(engine::options);
+        let (engine, orders) = engine::start(directory.path(), options).await;
+        let read_cache =
+            ReadCache::new(self.redis.as_ref(), engine.clock()).expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let signer = Signer::new(&[7; 32]).expect("a secret");
@@ -126,11 +84,39 @@ impl Shop {
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),
         };
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(http::serve(listener, state, shutdown.clone(), options));
-        Self { address, engine, signer, orders, shutdown, server, directory }
+        let server = tokio::spawn(http::serve(listener, state, shutdown.clone(), self.http));
+        Shop { address, engine, signer, orders, shutdown, server, directory }
+    }
+}
+
+impl Shop {
+    /// Opens a shop as most tests need it, in a new directory.
+    pub async fn open() -> Self {
+        Setup::default().open().await
     }
 
-    /// What brings the order store up to date, and lets go of items as soon as they are over.
+    /// Opens a shop with these limits at its edge.
+    pub async fn with(http: Options) -> Self {
+        Setup { http, ..Setup::default() }.open().await
+    }
+
+    /// Opens a shop with these options of its engine.
+    pub async fn with_engine(options: EngineOptions) -> Self {
+        Setup { engine: Some(options), ..Setup::default() }.open().await
+    }
+
+    /// Opens a shop with its read side in this Redis.
+    pub async fn open_with_redis(redis: &harness::Redis) -> Self {
+        let redis = Some(RedisAddress::from(&redis.url().into()));
+        Setup { redis, ..Setup::default() }.open().await
+    }
+
+    /// Drains and opens again on the same data.
+    pub async fn reopen(self) -> Self {
+        Setup::default().open_in(self.close().await).await
+    }
+
+    /// Starts what brings the order store up to date; items leave memory as soon as they are over.
     pub async fn start_backends(&self) -> Backends {
         let path = self.directory.path().join("checkpoints.db");
         let checkpoints = CheckpointStore::open_sqlite(&path).await.expect("checkpoints");
@@ -156,19 +142,22 @@ impl Shop {
     pub async fn close(self) -> TempDir {
         self.shutdown.cancel();
         self.server.await.expect("the server lives").expect("the server ends well");
-        self.engine.drain(Duration::from_secs(10)).await;
+        self.engine.drain(DRAIN_MAX).await;
         self.directory
     }
 
+    /// A buyer's token.
     pub fn buyer(&self, user_id: u64) -> String {
         let subject = UserId(user_id).to_string();
         self.signer.mint(&subject, Role::Buyer, self.engine.now(), 3_600)
     }
 
+    /// An operator's token.
     pub fn operator(&self, name: &str) -> String {
         self.signer.mint(name, Role::Operator, self.engine.now(), 3_600)
     }
 
+    /// An approver's token.
     pub fn approver(&self, name: &str) -> String {
         self.signer.mint(name, Role::Approver, self.engine.now(), 3_600)
     }
@@ -195,10 +184,12 @@ impl Shop {
         connection.answer().await
     }
 
+    /// Asks for a resource.
     pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
         self.ask("GET", path, Ask { token, ..Ask::default() }).await
     }
 
+    /// Posts, with a body if there is one.
     pub async fn post(&self, path: &str, token: &str, body: Option<Value>) -> Answer {
         self.ask("POST", path, Ask { token: Some(token), body, ..Ask::default() }).await
     }
@@ -246,12 +237,14 @@ impl Shop {
         self.draft_between(Timestamp(now.0 - 60_000), now.plus_milliseconds(3_600_000), items)
     }
 
+    /// A sale with this window.
     pub fn draft_between(&self, from: Timestamp, to: Timestamp, items: &[Value]) -> Value {
         let text = |at: Timestamp| http::timestamp::to_string(at);
         json!({ "title": "Noon", "starts_at": text(from), "ends_at": text(to), "items": items })
     }
 }
 
+/// An item of a draft.
 pub fn offer(product: &str, allotted: u32) -> Value {
     json!({
         "product_id": product, "title": "A pear", "price": 4_999, "currency": "EUR",
