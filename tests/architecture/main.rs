@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sales", &["actors", "store", "domain"]),
     ("http", &["actors", "sales", "domain", "clock", "telemetry"]),
     ("audit", &["store", "domain"]),
+    ("opening", &["config", "store", "domain", "clock"]),
     ("demo", &["actors", "sales", "store", "domain"]),
     (
         "app",
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "demo",
             "domain",
             "http",
+            "opening",
             "sales",
             "secrets",
             "store",
@@ -48,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "demo",
             "domain",
             "http",
+            "opening",
             "secrets",
             "store",
             "telemetry",
