@@ -7,8 +7,8 @@ use seckill::http::{self, AppState, Options, Role, Signer};
 use seckill::sales::Sales;
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::data_dir::DataDir;
-use seckill::store::journal;
-use seckill::store::journal::disk::RealDisk;
+use seckill::store::journal::file::disk::RealDisk;
+use seckill::store::journal::file::{self, FileLog};
 use seckill::store::orders::OrderStore;
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
@@ -92,22 +92,22 @@ impl Shop {
         let checkpoints =
             CheckpointStore::open_sqlite(&path.join("checkpoints.db")).await.expect("checkpoints");
         let disk = RealDisk::open(&path.join("journal")).expect("journal directory");
+        let segments = file::Options {
+            segment_bytes: file::SEGMENT_BYTES_MIN,
+            segments_ahead: 1,
+            ..file::Options::default()
+        };
         let engine_options = EngineOptions {
             shards: SHARDS,
             virtual_nodes: 16,
             permits: settings.permits,
             reply_timeout: settings.reply_timeout,
-            journal: journal::Options {
-                segment_bytes: journal::SEGMENT_BYTES_MIN,
-                segments_ahead: 1,
-                ..journal::Options::default()
-            },
         };
         let failed = |error| panic!("the journal failed: {error}");
         let engine = Engine::start(
             engine_options,
             data_dir.agree_on_identity().expect("an identity"),
-            Arc::new(disk),
+            FileLog::open(Arc::new(disk), segments),
             checkpoints,
             &orders,
             failed,
