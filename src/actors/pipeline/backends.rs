@@ -115,7 +115,10 @@ impl Backends {
         };
         if tokio::time::timeout(limit, emptied).await.is_err() {
             let left = engine.pipeline_status().backlog(journal);
-            tracing::warn!(records = left, "stopping with a backlog; the next start goes on with it");
+            tracing::warn!(
+                records = left,
+                "stopping with a backlog; the next start goes on with it"
+            );
         }
         self.watch.abort();
         for actor in self.actors {

@@ -138,10 +138,7 @@ impl ConsumerState {
         }
     }
 
-    async fn try_to_store(
-        &mut self,
-        records: &[Record],
-    ) -> Result<Vec<Conflict>, OwnershipError> {
+    async fn try_to_store(&mut self, records: &[Record]) -> Result<Vec<Conflict>, OwnershipError> {
         let orders = &self.arguments.orders;
         if !self.ready {
             // The tables may not have been reachable at the start.

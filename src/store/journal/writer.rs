@@ -132,6 +132,8 @@ pub(super) struct Writer<E, L> {
     epoch: u64,
     /// Each shard's last record that was handed to the log.
     appended: Vec<u64>,
+    /// Shards that a newer owner has taken over: nothing of them is released any more.
+    fenced: Vec<ShardId>,
     on_durable: Box<dyn FnMut(Vec<E>) + Send>,
 }
 
@@ -144,7 +146,7 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
         appended: Vec<u64>,
         on_durable: Box<dyn FnMut(Vec<E>) + Send>,
     ) -> Self {
-        Self { shared, log, status, epoch, appended, on_durable }
+        Self { shared, log, status, epoch, appended, fenced: Vec::new(), on_durable }
     }
 
     /// Runs until the journal is closed and nothing waits, or until it fails: then `on_failure` is
@@ -165,11 +167,11 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
         while self.take(&mut taken) {
             if taken.records > 0 {
                 *self.shared.in_flight.lock() = std::mem::take(&mut taken.effects);
-                let fenced = self.commit(&mut taken)?;
+                self.commit(&mut taken)?;
                 taken.effects = std::mem::take(&mut *self.shared.in_flight.lock());
-                if !fenced.is_empty() {
-                    drop_fenced(&mut taken, &fenced);
-                }
+            }
+            if !self.fenced.is_empty() {
+                drop_fenced(&mut taken, &self.fenced);
             }
             self.assert_durable(&taken.batch.parts);
             crash_point("journal-before-release");
@@ -199,26 +201,27 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
         true
     }
 
-    /// Makes the batch durable and moves the watermarks. Returns the shards that were fenced off.
-    fn commit(&mut self, taken: &mut Pending<E>) -> io::Result<Vec<ShardId>> {
+    /// Makes the batch durable and moves the watermarks.
+    fn commit(&mut self, taken: &mut Pending<E>) -> io::Result<()> {
         self.assert_follows(&taken.batch);
-        let fenced = match self.log.commit(&mut taken.batch) {
-            Ok(fenced) => fenced,
-            Err(error) => {
-                // At once: what still waits must not be admitted behind it.
-                self.status.set_failed();
-                return Err(error);
+        let fenced = self.log.commit(&mut taken.batch).inspect_err(|_| {
+            // At once: what still waits must not be admitted behind it.
+            self.status.set_failed();
+        })?;
+        for shard in fenced {
+            if !self.fenced.contains(&shard) {
+                self.fenced.push(shard);
             }
-        };
+        }
         self.status.count_records(taken.records);
         self.shared.durable_epoch.store(self.epoch, Ordering::Release);
         for part in &taken.batch.parts {
-            if part.has_records() && !fenced.contains(&part.shard) {
+            if part.has_records() && !self.fenced.contains(&part.shard) {
                 self.shared.durable_seqs[part.shard.index()]
                     .store(part.last_seq, Ordering::Release);
             }
         }
-        Ok(fenced)
+        Ok(())
     }
 
     /// I5: each shard's records follow the last one that it handed over, so that a gap or a repeat is

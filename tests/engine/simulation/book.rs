@@ -6,10 +6,9 @@ use domain::{
     Timestamp, UserId,
 };
 use parking_lot::{Condvar, Mutex};
-use seckill::store::journal::{
-    self, Journal, Options, Position, ReadError, Resumption, Scan, cut_torn_tail, record,
-};
-use std::collections::VecDeque;
+use seckill::store::journal::file::{self, FileLog, Options, Position, ReadError, Scan};
+use seckill::store::journal::record::{self, each_record};
+use seckill::store::journal::{Journal, OpenedLog};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +67,8 @@ pub struct Book {
     pub told: Arc<Told>,
     /// Each shard's last record.
     pub seqs: Vec<u64>,
+    /// The records that were there at the start.
+    pub replayed: Vec<Record>,
     next_effect: u64,
 }
 
@@ -81,36 +82,32 @@ pub struct Content {
     pub frames: Vec<Position>,
     /// Each shard's last record.
     pub seqs: Vec<u64>,
-    sealed: VecDeque<(u64, Vec<u64>)>,
 }
 
-/// Reads a disk as recovery does.
+/// The end of what a disk holds.
+pub fn end(disk: &SimulatedDisk) -> Position {
+    file::scan(disk, |_, _, _| Ok(())).expect("readable").end
+}
+
+/// Reads a disk on its own, and changes nothing.
 pub fn read(disk: &SimulatedDisk) -> Result<Content, ReadError> {
-    let (mut records, mut frames, mut sealed) = (Vec::new(), Vec::new(), VecDeque::new());
-    let mut seqs = journal::base(disk)?;
+    let (mut records, mut frames) = (Vec::new(), Vec::new());
+    let mut seqs = file::base(disk)?;
     seqs.resize(usize::from(SHARDS), 0);
-    let mut segment = 0;
-    let scan = journal::scan(disk, |position, _, mut payload| {
-        if segment != 0 && segment != position.segment {
-            sealed.push_back((segment, seqs.clone()));
-        }
-        segment = position.segment;
+    let scan = file::scan(disk, |position, _, payload| {
         frames.push(position);
-        while !payload.is_empty() {
-            let found = record::decode(&mut payload).map_err(|error| error.to_string())?;
+        for found in each_record(payload) {
+            let found = found?;
             let last = &mut seqs[found.shard.index()];
             if found.seq != *last + 1 {
-                return Err(format!("record {} follows {last}", found.seq));
+                return Err(format!("record {} follows {last}", found.seq).into());
             }
             *last = found.seq;
             records.push(found);
         }
         Ok(())
     })?;
-    if segment != 0 && scan.end.segment != segment {
-        sealed.push_back((segment, seqs.clone()));
-    }
-    Ok(Content { scan, records, frames, seqs, sealed })
+    Ok(Content { scan, records, frames, seqs })
 }
 
 /// A record that carries a number.
@@ -137,19 +134,28 @@ pub fn number_of(record: &Record) -> u64 {
 }
 
 impl Book {
-    /// Takes up what is on the disk, cutting a torn tail.
+    /// Goes on with what is on the disk, cutting a torn tail.
     pub fn open(disk: &SimulatedDisk, options: Options) -> Self {
-        let mut content = read(disk).expect("the journal can be read");
-        cut_torn_tail(disk, &mut content.scan).expect("the torn tail can be cut");
-        let next_effect = content.records.iter().map(number_of).max().unwrap_or(0) + 1;
+        let content = read(disk).expect("the journal can be read");
+        let book = Self::start(FileLog::open(Arc::new(disk.clone()), options));
+        assert_eq!((&book.replayed, &book.seqs), (&content.records, &content.seqs));
+        book
+    }
+
+    /// Replays a journal and goes on with it.
+    pub fn start(opened: impl OpenedLog) -> Self {
+        let mut replayed = Vec::new();
+        let journal = opened.replay(&[0; SHARDS as usize], |found| {
+            replayed.push(found.clone());
+            Ok(())
+        });
+        let journal = journal.expect("the journal can be replayed");
+        let seqs = journal.seqs.clone();
+        let next_effect = replayed.iter().map(number_of).max().unwrap_or(0) + 1;
         let told = Arc::new(Told::default());
         let (durable, failed) = (Arc::clone(&told), Arc::clone(&told));
-        let resumption =
-            Resumption { scan: content.scan, seqs: content.seqs.clone(), sealed: content.sealed };
         let journal = Journal::start(
-            Arc::new(disk.clone()),
-            options,
-            resumption,
+            journal,
             move |effects: Vec<u64>| {
                 durable.state.lock().effects.extend(effects);
                 durable.changed.notify_all();
@@ -160,7 +166,7 @@ impl Book {
             },
         )
         .expect("the journal starts");
-        Self { journal, told, seqs: content.seqs, next_effect }
+        Self { journal, told, seqs, replayed, next_effect }
     }
 
     /// Appends `count` records of a shard without waiting, with one effect: the number that the last

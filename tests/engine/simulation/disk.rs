@@ -6,7 +6,7 @@
 
 use super::dice::Dice;
 use parking_lot::{Condvar, Mutex};
-use seckill::store::journal::disk::{Disk, DiskFile};
+use seckill::store::journal::file::disk::{Disk, DiskFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;

@@ -8,7 +8,8 @@ use seckill::actors::{
     BackendOptions, Backends, Engine, EngineOptions, KeyOrigin, Reply, StartError,
 };
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal::{self, JournalId};
+use seckill::store::journal::JournalId;
+use seckill::store::journal::file::{self, FileLog};
 use seckill::store::orders::OrderStore;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -29,18 +30,13 @@ pub struct House {
 }
 
 /// How the engine of a test runs.
-pub fn options(segment_bytes: u64) -> EngineOptions {
+pub fn options() -> EngineOptions {
     EngineOptions {
         shards: SHARDS,
         virtual_nodes: 40,
         permits: 256,
         // A loaded machine is not the engine's fault.
         reply_timeout: Duration::from_secs(120),
-        journal: journal::Options {
-            segment_bytes,
-            segments_ahead: 1,
-            prepare_retry: Duration::from_millis(1),
-        },
     }
 }
 
@@ -49,16 +45,22 @@ impl House {
     pub async fn start(
         disk: &SimulatedDisk,
         directory: &Path,
+        segment_bytes: u64,
         options: EngineOptions,
         with_backends: bool,
     ) -> Result<Self, StartError> {
         let (orders, checkpoints) = stores(directory).await;
         let failures = Arc::new(AtomicUsize::new(0));
         let failed = Arc::clone(&failures);
+        let journal = file::Options {
+            segment_bytes,
+            segments_ahead: 1,
+            prepare_retry: Duration::from_millis(1),
+        };
         let engine = Engine::start(
             options,
             JournalId(NonZeroU64::MIN),
-            Arc::new(disk.clone()),
+            FileLog::open(Arc::new(disk.clone()), journal),
             checkpoints.clone(),
             &orders,
             move |_| {

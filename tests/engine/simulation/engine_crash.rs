@@ -8,7 +8,8 @@ use domain::invariants::Ledger;
 use domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
-use seckill::store::journal::{self, record};
+use seckill::store::journal::file;
+use seckill::store::journal::record::each_record;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,11 +96,11 @@ fn judge(disk: &SimulatedDisk, seen: &Seen) -> Vec<Record> {
     let mut ledger = Ledger::default();
     let mut records = Vec::new();
     let mut epoch = 0;
-    journal::scan(disk, |_, link, mut payload| {
+    file::scan(disk, |_, link, payload| {
         assert!(link.epoch >= epoch, "an older owner's frame behind a newer's (I15)");
         epoch = link.epoch;
-        while !payload.is_empty() {
-            let found = record::decode(&mut payload).map_err(|error| error.to_string())?;
+        for found in each_record(payload) {
+            let found = found?;
             ledger.record(&found);
             records.push(found);
         }
@@ -146,7 +147,7 @@ async fn run(seed: u64, plant: fn(&SimulatedDisk)) {
     let segment_bytes = if with_backends { 1 << 17 } else { 2_048 << dice.below(4) };
     for life in 0..2 + dice.below(2) {
         plant(&disk);
-        let house = House::start(&disk, directory.path(), options(segment_bytes), with_backends)
+        let house = House::start(&disk, directory.path(), segment_bytes, options(), with_backends)
             .await
             .unwrap_or_else(|error| panic!("life {life}: {error}"));
         if life > 0 {
@@ -188,7 +189,7 @@ async fn run(seed: u64, plant: fn(&SimulatedDisk)) {
         disk = after;
         judge(&disk, &seen.lock());
     }
-    let house = House::start(&disk, directory.path(), options(segment_bytes), false)
+    let house = House::start(&disk, directory.path(), segment_bytes, options(), false)
         .await
         .expect("the engine starts");
     // A last sale that nobody has touched: with stock left a valid purchase succeeds.

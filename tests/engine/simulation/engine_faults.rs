@@ -6,7 +6,7 @@ use super::disk::SimulatedDisk;
 use super::engine::{House, options, terms};
 use domain::{Command, ItemId, OrderStatus, Outcome};
 use seckill::actors::{EngineOptions, NotDelivered, RecoveryError, Reply, StartError};
-use seckill::store::journal::segment_name;
+use seckill::store::journal::file::segment_name;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,12 +24,10 @@ async fn wait_until(mut is_so: impl FnMut() -> bool) {
 async fn while_a_sync_hangs_the_engine_sheds_and_confirms_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let disk = SimulatedDisk::default();
-    let options = EngineOptions {
-        permits: 20,
-        reply_timeout: Duration::from_millis(200),
-        ..options(1 << 20)
-    };
-    let house = House::start(&disk, directory.path(), options, false).await.expect("it starts");
+    let options =
+        EngineOptions { permits: 20, reply_timeout: Duration::from_millis(200), ..options() };
+    let house =
+        House::start(&disk, directory.path(), 1 << 20, options, false).await.expect("it starts");
     house.engine.open_item(terms(1, 1_000, 600_000)).await;
     let house = Arc::new(house);
     disk.hold_syncs();
@@ -74,8 +72,9 @@ async fn while_a_sync_hangs_the_engine_sheds_and_confirms_nothing() {
 async fn after_a_failed_sync_the_engine_confirms_nothing_any_more() {
     let directory = tempfile::tempdir().expect("a directory");
     let disk = SimulatedDisk::default();
-    let options = EngineOptions { reply_timeout: Duration::from_millis(200), ..options(1 << 20) };
-    let house = House::start(&disk, directory.path(), options, false).await.expect("it starts");
+    let options = EngineOptions { reply_timeout: Duration::from_millis(200), ..options() };
+    let house =
+        House::start(&disk, directory.path(), 1 << 20, options, false).await.expect("it starts");
     house.engine.open_item(terms(1, 10, 600_000)).await;
     // The next segment is ready, so the next sync is a batch's.
     wait_until(|| disk.has(&segment_name(2))).await;
@@ -87,7 +86,8 @@ async fn after_a_failed_sync_the_engine_confirms_nothing_any_more() {
     assert!(!house.engine.status().accepting);
     let after = disk.crash(&mut Dice::new(4));
     house.stop(Duration::from_millis(1)).await;
-    let house = House::start(&after, directory.path(), options, false).await.expect("it starts");
+    let house =
+        House::start(&after, directory.path(), 1 << 20, options, false).await.expect("it starts");
     let reply = house.buy(1, 1, 1).await;
     let decided = matches!(reply, Reply::Decided(Outcome::Placed(_) | Outcome::Replayed(_)));
     assert!(decided, "one order or none, and now one: {reply:?}");
@@ -101,7 +101,7 @@ async fn checkpoints_ahead_of_the_journal_are_refused_and_older_ones_are_not() {
     let start = |disk: &SimulatedDisk, with_backends| {
         let disk = disk.clone();
         let directory = directory.path().to_owned();
-        async move { House::start(&disk, &directory, options(1 << 20), with_backends).await }
+        async move { House::start(&disk, &directory, 1 << 20, options(), with_backends).await }
     };
     let house = start(&disk, false).await.expect("it starts");
     house.engine.open_item(terms(1, 10, 600_000)).await;
@@ -145,7 +145,7 @@ async fn an_order_paid_after_its_expiry_is_to_be_refunded_and_its_stock_returned
     let directory = tempfile::tempdir().expect("a directory");
     let disk = SimulatedDisk::default();
     let house =
-        House::start(&disk, directory.path(), options(1 << 20), false).await.expect("it starts");
+        House::start(&disk, directory.path(), 1 << 20, options(), false).await.expect("it starts");
     house.engine.open_item(terms(1, 1, 1)).await;
     let Reply::Decided(Outcome::Placed(order)) = house.buy(1, 1, 1).await else {
         panic!("stock was left");

@@ -3,11 +3,12 @@
 
 use super::book::{Book, numbered, read, small};
 use super::disk::SimulatedDisk;
-use seckill::store::journal::disk::Disk;
-use seckill::store::journal::frame::{
+use seckill::store::journal::file::disk::Disk;
+use seckill::store::journal::file::frame::{
     self, ALIGNMENT, FRAME_HEADER_LENGTH, Link, SegmentHeader, frame_length,
 };
-use seckill::store::journal::{ReadError, record, segment_name};
+use seckill::store::journal::file::{ReadError, segment_name};
+use seckill::store::journal::record;
 
 const SEGMENT_BYTES: u64 = 4_096;
 
@@ -40,7 +41,7 @@ fn check(bytes: Vec<u8>) -> Result<usize, (String, u64)> {
         Err(ReadError::Corrupt { file, offset, .. } | ReadError::Refused { file, offset, .. }) => {
             Err((file, offset))
         }
-        Err(other @ ReadError::Io { .. }) => panic!("{other}"),
+        Err(other @ (ReadError::Io { .. } | ReadError::Cut(_))) => panic!("{other}"),
     }
 }
 

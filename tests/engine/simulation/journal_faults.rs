@@ -1,11 +1,12 @@
 //! Drills 13, 14 and 15 for the journal alone: a sync that fails, a disk that is full, a sync that
 //! does not come back.
 
-use super::book::{Book, read, small};
+use super::book::{Book, end, read, small};
 use super::dice::Dice;
 use super::disk::SimulatedDisk;
 use domain::ShardId;
-use seckill::store::journal::{self, Options, SEGMENT_BYTES_MIN, segment_name};
+use seckill::store::journal::file::{FileLog, Options, SEGMENT_BYTES_MIN, segment_name};
+use seckill::store::journal::{Journal, OpenedLog, Trouble};
 
 #[test]
 fn after_a_failed_sync_nothing_is_let_go_any_more() {
@@ -18,6 +19,7 @@ fn after_a_failed_sync_nothing_is_let_go_any_more() {
     assert!(!book.write(0, 1), "let go although its sync failed");
     assert_eq!(book.told.failures().len(), 1);
     assert!(book.journal.has_failed());
+    assert_eq!(book.journal.trouble(), Some(Trouble::Failed));
     // The disk works again, but what it holds is unknown.
     let durable = book.journal.durable_seq(ShardId(0));
     for _ in 0..10 {
@@ -41,14 +43,16 @@ fn a_full_disk_is_told_before_the_segment_is_full() {
     disk.set_capacity(Some(segment_bytes + 1_000));
     let mut book = Book::open(&disk, options);
     assert!(book.write(0, 1));
-    wait_until(|| book.journal.obstacle().is_some());
+    wait_until(|| book.journal.trouble().is_some());
+    assert!(matches!(book.journal.trouble(), Some(Trouble::NearlyFull(_))));
     assert!(book.journal.has_room(), "this segment still has room");
     while book.journal.has_room() {
         assert!(book.write(0, 2_000), "what was admitted is written");
     }
-    let end = book.journal.durable_end();
-    assert_eq!(end.segment, 1);
-    let room = segment_bytes - end.offset;
+    assert!(matches!(book.journal.trouble(), Some(Trouble::Full(_))));
+    let end_of_first = end(&disk);
+    assert_eq!(end_of_first.segment, 1);
+    let room = segment_bytes - end_of_first.offset;
     assert!(room > SEGMENT_BYTES_MIN / 2, "only {room} bytes left for what is under way");
     // What was admitted before is still written, up to the segment's end.
     for _ in 0..10 {
@@ -65,9 +69,9 @@ fn a_full_disk_is_told_before_the_segment_is_full() {
     wait_until(|| !book.journal.has_room());
     crashed.set_capacity(None);
     wait_until(|| book.journal.has_room());
-    assert_eq!(book.journal.obstacle(), None);
-    let before = book.journal.durable_end().segment;
-    while book.journal.durable_end().segment == before {
+    assert_eq!(book.journal.trouble(), None);
+    let before = end(&crashed).segment;
+    while end(&crashed).segment == before {
         assert!(book.write(2, 10_000));
     }
     let seqs = book.seqs.clone();
@@ -103,15 +107,9 @@ fn a_held_sync_lets_nothing_go_and_can_be_looked_through() {
 fn a_first_segment_that_finds_no_room_is_an_error_of_the_start() {
     let disk = SimulatedDisk::default();
     disk.set_capacity(Some(1_000));
-    let scan = journal::scan(&disk, |_, _, _| Ok(())).expect("an empty disk");
-    let resumption = journal::Resumption { scan, seqs: vec![0], sealed: Default::default() };
-    let started = journal::Journal::<u64>::start(
-        std::sync::Arc::new(disk),
-        small(1 << 16),
-        resumption,
-        |_| {},
-        |_| {},
-    );
+    let opened = FileLog::open(std::sync::Arc::new(disk), small(1 << 16));
+    let replayed = opened.replay(&[0], |_| Ok(())).expect("an empty disk");
+    let started = Journal::<u64>::start(replayed, |_| {}, |_| {});
     assert!(started.is_err());
 }
 

@@ -1,10 +1,13 @@
-//! Segments: rolled, prepared, retired by rule 13, and followed.
+//! Segments: rolled, prepared, retired once they are covered (I13), and followed.
 
-use super::book::{Book, Content, number_of, read, small};
+use super::book::{Book, Content, end, number_of, read, small};
 use super::dice::{Dice, seeds, with_seed};
 use super::disk::SimulatedDisk;
-use seckill::store::journal::disk::Disk;
-use seckill::store::journal::{Position, record, segment_name};
+use domain::ShardId;
+use futures_util::FutureExt;
+use seckill::store::journal::Follower;
+use seckill::store::journal::file::disk::Disk;
+use seckill::store::journal::file::segment_name;
 
 fn content(disk: &SimulatedDisk) -> Content {
     read(disk).expect("readable")
@@ -18,15 +21,16 @@ fn a_sealed_segment_retires_only_when_all_its_records_are_covered() {
         assert!(book.write(round % 3, 2));
     }
     let seqs = book.seqs.clone();
-    let oldest = book.journal.oldest_segment();
-    assert_eq!(oldest, 1);
+    let segments = || content(&disk).scan.segments;
+    assert_eq!(segments()[0], 1);
     for (covered, name) in [
         (vec![], "nothing"),
         (vec![0, 0, 0], "zeros"),
         (vec![0, u64::MAX, u64::MAX], "one shard behind"),
     ] {
         assert_eq!(book.journal.retire(&covered).expect("a disk"), 0, "{name}");
-        assert_eq!(book.journal.first_segment_beyond(&covered), 1, "{name}");
+        assert!(!book.journal.can_retire(&covered), "{name}");
+        assert_eq!(segments()[0], 1, "{name}");
     }
     // Exactly what the first segment holds.
     let first: Vec<u64> = {
@@ -39,14 +43,16 @@ fn a_sealed_segment_retires_only_when_all_its_records_are_covered() {
         }
         seqs
     };
-    assert_eq!(book.journal.first_segment_beyond(&first), 2);
+    assert!(book.journal.can_retire(&first));
     assert_eq!(book.journal.retire(&first).expect("a disk"), 1);
-    assert_eq!(book.journal.oldest_segment(), 2);
+    assert!(!book.journal.can_retire(&first));
+    assert_eq!(segments()[0], 2);
+    let base: Vec<u64> = (0..3).map(|shard| book.journal.base_seq(ShardId(shard))).collect();
+    assert_eq!(base, first);
     assert!(!disk.list().expect("names").contains(&segment_name(1)));
     // The segment that is written stays whatever is covered.
     book.journal.retire(&[u64::MAX; 3]).expect("a disk");
-    let end = book.journal.durable_end();
-    assert_eq!(book.journal.oldest_segment(), end.segment);
+    assert_eq!(segments(), [end(&disk).segment]);
     book.journal.close();
     let left = content(&disk);
     assert_eq!(left.seqs, seqs, "the header's marks say what was before");
@@ -125,46 +131,46 @@ fn a_journal_goes_on_with_another_segment_size() {
     }
 }
 
+/// The numbers of all records that the follower gives out now.
+fn follow(follower: &mut Follower) -> Vec<u64> {
+    let mut records = Vec::new();
+    let mut more = || {
+        let next = follower.next(&mut records).now_or_never();
+        next.expect("a file journal does not wait").expect("a durable frame")
+    };
+    while more() {}
+    records.iter().map(number_of).collect()
+}
+
 #[test]
-fn a_tail_follows_across_segments_and_never_past_what_is_durable() {
+fn a_follower_crosses_segments_and_never_gives_out_what_is_not_durable() {
     let disk = SimulatedDisk::default();
     let mut book = Book::open(&disk, small(512));
-    let mut tail = book.journal.follow(Position { segment: 1, offset: 0 });
-    let mut followed = Vec::new();
-    let mut end = book.journal.durable_end();
-    let mut follow = |end: Position, followed: &mut Vec<u64>| {
-        while let Some(mut payload) = tail.next(end).expect("a durable frame") {
-            while !payload.is_empty() {
-                followed.push(number_of(&record::decode(&mut payload).expect("a record")));
-            }
-        }
-        tail.position()
-    };
+    let mut follower = book.journal.follow(&[0; 3]);
     let mut written = 0;
+    let mut late = Vec::new();
     for round in 0..40 {
+        let before = written;
         written = book.append(round % 3, u64::from(round % 5) + 1);
         assert!(book.told.wait_for(written));
-        // With the end of the round before, nothing of this one is seen.
-        let place = follow(end, &mut followed);
-        assert!(place <= end.max(Position { segment: 1, offset: 0 }), "{place:?} past {end:?}");
-        end = book.journal.durable_end();
+        assert_eq!(follow(&mut follower), (before + 1..=written).collect::<Vec<_>>());
+        late.push((book.journal.durable_seqs(), written));
     }
-    follow(end, &mut followed);
-    assert_eq!(followed, (1..=written).collect::<Vec<_>>());
-    assert!(end.segment > 5);
+    assert_eq!(follower.seqs(), book.seqs);
+    assert!(end(&disk).segment > 5);
     // Held back by the disk, the next batch is written and not durable: not to be seen.
     disk.hold_syncs();
     book.append(0, 1);
     disk.wait_until_held();
-    follow(book.journal.durable_end(), &mut followed);
-    assert_eq!(followed.len() as u64, written);
+    assert_eq!(follow(&mut follower), [0; 0]);
     disk.release_syncs();
     book.journal.close();
-    follow(book.journal.durable_end(), &mut followed);
-    assert_eq!(followed.len() as u64, written + 1);
-    // From a later place, only what is behind it.
-    let mut late = book.journal.follow(Position { segment: end.segment, offset: 0 });
-    assert!(late.next(book.journal.durable_end()).expect("readable").is_some());
+    assert_eq!(follow(&mut follower), [written + 1]);
+    // From later sequence numbers, only what is behind them, whichever segment they lie in.
+    for (seqs, last) in late {
+        let mut late = book.journal.follow(&seqs);
+        assert_eq!(follow(&mut late), (last + 1..=written + 1).collect::<Vec<_>>(), "{seqs:?}");
+    }
     let mut dice = Dice::new(3);
     assert_eq!(content(&disk.crash(&mut dice)).records.len() as u64, written + 1);
 }

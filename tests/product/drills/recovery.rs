@@ -9,8 +9,9 @@ use domain::{
 };
 use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal::disk::RealDisk;
-use seckill::store::journal::{self, JournalId};
+use seckill::store::journal::JournalId;
+use seckill::store::journal::file::disk::RealDisk;
+use seckill::store::journal::file::{self, FileLog};
 use seckill::store::orders::OrderStore;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -28,22 +29,18 @@ async fn start(directory: &Path) -> Engine {
     orders.migrate().await.expect("tables");
     let checkpoints = CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await;
     let disk = RealDisk::open(&directory.join("journal")).expect("journal directory");
-    let options = EngineOptions {
-        shards: 4,
-        virtual_nodes: 160,
-        permits: 16_384,
-        reply_timeout: LIMIT,
-        journal: journal::Options {
-            segment_bytes: journal::SEGMENT_BYTES_MIN,
-            segments_ahead: 1,
-            ..journal::Options::default()
-        },
+    let segments = file::Options {
+        segment_bytes: file::SEGMENT_BYTES_MIN,
+        segments_ahead: 1,
+        ..file::Options::default()
     };
+    let options =
+        EngineOptions { shards: 4, virtual_nodes: 160, permits: 16_384, reply_timeout: LIMIT };
     let checkpoints = checkpoints.expect("checkpoints");
     Engine::start(
         options,
         JournalId(NonZeroU64::MIN),
-        Arc::new(disk),
+        FileLog::open(Arc::new(disk), segments),
         checkpoints,
         &orders,
         |error| panic!("{error}"),

@@ -54,10 +54,9 @@ impl Tail {
                 }
             }
             let Position { segment, offset } = self.position;
-            let found = self.read_at(segment, offset).map_err(|source| ReadError::Io {
-                file: segment_name(segment),
-                source,
-            })?;
+            let found = self
+                .read_at(segment, offset)
+                .map_err(|source| ReadError::Io { file: segment_name(segment), source })?;
             match found {
                 None => {
                     let detail = "a durable frame is not readable".to_owned();
