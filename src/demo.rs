@@ -5,7 +5,8 @@
 use crate::actors::Engine;
 use crate::sales::Sales;
 use crate::sales::preheat::{PreheatError, preheat};
-use crate::store::catalogue::{CatalogueError, Offer, Sale, SaleDraft};
+use crate::store::catalogue::CatalogueError;
+use domain::catalogue::{Offer, Sale, SaleDraft};
 use domain::{Currency, SaleStatus, SaleStep, Timestamp};
 
 /// Who writes the demo's sales, and who approves them.

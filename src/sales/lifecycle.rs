@@ -5,8 +5,9 @@
 //! read it. Every look begins anew, so whatever interrupts one, the next completes it.
 
 use super::preheat::ACTOR;
-use super::{CatalogueError, Sale, Sales};
+use super::{CatalogueError, Sales};
 use crate::actors::Engine;
+use domain::catalogue::Sale;
 use domain::{SaleStatus, SaleStep};
 use std::time::Duration;
 

@@ -11,15 +11,13 @@ use crate::store::catalogue::Catalogue;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{OrderStore, StoredOrder};
 use crate::store::read_cache::ReadCache;
+use domain::catalogue::{Day, PublicSale, Sale, SaleDraft, SalesOfDay};
+use domain::order::Cursor;
 use domain::{ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId};
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::store::catalogue::{
-    CatalogueError, Day, LogEntry, LoggedEntry, Offer, PUBLIC_STATUSES, Problem as DraftProblem,
-    PublicItem, PublicSale, Sale, SaleDraft, SaleItem, SalesOfDay,
-};
-pub use crate::store::orders::Cursor;
+pub use crate::store::catalogue::{CatalogueError, LogEntry, LoggedEntry};
 pub use crate::store::read_cache::ReadError;
 
 /// A cheap handle to the order store and the catalogue, with the read cache before its public part.

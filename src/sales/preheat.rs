@@ -3,10 +3,11 @@
 //! Every step may be repeated: an item that is in its shard already is left as it is. So whatever
 //! interrupts a preheat, doing it again, by an operator or at the next start, completes it.
 
-use super::{CatalogueError, Sale, Sales};
+use super::{CatalogueError, Sales};
 use crate::actors::Engine;
 use crate::actors::{NotDelivered, Reply};
 use crate::store::orders::ownership::OwnershipError;
+use domain::catalogue::Sale;
 use domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
 
 /// Who takes the engine's steps in the operators' log.

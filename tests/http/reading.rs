@@ -2,7 +2,7 @@
 
 use super::shop::{Ask, Shop, offer};
 use domain::Timestamp;
-use seckill::store::catalogue::Day;
+use domain::catalogue::Day;
 use serde_json::{Value, json};
 
 /// A shop without Redis and, where there is one, another with it.

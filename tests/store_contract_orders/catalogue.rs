@@ -1,10 +1,9 @@
 //! Sales, buyers and the operators' log.
 
 use crate::sample::{NOW, currency};
+use domain::catalogue::{Day, Offer, Sale, SaleDraft};
 use domain::{SaleId, SaleStatus, SaleStep, StepRefused, Timestamp, UserId};
-use seckill::store::catalogue::{
-    Catalogue, CatalogueError, Day, LogEntry, Offer, SALES_PAGE_MAX, Sale, SaleDraft,
-};
+use seckill::store::catalogue::{Catalogue, CatalogueError, LogEntry, SALES_PAGE_MAX};
 use seckill::store::database::Database;
 use serde_json::json;
 

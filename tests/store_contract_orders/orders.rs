@@ -1,11 +1,12 @@
 //! Orders, items and progress.
 
 use crate::sample::{NOW, grants, item_record, order, record, terms, with_status};
+use domain::order::Cursor;
 use domain::{
     Event, ItemId, ItemPhase, Order, OrderId, OrderStatus, Record, SaleId, ShardId, UserId,
 };
 use seckill::store::database::Database;
-use seckill::store::orders::{Applied, ConflictReason, Conflicts, Cursor, OrderStore, StoredOrder};
+use seckill::store::orders::{Applied, ConflictReason, Conflicts, OrderStore, StoredOrder};
 
 async fn apply(store: &OrderStore, records: &[Record]) -> Applied {
     store.apply(records, &[], Conflicts::HandedBack).await.expect("the batch is applied")

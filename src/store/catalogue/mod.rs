@@ -7,19 +7,15 @@
 //!
 //! Must not know HTTP, tokens or shards. Who may take which step is `domain::approval`'s to say.
 
-mod draft;
 mod log;
-mod public;
 mod sales;
 mod users;
 
-pub use draft::{ITEMS_PER_SALE_MAX, Offer, Problem, SaleDraft, TITLE_LENGTH_MAX};
 pub use log::{LogEntry, LoggedEntry};
-pub use public::{Day, NotADay, PUBLIC_STATUSES, PublicItem, PublicSale, SalesOfDay};
-pub use sales::{Sale, SaleItem};
 
 use crate::store::database::{Database, StoreError};
 use domain::StepRefused;
+use domain::catalogue::{DraftProblem, text_problem};
 use sqlx::mysql::MySqlQueryResult;
 use sqlx::sqlite::SqliteQueryResult;
 
@@ -56,7 +52,7 @@ pub enum CatalogueError {
     NameTaken,
     /// Fields that are out of range.
     #[error("{} invalid fields", .0.len())]
-    Invalid(Vec<Problem>),
+    Invalid(Vec<DraftProblem>),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,7 +104,7 @@ fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T, StoreError> {
 
 /// A name or subject that has no more than `length_max` characters, none of them a control.
 fn check_text(field: &str, text: &str, length_max: usize) -> Result<(), CatalogueError> {
-    match draft::text_problem(field, text, length_max) {
+    match text_problem(field, text, length_max) {
         None => Ok(()),
         Some(problem) => Err(CatalogueError::Invalid(vec![problem])),
     }

@@ -4,87 +4,19 @@
 //! another, and leaves an entry in the operators' log in the same transaction.
 
 use super::log::{LogEntry, append};
-use super::{
-    Catalogue, CatalogueError, Day, NAME_LENGTH_MAX, Offer, PUBLIC_STATUSES, SALES_PAGE_MAX,
-    SaleDraft, SalesOfDay, check_text,
-};
+use super::{Catalogue, CatalogueError, NAME_LENGTH_MAX, SALES_PAGE_MAX, check_text};
 use super::{InsertedKey as _, narrow, reading, signed, unsigned, writing};
 use crate::store::database::StoreError;
 use crate::store::database::statements::{Sized, chunks, limit_of};
 use domain::approval::{SALE_STATUSES, take_step};
-use domain::{Currency, ItemId, ItemTerms, Makers, SaleId, SaleStatus, SaleStep, Timestamp};
+use domain::catalogue::{Day, Offer, PUBLIC_STATUSES, Sale, SaleDraft, SaleItem, SalesOfDay};
+use domain::{Currency, ItemId, SaleId, SaleStatus, SaleStep, Timestamp};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The longest note on a step, in characters.
 const NOTE_LENGTH_MAX: usize = 500;
-
-/// A sale with its items.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sale {
-    /// Its number.
-    pub sale_id: SaleId,
-    /// What it is called.
-    pub title: String,
-    /// First instant at which a purchase can succeed.
-    pub starts_at: Timestamp,
-    /// First instant at which none can any more.
-    pub ends_at: Timestamp,
-    /// How far it has come.
-    pub status: SaleStatus,
-    /// Grows with every change.
-    pub revision: u64,
-    /// Who created it.
-    pub created_by: String,
-    /// When.
-    pub created_at: Timestamp,
-    /// Who edited it last.
-    pub edited_by: String,
-    /// Who submitted it and when, if it was.
-    pub submitted: Option<(String, Timestamp)>,
-    /// Who approved it and when, if it was.
-    pub approved: Option<(String, Timestamp)>,
-    /// When it was changed last.
-    pub changed_at: Timestamp,
-    /// In the order of display.
-    pub items: Vec<SaleItem>,
-}
-
-/// One product in a sale.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SaleItem {
-    /// Its number.
-    pub item_id: ItemId,
-    /// What is offered.
-    pub offer: Offer,
-}
-
-impl Sale {
-    /// What the shard of `item` must know of it.
-    pub fn terms(&self, item: &SaleItem) -> ItemTerms {
-        ItemTerms {
-            item_id: item.item_id,
-            sale_id: self.sale_id,
-            product_id: item.offer.product_id.as_str().into(),
-            price: item.offer.price,
-            currency: item.offer.currency,
-            allotted: item.offer.allotted,
-            limit_per_user: item.offer.limit_per_user,
-            payment_window_milliseconds: item.offer.payment_window_milliseconds,
-            starts_at: self.starts_at,
-            ends_at: self.ends_at,
-        }
-    }
-
-    fn makers(&self) -> Makers<'_> {
-        Makers {
-            created_by: &self.created_by,
-            edited_by: &self.edited_by,
-            submitted_by: self.submitted.as_ref().map(|(name, _)| name.as_str()),
-        }
-    }
-}
 
 const SALE: &str = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
                     created_at, edited_by, submitted_by, submitted_at, approved_by, approved_at, \
@@ -223,7 +155,7 @@ impl Catalogue {
         check_draft(draft, actor)?;
         writing!(&self.database, |connection| {
             let sale = sale_of!(connection, sale_id);
-            sale.check_editable(revision)?;
+            check_editable(&sale, revision)?;
             let text = "UPDATE sales SET title = ?, starts_at = ?, ends_at = ?, edited_by = ?, \
                         changed_at = ?, revision = revision + 1 \
                         WHERE sale_id = ? AND revision = ?";
@@ -274,7 +206,7 @@ impl Catalogue {
         check_text("actor", actor, NAME_LENGTH_MAX)?;
         writing!(&self.database, |connection| {
             let sale = sale_of!(connection, sale_id);
-            sale.check_editable(None)?;
+            check_editable(&sale, None)?;
             // The revision first: it locks the sale against a submission in the same moment.
             let text =
                 "UPDATE sales SET revision = revision + 1 WHERE sale_id = ? AND revision = ?";
@@ -431,16 +363,14 @@ impl Catalogue {
     }
 }
 
-impl Sale {
-    fn check_editable(&self, revision: Option<u64>) -> Result<(), CatalogueError> {
-        if self.status != SaleStatus::Draft {
-            return Err(CatalogueError::Frozen);
-        }
-        if revision.is_some_and(|revision| revision != self.revision) {
-            return Err(CatalogueError::ChangedMeanwhile);
-        }
-        Ok(())
+fn check_editable(sale: &Sale, revision: Option<u64>) -> Result<(), CatalogueError> {
+    if sale.status != SaleStatus::Draft {
+        return Err(CatalogueError::Frozen);
     }
+    if revision.is_some_and(|revision| revision != sale.revision) {
+        return Err(CatalogueError::ChangedMeanwhile);
+    }
+    Ok(())
 }
 
 fn check_draft(draft: &SaleDraft, actor: &str) -> Result<(), CatalogueError> {

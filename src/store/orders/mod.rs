@@ -29,6 +29,7 @@ pub use items::StoredItem;
 use crate::store::database::{Database, StoreError};
 use crate::store::journal::JournalId;
 use batch::Batch;
+use domain::order::Cursor;
 use domain::{Event, ItemId, Order, OrderId, Record, SaleId, ShardId, Timestamp, UserId};
 use mysql::MySqlOrders;
 use secrecy::SecretString;
@@ -61,15 +62,6 @@ impl StoredOrder {
             event: Event::Order(self.order),
         }
     }
-}
-
-/// Which of a sale's orders a page holds, and in which direction it is read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cursor {
-    /// The newest, placed before this order if given: for a screen.
-    Before(Option<OrderId>),
-    /// The oldest, placed after this order ([`OrderId`] 0 for all): for an export.
-    After(OrderId),
 }
 
 /// A handle to the order store; cheap to clone.

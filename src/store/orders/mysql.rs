@@ -7,10 +7,11 @@
 
 use super::apply::{self, Applied, Conflicts, Insertion, Session, SetAside};
 use super::batch::{Batch, ItemRow};
-use super::{Cursor, StoredOrder, bytes};
+use super::{StoredOrder, bytes};
 use crate::store::database::statements::{Sized, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
 use crate::store::journal::JournalId;
+use domain::order::Cursor;
 use domain::{
     Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
     UserId,

@@ -15,11 +15,11 @@
 //! all but `rounds`, which is there for others: the document says the same.
 
 use super::Generation;
-use crate::store::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
+use super::document::Document;
 use crate::store::redis_connection::{RedisConnection, RedisFailure};
+use domain::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
 use domain::{Currency, SaleId, SaleStatus, Timestamp};
 use redis::{Pipeline, pipe};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -29,14 +29,6 @@ use std::str::FromStr;
 pub(super) const LIFE_SECONDS: RangeInclusive<i64> = 30..=60;
 
 type Fields = HashMap<String, String>;
-
-/// The whole-day document.
-#[derive(Serialize, Deserialize)]
-struct Document<Sales> {
-    generation: Generation,
-    #[serde(flatten)]
-    day: Sales,
-}
 
 fn rounds_key(day: Day) -> String {
     format!("seckill::{day}::rounds")
@@ -67,9 +59,7 @@ pub(super) async fn get_day(
     pipeline.get(document_key(day));
     let (document,): (Option<Vec<u8>>,) = redis.run(&pipeline).await?;
     // A document of another version is as good as none.
-    let document: Option<Document<SalesOfDay>> =
-        document.and_then(|document| serde_json::from_slice(&document).ok());
-    Ok(document.filter(|document| document.generation == generation).map(|document| document.day))
+    Ok(document.and_then(|document| Document::read(&document)?.into_day(generation.0)))
 }
 
 pub(super) async fn put_day(
@@ -78,7 +68,7 @@ pub(super) async fn put_day(
     sales: &SalesOfDay,
     generation: Generation,
 ) -> Result<(), RedisFailure> {
-    let document = serde_json::to_vec(&Document { generation, day: sales })
+    let document = serde_json::to_vec(&Document::new(generation.0, sales))
         .map_err(|error| RedisFailure::Unexpected(error.to_string()))?;
     let life = rand::random_range(LIFE_SECONDS);
     let mut pipeline = pipe();

@@ -18,18 +18,19 @@
 //! brings the loader.
 
 mod absent;
+mod document;
 mod flight;
 mod layout;
 
 use crate::clock::Clock;
-use crate::store::catalogue::{CatalogueError, Day, PublicSale, SalesOfDay};
+use crate::store::catalogue::CatalogueError;
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
 use crate::telemetry;
 use absent::Absent;
 use domain::SaleId;
+use domain::catalogue::{Day, PublicSale, SalesOfDay};
 use flight::Flights;
 use metrics::counter;
-use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,7 +60,7 @@ pub enum ReadError {
 }
 
 /// The time between two changes of sales. Begins anywhere, so that no two processes share one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Generation(u64);
 
 /// The cache. Cheap to clone; clones share everything.

@@ -2,8 +2,8 @@
 
 use super::absent::ABSENT_MAX;
 use super::*;
-use crate::store::catalogue::PublicItem;
 use crate::store::database::StoreError;
+use domain::catalogue::PublicItem;
 use domain::{Currency, ItemId, SaleStatus, Timestamp};
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::Notify;

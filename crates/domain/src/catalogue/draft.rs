@@ -1,10 +1,10 @@
-//! What an operator writes of a sale, and what is wrong with it. Pure.
+//! What an operator writes of a sale, and what is wrong with it.
 
-use domain::sale::{
-    ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
+use crate::ids::Timestamp;
+use crate::sale::{
+    ALLOTTED_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
     PRODUCT_ID_LENGTH_MAX,
 };
-use domain::{Currency, Timestamp};
 use std::collections::HashSet;
 
 /// The longest title of a sale or an item, in characters.
@@ -50,7 +50,7 @@ pub struct Offer {
 
 /// A field that is out of range.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Problem {
+pub struct DraftProblem {
     /// The field's name in the API, such as `items[2].price`.
     pub field: String,
     /// What it should be.
@@ -59,7 +59,7 @@ pub struct Problem {
 
 impl SaleDraft {
     /// All that is wrong with the draft; empty if it can be stored.
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self) -> Vec<DraftProblem> {
         let mut problems = Vec::new();
         problems.extend(text_problem("title", &self.title, TITLE_LENGTH_MAX));
         if self.ends_at <= self.starts_at || self.ends_at > Timestamp::MAX {
@@ -81,7 +81,7 @@ impl SaleDraft {
 }
 
 impl Offer {
-    fn collect_problems(&self, place: &str, problems: &mut Vec<Problem>) {
+    fn collect_problems(&self, place: &str, problems: &mut Vec<DraftProblem>) {
         let mut check = |field: &str, is_right: bool, detail: String| {
             if !is_right {
                 problems.push(problem(format!("{place}.{field}"), detail));
@@ -120,15 +120,15 @@ impl Offer {
 }
 
 /// What is wrong with a text that must have 1 to `length_max` characters and no controls.
-pub(super) fn text_problem(field: &str, text: &str, length_max: usize) -> Option<Problem> {
+pub fn text_problem(field: &str, text: &str, length_max: usize) -> Option<DraftProblem> {
     let length = text.chars().count();
     let is_right = (1..=length_max).contains(&length) && !text.chars().any(char::is_control);
     (!is_right)
         .then(|| problem(field, format!("1 to {length_max} characters without control characters")))
 }
 
-fn problem(field: impl Into<String>, detail: impl Into<String>) -> Problem {
-    Problem { field: field.into(), detail: detail.into() }
+fn problem(field: impl Into<String>, detail: impl Into<String>) -> DraftProblem {
+    DraftProblem { field: field.into(), detail: detail.into() }
 }
 
 #[cfg(test)]
