@@ -12,17 +12,17 @@ const SECOND: JournalId = JournalId(NonZeroU64::MIN);
 pub async fn the_first_journal_has_the_tables(database: Database) {
     let store = OrderStore::new(&database);
     assert_eq!(store.owner().await, Ok(None));
-    assert_eq!(store.claim(FIRST).await, Ok(FIRST));
-    assert_eq!(store.claim(SECOND).await, Ok(FIRST));
-    assert_eq!(store.claim(FIRST).await, Ok(FIRST));
+    assert_eq!(store.assign_owner(FIRST).await, Ok(FIRST));
+    assert_eq!(store.assign_owner(SECOND).await, Ok(FIRST));
+    assert_eq!(store.assign_owner(FIRST).await, Ok(FIRST));
     assert_eq!(store.owner().await, Ok(Some(FIRST)));
 }
 
 pub async fn of_several_journals_at_once_one_has_the_tables(database: Database) {
     let store = OrderStore::new(&database);
     let journals: Vec<JournalId> = (0..8).map(|_| JournalId::random()).collect();
-    let claims = journals.iter().map(|journal| store.claim(*journal));
-    let owners = futures_util::future::join_all(claims).await;
+    let assigned = journals.iter().map(|journal| store.assign_owner(*journal));
+    let owners = futures_util::future::join_all(assigned).await;
     let owner = store.owner().await.expect("the owner is read").expect("there is one");
     assert!(journals.contains(&owner));
     assert!(owners.iter().all(|told| *told == Ok(owner)), "{owner} {owners:?}");
@@ -34,11 +34,11 @@ pub async fn an_owner_lasts_and_tables_without_one_get_it(bench: &Bench, databas
     let database = bench.open().await;
     let store = OrderStore::new(&database);
     assert_eq!(store.owner().await, Ok(None));
-    assert_eq!(store.claim(FIRST).await, Ok(FIRST));
+    assert_eq!(store.assign_owner(FIRST).await, Ok(FIRST));
     database.close().await;
     let database = bench.open().await;
     let store = OrderStore::new(&database);
-    assert_eq!(store.claim(SECOND).await, Ok(FIRST));
+    assert_eq!(store.assign_owner(SECOND).await, Ok(FIRST));
     orders::is_filled(&database).await;
     database.close().await;
 }

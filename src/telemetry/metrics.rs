@@ -1,63 +1,21 @@
-//! The log and the metrics: how they are set up, and the catalogue of metric names.
+//! The catalogue of metric names, and the recorder that collects them.
 //!
-//! Log lines say what happened in lower case, without a full stop, with values as fields, once and
-//! where it is handled. Metric names carry base units, counters end in `_total`, and no label ever
-//! holds a user, an order or a request, so that their number stays bounded. Must not know who logs
-//! and who counts.
+//! Every name is declared here once, with its kind, unit and help text; code that counts uses the
+//! constants. Names carry base units, counters end in `_total`, and no label ever holds a user, an
+//! order or a request, so that the number of time series stays bounded. Must not know what counts.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use serde::{Deserialize, Serialize};
-use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// What is logged if nothing else is configured. The libraries named here tell each connection and
-/// each actor at `info`; the broker's client calls it an error that a queue is not there before it is
-/// declared, and what fails on its connections is told by whoever uses them.
-pub const DEFAULT_FILTER: &str = "info,ractor=warn,lapin=off,sqlx=warn";
-
-/// How a log line looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people: time, level, target, message, fields.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
-}
-
-/// Whether the text is a filter for the log.
-pub fn is_filter(text: &str) -> bool {
-    EnvFilter::try_new(text).is_ok()
-}
-
-/// Sends the log to standard error. Once in a process.
+/// Installs the process's recorder, which collects metrics from here on. To be called once in a
+/// process, before anything is counted.
+///
+/// The handle renders what was collected, for `/metrics`. The owner has to call its `run_upkeep`
+/// every few seconds: observations of histograms pile up until that, or a rendering, folds them in.
 ///
 /// # Errors
-/// Where the process has a log already.
-pub fn start_log(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
-    let filter = EnvFilter::new(filter);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    match format {
-        LogFormat::Text => log.finish().try_init(),
-        LogFormat::Json => {
-            log.json().flatten_event(true).with_current_span(false).finish().try_init()
-        }
-    }
-}
-
-/// Collects metrics from here on. Once in a process, before anything counts.
-///
-/// The handle renders them for `/metrics`. Somebody has to call its `run_upkeep` every few seconds:
-/// observations of histograms pile up until it, or a rendering, folds them in.
-///
-/// # Errors
-/// Where the process collects metrics already.
-pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+/// Returns [`BuildError`] if the process has a recorder already.
+pub fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
         .install_recorder()?;
@@ -65,42 +23,60 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// From 50 µs, which is below one sync of a good disk, to ten seconds.
+/// Upper bounds of the histograms' buckets: from 50 µs, which is below one sync of a good disk, to ten seconds.
 const SECONDS_BUCKETS: [f64; 17] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
     2.5, 5.0, 10.0,
 ];
 
-/// What a metric is.
+/// How the values of a metric behave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetricKind {
-    /// Only grows.
+    /// A number that only grows while the process lives.
     Counter,
-    /// Goes up and down.
+    /// A number that goes up and down.
     Gauge,
-    /// A distribution.
+    /// A distribution of observations over buckets.
     Histogram,
 }
 
-/// A metric of the catalogue.
+impl MetricKind {
+    /// The word for it in the Prometheus text format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric as the catalogue declares it.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name.
+    /// Its name, under which Prometheus knows it.
     pub name: &'static str,
-    /// What it is.
+    /// How its values behave.
     pub kind: MetricKind,
-    /// Its unit.
+    /// The unit of its values.
     pub unit: Unit,
     /// What it tells an operator, with its labels.
     pub help: &'static str,
 }
 
-/// Declares the names as constants and the catalogue of all of them.
+impl Metric {
+    /// The metric of this name, if the catalogue has it.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        METRICS.iter().find(|metric| metric.name == name)
+    }
+}
+
+/// Declares each name as a constant, and the catalogue of all of them.
 macro_rules! metrics_catalogue {
     ($($constant:ident, $kind:ident, $unit:ident: $name:literal, $help:literal;)*) => {
         $(#[doc = $help] pub const $constant: &str = $name;)*
 
-        /// Every metric beside those of the HTTP edge, which counts its own.
+        /// Every metric of the process.
         pub const METRICS: &[Metric] = &[$(Metric {
             name: $constant,
             kind: MetricKind::$kind,
@@ -167,9 +143,25 @@ metrics_catalogue! {
         "1 while a dependency works, by name and kind; without all but the journal the sale goes on.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
         "How far the wall clock has moved from the engine's own since the start.";
+    PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
+        "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.";
+    HTTP_REQUESTS_TOTAL, Counter, Count: "seckill_http_requests_total",
+        "Requests answered, purchases excepted, by class of status.";
+    HTTP_REQUEST_DURATION_SECONDS, Histogram, Seconds: "seckill_http_request_duration_seconds",
+        "Time from a request's head to its answer's head; purchases by a sample.";
+    HTTP_REQUESTS_IN_FLIGHT, Gauge, Count: "seckill_http_requests_in_flight",
+        "Requests being answered.";
+    HTTP_CONNECTIONS, Gauge, Count: "seckill_http_connections",
+        "Connections open.";
+    HTTP_CONNECTIONS_ACCEPTED_TOTAL, Counter, Count: "seckill_http_connections_accepted_total",
+        "Connections accepted.";
+    HTTP_CONNECTIONS_REFUSED_TOTAL, Counter, Count: "seckill_http_connections_refused_total",
+        "Connections closed by a limit, by reason.";
+    HTTP_EVENT_STREAMS, Gauge, Count: "seckill_http_event_streams",
+        "Server-sent event streams open.";
 }
 
-/// Gives every metric of the catalogue its help text.
+/// Gives the recorder the help text of every metric.
 fn describe() {
     for Metric { name, kind, unit, help } in METRICS.iter().copied() {
         match kind {
@@ -212,11 +204,5 @@ mod tests {
         for Metric { name, .. } in METRICS {
             assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
         }
-    }
-
-    #[test]
-    fn the_default_filter_is_one() {
-        assert!(is_filter(DEFAULT_FILTER));
-        assert!(!is_filter("seckill=loud"));
     }
 }
