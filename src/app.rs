@@ -44,7 +44,7 @@ pub enum AppError {
     Secret(#[from] secrets::Error),
     /// The signing secret is no good.
     #[error(transparent)]
-    Signer(#[from] http::token::SecretTooShort),
+    Signer(#[from] http::SecretTooShort),
     /// The journal's directory.
     #[error("the journal's directory cannot be opened: {0}")]
     Journal(#[source] io::Error),
@@ -401,8 +401,8 @@ fn http_options(config: &Config) -> http::Options {
         idle_timeout: milliseconds(settings.idle_timeout_ms),
         request_timeout: milliseconds(settings.request_timeout_ms),
         drain_timeout: milliseconds(settings.drain_timeout_ms),
-        max_http2_streams: settings.max_http2_streams,
-        max_http2_resets: settings.max_http2_resets as usize,
+        http2_streams_max: settings.max_http2_streams,
+        http2_resets_max: settings.max_http2_resets as usize,
         event_streams_max: settings.event_streams_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
         password_hashes_max: settings.password_hashes_max as usize,

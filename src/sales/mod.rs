@@ -19,6 +19,7 @@ pub use crate::store::catalogue::{
     CatalogueError, Day, LogEntry, LoggedEntry, Offer, PUBLIC_STATUSES, Problem as DraftProblem,
     PublicItem, PublicSale, Sale, SaleDraft, SaleItem, SalesOfDay,
 };
+pub use crate::store::catalogue::{ITEMS_PER_SALE_MAX, TITLE_LENGTH_MAX};
 pub use crate::store::orders::Cursor;
 pub use crate::store::read_cache::ReadError;
 
