@@ -4,7 +4,7 @@ use super::sale_view::{self, AdminSale};
 use crate::http::auth::bearer::Operator;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::OptionalJsonObject;
-use crate::http::request::fields::body;
+use crate::http::request::fields::{Body, body};
 use crate::http::request::path::Id;
 use crate::http::request::rules::Text;
 use crate::http::state::Edge;

@@ -5,7 +5,7 @@
 
 use crate::http::api::example;
 use crate::http::problem::{FieldError, Problem};
-use crate::http::request::fields::body;
+use crate::http::request::fields::{Body, body};
 use crate::http::request::rules::{
     self, Characters, CurrencyCode, Instant, Integer, List, Rule, Text,
 };
@@ -120,14 +120,15 @@ pub fn read(body: Map<String, Value>, now: Timestamp) -> Result<SaleDraft, Probl
 
 /// Reads the draft, with stand-ins for what is wrong, which `errors` names.
 fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut Vec<FieldError>) -> SaleDraft {
-    let sale = SaleRequest::read(body, "", errors);
-    if let (Some(starts_at), Some(ends_at)) = (sale.starts_at, sale.ends_at) {
-        if ends_at <= starts_at {
-            errors.push(FieldError::new("/ends_at", "must be after starts_at"));
-        } else if ends_at <= now {
-            errors.push(FieldError::new("/ends_at", "must not be past"));
+    let sale = SaleRequest::read_with(body, "", errors, |sale, fields| {
+        if let (Some(starts_at), Some(ends_at)) = (sale.starts_at, sale.ends_at) {
+            if ends_at <= starts_at {
+                fields.note("ends_at", "must be after starts_at");
+            } else if ends_at <= now {
+                fields.note("ends_at", "must not be past");
+            }
         }
-    }
+    });
     let mut items = Vec::new();
     for (position, offer) in sale.items.unwrap_or_default().into_iter().enumerate() {
         let pointer = format!("/items/{position}");

@@ -8,7 +8,7 @@ use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::JsonObject;
-use crate::http::request::fields::body;
+use crate::http::request::fields::{Body, body};
 use crate::http::request::path::{Id, SaleAndItem};
 use crate::http::request::rules::Identity;
 use crate::http::state::Edge;

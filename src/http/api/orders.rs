@@ -8,7 +8,7 @@ use crate::actors::Reply;
 use crate::http::auth::bearer::Buyer;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::request::extract::{OptionalJsonObject, Parameters};
-use crate::http::request::fields::body;
+use crate::http::request::fields::{Body, body};
 use crate::http::request::page::PageQuery;
 use crate::http::request::path::Id;
 use crate::http::request::rules::{self, NamedSchema, Nested, Rule};
@@ -225,7 +225,7 @@ fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>
     post, path = "/api/v1/orders/{order}/pay", tag = "orders",
     params(Id::<OrderId>),
     request_body(content = Option<PayRequest>, content_type = "application/json",
-        example = json!({ "payment": { "outcome": "late", "delay_ms": 1_500 } })),
+        example = json!({ "payment": { "outcome": "succeed" } })),
     responses(
         (status = 200, description = "The order after the payment: `paid`, or `refund_due` if the \
             money came too late", body = OrderView,

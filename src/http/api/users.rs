@@ -4,7 +4,7 @@ use super::example;
 use crate::http::auth::token::Role;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::JsonObject;
-use crate::http::request::fields::body;
+use crate::http::request::fields::{Body, body};
 use crate::http::request::rules::{self, Characters, Identity, Rule};
 use crate::http::state::Edge;
 use crate::http::timestamp;

@@ -21,6 +21,24 @@ pub enum Presence {
     Nullable,
 }
 
+/// What [`body!`](body) declares.
+pub trait Body: Sized {
+    /// Reads the fields of `object`, which is at `pointer` of the body, and adds what is wrong with
+    /// them to `errors`. `check` adds what is wrong between them, before unknown fields are added.
+    fn read_with(
+        object: Map<String, Value>,
+        pointer: &str,
+        errors: &mut Vec<FieldError>,
+        check: impl FnOnce(&Self, &mut Fields<'_>),
+    ) -> Self;
+
+    /// Reads the fields of `object`, which is at `pointer` of the body, and adds what is wrong with
+    /// them to `errors`.
+    fn read(object: Map<String, Value>, pointer: &str, errors: &mut Vec<FieldError>) -> Self {
+        Self::read_with(object, pointer, errors, |_, _| {})
+    }
+}
+
 /// Declares a body: a struct with its fields, each with its presence, its rule, and its default if
 /// it has one.
 ///
@@ -44,13 +62,12 @@ macro_rules! body {
             )+
         }
 
-        impl $name {
-            /// Reads the fields of `object`, which is at `pointer` of the body, and adds what is wrong
-            /// with them to `errors`.
-            pub fn read(
+        impl $crate::http::request::fields::Body for $name {
+            fn read_with(
                 object: serde_json::Map<String, serde_json::Value>,
                 pointer: &str,
                 errors: &mut Vec<$crate::http::problem::FieldError>,
+                check: impl FnOnce(&Self, &mut $crate::http::request::fields::Fields<'_>),
             ) -> Self {
                 use $crate::http::request::fields::{Fields, Presence};
                 let mut fields = Fields::new(object, pointer, errors);
@@ -61,6 +78,7 @@ macro_rules! body {
                         None$(.or(Some($default)))?,
                     ),)+
                 };
+                check(&body, &mut fields);
                 fields.finish();
                 body
             }
@@ -136,7 +154,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn note(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
+    /// Notes that the field of this name is not valid.
+    pub fn note(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
         let name = name.replace('~', "~0").replace('/', "~1");
         self.errors.push(FieldError::new(format!("{}/{name}", self.pointer), detail));
     }
@@ -224,6 +243,7 @@ fn unwrap_lines(about: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::Body;
     use crate::http::request::json;
     use crate::http::request::rules::{Integer, Text};
     use serde_json::json;
