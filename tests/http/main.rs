@@ -3,6 +3,7 @@
 mod auditing;
 mod buying;
 mod client;
+mod document;
 mod limits;
 mod operating;
 mod orders;
