@@ -42,7 +42,7 @@ pub enum AppError {
     Secret(#[from] secrets::Error),
     /// The signing secret is too short.
     #[error(transparent)]
-    Signer(#[from] http::token::SecretTooShort),
+    Signer(#[from] http::SecretTooShort),
     /// The journal's directory cannot be opened.
     #[error("the journal's directory cannot be opened: {0}")]
     Journal(#[source] io::Error),

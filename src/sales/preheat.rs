@@ -30,7 +30,7 @@ pub enum PreheatError {
     /// A shard has the item with other terms.
     #[error("item {item_id} is in its shard with other terms: {refusal:?}")]
     Refused {
-        /// The item.
+        /// The item that was refused.
         item_id: ItemId,
         /// Why the shard refused.
         refusal: Refusal,

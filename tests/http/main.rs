@@ -2,6 +2,7 @@
 
 mod auditing;
 mod buying;
+mod document;
 mod limits;
 mod operating;
 mod orders;

@@ -5,7 +5,7 @@ use domain::{Order, OrderId, OrderStatus, Record};
 /// A record that contradicts what is stored, and so was not applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conflict {
-    /// The record.
+    /// The record that was not applied.
     pub record: Record,
     /// What it contradicts.
     pub reason: ConflictReason,
@@ -24,7 +24,7 @@ pub enum Conflicts {
 /// A dead letter in the order store: a record that was set aside, as [`Conflicts::Kept`] says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetAside {
-    /// The record.
+    /// The record that was set aside.
     pub record: Record,
     /// What it contradicted when it was last tried, in words.
     pub reason: String,

@@ -32,7 +32,7 @@ pub enum OwnershipError {
          record {journal_seq}: the journal has lost records, or the order store is of other data"
     )]
     Ahead {
-        /// The shard.
+        /// The shard whose log it is.
         shard: ShardId,
         /// The last record of the shard that the order store holds.
         stored_seq: u64,

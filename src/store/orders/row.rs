@@ -10,7 +10,7 @@ use domain::{Event, Order, OrderId, Record, Timestamp};
 /// A row: an order as of the last record about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredOrder {
-    /// The order.
+    /// The order as it is stored.
     pub order: Order,
     /// The `seq` of that record in the log of its shard.
     pub version: u64,

@@ -30,7 +30,7 @@ pub(super) trait Session: Send {
     fn holder(&mut self, order: &Order)
     -> impl Future<Output = Result<OrderId, StoreError>> + Send;
 
-    /// Inserts orders.
+    /// Inserts orders that are not stored yet.
     fn insert(
         &mut self,
         rows: &[StoredOrder],
