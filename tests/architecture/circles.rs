@@ -46,7 +46,8 @@ impl Modules {
             }
             None => true,
         };
-        let undeclared: Vec<_> = files.keys().filter(|module| !is_declared(module)).cloned().collect();
+        let undeclared: Vec<_> =
+            files.keys().filter(|module| !is_declared(module)).cloned().collect();
         for module in undeclared {
             files.remove(&module);
         }
@@ -108,7 +109,12 @@ impl Modules {
     /// Whether a module has an item beside a module of this name.
     fn has_item(&self, module: &[String], name: &str) -> bool {
         let (_, names) = &self.files[module];
-        names.imports.iter().any(|import| import.name == name && import.path.last().is_some_and(|last| last == name) && import.path.len() > 1 && import.is_public)
+        names.imports.iter().any(|import| {
+            import.name == name
+                && import.path.last().is_some_and(|last| last == name)
+                && import.path.len() > 1
+                && import.is_public
+        })
     }
 
     /// Where the item with which `path` begins in `module` is defined.
@@ -149,8 +155,8 @@ impl Modules {
                     Some(Target::Module(all)) if import.name == "*" => Some(Target::Item(all)),
                     other => other,
                 };
-                let is_used = !(import.is_public && passes_on)
-                    || names.bare.contains_key(&import.name);
+                let is_used =
+                    !(import.is_public && passes_on) || names.bare.contains_key(&import.name);
                 if is_used {
                     found.push((target, import.line, import.path.join("::")));
                 }
@@ -164,7 +170,11 @@ impl Modules {
                     || names.imports.iter().any(|import| import.name == *name);
                 let above = (0..module.len()).rev().map(|length| &module[..length]);
                 let home = above.filter(|above| {
-                    !is_here && self.files.get(*above).is_some_and(|(_, names)| names.macros.contains(name))
+                    !is_here
+                        && self
+                            .files
+                            .get(*above)
+                            .is_some_and(|(_, names)| names.macros.contains(name))
                 });
                 let target = home.take(1).map(|home| Target::Item(home.to_vec())).next();
                 found.push((target, *line, format!("{name}!")));

@@ -55,7 +55,7 @@ pub fn names(text: &str) -> Names {
 }
 
 /// The tokens without the items that `#[cfg(test)]` stands before.
-fn without_tests(tokens: Vec<(usize, Token)>) -> Vec<(usize, Token)> {
+pub fn without_tests(tokens: Vec<(usize, Token)>) -> Vec<(usize, Token)> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;

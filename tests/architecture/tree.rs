@@ -1,4 +1,4 @@
-//! The files of the workspace.
+//! The files of the workspace, and whether one names a crate.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +18,10 @@ pub const SOURCES: &[Sources] = &[
     Sources { directory: "crates/domain/src", crate_name: "domain" },
     Sources { directory: "load/src", crate_name: "load" },
     Sources { directory: "tests/harness/src", crate_name: "harness" },
+    Sources { directory: "tests/support", crate_name: "support" },
 ];
 
+/// The root of the workspace.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -48,10 +50,22 @@ pub fn files(directory: &str, extension: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Every Rust file of the workspace, tests included.
 pub fn rust_files() -> BTreeMap<String, String> {
     let mut all = files("src", "rs");
     all.append(&mut files("crates", "rs"));
     all.append(&mut files("load", "rs"));
     all.append(&mut files("tests", "rs"));
     all
+}
+
+/// Whether a path in the code begins with the crate of this name.
+pub fn names_crate(code: &str, name: &str) -> bool {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (code[..at].trim_end(), code[at + name.len()..].trim_start());
+        let whole = !code[..at].ends_with(is_word) && !code[at + name.len()..].starts_with(is_word);
+        let inner = before.strip_suffix("::").is_some_and(|head| head.ends_with(is_word));
+        whole && !inner && (after.starts_with("::") || before.ends_with("use"))
+    })
 }
