@@ -5,7 +5,8 @@
 use crate::actors::Engine;
 use crate::sales::Sales;
 use crate::sales::preheat::{PreheatError, preheat};
-use crate::store::catalogue::{CatalogueError, Offer, Sale, SaleDraft};
+use crate::store::catalogue::CatalogueError;
+use domain::catalogue::{Offer, Sale, SaleDraft};
 use domain::{Currency, SaleStatus, SaleStep, Timestamp};
 
 /// Who writes the demo's sales, and who approves them.
@@ -34,7 +35,7 @@ pub enum DemoError {
 /// Where catalogue or shards do not take them.
 pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
     let every = domain::approval::SALE_STATUSES;
-    if !sales.sales(&every, None, 1).await?.is_empty() {
+    if !sales.page(&every, None, 1).await?.is_empty() {
         return Ok(());
     }
     let now = engine.now();
@@ -66,7 +67,7 @@ pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
 /// Where the catalogue does not answer.
 pub async fn next_sale(sales: &Sales, now: Timestamp) -> Result<Option<Sale>, CatalogueError> {
     const PAGE: usize = 100;
-    let found = sales.sales(&[SaleStatus::Preheated], None, PAGE).await?;
+    let found = sales.page(&[SaleStatus::Preheated], None, PAGE).await?;
     let open = found.into_iter().filter(|sale| sale.ends_at > now);
     Ok(open.min_by_key(|sale| (sale.starts_at, sale.sale_id)))
 }

@@ -14,7 +14,7 @@ pub use load::{DEFAULT_FILE, Invalid, Loaded, Origin, Problem, load};
 pub use render::{Effective, effective, template};
 pub use secret_url::SecretUrl;
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::log::LogFormat;
 use declare::{AnyOf, PathSuchAs, Such, Url, Within, configuration};
 use domain::ShardId;
 use serde::{Deserialize, Serialize};
@@ -65,9 +65,9 @@ configuration! {
         /// How long open requests may take to finish once the server drains.
         drain_timeout_ms: u64 = 10_000, Within(0, 600_000);
         /// Open streams of one HTTP/2 connection.
-        max_http2_streams: u32 = 128, Within(1, 10_000);
+        http2_streams_max: u32 = 128, Within(1, 10_000);
         /// HTTP/2 streams that a client may open and reset before the connection is closed.
-        max_http2_resets: u32 = 20, Within(1, 10_000);
+        http2_resets_max: u32 = 20, Within(1, 10_000);
         /// Open event streams; one more is answered 503.
         event_streams_max: u32 = 4_096, Within(0, 1_000_000);
         /// Time between two comments that keep an event stream open.
@@ -193,8 +193,8 @@ configuration! {
         /// "text" for people, "json" for machines.
         format: LogFormat = LogFormat::Text, AnyOf("\"text\" or \"json\"");
         /// What is logged: a level, then exceptions for single targets.
-        filter: String = crate::telemetry::DEFAULT_FILTER.to_owned(), Such(
-            |filter: &String| crate::telemetry::is_filter(filter),
+        filter: String = crate::telemetry::log::DEFAULT_FILTER.to_owned(), Such(
+            |filter: &String| crate::telemetry::log::is_filter(filter),
             "log levels such as \"info,seckill=debug\"",
         );
     }

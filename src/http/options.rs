@@ -33,9 +33,9 @@ pub struct Options {
     /// How long open requests may take to finish once the server drains.
     pub drain_timeout: Duration,
     /// Open streams of one HTTP/2 connection.
-    pub max_http2_streams: u32,
+    pub http2_streams_max: u32,
     /// HTTP/2 streams that a client may open and reset before they are looked at.
-    pub max_http2_resets: usize,
+    pub http2_resets_max: usize,
     /// Open server-sent event streams; one more is answered 503.
     pub event_streams_max: usize,
     /// Time between two comments that keep an event stream alive.
@@ -67,8 +67,8 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
-            max_http2_streams: 128,
-            max_http2_resets: 20,
+            http2_streams_max: 128,
+            http2_resets_max: 20,
             event_streams_max: 4_096,
             event_heartbeat: Duration::from_secs(15),
             password_hashes_max: 2,

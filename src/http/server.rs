@@ -137,9 +137,9 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(options.max_http2_streams)
-        .max_pending_accept_reset_streams(options.max_http2_resets)
-        .max_local_error_reset_streams(options.max_http2_resets)
+        .max_concurrent_streams(options.http2_streams_max)
+        .max_pending_accept_reset_streams(options.http2_resets_max)
+        .max_local_error_reset_streams(options.http2_resets_max)
         .max_header_list_size(u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX))
         .keep_alive_interval(options.idle_timeout)
         .keep_alive_timeout(options.write_timeout);

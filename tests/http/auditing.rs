@@ -1,6 +1,6 @@
 //! The audit of a shop that is selling.
 
-use super::shop::Shop;
+use support::Shop;
 use seckill::audit::{self, AuditOptions, Check, Report};
 use seckill::store::data_dir::DataDir;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `POST /api/v1/items/{item}/buy`, with every code that it can answer on one machine.
 
-use super::client::Connection;
-use super::shop::{Ask, Shop, offer};
+use harness::http::Connection;
+use support::{Ask, Shop, offer};
 use domain::Timestamp;
 use serde_json::json;
 

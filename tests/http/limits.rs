@@ -1,7 +1,7 @@
 //! Drills 39 and 40: what is slow, large or too much is closed or refused, and the rest is served.
 
-use super::client::Connection;
-use super::shop::Shop;
+use harness::http::Connection;
+use support::Shop;
 use seckill::http::Options;
 use std::time::Duration;
 

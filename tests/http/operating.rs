@@ -1,6 +1,6 @@
 //! What operators do: making, judging and running sales, and what is written down of it.
 
-use super::shop::{Ask, Shop, offer};
+use support::{Ask, Shop, offer};
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! The buyer's orders: one, pages, paying, cancelling, watching.
 
-use super::client::Connection;
-use super::shop::{Shop, offer};
+use harness::http::Connection;
+use support::{Shop, offer};
 use domain::{Event, OrderStatus, Record, ShardId, UserId};
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};

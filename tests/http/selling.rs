@@ -1,7 +1,7 @@
 //! What everyone may see: sales, items, the time, health, metrics, the document; and how paths and
 //! methods that are not there are told.
 
-use super::shop::{Ask, Shop, offer};
+use support::{Ask, Shop, offer};
 use domain::Timestamp;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Registering and logging in.
 
-use super::shop::{Ask, Shop};
+use support::{Ask, Shop};
 use seckill::http::Options;
 use serde_json::{Value, json};
 

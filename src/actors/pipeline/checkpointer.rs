@@ -11,6 +11,7 @@ use crate::actors::shard::effects::NotDelivered;
 use crate::actors::shard::mailbox::Envelope;
 use crate::crash::crash_point;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+use crate::telemetry::metrics::CHECKPOINT_FAILURES_TOTAL;
 use domain::stock::Changes;
 use domain::{Command, ItemPhase, ShardId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -113,7 +114,7 @@ impl CheckpointerState {
                     status.checkpointed(shard, seq);
                 }
                 Err(error) => {
-                    metrics::counter!("seckill_checkpoint_failures_total").increment(1);
+                    metrics::counter!(CHECKPOINT_FAILURES_TOTAL).increment(1);
                     failure = Some(error);
                     break;
                 }

@@ -12,6 +12,9 @@ use crate::actors::engine::Engine;
 use crate::crash::crash_point;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{Conflict, OrderStore};
+use crate::telemetry::metrics::{
+    ORDER_STORE_CONFLICTS_TOTAL, ORDER_STORE_FAILURES_TOTAL, STORED_RECORDS_TOTAL,
+};
 use domain::{Record, ShardId, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
@@ -123,7 +126,7 @@ impl ConsumerState {
                     return conflicts;
                 }
                 Err(error) => {
-                    metrics::counter!("seckill_order_store_failures_total").increment(1);
+                    metrics::counter!(ORDER_STORE_FAILURES_TOTAL).increment(1);
                     let meaning =
                         format!("orders wait in the journal, none is lost; trying again: {error}");
                     let status = self.arguments.engine.pipeline_status();
@@ -153,9 +156,9 @@ impl ConsumerState {
             let at = at.get(&shard).copied().unwrap_or_default();
             self.arguments.engine.pipeline_status().stored(shard, seq, at);
         }
-        metrics::counter!("seckill_stored_records_total").increment(records.len() as u64);
+        metrics::counter!(STORED_RECORDS_TOTAL).increment(records.len() as u64);
         for conflict in &applied.conflicts {
-            metrics::counter!("seckill_order_store_conflicts_total").increment(1);
+            metrics::counter!(ORDER_STORE_CONFLICTS_TOTAL).increment(1);
             tracing::error!(
                 shard = %conflict.record.shard,
                 seq = conflict.record.seq,

@@ -7,6 +7,7 @@ use crate::store::broker::format::Batch;
 use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
+use crate::telemetry::metrics::{RELAY_MESSAGES_TOTAL, RELAY_RETURNED_TOTAL};
 use domain::{Record, ShardId};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -163,7 +164,7 @@ impl RabbitMq {
                             status.report("broker", RABBITMQ, true, "orders travel behind the sale")
                         }
                         Some(verdict) => {
-                            metrics::counter!("seckill_relay_returned_total").increment(1);
+                            metrics::counter!(RELAY_RETURNED_TOTAL).increment(1);
                             let meaning = format!(
                                 "the relay's cursor stands, orders wait in the journal: {verdict:?}"
                             );
@@ -186,7 +187,7 @@ impl RabbitMq {
                 }
             }
         }
-        metrics::counter!("seckill_relay_messages_total").increment(messages.len() as u64);
+        metrics::counter!(RELAY_MESSAGES_TOTAL).increment(messages.len() as u64);
         self.idle_looks = 0;
         Sent::All
     }

@@ -2,6 +2,7 @@
 
 use crate::store::broker::{BrokerError, BrokerState, Delivery, RabbitMqConsumer};
 use crate::store::orders::{Conflict, Conflicts};
+use crate::telemetry::metrics::DEAD_LETTERS_TOTAL;
 use domain::Record;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -86,7 +87,7 @@ impl RecordSource {
                             arrival.messages.push(Received { delivery, records: count });
                         }
                         Err(malformed) => {
-                            metrics::counter!("seckill_dead_letters_total").increment(1);
+                            metrics::counter!(DEAD_LETTERS_TOTAL).increment(1);
                             tracing::error!(
                                 message_id = delivery.message_id, %malformed,
                                 "a message is not readable and goes to the dead letters; its records \
@@ -122,7 +123,7 @@ impl RecordSource {
             match conflict {
                 None => stored.push(delivery),
                 Some(conflict) => {
-                    metrics::counter!("seckill_dead_letters_total").increment(1);
+                    metrics::counter!(DEAD_LETTERS_TOTAL).increment(1);
                     consumer.dead_letter(&delivery, &conflict.reason.to_string()).await?;
                 }
             }

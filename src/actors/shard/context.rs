@@ -9,6 +9,7 @@ use super::router::Router;
 use crate::clock::Clock;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::journal::{Journal, JournalId};
+use crate::telemetry::metrics::SHARD_REBUILDS_TOTAL;
 use domain::{ShardId, Stock};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -55,7 +56,7 @@ impl Context {
     /// Tries until it succeeds, with a pause: a shard without its state must not answer.
     pub(in crate::actors) async fn rebuild(&self, shard: ShardId, last_seq: u64) -> Stock {
         const PAUSE: Duration = Duration::from_millis(500);
-        metrics::counter!("seckill_shard_rebuilds_total").increment(1);
+        metrics::counter!(SHARD_REBUILDS_TOTAL).increment(1);
         loop {
             self.wait_until_durable(shard, last_seq).await;
             match recovery::rebuild(&self.checkpoints, &self.journal, shard).await {

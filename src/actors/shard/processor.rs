@@ -16,6 +16,7 @@ use super::quarantine::Quarantine;
 use crate::actors::gate::Gate;
 use crate::crash::crash_point;
 use crate::store::journal::{Journal, record};
+use crate::telemetry::metrics::SHARD_PANICS_TOTAL;
 use domain::stock::Decision;
 use domain::{Command, Event, ItemId, Order, OrderStatus, Outcome, Record, Stock, Timestamp};
 use std::collections::{HashMap, VecDeque};
@@ -303,7 +304,7 @@ impl ShardProcessor {
         now: Timestamp,
     ) -> bool {
         pending.panics += 1;
-        metrics::counter!("seckill_shard_panics_total").increment(1);
+        metrics::counter!(SHARD_PANICS_TOTAL).increment(1);
         if pending.panics < PANICS_MAX {
             return false;
         }

@@ -7,6 +7,7 @@ use super::actor::{Shard, ShardArguments};
 use super::context::Context;
 use super::effects::{Effect, NotDelivered, Reply};
 use super::mailbox::ShardMessage;
+use crate::telemetry::metrics::{REQUESTS_OVERDUE_TOTAL, SHARD_RESTARTS_TOTAL};
 use domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
@@ -107,7 +108,7 @@ impl Actor for Supervisor {
         let deaths = state.deaths.entry(shard).or_default();
         let pause = Duration::from_millis(10 << (*deaths).min(9)).min(PAUSE_MAX);
         *deaths += 1;
-        metrics::counter!("seckill_shard_restarts_total").increment(1);
+        metrics::counter!(SHARD_RESTARTS_TOTAL).increment(1);
         tracing::error!(
             %shard, why, pause_milliseconds = pause.as_millis(),
             "a shard's actor died; it is started again with its state, its envelopes wait"
@@ -172,6 +173,6 @@ impl SupervisorState {
                 }
             });
         }
-        metrics::counter!("seckill_requests_overdue_total").increment(overdue);
+        metrics::counter!(REQUESTS_OVERDUE_TOTAL).increment(overdue);
     }
 }

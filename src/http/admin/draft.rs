@@ -5,7 +5,8 @@
 use crate::http::body::Fields;
 use crate::http::error::{FieldError, Problem};
 use crate::http::timestamp;
-use crate::sales::{CatalogueError, Offer, SaleDraft};
+use crate::sales::CatalogueError;
+use domain::catalogue::{Offer, SaleDraft};
 use domain::sale::{
     ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
     PRODUCT_ID_LENGTH_MAX,

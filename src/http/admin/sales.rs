@@ -10,10 +10,10 @@ use crate::http::extract::{JsonObject, OptionalJsonObject, PageQuery, Parameters
 use crate::http::items::CountersView;
 use crate::http::{sales, timestamp};
 use crate::sales::preheat::preheat;
-use crate::sales::{Sale, SaleItem};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::catalogue::{Sale, SaleItem};
 use domain::{SaleId, SaleStatus, SaleStep, Timestamp};
 use hyper::StatusCode;
 use hyper::header::LOCATION;
