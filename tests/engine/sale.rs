@@ -7,7 +7,7 @@ use std::time::Duration;
 use support::{Purchases, engine, terms};
 
 async fn start(directory: &Path) -> Engine {
-    engine::start(directory, engine::options()).await.0
+    engine::start(directory, engine::options()).await.engine
 }
 
 async fn buy(engine: &Engine, item: u64, user: u64, request: u64) -> Reply {

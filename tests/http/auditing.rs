@@ -1,9 +1,9 @@
 //! The audit of a shop that is selling.
 
-use support::Shop;
 use seckill::audit::{self, AuditOptions, Check, Report};
 use seckill::store::data_dir::DataDir;
 use std::time::Duration;
+use support::Shop;
 
 fn options(shop: &Shop, wait: Option<Duration>) -> AuditOptions {
     AuditOptions {

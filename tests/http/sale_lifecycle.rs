@@ -1,12 +1,12 @@
 //! The end of a sale: over by the clock, settled when its shards have let go of it.
 
-use support::{Shop, offer};
 use domain::ItemId;
 use seckill::sales::Sales;
 use seckill::sales::lifecycle;
 use seckill::store::read_cache::ReadCache;
 use serde_json::Value;
 use std::time::Duration;
+use support::{Shop, offer};
 
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -3,12 +3,14 @@
 use domain::{
     Buy, Command, Currency, ItemId, ItemTerms, Order, Outcome, RequestId, SaleId, Timestamp, UserId,
 };
-use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
+use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply, StartError};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::data_dir::DataDir;
+use seckill::store::journal::OpenedLog;
 use seckill::store::journal::file::disk::RealDisk;
 use seckill::store::journal::file::{self, FileLog};
 use seckill::store::orders::OrderStore;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,40 +29,55 @@ pub fn options() -> EngineOptions {
     }
 }
 
-/// Opens the embedded stores of a directory.
-pub async fn stores(directory: &Path) -> (OrderStore, CheckpointStore) {
-    let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("order store");
-    orders.migrate().await.expect("tables");
-    let checkpoints =
-        CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await.expect("checkpoints");
-    (orders, checkpoints)
+/// An engine that has started, and the embedded stores of its directory.
+pub struct Started {
+    /// Its handle.
+    pub engine: Engine,
+    /// The order store.
+    pub orders: OrderStore,
+    /// The checkpoint store.
+    pub checkpoints: CheckpointStore,
 }
 
-/// Starts an engine on what the directory holds, with the smallest segments.
+/// Starts an engine on a real disk below the directory, with the smallest segments.
 ///
 /// # Panics
 /// If it does not start, and on the journal's thread if the journal fails later.
-pub async fn start(directory: &Path, options: EngineOptions) -> (Engine, OrderStore) {
-    let data_dir = DataDir::look(directory);
-    data_dir.agree_on_shards(options.shards).expect("recorded");
-    let (orders, checkpoints) = stores(directory).await;
+pub async fn start(directory: &Path, options: EngineOptions) -> Started {
     let disk = RealDisk::open(&directory.join("journal")).expect("journal directory");
     let segments = file::Options {
         segment_bytes: file::SEGMENT_BYTES_MIN,
         segments_ahead: 1,
         ..file::Options::default()
     };
-    let engine = Engine::start(
-        options,
-        data_dir.agree_on_identity().expect("an identity"),
-        FileLog::open(Arc::new(disk), segments),
-        checkpoints,
-        &orders,
-        |error| panic!("the journal failed: {error}"),
-    )
-    .await
-    .expect("the engine starts");
-    (engine, orders)
+    let log = FileLog::open(Arc::new(disk), segments);
+    let failed = |error| panic!("the journal failed: {error}");
+    start_on(log, directory, options, failed).await.expect("the engine starts")
+}
+
+/// Starts an engine on this journal, with the embedded stores of the directory.
+///
+/// # Errors
+/// Returns [`StartError`] if the engine does not start on what it finds.
+///
+/// # Panics
+/// If the directory cannot be used.
+pub async fn start_on(
+    log: impl OpenedLog,
+    directory: &Path,
+    options: EngineOptions,
+    on_failure: impl FnOnce(io::Error) + Send + 'static,
+) -> Result<Started, StartError> {
+    let data_dir = DataDir::look(directory);
+    data_dir.agree_on_shards(options.shards).expect("recorded");
+    let journal = data_dir.agree_on_identity().expect("an identity");
+    let orders = OrderStore::open_sqlite(&data_dir.orders()).await.expect("order store");
+    orders.migrate().await.expect("tables");
+    let checkpoints =
+        CheckpointStore::open_sqlite(&data_dir.checkpoints()).await.expect("checkpoints");
+    let engine =
+        Engine::start(options, journal, log, checkpoints.clone(), &orders, on_failure).await?;
+    Ok(Started { engine, orders, checkpoints })
 }
 
 /// Terms of an item that opens at once and never ends, one unit a buyer.

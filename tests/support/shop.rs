@@ -70,9 +70,9 @@ impl Setup {
     /// Opens a shop on what the directory holds.
     pub async fn open_in(self, directory: TempDir) -> Shop {
         let options = self.engine.unwrap_or_else(engine::options);
-        let (engine, orders) = engine::start(directory.path(), options).await;
-        let read_cache =
-            ReadCache::new(self.redis.as_ref(), engine.clock()).expect("an address");
+        let started = engine::start(directory.path(), options).await;
+        let (engine, orders) = (started.engine, started.orders);
+        let read_cache = ReadCache::new(self.redis.as_ref(), engine.clock()).expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let signer = Signer::new(&[7; 32]).expect("a secret");

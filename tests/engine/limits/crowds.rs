@@ -1,10 +1,10 @@
 //! Drills 35 to 38: a crowd at one item, many items at once, one request many times.
 
-use support::{Purchases, Shop, engine, placed, terms, wait_until};
 use domain::{ItemId, OrderId, Outcome, Refusal};
 use seckill::actors::{EngineOptions, KeyOrigin, NotDelivered, Reply};
 use std::collections::HashSet;
 use std::sync::Arc;
+use support::{Purchases, Shop, engine, placed, terms, wait_until};
 
 /// Distinct buyers of drill 35: a million, or another number:
 /// `SECKILL_DRILL_BUYERS=4000000 cargo test --test engine_limits a_crowd`.
@@ -116,7 +116,8 @@ async fn ten_thousand_items_sell_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_repeats_get_one_order_and_one_answer() {
     const REPEATS: u64 = 10_000;
-    let shop = Arc::new(Shop::with_engine(EngineOptions { permits: 16_384, ..engine::options() }).await);
+    let shop =
+        Arc::new(Shop::with_engine(EngineOptions { permits: 16_384, ..engine::options() }).await);
     shop.engine.open_item(terms(1, 100, 600_000)).await;
     let repeats: Vec<_> = (0..REPEATS)
         .map(|_| {
@@ -148,7 +149,8 @@ async fn ten_thousand_repeats_get_one_order_and_one_answer() {
 async fn impatient_clients_repeat_five_times_and_get_one_order_each() {
     const CLIENTS: u64 = 400;
     // Far fewer permits than requests, so that many are shed and come again.
-    let shop = Arc::new(Shop::with_engine(EngineOptions { permits: 64, ..engine::options() }).await);
+    let shop =
+        Arc::new(Shop::with_engine(EngineOptions { permits: 64, ..engine::options() }).await);
     shop.engine.open_item(terms(1, 300, 600_000)).await;
     let attempts: Vec<_> = (0..CLIENTS * 5)
         .map(|attempt| {

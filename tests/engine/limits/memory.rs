@@ -1,9 +1,9 @@
 //! Bytes of memory per buyer: 64 is the aim, order, index and gate together.
 
-use support::terms;
 use domain::{Buy, ItemId};
 use domain::{Command, Event, Record, RequestId, ShardId, Stock, Timestamp, UserId};
 use seckill::actors::Gate;
+use support::terms;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 /// What the gate's filter takes for a unit, at most: two bytes rounded up to a power of two.

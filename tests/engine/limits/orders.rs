@@ -1,11 +1,11 @@
 //! Orders that end: by whoever is first, once, and with their stock back; and clocks that are wrong
 //! (drill 34).
 
-use support::{Purchases, Shop, engine, placed, terms, wait_until};
 use domain::{ItemId, ItemTerms, Order, OrderStatus, Outcome, Refusal, Timestamp, UserId};
 use seckill::actors::{KeyOrigin, Reply};
 use seckill::clock::Clock;
 use std::sync::Arc;
+use support::{Purchases, Shop, placed, terms, wait_until};
 
 const HOUR: u64 = 3_600_000;
 
@@ -33,7 +33,8 @@ async fn nothing_expires_or_opens_early_after_a_restart() {
     let later =
         ItemTerms { starts_at: shop.engine.now().plus_milliseconds(HOUR), ..terms(2, 10, HOUR) };
     shop.engine.open_item(later.clone()).await;
-    let order = placed(shop.engine.purchase(1, 1, 1, KeyOrigin::Client).await).expect("stock is left");
+    let order =
+        placed(shop.engine.purchase(1, 1, 1, KeyOrigin::Client).await).expect("stock is left");
     let shop = shop.reopen().await;
     assert!(shop.engine.now() >= order.created_at());
     let found = shop.engine.order(order.order_id).await.expect("the shard answers");
@@ -70,7 +71,9 @@ async fn expired_stock_comes_back_once_and_lifts_sold_out() {
     assert!(placed(shop.engine.purchase(1, 3, 4, KeyOrigin::Client).await).is_some());
     assert_eq!(shop.engine.purchase(1, 5, 5, KeyOrigin::Client).await, sold_out);
     // Money for the expired one has to go back, and the stock does not come twice.
-    let Reply::Decided(Outcome::Order(late)) = shop.engine.pay(&orders[0]).await else { panic!("lost") };
+    let Reply::Decided(Outcome::Order(late)) = shop.engine.pay(&orders[0]).await else {
+        panic!("lost")
+    };
     assert_eq!(late.status, OrderStatus::RefundDue);
     let counters = gate.counters();
     assert_eq!(counters.available + counters.reserved + counters.sold, 2);
@@ -92,7 +95,8 @@ async fn of_payment_cancellation_and_expiry_one_wins() {
                 // Some at once, some when the sweep has come or is about to.
                 let due = order.expires_at;
                 wait_until(|| user % 3 == 0 || shop.engine.now().0 + user % 5 >= due.0).await;
-                let (paid, cancelled) = tokio::join!(shop.engine.pay(&order), shop.engine.cancel(&order));
+                let (paid, cancelled) =
+                    tokio::join!(shop.engine.pay(&order), shop.engine.cancel(&order));
                 (order, paid, cancelled)
             })
         })

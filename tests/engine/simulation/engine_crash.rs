@@ -3,7 +3,7 @@
 
 use super::dice::{Dice, Told, seeds};
 use super::disk::SimulatedDisk;
-use super::engine::{House, SHARDS, options, terms};
+use super::engine::{House, options};
 use domain::invariants::Ledger;
 use domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;
@@ -13,6 +13,8 @@ use seckill::store::journal::record::each_record;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use support::engine::SHARDS;
+use support::terms;
 
 const ITEMS: u64 = 5;
 const USERS: u64 = 12;

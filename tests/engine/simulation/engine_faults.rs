@@ -3,13 +3,14 @@
 
 use super::dice::Dice;
 use super::disk::SimulatedDisk;
-use super::engine::{House, options, terms};
+use super::engine::{House, options};
 use domain::{Command, ItemId, OrderStatus, Outcome};
 use seckill::actors::{EngineOptions, NotDelivered, RecoveryError, Reply, StartError};
 use seckill::store::journal::file::segment_name;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use support::terms;
 
 const LIMIT: Duration = Duration::from_secs(10);
 

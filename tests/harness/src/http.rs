@@ -214,9 +214,7 @@ impl Connection {
             }
             answer.body = self.unread.drain(..length).collect();
         } else if answer.header("transfer-encoding").is_some() {
-            while let Some(chunk) =
-                self.read_chunk().await.map_err(|_| broken_off(&answer.head))?
-            {
+            while let Some(chunk) = self.read_chunk().await.map_err(|_| broken_off(&answer.head))? {
                 answer.body.extend(chunk);
             }
         }

@@ -1,6 +1,6 @@
 //! Where a test takes its turn: three servers, emptied, and a shop that sells on them.
 
-use crate::support::{self, Attempt, Crowd, Offer, Random, Server, OpenSale, Site, Witness, until};
+use crate::support::{self, Attempt, Crowd, Offer, OpenSale, Random, Server, Site, Witness, until};
 use harness::{AppendOnly, MariaDb, Proxy, RabbitMq, Redis, RedisOptions};
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, ConnectionProperties};

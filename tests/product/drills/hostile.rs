@@ -1,7 +1,8 @@
 //! Drills 39–42: clients that are slow, large or talk nonsense, while others buy.
 
 use crate::support::{
-    Attempt, Client, Crowd, Offer, Random, Server, OpenSale, Site, Witness, must_sell, patiently, until,
+    Attempt, Client, Crowd, Offer, OpenSale, Random, Server, Site, Witness, must_sell, patiently,
+    until,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;

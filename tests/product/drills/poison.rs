@@ -94,9 +94,11 @@ async fn a_shard_that_dies_comes_back_with_its_state_and_its_letters() {
     let server = site.start_with("shard-handle=100*off->3*return->100*off->2*return->off").await;
     let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
     let deaths = async || {
-        let metrics = server.get("/metrics").await.text();
-        let line =
-            metrics.lines().find_map(|line| line.strip_prefix("seckill_shard_restarts_total "));
+        let metrics = server.get("/metrics").await;
+        let line = metrics
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix("seckill_shard_restarts_total "));
         line.and_then(|count| count.parse::<u64>().ok())
     };
     until("five deaths", async || deaths().await.filter(|count| *count >= 5)).await;

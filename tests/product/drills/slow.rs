@@ -1,6 +1,6 @@
 //! Drill 15: a disk whose syncs take their time, or for ever.
 
-use crate::support::{Client, Crowd, Offer, Random, Server, OpenSale, Site, Witness, patiently};
+use crate::support::{Client, Crowd, Offer, OpenSale, Random, Server, Site, Witness, patiently};
 use rustix::process::Signal;
 use std::sync::Arc;
 use tokio::task::JoinSet;

@@ -1,7 +1,7 @@
 //! Servers, a shop on them, and what the tests ask of both.
 
 use crate::support::{
-    self, Attempt, Crowd, Offer, Random, Server, OpenSale, Site, Verdict, Witness, until,
+    self, Attempt, Crowd, Offer, OpenSale, Random, Server, Site, Verdict, Witness, until,
 };
 use harness::{MariaDb, Proxy, RabbitMq, Redis};
 use std::sync::Arc;

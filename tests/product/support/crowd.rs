@@ -1,10 +1,10 @@
 //! Buyers who buy, repeat, pay, cancel and look, until they are sent home or the server is gone.
 
-use harness::http::Client;
-use harness::Random;
-use super::server::Server;
 use super::sale::OpenSale;
+use super::server::Server;
 use super::witness::{Attempt, Witness};
+use harness::Random;
+use harness::http::Client;
 use harness::{patiently, until};
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! An approved sale and the people in it.
 
-use harness::http::{Answer, Client};
 use super::server::Server;
+use harness::http::{Answer, Client};
 use serde_json::{Value, json};
 
 /// What an item offers.

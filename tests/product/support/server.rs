@@ -91,8 +91,9 @@ impl Server {
 
     /// A figure of its metrics; 0 where it was never counted.
     pub async fn figure(&self, name: &str) -> u64 {
-        let text = self.get("/metrics").await.text();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let answer = self.get("/metrics").await;
+        let line =
+            answer.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().expect("a number"))
     }
 

@@ -1,8 +1,8 @@
 //! A directory with its settings: what outlives a process.
 
-use super::verdict::Verdict;
-use super::server::Server;
 use super::sale::{Offer, OpenSale};
+use super::server::Server;
+use super::verdict::Verdict;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 

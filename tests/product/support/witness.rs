@@ -3,10 +3,10 @@
 //! Judges every answer when it comes: a key has one order, an order has one key, and no order goes
 //! back to a state that it had left before the eyes of its buyer.
 
-use harness::http::{Answer, Client};
 use super::crowd::REFUSALS;
 use super::sale::OpenSale;
 use super::{Server, Site};
+use harness::http::{Answer, Client};
 use harness::until;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};

@@ -1,8 +1,8 @@
 //! What the broker's two ends must keep to, on a real RabbitMQ that loses bindings and queues, runs
 //! short of memory, closes connections, dies, freezes and forgets.
 
-mod faults;
 mod dead_letters;
+mod faults;
 
 use crate::certificates;
 use domain::{Event, ItemId, Record, ShardId, Timestamp};

@@ -1,8 +1,8 @@
 //! Two journals at one Redis: neither reads or changes what the other keeps there.
 
 use super::assert_loads;
-use super::redis::{OURS, key, open_as, shop_with_a_large_increment};
 use super::random_shard::RandomShard;
+use super::redis::{OURS, key, open_as, shop_with_a_large_increment};
 use domain::ShardId;
 use harness::Redis;
 use seckill::store::checkpoint::{CheckpointError, Written, whole};

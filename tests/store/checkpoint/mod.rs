@@ -3,15 +3,15 @@
 //! A failing run prints its seed; `SECKILL_SEED=<seed> cargo test` runs it again.
 
 mod foreign;
-mod redis;
 mod random_shard;
+mod redis;
 mod sqlite;
 
 use domain::stock::{CHUNK_ENTRIES, Snapshot};
 use domain::{Command, ShardId, Stock};
 use rand::RngExt;
-use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
 use random_shard::RandomShard;
+use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
 
 const SHARDS: u16 = 64;
 

@@ -1,9 +1,9 @@
 //! The contract on a real Redis, and what only a server can do: be emptied, be slow, die, ask for
 //! a password, speak TLS.
 
-use crate::certificates;
 use super::random_shard::RandomShard;
 use super::{Part, World, assert_loads, contract};
+use crate::certificates;
 use domain::{Command, ShardId};
 use harness::{Redis, RedisOptions};
 use seckill::store::checkpoint::{

@@ -2,8 +2,8 @@
 
 mod catalogue;
 mod delivery;
-mod rows;
 mod ownership;
+mod rows;
 mod sample;
 mod set_aside;
 
