@@ -79,7 +79,7 @@ struct Inner {
 }
 
 impl Engine {
-    /// Recovers the shards from the opened journal and what lies beneath it, and starts. `on_failure`
+    /// Recovers the shards from the opened journal and what is stored beside it, and starts. `on_failure`
     /// is called once if the journal fails: the process has to stop then.
     ///
     /// # Errors

@@ -205,7 +205,7 @@ impl CheckpointerState {
         let journal = &engine.context().journal;
         if journal.can_retire(&covered) {
             if let Err(error) = self.arguments.checkpoints.harden().await {
-                tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not hard yet");
+                tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;
             }
             match journal.retire(&covered) {
