@@ -51,7 +51,7 @@ pub enum Error {
         /// What happened to it.
         reason: String,
     },
-    /// The target is not this machine and nobody said that this is meant.
+    /// The target is not this machine and `--allow-remote` was not given.
     #[error(
         "{0} is not a loopback address; load stays on this machine unless --allow-remote is given"
     )]

@@ -107,7 +107,7 @@ impl Link {
     /// Opens the connection now, so that the first request does not pay for it.
     ///
     /// # Errors
-    /// [`Failure::NotDelivered`] or [`Failure::TimedOut`] if nobody listens.
+    /// [`Failure::NotDelivered`] or [`Failure::TimedOut`] if nothing listens there.
     pub async fn connect(&mut self) -> Result<(), Failure> {
         self.deadline = Instant::now() + self.timeout;
         self.open().await

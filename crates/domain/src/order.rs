@@ -21,6 +21,10 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
+    /// All statuses.
+    pub const ALL: [Self; 5] =
+        [Self::Reserved, Self::Paid, Self::Cancelled, Self::Expired, Self::RefundDue];
+
     /// The name used in JSON, SQL and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -34,9 +38,12 @@ impl OrderStatus {
 
     /// The status of this number, which is how journal and order store keep it.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Reserved, Self::Paid, Self::Cancelled, Self::Expired, Self::RefundDue]
-            .into_iter()
-            .find(|status| *status as u8 == number)
+        Self::ALL.into_iter().find(|status| *status as u8 == number)
+    }
+
+    /// The status of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
     /// Whether the order holds stock and counts towards its buyer's limit.

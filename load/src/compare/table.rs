@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use comfy_table::CellAlignment;
 
-use super::figures::{Comparison, Spread};
+use super::figures::Comparison;
 use crate::report::terminal::{grouped, table};
+use crate::spread::Spread;
 
 pub fn render(comparison: &Comparison) -> String {
     let mut text = format!(

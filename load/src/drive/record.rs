@@ -31,7 +31,7 @@ pub struct FollowUp {
     pub order: u64,
     /// [`Outcome::Paid`], [`Outcome::Cancelled`], [`Outcome::RefundDue`] or
     /// [`Outcome::OrderClosed`]; anything of [`Class::Unknown`] if the client gave up.
-    pub told: Outcome,
+    pub answer: Outcome,
 }
 
 /// A purchase whose client gave up without a definite answer.

@@ -17,6 +17,16 @@ pub struct Buy {
     pub quantity: u32,
 }
 
+/// The peers' admin request: forget everything, then sell these.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSale {
+    /// The items' ids.
+    pub items: Vec<u64>,
+    /// Units of each item.
+    pub allotted: u64,
+}
+
 /// How a purchase was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use axum::Router;
 use axum::serve::ListenerExt;
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::{Error, Result};
@@ -59,14 +58,6 @@ pub enum Peer {
         #[arg(long, default_value_t = 32)]
         connections: u32,
     },
-}
-
-/// The peers' admin request: forget everything, then sell these.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewSale {
-    items: Vec<u64>,
-    allotted: u64,
 }
 
 /// Serves until the process is ended.

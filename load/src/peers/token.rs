@@ -23,7 +23,7 @@ pub struct Verifier {
 }
 
 #[derive(Deserialize)]
-struct Claims<'a> {
+struct TokenClaims<'a> {
     sub: &'a str,
     exp: u64,
 }
@@ -59,7 +59,7 @@ impl Verifier {
         mac.update(signed.as_bytes());
         mac.verify_slice(given.get(..length)?).ok()?;
         let claims = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let claims: Claims<'_> = serde_json::from_slice(&claims).ok()?;
+        let claims: TokenClaims<'_> = serde_json::from_slice(&claims).ok()?;
         if claims.exp <= now() { None } else { claims.sub.parse().ok() }
     }
 

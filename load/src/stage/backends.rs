@@ -166,7 +166,7 @@ fn behind<T: std::ops::Deref<Target = Server>>(
     started: std::result::Result<T, harness::Error>,
     slow: bool,
 ) -> Result<Behind<T>> {
-    let server = started.map_err(|error| told(name, &error))?;
+    let server = started.map_err(|error| backend_error(name, &error))?;
     let proxy = slow.then(|| Proxy::to(server.address()));
     Ok(Behind { server, proxy })
 }
@@ -177,11 +177,11 @@ fn url<T: std::ops::Deref<Target = Server>>(behind: &Behind<T>) -> String {
 }
 
 fn restart(name: &'static str, server: &Server) -> Result<()> {
-    server.restart().map_err(|error| told(name, &error))
+    server.restart().map_err(|error| backend_error(name, &error))
 }
 
 fn empty(name: &'static str, server: &Server) -> Result<()> {
-    server.empty().map_err(|error| told(name, &error))
+    server.empty().map_err(|error| backend_error(name, &error))
 }
 
 fn absent(name: &'static str) -> Error {
@@ -189,7 +189,7 @@ fn absent(name: &'static str) -> Error {
 }
 
 /// The harness's error in the laboratory's terms.
-pub fn told(name: &'static str, error: &harness::Error) -> Error {
+pub fn backend_error(name: &'static str, error: &harness::Error) -> Error {
     match error {
         harness::Error::Missing { .. } => {
             let remedy = "install it, or leave out what needs it".to_owned();

@@ -39,7 +39,7 @@ impl EngineOptions {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
-            // A config.toml of the directory this was started in is nobody's business here.
+            // A config.toml in the current directory must not reach the engine under test.
             .current_dir(&self.data)
             .env("SECKILL__DATA__DIR", &self.data)
             .env("SECKILL__DEMO__ENABLED", "false")
@@ -141,8 +141,8 @@ impl Engine {
         Ok(begun.elapsed())
     }
 
-    /// Why it does not run any more, if it ended by itself.
-    pub fn obituary(&mut self) -> Option<Error> {
+    /// Why it no longer runs, if it ended by itself.
+    pub fn exit_error(&mut self) -> Option<Error> {
         let status = self.child.as_mut()?.try_wait().ok().flatten()?;
         let tail = self.log_tail();
         Some(Error::Server(format!(
