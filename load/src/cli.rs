@@ -27,7 +27,7 @@ pub enum Command {
     Run(RunArguments),
     /// Read and validate scenarios without starting anything.
     Check {
-        /// Scenario files.
+        /// The scenario files.
         #[arg(required = true)]
         scenarios: Vec<PathBuf>,
     },
@@ -63,7 +63,7 @@ pub struct RunArguments {
     /// Closed loop with this many connections instead of the scenario's schedule.
     #[arg(long, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub closed_loop: Option<u32>,
-    /// Generator threads.
+    /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
     /// Keep the server's data and log in this directory.

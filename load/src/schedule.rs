@@ -17,7 +17,7 @@ const RECORDED_MAX: usize = 10_000_000;
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "shape", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase {
-    /// Evenly spaced.
+    /// Arrivals that are evenly spaced.
     Constant {
         /// Requests per second.
         rate: f64,
@@ -41,7 +41,7 @@ pub enum Phase {
         /// Length of the phase.
         seconds: f64,
     },
-    /// No arrivals.
+    /// A pause without arrivals.
     Silence {
         /// Length of the phase.
         seconds: f64,

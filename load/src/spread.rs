@@ -7,9 +7,9 @@ use serde::Serialize;
 pub struct Spread {
     /// The middle value.
     pub median: f64,
-    /// The smallest.
+    /// The smallest value.
     pub least: f64,
-    /// The largest.
+    /// The largest value.
     pub most: f64,
 }
 

@@ -28,7 +28,7 @@ pub struct ItemStanding {
     pub available: i64,
     /// Units bought and not paid.
     pub reserved: i64,
-    /// Units paid.
+    /// Units that were paid.
     pub sold: i64,
 }
 
@@ -58,7 +58,7 @@ pub struct StoredOrder {
     pub item: Option<u32>,
     /// How many units.
     pub quantity: i64,
-    /// Where it stands.
+    /// The order's status.
     pub status: OrderStatus,
 }
 

@@ -25,7 +25,7 @@ pub struct CompareArguments {
     /// Distinct users; each buys each item once, and a round ends early when all have.
     #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
     pub users: u32,
-    /// Generator threads.
+    /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
     /// Only these contenders (the floor is always measured).
@@ -45,7 +45,7 @@ pub struct CompareArguments {
     pub json: Option<PathBuf>,
 }
 
-/// The contenders.
+/// The contenders that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Name {

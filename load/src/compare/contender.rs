@@ -40,9 +40,9 @@ pub struct Stage {
 
 /// One contender, running.
 pub struct Contender {
-    /// Which.
+    /// The contender's name.
     pub name: Name,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     kind: Kind,
     /// Processes whose work is this contender's work.
@@ -75,7 +75,7 @@ impl Stage {
     /// the same tokens.
     ///
     /// # Errors
-    /// If something is installed and does not start.
+    /// Returns [`Error`] if something is installed and does not start.
     pub async fn set(
         arguments: &CompareArguments,
         names: &[Name],
@@ -194,7 +194,7 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
     let redis = |append_only| -> Result<(Backend, u32, Vec<String>)> {
         let options = RedisOptions {
             append_only,
-            // Rewrites of the file would fall into somebody else's round.
+            // Rewrites of the file would fall into another contender's round.
             arguments: vec!["--auto-aof-rewrite-percentage".to_owned(), "0".to_owned()],
             ..RedisOptions::default()
         };

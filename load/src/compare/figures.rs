@@ -37,7 +37,7 @@ pub struct Figure {
 /// A contender's row in the closed-loop table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// Who.
+    /// The contender's name.
     pub name: Name,
     /// What its answer promises.
     pub promise: &'static str,
@@ -62,17 +62,17 @@ pub struct Row {
 /// A contender's row in the open-loop table.
 #[derive(Debug, Clone, Serialize)]
 pub struct OpenLoopRow {
-    /// Who.
+    /// The contender's name.
     pub name: Name,
     /// Requests offered each second.
     pub rate: f64,
     /// Latencies from the intended start in milliseconds.
     pub p50_ms: Spread,
-    /// 99th percentile.
+    /// The 99th percentile.
     pub p99_ms: Spread,
-    /// 99.9th percentile.
+    /// The 99.9th percentile.
     pub p999_ms: Spread,
-    /// Worst.
+    /// The worst of all.
     pub max_ms: Spread,
     /// The generator's lateness, 99th percentile.
     pub lateness_p99_ms: Spread,
@@ -83,15 +83,15 @@ pub struct OpenLoopRow {
 /// The whole comparison.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    /// Where, of which commit, when.
+    /// The machine, the commit and the time of the comparison.
     pub machine: Machine,
-    /// Rounds.
+    /// How many rounds were measured.
     pub rounds: u32,
     /// Seconds of each measurement.
     pub seconds: f64,
-    /// Connections.
+    /// How many connections each contender had.
     pub connections: u32,
-    /// Items.
+    /// How many items were on sale.
     pub items: u32,
     /// What could not take part, and why.
     pub missing: Vec<String>,
@@ -104,7 +104,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// An empty one.
+    /// A comparison without figures.
     #[must_use]
     pub fn new(machine: Machine, arguments: &CompareArguments, missing: Vec<String>) -> Self {
         Self {

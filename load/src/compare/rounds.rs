@@ -25,7 +25,7 @@ const OPEN_LOOP_SHARE: f64 = 0.5;
 /// Measures and prints; false if a contender answered other than it should.
 ///
 /// # Errors
-/// Whatever kept a contender that is installed from running.
+/// Returns what kept a contender that is installed from running.
 pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     if !(0.1..=600.0).contains(&arguments.seconds) {
         return Err(Error::Server("--seconds must be 0.1 to 600".to_owned()));

@@ -85,11 +85,11 @@ struct Slot {
 /// What a connection does next.
 #[derive(Debug)]
 pub enum Next {
-    /// This request.
+    /// It makes this request.
     Job(Job),
-    /// Nothing is due.
+    /// It waits: nothing is due.
     Wait,
-    /// The run is over.
+    /// It closes: the run is over.
     Close,
 }
 

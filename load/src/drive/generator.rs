@@ -30,7 +30,7 @@ pub fn default_threads() -> u32 {
 /// before it.
 ///
 /// # Errors
-/// [`Error::Io`] if a thread cannot be started.
+/// Returns [`Error::Io`] if a thread cannot be started.
 pub fn start(work: Work, start: Instant) -> Result<Running> {
     raise_descriptor_limit(work.generator.connections);
     let progress = Arc::new(Progress::default());
@@ -53,7 +53,7 @@ impl Running {
         self.start
     }
 
-    /// The counters.
+    /// The counters of all threads.
     #[must_use]
     pub fn progress(&self) -> &Progress {
         &self.progress
@@ -73,7 +73,7 @@ impl Running {
     /// Waits for the threads and merges what they recorded.
     ///
     /// # Errors
-    /// The first thread's error, if one failed.
+    /// Returns the first thread's error if one failed.
     ///
     /// # Panics
     /// If a generator thread panicked: a bug in the generator.

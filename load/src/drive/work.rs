@@ -12,7 +12,7 @@ use crate::schedule::Schedule;
 /// Everything a generator needs to know.
 #[derive(Debug, Clone)]
 pub struct Work {
-    /// Where the server listens.
+    /// The address on which the server listens.
     pub address: SocketAddr,
     /// Who comes, prepared.
     pub crowd: Arc<Crowd>,
@@ -28,7 +28,7 @@ pub struct Work {
     pub distinct_only: bool,
     /// How long an order may stay unpaid.
     pub payment_window: Duration,
-    /// Generator threads.
+    /// How many threads the generator has.
     pub threads: u32,
 }
 

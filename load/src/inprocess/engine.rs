@@ -32,7 +32,7 @@ impl InProcessEngine {
     /// Starts one whose `items` have `allotted` units each.
     ///
     /// # Errors
-    /// [`Error::Server`] with what the engine said.
+    /// Returns [`Error::Server`] with what the engine said.
     pub async fn start(items: u32, allotted: u32) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("seckill-in-process-")

@@ -20,9 +20,9 @@ pub const ITEMS: [u32; 2] = [1, 64];
 /// The engine without HTTP.
 #[derive(Debug, Clone, Serialize)]
 pub struct InProcessRow {
-    /// Concurrent callers.
+    /// How many callers there were at once.
     pub callers: u32,
-    /// Items they buy.
+    /// How many items they bought.
     pub items: u32,
     /// Durable decisions a second.
     pub rate: Spread,
@@ -32,7 +32,7 @@ pub struct InProcessRow {
 /// Returns granted decisions a second.
 ///
 /// # Errors
-/// [`Error::Server`] if more than one in a thousand was not granted: then the figure
+/// Returns [`Error::Server`] if more than one in a thousand was not granted: then the figure
 /// would say how fast the engine refuses.
 pub async fn measure<D: Decider>(
     engine: &Arc<D>,
@@ -69,7 +69,7 @@ pub async fn measure<D: Decider>(
 /// from `make` (given the number of items): one that can grant as much as is asked for.
 ///
 /// # Errors
-/// As [`measure`], and whatever `make` says.
+/// Returns an error if [`measure`] or `make` does.
 pub async fn measure_all<D: Decider>(
     make: impl AsyncFn(u32) -> Result<D>,
     rounds: u32,
@@ -95,7 +95,7 @@ pub async fn measure_all<D: Decider>(
 /// was built without the feature `in-process`.
 ///
 /// # Errors
-/// As [`measure_all`].
+/// Returns an error if [`measure_all`] does.
 #[cfg(feature = "in-process")]
 pub fn measure_engine(rounds: u32, duration: Duration) -> Result<Option<Vec<InProcessRow>>> {
     /// No machine this runs on decides more in a second.
@@ -109,10 +109,10 @@ pub fn measure_engine(rounds: u32, duration: Duration) -> Result<Option<Vec<InPr
     runtime.block_on(measure_all(make, rounds, duration)).map(Some)
 }
 
-/// See the other.
+/// Measures nothing: this program was built without the feature `in-process`.
 ///
 /// # Errors
-/// None.
+/// Returns none; the other build does.
 #[cfg(not(feature = "in-process"))]
 pub fn measure_engine(_: u32, _: Duration) -> Result<Option<Vec<InProcessRow>>> {
     Ok(None)

@@ -18,7 +18,7 @@ pub struct Report {
     pub passed: bool,
     /// What was run.
     pub scenario: Scenario,
-    /// Where, of which commit, when.
+    /// The machine, the commit and the time of the run.
     pub machine: Machine,
     /// Each criterion with what was found.
     pub criteria: Vec<Judged>,
@@ -38,13 +38,13 @@ pub struct Report {
     pub latency: Vec<Percentiles>,
     /// Points in the run.
     pub milestones: Milestones,
-    /// Each second.
+    /// The run second by second.
     pub timeline: Vec<TimelineRow>,
     /// Faults as they happened.
     pub marks: Vec<Mark>,
     /// The server's memory and processors, each second.
     pub server: Vec<Sample>,
-    /// The generator's.
+    /// The generator's memory and processors, each second.
     pub generator_samples: Vec<Sample>,
     /// How far the order store was behind, each second.
     pub backlog: Vec<Backlog>,
@@ -57,9 +57,9 @@ pub struct Report {
 pub struct OutcomeCount {
     /// The API's code, or the generator's word.
     pub name: &'static str,
-    /// Its class.
+    /// The outcome's class.
     pub class: Class,
-    /// How often.
+    /// How often it occurred.
     pub count: u64,
     /// Share of all requests that ended.
     pub share: f64,
@@ -70,7 +70,7 @@ pub struct OutcomeCount {
 pub struct GeneratorFigures {
     /// Open or closed loop.
     pub kind: String,
-    /// Connections.
+    /// How many connections it had.
     pub connections: u32,
     /// Threads, on the machine of the server.
     pub threads: u32,
@@ -102,21 +102,21 @@ pub struct GeneratorFigures {
 /// A latency distribution in milliseconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Percentiles {
-    /// Of what.
+    /// The requests whose latency it is.
     pub of: &'static str,
-    /// How many.
+    /// How many requests those are.
     pub count: u64,
-    /// Median.
+    /// The 50th percentile, the median.
     pub p50: f64,
-    /// 90th percentile.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99th percentile.
+    /// The 99th percentile.
     pub p99: f64,
-    /// 99.9th percentile.
+    /// The 99.9th percentile.
     pub p999: f64,
-    /// 99.99th percentile.
+    /// The 99.99th percentile.
     pub p9999: f64,
-    /// Worst.
+    /// The worst of all.
     pub max: f64,
     /// Points of the whole distribution: (quantile, milliseconds).
     pub spectrum: Vec<(f64, f64)>,
@@ -137,7 +137,7 @@ pub struct Milestones {
 /// One second of the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct TimelineRow {
-    /// Which second.
+    /// The second, counted from 0.
     pub second: usize,
     /// Requests that were due.
     pub offered: u64,
@@ -154,14 +154,14 @@ pub struct TimelineRow {
 }
 
 impl Report {
-    /// Ends of one class.
+    /// How many requests ended in this class.
     #[must_use]
     pub fn of_class(&self, class: Class) -> u64 {
         let counted = self.outcomes.iter().filter(|outcome| outcome.class == class);
         counted.map(|outcome| outcome.count).sum()
     }
 
-    /// All ends.
+    /// How many requests ended in all.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.outcomes.iter().map(|outcome| outcome.count).sum()

@@ -16,7 +16,7 @@ impl Report {
     /// Writes the report as JSON.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// Returns [`Error::Io`] if the file cannot be written.
     pub fn write_json(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("a report has a JSON form");
         write(path, &text)
@@ -25,7 +25,7 @@ impl Report {
     /// Writes the report as one self-contained HTML page.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// Returns [`Error::Io`] if the file cannot be written.
     pub fn write_html(&self, path: &Path) -> Result<()> {
         write(path, &html::render(self))
     }

@@ -31,7 +31,7 @@ const EARLY: Duration = Duration::from_millis(500);
 /// Runs a scenario against an engine of its own.
 ///
 /// # Errors
-/// Whatever kept the run from being carried out; what was found is among the findings.
+/// Returns what kept the run from being carried out; what it found is no error.
 pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Findings> {
     override_loop(&mut scenario, options);
     let machine = Machine::here();
@@ -100,7 +100,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
 /// one's own, and are refused.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns an error if [`run`] does.
 pub async fn run_remote(
     mut scenario: Scenario,
     options: &RunOptions,

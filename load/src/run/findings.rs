@@ -10,9 +10,9 @@ use crate::stage::Machine;
 pub struct Findings {
     /// The scenario, as it was run.
     pub scenario: Scenario,
-    /// Where, of which commit, when.
+    /// The machine, the commit and the time of the run.
     pub machine: Machine,
-    /// Generator threads.
+    /// How many threads the generator has.
     pub threads: u32,
     /// What happened while the load ran.
     pub observed: Observed,

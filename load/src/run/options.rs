@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct RunOptions {
     /// The engine's program; the workspace's release build if absent.
     pub binary: Option<PathBuf>,
-    /// Generator threads.
+    /// How many threads the generator has.
     pub threads: u32,
     /// Overrides the scenario: closed loop with so many connections.
     pub closed_loop: Option<u32>,
@@ -21,7 +21,7 @@ pub struct RunOptions {
 /// A server that runs already, and the people to use.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     /// Lines of `seckill mint`.
     pub minted: String,

@@ -11,7 +11,7 @@ impl Scenario {
     /// Reads and validates a scenario file.
     ///
     /// # Errors
-    /// [`Error::Scenario`] names the file and what is wrong with it; [`Error::Io`] if it
+    /// Returns [`Error::Scenario`] names the file and what is wrong with it; [`Error::Io`] if it
     /// cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
@@ -22,7 +22,7 @@ impl Scenario {
     /// Parses and validates; `path` is for messages and to find recorded files.
     ///
     /// # Errors
-    /// As [`Scenario::read`].
+    /// Returns an error if [`Scenario::read`] does.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let wrong = |reason: String| Error::Scenario { path: path.to_owned(), reason };
         let mut scenario: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;

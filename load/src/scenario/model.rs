@@ -27,7 +27,7 @@ pub struct Scenario {
     pub server: Server,
     /// What is for sale.
     pub sale: Sale,
-    /// Who comes.
+    /// The clients who come.
     pub people: People,
     /// How requests are made.
     #[serde(default)]

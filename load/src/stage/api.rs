@@ -58,7 +58,7 @@ impl Api {
     /// One request; the answer must be a success with a JSON body.
     ///
     /// # Errors
-    /// [`Error::Answer`] with the body's beginning, or [`Error::NoAnswer`].
+    /// Returns [`Error::Answer`] with the body's beginning, or [`Error::NoAnswer`].
     pub async fn call(
         &mut self,
         method: Method,
@@ -74,7 +74,7 @@ impl Api {
     /// One request; the answer must be a success, whatever its body. Returns the status.
     ///
     /// # Errors
-    /// As [`Api::call`].
+    /// Returns an error if [`Api::call`] does.
     pub async fn order(
         &mut self,
         method: Method,
@@ -111,7 +111,8 @@ impl Api {
     /// of them as its items need.
     ///
     /// # Errors
-    /// As [`Api::call`]; an answer without the ids it should have is [`Error::Server`].
+    /// Returns an error as [`Api::call`] does, and [`Error::Server`] if an answer lacks the ids that
+    /// it should have.
     pub async fn open_sale(
         &mut self,
         title: &str,
@@ -179,7 +180,7 @@ impl Api {
     /// The counters of each item.
     ///
     /// # Errors
-    /// As [`Api::call`]; an answer without counters is [`Error::Server`].
+    /// Returns an error as [`Api::call`] does, and [`Error::Server`] if an answer lacks counters.
     pub async fn standings(&mut self, items: &[String]) -> Result<Vec<ItemStanding>> {
         let mut standings = Vec::with_capacity(items.len());
         for (number, id) in items.iter().enumerate() {

@@ -36,7 +36,7 @@ impl OrderStore {
     /// Opens the store at `mysql_url`, or the embedded one in `data`.
     ///
     /// # Errors
-    /// [`Error::Server`] if there is none or it cannot be opened.
+    /// Returns [`Error::Server`] if there is none or it cannot be opened.
     pub async fn open(mysql_url: Option<&str>, data: &Path) -> Result<Self> {
         if let Some(url) = mysql_url {
             let pool = MySqlPoolOptions::new().max_connections(1).connect(url).await;
@@ -61,7 +61,7 @@ impl OrderStore {
     /// How many orders it holds for any item: cheap enough to ask again and again.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not answer.
+    /// Returns [`Error::Server`] if it does not answer.
     pub async fn count(&self) -> Result<u64> {
         let sql = "SELECT COUNT(*) FROM orders";
         let count: i64 = match self {
@@ -75,7 +75,7 @@ impl OrderStore {
     /// All orders for the crowd's items.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not answer, or has not the columns it should.
+    /// Returns [`Error::Server`] if it does not answer, or has not the columns it should.
     pub async fn read(&self, crowd: &Crowd) -> Result<Stored> {
         let rows: Vec<Row> = match self {
             Self::Sqlite(pool) => {
