@@ -2,7 +2,7 @@
 
 use super::journal;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
-use crate::store::journal::disk::Disk;
+use crate::store::journal::file::disk::Disk;
 use domain::invariants::{self, Invariant, Ledger};
 use domain::{Record, ShardId, Stock};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use super::journal;
 use super::orders::Stored;
 use crate::store::database::StoreError;
-use crate::store::journal::disk::Disk;
+use crate::store::journal::file::disk::Disk;
 use crate::store::orders::OrderStore;
 use domain::invariants::Ledger;
 use domain::{Event, ItemId, Order, OrderId, OrderStatus, ShardId};

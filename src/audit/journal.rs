@@ -1,8 +1,9 @@
 //! The journal as an audit reads it: record by record, and each order as of the record that the
 //! order store has reached.
 
-use crate::store::journal::disk::Disk;
-use crate::store::journal::{self, ReadError, Scan, record};
+use crate::store::journal::file::disk::Disk;
+use crate::store::journal::file::{self, ReadError, Scan};
+use crate::store::journal::record::each_record;
 use domain::{Event, OrderId, OrderStatus, Record, ShardId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,10 +17,10 @@ pub(super) fn read(
     mut frame: impl FnMut(u64),
     mut each: impl FnMut(Record),
 ) -> Result<Scan, ReadError> {
-    journal::scan(disk, |_, link, mut payload| {
+    file::scan(disk, |_, link, payload| {
         frame(link.epoch);
-        while !payload.is_empty() {
-            each(record::decode(&mut payload).map_err(|error| error.to_string())?);
+        for found in each_record(payload) {
+            each(found?);
         }
         Ok(())
     })

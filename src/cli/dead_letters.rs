@@ -4,12 +4,12 @@
 //! nothing is out of sight because a shop was given a broker, or lost it.
 
 use super::failure::{Exit, Failure};
-use super::stores::{broker_address, orders};
 use crate::config::Config;
+use crate::opening;
 use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::data_dir::DataDir;
 use crate::store::journal::record;
-use crate::store::orders::SetAside;
+use crate::store::orders::{OrderStore, SetAside};
 use domain::Event;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -57,11 +57,11 @@ pub fn run(
 }
 
 async fn list(config: &Config, limit: usize) -> Result<Vec<DeadLetter>, Failure> {
-    let mut letters = match broker_address(config).map_err(failed)? {
+    let mut letters = match opening::broker_address(config).map_err(failed)? {
         Some(address) => dead_letters::list(address, limit).await.map_err(failed)?,
         None => Vec::new(),
     };
-    if let Some(orders) = orders(config, &DataDir::look(&config.data.dir)).await.map_err(failed)? {
+    if let Some(orders) = orders(config).await? {
         let set_aside = orders.set_aside(limit - letters.len()).await.map_err(failed)?;
         letters.extend(set_aside.into_iter().map(DeadLetter::from));
     }
@@ -69,14 +69,20 @@ async fn list(config: &Config, limit: usize) -> Result<Vec<DeadLetter>, Failure>
 }
 
 async fn replay(config: &Config, limit: usize) -> Result<usize, Failure> {
-    let mut replayed = match broker_address(config).map_err(failed)? {
+    let mut replayed = match opening::broker_address(config).map_err(failed)? {
         Some(address) => dead_letters::replay(address, limit).await.map_err(failed)?,
         None => 0,
     };
-    if let Some(orders) = orders(config, &DataDir::look(&config.data.dir)).await.map_err(failed)? {
+    if let Some(orders) = orders(config).await? {
         replayed += orders.replay(limit - replayed).await.map_err(failed)?;
     }
     Ok(replayed)
+}
+
+/// The order store, if there is one.
+async fn orders(config: &Config) -> Result<Option<OrderStore>, Failure> {
+    let data_dir = DataDir::look(&config.data.dir);
+    opening::existing_orders(config, &data_dir).await.map_err(failed)
 }
 
 impl From<SetAside> for DeadLetter {

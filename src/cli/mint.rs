@@ -3,7 +3,7 @@
 use super::failure::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::token::{OPERATOR_NAME_BYTES_MAX, Role, Signer};
+use crate::http::{OPERATOR_NAME_BYTES_MAX, Role, Signer};
 use crate::secrets;
 use domain::Timestamp;
 use std::io::{self, Write};
@@ -92,7 +92,7 @@ pub fn print(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::token::Principal;
+    use crate::http::Principal;
     use clap::Parser;
     use domain::UserId;
 

@@ -11,7 +11,6 @@ pub mod migrate;
 pub mod mint;
 mod numbers;
 pub mod serve;
-mod stores;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};

@@ -1,39 +1,29 @@
-//! The edge: HTTP in, commands to the engine, answers out.
+//! The HTTP edge: requests in, commands to the engine, answers out.
 //!
-//! `server.rs` holds the socket and its connections, `edge.rs` is the one way in, `buy.rs` the
-//! purchase that goes past the router, `routes.rs` the table of everything else, one file per
-//! resource behind it. `error.rs` is the one map to status and problem.
+//! `routes.rs` is the table of routes and `state.rs` what handlers share. `edge/` has the socket, its
+//! connections and the service that every request goes through; `auth/` verifies who calls,
+//! `request/` reads what a request says, `problem/` tells what is wrong with it. The handlers are in
+//! `api/` (buyers and the public), `admin/` (operators) and `pages/` (browsers), a file per resource;
+//! `api/buy.rs` has the purchase, which does not go through the router.
 //!
-//! Knows the actors' handles and the domain, and must not know where anything is stored.
+//! Knows the actors' handles, the sales and the domain. Must not know where anything is stored.
 
 mod admin;
-mod admission;
-mod body;
-mod buy;
-mod connection;
+mod api;
+mod auth;
 mod document;
 mod edge;
-pub mod error;
-mod events;
-mod extract;
-mod health;
-mod items;
-mod metrics;
 mod options;
-mod order_view;
-mod orders;
-mod password;
-mod request_id;
+mod pages;
+mod problem;
+mod request;
 mod routes;
-mod sales;
-mod server;
-mod sliced;
-mod time;
+mod state;
 pub mod timestamp;
-pub mod token;
-mod users;
 
-pub use edge::AppState;
+pub use auth::token::{
+    OPERATOR_NAME_BYTES_MAX, Principal, Role, SecretTooShort, Signer, TokenError,
+};
+pub use edge::server::serve;
 pub use options::Options;
-pub use server::serve;
-pub use token::{Principal, Role, Signer, TokenError};
+pub use state::AppState;

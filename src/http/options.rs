@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Limits of the HTTP edge: every queue, body and wait of it has one here.
+/// The limits of the HTTP edge: every queue, body and wait of it has one here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Open connections; one more is answered 503 and closed.
@@ -14,14 +14,14 @@ pub struct Options {
     pub header_bytes_max: usize,
     /// Bytes of a body, purchases and operators' requests excepted; more are answered 413.
     pub body_bytes_max: usize,
-    /// Bytes of an operator's request: a sale may have 200 items with long titles. More
-    /// are answered 413.
+    /// Bytes of an operator's request, which may be a sale of 200 items with long titles; more are
+    /// answered 413.
     pub admin_body_bytes_max: usize,
     /// Bytes of a purchase's body; more are answered 413.
     pub buy_body_bytes_max: usize,
-    /// How long a client may take over the head of one request.
+    /// How long a client may take to send the head of one request.
     pub header_timeout: Duration,
-    /// How long a client may take over the body of one request.
+    /// How long a client may take to send the body of one request.
     pub body_timeout: Duration,
     /// How long a client may leave a response unread.
     pub write_timeout: Duration,
@@ -33,22 +33,23 @@ pub struct Options {
     /// How long open requests may take to finish once the server drains.
     pub drain_timeout: Duration,
     /// Open streams of one HTTP/2 connection.
-    pub max_http2_streams: u32,
-    /// HTTP/2 streams that a client may open and reset before they are looked at.
-    pub max_http2_resets: usize,
+    pub http2_streams_max: u32,
+    /// HTTP/2 streams that a client may open and reset before the server has handled them.
+    pub http2_resets_max: usize,
     /// Open server-sent event streams; one more is answered 503.
     pub event_streams_max: usize,
     /// Time between two comments that keep an event stream alive.
     pub event_heartbeat: Duration,
-    /// Passwords hashed at the same time.
+    /// Passwords that are hashed at the same time.
     pub password_hashes_max: usize,
-    /// Log-ins and registrations that may wait for that; one more is answered 503.
+    /// Log-ins and registrations that may wait for a password to be hashed; one more is answered
+    /// 503.
     pub password_queue_max: usize,
     /// How long a token from a log-in is good, in seconds.
     pub token_lifetime_seconds: u64,
     /// Whether `pay` is the sandbox, which takes its outcome from the request and moves no money.
     pub sandbox_payments: bool,
-    /// The longest delay that a sandbox payment can be told; below `request_timeout`.
+    /// The longest delay that a sandbox payment may ask for; below `request_timeout`.
     pub sandbox_delay_max: Duration,
 }
 
@@ -67,8 +68,8 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
-            max_http2_streams: 128,
-            max_http2_resets: 20,
+            http2_streams_max: 128,
+            http2_resets_max: 20,
             event_streams_max: 4_096,
             event_heartbeat: Duration::from_secs(15),
             password_hashes_max: 2,
@@ -81,9 +82,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How long the body of a request to this path may be.
+    /// Returns how many bytes the body of a request to this path may have.
     pub fn body_bytes_max(&self, path: &str) -> usize {
-        // Operators are known before their bodies are read.
+        // Operators are authenticated before their bodies are read.
         if path.starts_with("/api/v1/admin/") {
             self.admin_body_bytes_max
         } else {

@@ -1,43 +1,31 @@
-//! The table of paths. Purchases are in it for their other methods and for the document; they
-//! themselves go past it.
+//! The table of routes. Each is declared once, with its path and method at its handler: the router
+//! and the OpenAPI document are both made of this table.
+//!
+//! A purchase is in it for the document and for `Allow`; the service answers it before it gets here.
 
-use super::edge::Edge;
-use super::error::{Code, Problem};
-use super::{admin, buy, document, events, health, items, orders, sales, time, users};
+use super::options::Options;
+use super::pages::{docs, root};
+use super::problem::{Code, Problem};
+use super::state::Edge;
+use super::{admin, api, document};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use bytes::Bytes;
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// The router over all paths.
+/// Makes the router over all routes.
 pub fn router(edge: Arc<Edge>) -> Router {
-    Router::new()
-        // Buyers
-        .route("/api/v1/items/{item}", get(items::show))
-        .route("/api/v1/items/{item}/buy", post(buy::handle))
-        .route("/api/v1/orders", get(orders::list))
-        .route("/api/v1/orders/{order}", get(orders::show))
-        .route("/api/v1/orders/{order}/pay", post(orders::pay))
-        .route("/api/v1/orders/{order}/cancel", post(orders::cancel))
-        .route("/api/v1/orders/{order}/events", get(events::watch))
-        .route("/api/v1/sales", get(sales::list))
-        .route("/api/v1/sales/{sale}", get(sales::show))
-        .route("/api/v1/time", get(time::show))
-        .route("/api/v1/users", post(users::register))
-        .route("/api/v1/login", post(users::log_in))
-        // Operators
-        .nest("/api/v1/admin", admin())
-        // Operation
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/problems/{code}", get(document::problem))
-        .route("/openapi.json", get(document::show))
-        .route(document::DOCS, get(document::redirect))
-        .route("/docs/", get(document::index))
-        .route("/docs/{*file}", get(document::file))
+    let (router, document) = documented(&edge.options);
+    let document = Bytes::from(document.to_json().unwrap_or_default());
+    router
+        .merge(pages(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Bodies are limited where they are read.
@@ -45,33 +33,359 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .with_state(edge)
 }
 
-fn admin() -> Router<Arc<Edge>> {
-    use admin::{log, operations, orders, sales};
+/// The routes of the API, and the document that they make.
+fn documented(options: &Options) -> (Router<Arc<Edge>>, OpenApi) {
+    let (router, mut document) = OpenApiRouter::with_openapi(document::begin())
+        .merge(buyers())
+        .merge(operators())
+        .merge(operation())
+        .split_for_parts();
+    document::complete(&mut document, options);
+    (router, document)
+}
+
+fn buyers() -> OpenApiRouter<Arc<Edge>> {
+    use api::{buy, items, order_events, orders, sales, time, users};
+    OpenApiRouter::default()
+        .routes(routes!(items::show))
+        .routes(routes!(buy::handle))
+        .routes(routes!(orders::list))
+        .routes(routes!(orders::show))
+        .routes(routes!(orders::pay))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(order_events::watch))
+        .routes(routes!(sales::list))
+        .routes(routes!(sales::show))
+        .routes(routes!(time::show))
+        .routes(routes!(users::register))
+        .routes(routes!(users::log_in))
+}
+
+fn operators() -> OpenApiRouter<Arc<Edge>> {
+    use admin::{approval, log, operations, orders, preheat, sales};
+    OpenApiRouter::default()
+        .routes(routes!(sales::list, sales::create))
+        .routes(routes!(sales::show, sales::replace, sales::delete))
+        .routes(routes!(approval::submit))
+        .routes(routes!(approval::withdraw))
+        .routes(routes!(approval::approve))
+        .routes(routes!(approval::reject))
+        .routes(routes!(approval::revise))
+        .routes(routes!(preheat::show))
+        .routes(routes!(operations::pause))
+        .routes(routes!(operations::resume))
+        .routes(routes!(operations::end))
+        .routes(routes!(operations::restock))
+        .routes(routes!(orders::list))
+        .routes(routes!(log::list))
+}
+
+fn operation() -> OpenApiRouter<Arc<Edge>> {
+    use api::{health, problems};
+    OpenApiRouter::default()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(problems::show))
+}
+
+/// The routes that the document leaves out, because they are for browsers: pages, and the document
+/// itself.
+fn pages(document: Bytes) -> Router<Arc<Edge>> {
+    let show_document = move || {
+        let document = document.clone();
+        async move { ([(CONTENT_TYPE, "application/json")], document) }
+    };
     Router::new()
-        .route("/sales", get(sales::list).post(sales::create))
-        .route("/sales/{sale}", get(sales::show).put(sales::replace).delete(sales::delete))
-        .route("/sales/{sale}/submit", post(sales::submit))
-        .route("/sales/{sale}/withdraw", post(sales::withdraw))
-        .route("/sales/{sale}/approve", post(sales::approve))
-        .route("/sales/{sale}/reject", post(sales::reject))
-        .route("/sales/{sale}/revise", post(sales::revise))
-        .route("/sales/{sale}/preheat", get(sales::check_preheat))
-        .route("/sales/{sale}/pause", post(operations::pause))
-        .route("/sales/{sale}/resume", post(operations::resume))
-        .route("/sales/{sale}/end", post(operations::end))
-        .route("/sales/{sale}/items/{item}/restock", post(operations::restock))
-        .route("/sales/{sale}/orders", get(orders::list))
-        .route("/audit-log", get(log::list))
+        .route("/", get(root::show))
+        .route("/docs", get(docs::redirect))
+        .route("/docs/", get(docs::index))
+        .route("/docs/{*file}", get(docs::file))
+        .route(docs::DOCUMENT, get(show_document))
 }
 
 async fn not_found() -> Problem {
     Problem::not_found()
 }
 
-/// axum adds the path's methods in `Allow`.
+/// Answers a method that the path does not have; axum adds the path's methods in `Allow`.
 async fn method_not_allowed(method: Method) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
     }
     Problem::new(Code::MethodNotAllowed, "see Allow for the methods of this path").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::buy;
+    use serde_json::{Map, Value, json};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn document() -> Value {
+        serde_json::to_value(documented(&Options::default()).1).unwrap()
+    }
+
+    /// Every operation of the document, by its identity, with its method and path.
+    fn operations(document: &Value) -> BTreeMap<String, (String, String, Value)> {
+        let mut found = BTreeMap::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                let place = (method.to_uppercase(), path.clone(), operation.clone());
+                assert!(found.insert(id.clone(), place).is_none(), "{id} is there twice");
+            }
+        }
+        found
+    }
+
+    fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+        static NOTHING: std::sync::LazyLock<Map<String, Value>> =
+            std::sync::LazyLock::new(Map::new);
+        value.as_object().unwrap_or(&NOTHING).iter()
+    }
+
+    /// The links of an operation's successful responses.
+    fn links(operation: &Value) -> impl Iterator<Item = (&String, &Value)> {
+        object(&operation["responses"])
+            .filter(|(status, _)| status.starts_with('2'))
+            .flat_map(|(_, response)| object(&response["links"]))
+    }
+
+    /// The paths of a router, which it tells only in its debug form, without those of its fallback.
+    fn paths(router: &Router<Arc<Edge>>) -> BTreeSet<String> {
+        let all = |router: &Router<Arc<Edge>>| {
+            let text = format!("{router:?}");
+            let quoted = text.split('"').skip(1).step_by(2);
+            quoted.filter(|text| text.starts_with('/')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut paths = all(router);
+        for path in all(&Router::new()) {
+            let place = paths.iter().position(|found| *found == path);
+            paths.swap_remove(place.expect("every router has a fallback"));
+        }
+        paths.into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_served_is_in_the_document_but_for_pages() {
+        let (router, document) = documented(&Options::default());
+        let shown: BTreeSet<String> = document.paths.paths.keys().cloned().collect();
+        assert_eq!(paths(&router), shown);
+        assert!(shown.contains("/api/v1/items/{item}/buy"));
+        let pages = paths(&pages(Bytes::new()));
+        let expected = ["/", "/docs", "/docs/", "/docs/{*file}", "/openapi.json"];
+        assert_eq!(pages, expected.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn the_purchase_of_the_document_is_the_one_that_goes_past_the_router() {
+        let document = document();
+        let (method, path, _) = &operations(&document)["post_items_item_buy"];
+        let request = hyper::Request::builder()
+            .method(method.as_str())
+            .uri(path.replace("{item}", "21"))
+            .body(())
+            .unwrap();
+        assert_eq!(buy::item_of(&request), Some(Some(domain::ItemId(21))));
+    }
+
+    #[test]
+    fn it_is_openapi_3_1_and_every_reference_leads_somewhere() {
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(object) => {
+                    for (key, value) in object {
+                        match value.as_str() {
+                            Some(target) if key == "$ref" => found.push(target.to_owned()),
+                            _ => references(value, found),
+                        }
+                    }
+                }
+                Value::Array(array) => array.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let document = document();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(!found.is_empty());
+        for target in found {
+            let pointer = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{target} leads nowhere");
+        }
+    }
+
+    #[test]
+    fn every_operation_is_explained_and_has_examples() {
+        let has_example =
+            |content: &Value| !content["example"].is_null() || content["examples"].is_object();
+        for (id, (_, _, operation)) in operations(&document()) {
+            for text in ["summary", "description"] {
+                let text = operation[text].as_str().unwrap_or_default();
+                assert!(text.len() > 10 && text.ends_with('.'), "{id}: {text:?}");
+            }
+            for (kind, content) in object(&operation["requestBody"]["content"]) {
+                assert!(has_example(content), "{id}: its {kind} body has no example");
+            }
+            assert!(operation["responses"]["default"].is_object(), "{id} never fails");
+            for (status, response) in object(&operation["responses"]) {
+                for (kind, content) in object(&response["content"]) {
+                    let is_success = status.starts_with('2');
+                    assert!(!is_success || has_example(content), "{id}: {status} {kind}");
+                }
+            }
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(parameter["description"].is_string(), "{id}: {parameter}");
+                assert!(!parameter["example"].is_null(), "{id}: {parameter}");
+            }
+        }
+    }
+
+    #[test]
+    fn examples_have_the_fields_of_their_schemas() {
+        let document = document();
+        for (id, (_, _, operation)) in operations(&document) {
+            let bodies = std::iter::once(&operation["requestBody"])
+                .chain(object(&operation["responses"]).map(|(_, response)| response));
+            for content in bodies.flat_map(|body| object(&body["content"])).map(|(_, c)| c) {
+                let named = object(&content["examples"]).map(|(_, example)| &example["value"]);
+                for example in std::iter::once(&content["example"]).chain(named) {
+                    if !example.is_null() {
+                        check(&document, &content["schema"], example, &id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks types, fields and bounds of an example; patterns are checked where they are declared.
+    fn check(document: &Value, schema: &Value, example: &Value, place: &str) {
+        if let Some(target) = schema["$ref"].as_str() {
+            let target = document.pointer(target.strip_prefix('#').unwrap()).unwrap();
+            return check(document, target, example, place);
+        }
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            check(document, part, example, place);
+        }
+        if let Some(alternatives) = schema["oneOf"].as_array() {
+            let alternative = alternatives
+                .iter()
+                .find(|alternative| (alternative["type"] == "null") == example.is_null())
+                .unwrap_or_else(|| panic!("{place}: no alternative for {example}"));
+            return check(document, alternative, example, place);
+        }
+        let kind = match example {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let kinds = &schema["type"];
+        let is_kind = |name: &str| name == kind || (name == "number" && kind == "integer");
+        let is_right = match kinds {
+            Value::Null => true,
+            Value::Array(kinds) => kinds.iter().any(|name| is_kind(name.as_str().unwrap())),
+            name => is_kind(name.as_str().unwrap()),
+        };
+        assert!(is_right, "{place}: {example} is not of the type {kinds}");
+        if let (Some(number), Some(maximum)) = (example.as_f64(), schema["maximum"].as_f64()) {
+            assert!(number <= maximum, "{place}: {example}");
+        }
+        for element in example.as_array().into_iter().flatten() {
+            check(document, &schema["items"], element, place);
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            assert!(!example[name.as_str().unwrap()].is_null(), "{place}: {name} is missing");
+        }
+        for (name, value) in object(example) {
+            let property = &schema["properties"][name];
+            let may_be_any = schema["additionalProperties"] != false && property.is_null();
+            assert!(may_be_any || !property.is_null(), "{place}: {name} is unknown");
+            check(document, property, value, &format!("{place}/{name}"));
+        }
+    }
+
+    #[test]
+    fn links_lead_to_operations_with_their_parameters() {
+        let operations = operations(&document());
+        for (id, (_, _, operation)) in &operations {
+            for (name, link) in links(operation) {
+                let target = link["operationId"].as_str().unwrap();
+                let Some((_, path, operation)) = operations.get(target) else {
+                    panic!("{id}: the link {name} leads to {target}, which is not there");
+                };
+                assert!(link["description"].is_string(), "{id}: {name}");
+                let given: BTreeSet<&String> =
+                    object(&link["parameters"]).map(|(n, _)| n).collect();
+                let needed = operation["parameters"].as_array().into_iter().flatten();
+                let needed: BTreeSet<&str> = needed
+                    .filter(|parameter| parameter["in"] == "path")
+                    .map(|parameter| parameter["name"].as_str().unwrap())
+                    .collect();
+                assert_eq!(
+                    given.iter().map(|n| n.as_str()).collect::<BTreeSet<_>>(),
+                    needed,
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    /// The value of a runtime expression, of an example instead of a response.
+    fn evaluate<'a>(expression: &str, example: &'a Value) -> Option<&'a Value> {
+        example.pointer(expression.strip_prefix("$response.body#")?)
+    }
+
+    #[test]
+    fn links_find_their_values_in_the_examples() {
+        for (id, (_, _, operation)) in operations(&document()) {
+            for (status, response) in object(&operation["responses"]) {
+                let example = &response["content"]["application/json"]["example"];
+                for (name, link) in object(&response["links"]) {
+                    for (parameter, expression) in object(&link["parameters"]) {
+                        let found = evaluate(expression.as_str().unwrap(), example);
+                        assert!(
+                            found.is_some_and(Value::is_string),
+                            "{id} {status} {name}: no {parameter} in {example}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn links_lead_from_a_sale_to_a_paid_order() {
+        let operations = operations(&document());
+        let way = [
+            "post_admin_sales",
+            "post_admin_sales_sale_submit",
+            "post_admin_sales_sale_approve",
+            "post_items_item_buy",
+            "post_orders_order_pay",
+        ];
+        for pair in way.windows(2) {
+            let mut links = links(&operations[pair[0]].2);
+            assert!(links.any(|(_, link)| link["operationId"] == pair[1]), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn limits_that_are_settings_are_in_the_document() {
+        let options = Options {
+            sandbox_delay_max: std::time::Duration::from_millis(1_500),
+            ..Options::default()
+        };
+        let document = serde_json::to_value(documented(&options).1).unwrap();
+        let delay = &document["components"]["schemas"]["SandboxPayment"]["properties"]["delay_ms"];
+        assert_eq!(delay["maximum"], json!(1_500));
+        let title = &document["components"]["schemas"]["SaleRequest"]["properties"]["title"];
+        assert_eq!(title["maxLength"], json!(200));
+    }
 }

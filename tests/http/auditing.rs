@@ -1,10 +1,10 @@
 //! The audit of a shop that is selling.
 
-use super::shop::Shop;
 use domain::invariants::Invariant;
 use seckill::audit::{self, AuditOptions};
 use seckill::store::data_dir::DataDir;
 use std::time::Duration;
+use support::Shop;
 
 fn options(shop: &Shop, wait: Option<Duration>) -> AuditOptions {
     AuditOptions {

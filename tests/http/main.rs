@@ -2,12 +2,11 @@
 
 mod auditing;
 mod buying;
-mod client;
+mod document;
 mod limits;
 mod operating;
 mod orders;
 mod reading;
 mod sale_lifecycle;
 mod selling;
-mod shop;
 mod users;

@@ -5,15 +5,13 @@ mod report;
 pub use report::{Check, Report};
 
 use super::failure::{Exit, Failure};
-use super::stores::{broker_address, orders};
 use crate::audit::{self, AuditError, AuditOptions};
 use crate::config::Config;
-use crate::store::broker::BrokerError;
+use crate::opening;
 use crate::store::broker::dead_letters::{self, DeadLetter};
-use crate::store::checkpoint::CheckpointStore;
+use crate::store::broker::{BrokerAddress, BrokerError};
 use crate::store::data_dir::DataDir;
 use crate::store::orders::OrderStore;
-use crate::store::redis_connection::RedisAddress;
 use domain::OrderId;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -46,47 +44,31 @@ pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failur
     let confirmations = arguments.confirmations.as_deref().map(confirmations).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| unjudged(&error, Exit::Fault))?;
+    let unread = |error| unjudged(&error, Exit::Data);
     let findings = runtime.block_on(async {
         let data_dir = DataDir::look(&config.data.dir);
-        let orders = orders(config, &data_dir).await?;
-        let dead_letters = dead_letters(config, orders.as_ref()).await?;
-        let checkpoints = checkpoints(config, &data_dir).await?;
+        // An audit makes no files.
+        let orders = opening::existing_orders(config, &data_dir).await.map_err(unread)?;
+        let checkpoints = opening::existing_checkpoints(config, &data_dir).await.map_err(unread)?;
+        let broker = opening::broker_address(config).map_err(unread)?;
+        let unread = |error| unjudged(&error, Exit::Data);
+        let dead_letters = dead_letters(broker, orders.as_ref()).await.map_err(unread)?;
         let wait = arguments.live.then_some(LIVE_WAIT);
         let options =
             AuditOptions { data_dir, checkpoints, orders, dead_letters, confirmations, wait };
-        audit::run(options).await
+        audit::run(options).await.map_err(unread)
     });
-    Ok(Report::from(findings.map_err(|error| unjudged(&error, Exit::Data))?))
-}
-
-/// The checkpoints, if there are any: an audit makes no files.
-async fn checkpoints(
-    config: &Config,
-    data_dir: &DataDir,
-) -> Result<Option<CheckpointStore>, AuditError> {
-    if let Some(url) = &config.checkpoint.redis_url {
-        // Without an identity there are none that name it.
-        let Some(journal_id) = data_dir.recorded_identity()? else { return Ok(None) };
-        let certificate = config.checkpoint.redis_ca_file.as_ref().map(std::fs::read).transpose();
-        let root_certificate = certificate.map_err(AuditError::Journal)?;
-        let address = RedisAddress { url: url.secret().clone(), root_certificate };
-        return Ok(Some(CheckpointStore::open_redis(address, journal_id)?));
-    }
-    let path = data_dir.checkpoints();
-    if !path.exists() {
-        return Ok(None);
-    }
-    Ok(Some(CheckpointStore::open_sqlite(&path).await?))
+    Ok(Report::from(findings?))
 }
 
 /// The dead letters, if there is a broker or an order store that can have any; at most so many of
 /// each.
 async fn dead_letters(
-    config: &Config,
+    broker: Option<BrokerAddress>,
     orders: Option<&OrderStore>,
 ) -> Result<Option<Vec<DeadLetter>>, AuditError> {
     const LETTERS_MAX: usize = 10_000;
-    let queued = match broker_address(config)? {
+    let queued = match broker {
         None => None,
         Some(address) => match dead_letters::list(address, LETTERS_MAX).await {
             Ok(letters) => Some(letters),

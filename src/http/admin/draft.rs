@@ -1,79 +1,111 @@
 //! A sale as an operator writes it, from JSON to a draft that can be stored.
 //!
-//! Types are judged here and ranges by the draft itself, so that all that is wrong is said at once.
+//! Each field is checked here, and what only the whole can be judged by (no product twice, a list
+//! price not below the price) by the draft itself.
 
-use crate::http::body::Fields;
-use crate::http::error::{FieldError, Problem};
-use crate::http::timestamp;
+use crate::http::api::example;
+use crate::http::problem::{FieldError, Problem};
+use crate::http::request::fields::{Body, body};
+use crate::http::request::rules::{
+    self, Characters, CurrencyCode, Instant, Integer, List, Rule, Text,
+};
 use crate::sales::CatalogueError;
-use domain::catalogue::{Offer, SaleDraft};
+use domain::catalogue::{ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX};
 use domain::sale::{
     ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
     PRODUCT_ID_LENGTH_MAX,
 };
 use domain::{Currency, Timestamp};
-use serde::Serialize;
-use serde_json::{Map, Value};
-use std::ops::RangeInclusive;
-use utoipa::ToSchema;
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
-const TITLE_CHARACTERS_MAX: usize = 200;
 const LIMIT_PER_USER_DEFAULT: u16 = 1;
 const PAYMENT_WINDOW_SECONDS_DEFAULT: u64 = 600;
 
-/// A sale to be made.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SaleRequest {
-    /// What it is called.
-    #[schema(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9 ]{1,200}$")]
-    pub title: String,
-    /// First instant at which a purchase can succeed.
-    #[schema(format = DateTime)]
-    pub starts_at: String,
-    /// First instant at which none can any more: after `starts_at` and not past.
-    #[schema(format = DateTime)]
-    pub ends_at: String,
-    /// What is offered, in the order of display; each product once.
-    #[schema(min_items = 1, max_items = 200)]
-    pub items: Vec<OfferRequest>,
+type Title = Text<TITLE_LENGTH_MAX>;
+type Offers = List<OfferRequest, 1, ITEMS_PER_SALE_MAX>;
+type Price = Integer<u64, 0, PRICE_MAX>;
+type LimitPerUser = Integer<u16, 1, { LIMIT_PER_USER_MAX as u64 }>;
+type PaymentWindowSeconds = Integer<u64, 1, { PAYMENT_WINDOW_MILLISECONDS_MAX / 1000 }>;
+/// Units of an item: what a sale begins with, or what a restock adds.
+pub type Units = Integer<u32, 1, { ALLOTTED_MAX as u64 }>;
+
+body! {
+    /// A sale to be made.
+    pub struct SaleRequest {
+        /// What the sale is called.
+        Required title: Title,
+        /// The first instant at which a purchase can succeed.
+        Required starts_at: Instant,
+        /// The first instant at which no purchase can succeed any more: after `starts_at`, and not past.
+        Required ends_at: Instant,
+        /// What is offered, in the order of display; each product once.
+        Required items: Offers,
+    }
 }
 
-/// What is offered of one product.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OfferRequest {
-    /// The product: letters, digits, `_` and `-`; a non-negative integer is taken as its decimal
-    /// text.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    pub product_id: String,
-    /// What it is called.
-    #[schema(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9 ]{1,200}$")]
-    pub title: String,
-    /// Price of one unit in minor units of `currency`.
-    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
-    pub price: u64,
-    /// What one unit costs otherwise; not below `price`.
-    #[schema(minimum = 0, maximum = 1_000_000_000_000_i64)]
-    pub list_price: Option<u64>,
-    /// ISO 4217 code.
-    #[schema(pattern = "^[A-Z]{3}$")]
-    pub currency: String,
-    /// Units on sale at the start.
-    #[schema(minimum = 1, maximum = 1_000_000_000)]
-    pub allotted: u32,
-    /// Units that one buyer may hold.
-    #[schema(minimum = 1, maximum = 10_000, default = 1)]
-    pub limit_per_user: Option<u16>,
-    /// How long an order may stay unpaid.
-    #[schema(minimum = 1, maximum = 2_592_000, default = 600)]
-    pub payment_window_seconds: Option<u64>,
+body! {
+    /// What is offered of one product.
+    pub struct OfferRequest {
+        /// The product, as you name it: letters of ASCII, digits, `_` and `-`. A non-negative integer is
+        /// taken as its decimal text.
+        Required product_id: ProductId,
+        /// What the item is called.
+        Required title: Title,
+        /// The price of one unit, in minor units of `currency`: 990 is ¥9.90.
+        Required price: Price,
+        /// The price of one unit outside of the sale, in minor units of `currency`; not below `price`.
+        Nullable list_price: Price,
+        /// The currency of both prices.
+        Required currency: CurrencyCode,
+        /// Units on sale at the start.
+        Required allotted: Units,
+        /// Units that one buyer may hold.
+        Nullable limit_per_user: LimitPerUser = LIMIT_PER_USER_DEFAULT,
+        /// How long an order may stay unpaid, in seconds.
+        Nullable payment_window_seconds: PaymentWindowSeconds = PAYMENT_WINDOW_SECONDS_DEFAULT,
+    }
 }
 
-/// The draft in `body`.
+/// A product's identity, which its seller chooses.
+pub struct ProductId;
+
+impl ProductId {
+    const LETTERS: Characters =
+        Characters(&['A'..='Z', 'a'..='z', '0'..='9', '_'..='_', '-'..='-']);
+}
+
+impl Rule for ProductId {
+    type Value = String;
+
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(PRODUCT_ID_LENGTH_MAX))
+            .pattern(Some(Self::LETTERS.pattern(1, PRODUCT_ID_LENGTH_MAX)))
+            .into()
+    }
+
+    fn read(value: Value) -> Result<String, Cow<'static, str>> {
+        let product_id = match value {
+            Value::Number(number) if number.is_u64() => number.to_string(),
+            value => rules::string(value)?,
+        };
+        let has_length = (1..=PRODUCT_ID_LENGTH_MAX).contains(&product_id.len());
+        if has_length && product_id.chars().all(|letter| Self::LETTERS.contains(letter)) {
+            return Ok(product_id);
+        }
+        Err(format!("must have 1 to {PRODUCT_ID_LENGTH_MAX} letters, digits, _ or -").into())
+    }
+}
+
+/// Reads the draft in `body`.
 ///
 /// # Errors
-/// With all that is wrong with it.
+/// Returns an `invalid_field` problem with all that is wrong with it.
 pub fn read(body: Map<String, Value>, now: Timestamp) -> Result<SaleDraft, Problem> {
     let mut errors = Vec::new();
     let draft = read_sale(body, now, &mut errors);
@@ -87,111 +119,76 @@ pub fn read(body: Map<String, Value>, now: Timestamp) -> Result<SaleDraft, Probl
     Err(CatalogueError::Invalid(problems).into())
 }
 
-/// The draft with stand-ins for what is wrong, which `errors` names.
+/// Reads the draft, with stand-ins for what is wrong, which `errors` names.
 fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut Vec<FieldError>) -> SaleDraft {
-    let mut fields = Fields::new(body, "", errors);
-    let title = fields.text("title", TITLE_CHARACTERS_MAX).unwrap_or_default();
-    let starts_at = instant(&mut fields, "starts_at");
-    let ends_at = instant(&mut fields, "ends_at");
-    if let (Some(starts_at), Some(ends_at)) = (starts_at, ends_at) {
-        if ends_at <= starts_at {
-            fields.wrong("ends_at", "must be after starts_at");
-        } else if ends_at <= now {
-            fields.wrong("ends_at", "must not be past");
-        }
-    }
-    let offers = fields.take_required("items");
-    if !matches!(offers, None | Some(Value::Array(_))) {
-        fields.wrong("items", "must be an array");
-    }
-    fields.finish();
-    let mut items = Vec::new();
-    if let Some(Value::Array(offers)) = offers {
-        for (position, offer) in offers.into_iter().enumerate() {
-            let pointer = format!("/items/{position}");
-            match offer {
-                Value::Object(offer) => items.push(read_offer(offer, pointer, errors)),
-                _ => errors.push(FieldError::new(pointer, "must be an object")),
+    let sale = SaleRequest::read_with(body, "", errors, |sale, fields| {
+        if let (Some(starts_at), Some(ends_at)) = (sale.starts_at, sale.ends_at) {
+            if ends_at <= starts_at {
+                fields.note("ends_at", "must be after starts_at");
+            } else if ends_at <= now {
+                fields.note("ends_at", "must not be past");
             }
+        }
+    });
+    let mut items = Vec::new();
+    for (position, offer) in sale.items.unwrap_or_default().into_iter().enumerate() {
+        let pointer = format!("/items/{position}");
+        match offer {
+            Value::Object(offer) => items.push(read_offer(offer, &pointer, errors)),
+            _ => errors.push(FieldError::new(pointer, "must be an object")),
         }
     }
     SaleDraft {
-        title,
-        starts_at: starts_at.unwrap_or_default(),
-        ends_at: ends_at.unwrap_or_default(),
+        title: sale.title.unwrap_or_default(),
+        starts_at: sale.starts_at.unwrap_or_default(),
+        ends_at: sale.ends_at.unwrap_or_default(),
         items,
     }
 }
 
-fn read_offer(offer: Map<String, Value>, pointer: String, errors: &mut Vec<FieldError>) -> Offer {
-    const PRICE: RangeInclusive<u64> = 0..=PRICE_MAX;
-    let mut fields = Fields::new(offer, pointer, errors);
-    let product_id = product_id(&mut fields);
-    let title = fields.text("title", TITLE_CHARACTERS_MAX).unwrap_or_default();
-    let price = fields.integer("price", PRICE).unwrap_or_default();
-    let list_price = fields.optional_integer("list_price", PRICE).flatten();
-    let currency = currency(&mut fields);
-    let allotted = fields
-        .integer("allotted", 1..=u64::from(ALLOTTED_MAX))
-        .and_then(|units| u32::try_from(units).ok())
-        .unwrap_or(1);
-    let limit_per_user = fields
-        .optional_integer("limit_per_user", 1..=u64::from(LIMIT_PER_USER_MAX))
-        .flatten()
-        .and_then(|units| u16::try_from(units).ok())
-        .unwrap_or(LIMIT_PER_USER_DEFAULT);
-    let seconds_max = PAYMENT_WINDOW_MILLISECONDS_MAX / 1000;
-    let payment_window_seconds = fields
-        .optional_integer("payment_window_seconds", 1..=seconds_max)
-        .flatten()
-        .unwrap_or(PAYMENT_WINDOW_SECONDS_DEFAULT);
-    fields.finish();
+fn read_offer(offer: Map<String, Value>, pointer: &str, errors: &mut Vec<FieldError>) -> Offer {
+    let offer = OfferRequest::read(offer, pointer, errors);
+    let payment_window_seconds =
+        offer.payment_window_seconds.unwrap_or(PAYMENT_WINDOW_SECONDS_DEFAULT);
     Offer {
-        product_id,
-        title,
-        price,
-        list_price,
-        currency,
-        allotted,
-        limit_per_user,
+        product_id: offer.product_id.unwrap_or_default(),
+        title: offer.title.unwrap_or_default(),
+        price: offer.price.unwrap_or_default(),
+        list_price: offer.list_price,
+        currency: offer.currency.unwrap_or(Currency::CNY),
+        allotted: offer.allotted.unwrap_or(1),
+        limit_per_user: offer.limit_per_user.unwrap_or(LIMIT_PER_USER_DEFAULT),
         payment_window_milliseconds: payment_window_seconds * 1000,
     }
 }
 
-fn instant(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
-    let value = fields.take_required(name)?;
-    let at = value.as_str().and_then(timestamp::parse);
-    if at.is_none() {
-        fields.wrong(name, "must be an RFC 3339 date and time such as 2026-11-21T12:00:00Z");
-    }
-    at
+/// Returns the example's sale as a request.
+pub fn example_of_flash_sale() -> Value {
+    json!({
+        "title": example::SALE_TITLE,
+        "starts_at": example::STARTS_AT,
+        "ends_at": example::ENDS_AT,
+        "items": [{
+            "product_id": example::PRODUCT_ID,
+            "title": example::ITEM_TITLE,
+            "price": example::PRICE,
+            "list_price": example::LIST_PRICE,
+            "currency": example::CURRENCY,
+            "allotted": example::ALLOTTED,
+            "limit_per_user": example::LIMIT_PER_USER,
+            "payment_window_seconds": example::PAYMENT_WINDOW_SECONDS,
+        }],
+    })
 }
 
-fn product_id(fields: &mut Fields<'_>) -> String {
-    let product_id = match fields.take_required("product_id") {
-        Some(Value::String(text)) => text,
-        Some(Value::Number(number)) if number.is_u64() => number.to_string(),
-        Some(_) => {
-            fields.wrong("product_id", "must be a string");
-            return String::new();
-        }
-        None => return String::new(),
-    };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if !(1..=PRODUCT_ID_LENGTH_MAX).contains(&product_id.len()) || !product_id.bytes().all(allowed)
-    {
-        fields.wrong("product_id", "must have 1 to 64 letters, digits, _ or -");
-    }
-    product_id
-}
-
-fn currency(fields: &mut Fields<'_>) -> Currency {
-    let given = fields.take_required("currency");
-    let currency = given.as_ref().and_then(Value::as_str).and_then(Currency::parse);
-    if given.is_some() && currency.is_none() {
-        fields.wrong("currency", "must be an ISO 4217 code: three capital letters");
-    }
-    currency.or_else(|| Currency::parse("XXX")).expect("XXX is the code for no currency")
+/// Returns the example's sale with a window that is open for some years, so that a purchase succeeds
+/// as soon as the sale is approved.
+pub fn example_of_open_sale() -> Value {
+    let mut sale = example_of_flash_sale();
+    sale["title"] = json!("试运行");
+    sale["starts_at"] = json!("2026-01-01T00:00:00Z");
+    sale["ends_at"] = json!("2036-01-01T00:00:00Z");
+    sale
 }
 
 #[cfg(test)]
@@ -304,6 +301,15 @@ mod tests {
             read(body, NOW).unwrap_err().errors.into_iter().map(|error| error.pointer).collect();
         let expected = ["/title", "/ends_at", "/items/0/price", "/items/0/allotted"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_documents_examples_are_accepted() {
+        for example in [example_of_flash_sale(), example_of_open_sale()] {
+            let Value::Object(body) = example else { panic!("the sale is an object") };
+            let draft = read(body, NOW).unwrap();
+            assert_eq!(draft.items[0].title, example::ITEM_TITLE);
+        }
     }
 
     #[test]

@@ -1,54 +1,57 @@
-//! Running a sale: pause, resume, end, restock. Decided by the shards, so they hold even while the
-//! catalogue is away; each is in the operators' log.
+//! Running a sale: pause, resume, end, restock. The shards decide them, so they work even while the
+//! catalogue does not answer; each is written to the operators' log.
 
+use super::draft::Units;
 use crate::actors::{Gate, Reply};
-use crate::http::admission::{Id, Operator, SaleAndItem};
-use crate::http::body::Fields;
-use crate::http::document::ProblemView;
-use crate::http::edge::Edge;
-use crate::http::error::{Code, Problem};
-use crate::http::extract::JsonObject;
-use crate::http::items::{self, CountersView, ItemStateView, ItemView};
+use crate::http::api::example;
+use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
+use crate::http::auth::bearer::Operator;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::JsonObject;
+use crate::http::request::fields::{Body, body};
+use crate::http::request::path::{Id, SaleAndItem};
+use crate::http::request::rules::Identity;
+use crate::http::state::Edge;
 use crate::sales::LogEntry;
 use axum::Json;
 use axum::extract::State;
-use domain::sale::ALLOTTED_MAX;
 use domain::{Command, ItemCounters, ItemId, Outcome, Refusal, SaleId, SaleStatus, SaleStep};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// What became of a sale's items.
+/// A sale's items after an operation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OperationView {
-    /// The sale.
+    /// The sale's identity.
+    #[schema(value_type = Identity)]
     pub sale_id: String,
-    /// Its items after the operation.
+    /// The items that the operation reached, as they are afterwards.
     pub items: Vec<OperatedItem>,
 }
 
 /// An item after an operation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OperatedItem {
-    /// The item.
+    /// The item's identity.
+    #[schema(value_type = Identity)]
     pub item_id: String,
-    /// Whether it can be bought.
+    /// Whether the item can be bought now.
     pub state: ItemStateView,
-    /// Its units.
+    /// The item's units.
     pub counters: CountersView,
 }
 
-/// Units to add.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RestockRequest {
-    /// How many.
-    #[schema(minimum = 1, maximum = 1_000_000_000)]
-    pub units: u32,
+body! {
+    /// Units to add to an item.
+    pub struct RestockRequest {
+        /// How many units.
+        Required units: Units,
+    }
 }
 
-/// An operation on items.
+/// An operation on all items of a sale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Operation {
     Pause,
@@ -74,48 +77,105 @@ impl Operation {
     }
 }
 
-/// Declares the handler of an operation on all items of a sale.
-macro_rules! operation {
-    ($name:ident, $operation:expr, $path:literal, $what:literal) => {
-        #[doc = $what]
-        #[utoipa::path(
-                    post, path = $path, tag = "operators",
-                    params(("sale" = String, Path, description = "The sale's identity")),
-                    responses(
-                        (status = 200, description = "The items after it", body = OperationView),
-                        (status = 409, description = "`state_conflict`: not preheated, or over",
-                            body = ProblemView, content_type = "application/problem+json"),
-                    ),
-                    security(("token" = []))
-                )]
-        pub async fn $name(
-            State(edge): State<Arc<Edge>>,
-            operator: Operator,
-            Id(sale_id): Id<SaleId>,
-        ) -> Result<Json<OperationView>, Problem> {
-            operate(&edge, &operator, sale_id, $operation).await.map(Json)
+impl OperationView {
+    fn example(state: ItemStateView) -> Self {
+        Self {
+            sale_id: example::SALE_ID.to_owned(),
+            items: vec![OperatedItem {
+                item_id: example::ITEM_ID.to_owned(),
+                state,
+                counters: CountersView::example(),
+            }],
         }
-    };
+    }
 }
 
-operation!(
-    pause,
-    Operation::Pause,
-    "/api/v1/admin/sales/{sale}/pause",
-    "Stops selling all items of a sale for the moment."
-);
-operation!(
-    resume,
-    Operation::Resume,
-    "/api/v1/admin/sales/{sale}/resume",
-    "Sells the items of a paused sale again."
-);
-operation!(
-    end,
-    Operation::End,
-    "/api/v1/admin/sales/{sale}/end",
-    "Ends a sale for good. Orders that were placed live on."
-);
+/// Pauses a sale.
+///
+/// None of its items can be bought until it is resumed. Orders can still be paid and cancelled.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/pause", tag = "operators",
+    params(Id::<SaleId>),
+    responses(
+        (status = 200, description = "The sale's items afterwards", body = OperationView,
+            links(
+            ("resume" = (operation_id = "post_admin_sales_sale_resume",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Resumes the sale.")),
+            ("end" = (operation_id = "post_admin_sales_sale_end",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Ends the sale.")),
+            ),
+            example = json!(OperationView::example(ItemStateView::Paused))),
+        (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
+    ),
+    security(("token" = []))
+)]
+pub async fn pause(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+) -> Result<Json<OperationView>, Problem> {
+    operate(&edge, &operator, sale_id, Operation::Pause).await.map(Json)
+}
+
+/// Resumes a paused sale.
+///
+/// Its items can be bought again.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/resume", tag = "operators",
+    params(Id::<SaleId>),
+    responses(
+        (status = 200, description = "The sale's items afterwards", body = OperationView,
+            links(
+            ("pause" = (operation_id = "post_admin_sales_sale_pause",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Pauses the sale.")),
+            ("end" = (operation_id = "post_admin_sales_sale_end",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Ends the sale.")),
+            ),
+            example = json!(OperationView::example(ItemStateView::Live))),
+        (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
+    ),
+    security(("token" = []))
+)]
+pub async fn resume(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+) -> Result<Json<OperationView>, Problem> {
+    operate(&edge, &operator, sale_id, Operation::Resume).await.map(Json)
+}
+
+/// Ends a sale.
+///
+/// For good: it cannot be resumed. Orders that were placed can still be paid and cancelled.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/end", tag = "operators",
+    params(Id::<SaleId>),
+    responses(
+        (status = 200, description = "The sale's items afterwards", body = OperationView,
+            links(
+            ("sale" = (operation_id = "get_admin_sales_sale",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Shows the sale.")),
+            ("orders" = (operation_id = "get_admin_sales_sale_orders",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Lists the sale's orders.")),
+            ),
+            example = json!(OperationView::example(ItemStateView::Ended))),
+        (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
+    ),
+    security(("token" = []))
+)]
+pub async fn end(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+) -> Result<Json<OperationView>, Problem> {
+    operate(&edge, &operator, sale_id, Operation::End).await.map(Json)
+}
 
 async fn operate(
     edge: &Edge,
@@ -132,7 +192,7 @@ async fn operate(
     for gate in &gates {
         match decide(edge, gate, operation.command(gate.terms().item_id)).await {
             Ok(counters) => done.push(view(edge, gate, counters)),
-            // An item that has ended stays so; the others are asked all the same.
+            // An item that has ended stays ended; the others are still asked.
             Err(problem) if problem.code == Code::StateConflict => conflict = Some(problem),
             Err(problem) => {
                 log(edge, operator, sale_id, operation, &done, Some(problem.code)).await;
@@ -150,7 +210,8 @@ async fn operate(
     Ok(OperationView { sale_id: sale_id.to_string(), items: done })
 }
 
-/// A sale without items in shards: none at all, one that is not preheated, or one long over.
+/// Operates on a sale without items in shards: it does not exist, is not preheated, or was over long
+/// ago.
 async fn without_gates(
     edge: &Edge,
     operator: &Operator,
@@ -214,7 +275,7 @@ async fn log(
 ) {
     let items: Vec<&str> = done.iter().map(|item| item.item_id.as_str()).collect();
     edge.sales
-        .log(LogEntry {
+        .append_log(LogEntry {
             at: edge.engine.now(),
             actor: operator.name.clone(),
             action: format!("items.{}", operation.name()),
@@ -224,7 +285,8 @@ async fn log(
         .await;
 }
 
-/// The shards have ended the items; the catalogue follows, now or when the end is repeated.
+/// Notes in the catalogue that the shards have ended the items. If the catalogue does not answer now,
+/// repeating the operation or the clock makes up for it.
 async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
     let now = edge.engine.now();
     match edge.sales.take_step(sale_id, SaleStep::End, &operator.name, None, now).await {
@@ -242,17 +304,20 @@ async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
 }
 
 /// Adds units to an item.
+///
+/// They can be bought at once, if the item's sale is live.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/items/{item}/restock", tag = "operators",
-    params(
-        ("sale" = String, Path, description = "The sale's identity"),
-        ("item" = String, Path, description = "The item's identity"),
-    ),
-    request_body = RestockRequest,
+    params(SaleAndItem),
+    request_body(content = RestockRequest, content_type = "application/json",
+        example = json!({ "units": 200 })),
     responses(
-        (status = 200, description = "The item after it", body = ItemView),
-        (status = 409, description = "`state_conflict`: the item has ended",
-            body = ProblemView, content_type = "application/problem+json"),
+        (status = 200, description = "The item afterwards", body = ItemView,
+            links(("item" = (operation_id = "get_items_item",
+                parameters(("item" = "$response.body#/item_id")),
+                description = "Shows the item as buyers see it."))),
+            example = json!(ItemView::example())),
+        (status = 409, description = "`state_conflict`: the item has ended"),
     ),
     security(("token" = []))
 )]
@@ -263,11 +328,7 @@ pub async fn restock(
     JsonObject(body): JsonObject,
 ) -> Result<Json<ItemView>, Problem> {
     let mut errors = Vec::new();
-    let mut fields = Fields::new(body, "", &mut errors);
-    let units = fields
-        .integer("units", 1..=u64::from(ALLOTTED_MAX))
-        .and_then(|units| u32::try_from(units).ok());
-    fields.finish();
+    let units = RestockRequest::read(body, "", &mut errors).units;
     let Some(units) = units.filter(|_| errors.is_empty()) else {
         return Err(Problem::fields(errors));
     };
@@ -278,7 +339,7 @@ pub async fn restock(
         .ok_or_else(Problem::item_not_found)?;
     let counters = decide(&edge, &gate, Command::Restock { item_id, units }).await?;
     edge.sales
-        .log(LogEntry {
+        .append_log(LogEntry {
             at: edge.engine.now(),
             actor: operator.name,
             action: "item.restock".to_owned(),

@@ -1,65 +1,79 @@
-//! A sale's orders for operators: pages for the screen, CSV for the accountant. Both show what has
+//! A sale's orders for operators: pages for a screen, CSV for an accountant. Both show what has
 //! reached the order store.
 
-use crate::http::admission::{Id, Operator};
-use crate::http::edge::Edge;
-use crate::http::error::Problem;
-use crate::http::extract::{PageQuery, Parameters};
-use crate::http::order_view::{self, OrderView};
+use crate::http::api::example;
+use crate::http::api::order_view::{self, OrderView};
+use crate::http::auth::bearer::Operator;
+use crate::http::problem::Problem;
+use crate::http::request::extract::Parameters;
+use crate::http::request::page::{self, PageQuery};
+use crate::http::request::path::Id;
+use crate::http::request::rules::Identity;
+use crate::http::state::Edge;
 use crate::http::timestamp;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::order::Cursor;
-use domain::{ItemId, Order, OrderId, SaleId};
+use domain::{ItemId, Order, OrderId, OrderStatus, SaleId};
 use futures_util::stream;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-/// Rows that one step of an export reads.
+/// Rows that an export reads at a time.
 const EXPORT_ROWS: usize = 500;
 const CSV_HEAD: &str = "order_id,item_id,sale_id,user_id,attempt,quantity,amount,currency,status,\
                         created_at,expires_at\r\n";
 
-/// Which orders, and how.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+/// Names of the forms that the orders come in.
+const JSON: &str = "json";
+const CSV: &str = "csv";
+
+/// Which of a sale's orders a query asks for, and in which form.
+#[derive(Debug, Deserialize)]
 pub struct SaleOrdersQuery {
-    /// Entries at most, 1 to 100; 20 if absent.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    /// The most entries to return.
     pub limit: Option<String>,
     /// The last order of the page before.
-    #[param(pattern = "^(0|[1-9][0-9]{0,18})$")]
     pub starting_after: Option<String>,
-    /// Of this item alone.
-    #[param(pattern = "^(0|[1-9][0-9]{0,18})$")]
+    /// The only item whose orders are asked for.
     pub item: Option<String>,
-    /// `csv` for all of them, oldest first, as a file; `json` if absent.
-    #[param(inline, value_type = Option<Format>)]
+    /// The form: `json` or `csv`.
     pub format: Option<String>,
 }
 
-/// In which form.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "documents what `SaleOrdersQuery::format` may be")]
-pub enum Format {
-    /// A page.
-    Json,
-    /// A file.
-    Csv,
+impl IntoParams for SaleOrdersQuery {
+    fn into_params(provider: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let format = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([JSON, CSV]));
+        let mut parameters = PageQuery::into_params(provider);
+        parameters.push(page::query_parameter(
+            "item",
+            "Only orders of this item.",
+            Identity::schema(),
+            example::ITEM_ID.into(),
+        ));
+        parameters.push(page::query_parameter(
+            "format",
+            "`json` for a page, which is the default; `csv` for all orders as one file, oldest first.",
+            format.into(),
+            JSON.into(),
+        ));
+        parameters
+    }
 }
 
 /// A page of orders with their buyers, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SaleOrderPage {
-    /// The orders.
+    /// The orders of this page.
     pub data: Vec<SaleOrderView>,
-    /// Whether there are older ones: ask again with `starting_after` the last one.
+    /// Whether there are older orders: ask for them with `starting_after` the last one of this page.
     pub has_more: bool,
 }
 
@@ -69,17 +83,30 @@ pub struct SaleOrderView {
     /// The order.
     #[serde(flatten)]
     pub order: OrderView,
-    /// Whose.
-    #[schema(pattern = "^[0-9]{1,20}$")]
+    /// The buyer's identity.
+    #[schema(value_type = Identity)]
     pub user_id: String,
 }
 
-/// A sale's orders, newest first, or all of them as CSV.
+impl SaleOrderPage {
+    fn example() -> Self {
+        let order = OrderView::example(OrderStatus::Paid);
+        let order = SaleOrderView { order, user_id: example::USER_ID.to_owned() };
+        Self { data: vec![order], has_more: false }
+    }
+}
+
+/// Lists a sale's orders.
+///
+/// The orders of all buyers, newest first and a page at a time, or with `format=csv` all of them as one
+/// file. Orders are listed once they have reached the order store, which a rush may delay by seconds.
 #[utoipa::path(
     get, path = "/api/v1/admin/sales/{sale}/orders", tag = "operators",
-    params(("sale" = String, Path, description = "The sale's identity"), SaleOrdersQuery),
-    responses((status = 200, description = "A page, or with `format=csv` a file",
-        content((SaleOrderPage = "application/json"), (String = "text/csv")))),
+    params(Id::<SaleId>, SaleOrdersQuery),
+    responses((status = 200, description = "A page, or with `format=csv` a file", content(
+        (SaleOrderPage = "application/json", example = json!(SaleOrderPage::example())),
+        (String = "text/csv", example = json!(CSV_HEAD)),
+    ))),
     security(("token" = []))
 )]
 pub async fn list(
@@ -97,8 +124,8 @@ pub async fn list(
         }
     };
     let as_csv = match query.format.as_deref() {
-        None | Some("json") => false,
-        Some("csv") => true,
+        None | Some(JSON) => false,
+        Some(CSV) => true,
         Some(_) => return Err(Problem::field("format", "must be json or csv")),
     };
     edge.sales.sale(sale_id).await?;
@@ -120,7 +147,7 @@ fn render_page(orders: &[Order], has_more: bool) -> Response {
             body.push(b',');
         }
         order_view::render(order, &mut body);
-        // The buyer goes in where the object ended.
+        // The buyer is added where the object ended.
         body.pop();
         body.extend_from_slice(format!(",\"user_id\":\"{}\"}}", order.user_id).as_bytes());
     }
@@ -128,8 +155,8 @@ fn render_page(orders: &[Order], has_more: bool) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// All orders as a file, read and sent bit by bit. The first rows are read before the answer
-/// begins, so that a database that is away is still said as a problem.
+/// Answers with all orders as a file, read and sent piece by piece. The first rows are read before the
+/// answer begins, so that a database that does not answer still leads to a problem.
 async fn export(
     edge: Arc<Edge>,
     sale_id: SaleId,
@@ -143,7 +170,7 @@ async fn export(
         };
         let text = render_rows(std::mem::take(&mut export.head), &rows);
         if let Some(last) = rows.last().filter(|_| rows.len() == EXPORT_ROWS) {
-            // A file that ends early must not look whole: the connection breaks off instead.
+            // A file that ends early must not look complete: the connection is cut instead.
             let next = read(&export.edge, export.sale_id, export.item_id, last.order_id)
                 .await
                 .map_err(|_| std::io::Error::other("the order store does not answer"))?;
@@ -176,7 +203,8 @@ async fn read(
     Ok(edge.sales.orders_of_sale(sale_id, item_id, cursor, EXPORT_ROWS).await?)
 }
 
-/// Numbers, codes and names only: nothing that needs quoting, nor a formula for a spreadsheet.
+/// Renders orders as CSV. There are only numbers, codes and names: nothing that needs quoting, and no
+/// formula for a spreadsheet.
 fn render_rows(head: &str, orders: &[Order]) -> String {
     let mut text = String::with_capacity(head.len() + orders.len() * 160);
     text.push_str(head);

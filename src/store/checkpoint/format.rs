@@ -1,9 +1,8 @@
-//! A checkpoint's bytes: what a store keeps for a shard's header, for an item and for a chunk of
-//! orders.
+//! A checkpoint's bytes: how a store keeps a shard's header, an item and a chunk of orders.
 //!
 //! ```text
 //! version u8   1
-//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all let go
+//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all evicted
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
@@ -40,15 +39,15 @@ const CHECKSUM_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 32;
 const ITEM_TAIL_LENGTH: usize = 26;
 
-/// The length in bytes of an encoded chunk that is full: what sizes of batches are reckoned in.
+/// The length in bytes of a full encoded chunk, from which the sizes of batches are estimated.
 pub(super) const CHUNK_LENGTH_MAX: usize =
     PREFIX_LENGTH + CHUNK_ENTRIES * ENTRY_LENGTH + CHECKSUM_LENGTH;
 
-/// The bytes are not what was written.
+/// The bytes are not what was written: what is wrong with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Malformed(pub &'static str);
 
-/// What a checkpoint says of the shard as a whole.
+/// What a checkpoint holds of the shard as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Header {
     pub epoch: u64,
@@ -112,13 +111,17 @@ pub(super) fn decode_item(
             reserved: u32_at(tail, 9),
             sold: u32_at(tail, 13),
         },
-        settled: tail[17] != 0,
+        settled: match tail[17] {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed("neither settled nor not")),
+        },
         last_seq: u64_at(tail, 18),
     })
 }
 
-/// A chunk whose orders were all let go leaves a few bytes, so that it can be told from one that
-/// the store has lost.
+/// Encodes a chunk. One whose orders were all evicted leaves a few bytes, so that it can be told from
+/// one that the store has lost.
 pub(super) fn encode_chunk(shard: ShardId, number: u32, chunk: Option<&Chunk>) -> Vec<u8> {
     let Some(chunk) = chunk else { return seal(shard, number, PART_VACANT_CHUNK, |_| ()) };
     seal(shard, number, PART_CHUNK, |bytes| {
@@ -189,7 +192,7 @@ fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) 
     bytes
 }
 
-/// The part and its fields, if these are the bytes that were written at this place.
+/// Returns the part and its fields if these are the bytes that were written at this place.
 fn open(shard: ShardId, number: u32, bytes: &[u8]) -> Result<(u8, &[u8]), Malformed> {
     let (content, stored) =
         bytes.split_last_chunk::<CHECKSUM_LENGTH>().ok_or(Malformed("cut short"))?;

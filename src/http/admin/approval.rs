@@ -1,0 +1,269 @@
+//! Sales on their way to approval: submitted, judged by another person, preheated.
+
+use super::sale_view::{self, AdminSale};
+use crate::http::auth::bearer::Operator;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::OptionalJsonObject;
+use crate::http::request::fields::{Body, body};
+use crate::http::request::path::Id;
+use crate::http::request::rules::Text;
+use crate::http::state::Edge;
+use crate::sales::preheat::preheat;
+use axum::Json;
+use axum::extract::State;
+use domain::{SaleId, SaleStatus, SaleStep};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// The most characters of a note.
+const NOTE_LENGTH_MAX: usize = 500;
+
+body! {
+    /// What an operator wants to say about a step. It goes into the operators' log.
+    pub struct NoteRequest {
+        /// The note: at most 500 characters, none of them a control character.
+        Nullable note: Text<NOTE_LENGTH_MAX>,
+    }
+}
+
+/// Submits a draft for approval.
+///
+/// Another person than those who wrote or submitted the sale has to approve it. A submitted sale cannot
+/// be edited; withdraw it first.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/submit", tag = "operators",
+    params(Id::<SaleId>),
+    request_body(content = Option<NoteRequest>, content_type = "application/json",
+        example = json!(example_note())),
+    responses(
+        (status = 200, description = "The sale", body = AdminSale,
+            links(
+                ("approve" = (operation_id = "post_admin_sales_sale_approve",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Approves the sale, as another person.")),
+                ("reject" = (operation_id = "post_admin_sales_sale_reject",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Sends the sale back, as another person.")),
+                ("withdraw" = (operation_id = "post_admin_sales_sale_withdraw",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Makes the sale a draft again.")),
+            ),
+            example = json!(AdminSale::example("submitted"))),
+        (status = 409, description = "`state_conflict`: it is not a draft"),
+    ),
+    security(("token" = []))
+)]
+pub async fn submit(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+    OptionalJsonObject(body): OptionalJsonObject,
+) -> Result<Json<AdminSale>, Problem> {
+    take_step(&edge, &operator, sale_id, SaleStep::Submit, body).await
+}
+
+/// Withdraws a submitted sale.
+///
+/// The sale is a draft again, and can be edited and submitted again.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/withdraw", tag = "operators",
+    params(Id::<SaleId>),
+    request_body(content = Option<NoteRequest>, content_type = "application/json",
+        example = json!(example_note())),
+    responses(
+        (status = 200, description = "The sale", body = AdminSale,
+            links(
+                ("replace" = (operation_id = "put_admin_sales_sale",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Replaces the draft's content.")),
+                ("submit" = (operation_id = "post_admin_sales_sale_submit",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Submits the draft.")),
+            ),
+            example = json!(AdminSale::example("draft"))),
+        (status = 409, description = "`state_conflict`: it is not submitted"),
+    ),
+    security(("token" = []))
+)]
+pub async fn withdraw(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+    OptionalJsonObject(body): OptionalJsonObject,
+) -> Result<Json<AdminSale>, Problem> {
+    take_step(&edge, &operator, sale_id, SaleStep::Withdraw, body).await
+}
+
+/// Rejects a submitted sale.
+///
+/// For an approver who did not write it. Say in the note what has to change.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/reject", tag = "operators",
+    params(Id::<SaleId>),
+    request_body(content = Option<NoteRequest>, content_type = "application/json",
+        example = json!(example_note())),
+    responses(
+        (status = 200, description = "The sale", body = AdminSale,
+            links(
+                ("revise" = (operation_id = "post_admin_sales_sale_revise",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Makes the sale a draft again.")),
+            ),
+            example = json!(AdminSale::example("rejected"))),
+        (status = 409, description = "`state_conflict`: it is not submitted"),
+    ),
+    security(("token" = []))
+)]
+pub async fn reject(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+    OptionalJsonObject(body): OptionalJsonObject,
+) -> Result<Json<AdminSale>, Problem> {
+    take_step(&edge, &operator, sale_id, SaleStep::Reject, body).await
+}
+
+/// Makes a rejected sale a draft again.
+///
+/// The sale can then be edited and submitted again.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/revise", tag = "operators",
+    params(Id::<SaleId>),
+    request_body(content = Option<NoteRequest>, content_type = "application/json",
+        example = json!(example_note())),
+    responses(
+        (status = 200, description = "The sale", body = AdminSale,
+            links(
+                ("replace" = (operation_id = "put_admin_sales_sale",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Replaces the draft's content.")),
+                ("submit" = (operation_id = "post_admin_sales_sale_submit",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Submits the draft.")),
+            ),
+            example = json!(AdminSale::example("draft"))),
+        (status = 409, description = "`state_conflict`: it is not rejected"),
+    ),
+    security(("token" = []))
+)]
+pub async fn revise(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+    OptionalJsonObject(body): OptionalJsonObject,
+) -> Result<Json<AdminSale>, Problem> {
+    take_step(&edge, &operator, sale_id, SaleStep::Revise, body).await
+}
+
+async fn take_step(
+    edge: &Edge,
+    operator: &Operator,
+    sale_id: SaleId,
+    step: SaleStep,
+    body: Map<String, Value>,
+) -> Result<Json<AdminSale>, Problem> {
+    if step == SaleStep::Reject {
+        require_approver(operator)?;
+    }
+    let note = read_note(body)?;
+    let now = edge.engine.now();
+    let sale = edge.sales.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?;
+    Ok(Json(sale_view::view(edge, &sale)))
+}
+
+/// Approves a submitted sale.
+///
+/// For an approver who did not write it. It loads the sale's items into their shards, so that they can
+/// be bought from the sale's start on. Approving it again completes a preheat that was interrupted.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/approve", tag = "operators",
+    params(Id::<SaleId>),
+    request_body(content = Option<NoteRequest>, content_type = "application/json",
+        example = json!(example_note())),
+    responses(
+        (status = 200, description = "The sale, preheated", body = AdminSale,
+            links(
+                ("buy" = (operation_id = "post_items_item_buy",
+                    parameters(("item" = "$response.body#/items/0/item_id")),
+                    description = "Buys units of the sale's first item, as a buyer.")),
+                ("preheat" = (operation_id = "get_admin_sales_sale_preheat",
+                    parameters(("sale" = "$response.body#/sale_id")),
+                    description = "Checks that each item is in its shard.")),
+                ("sale" = (operation_id = "get_sales_sale",
+                    parameters(("sale" = "$response.body#/sale_id")),
+                    description = "Shows the sale as buyers see it.")),
+                ("pause" = (operation_id = "post_admin_sales_sale_pause",
+                    parameters(("sale" = "$response.body#/sale_id")),
+                    description = "Pauses the sale.")),
+                ("end" = (operation_id = "post_admin_sales_sale_end",
+                    parameters(("sale" = "$response.body#/sale_id")),
+                    description = "Ends the sale.")),
+            ),
+            example = json!(AdminSale::example("preheated"))),
+        (status = 403, description = "`forbidden`: you are not an approver, or you wrote the sale"),
+        (status = 409, description = "`state_conflict`: it is not submitted, or its window is over"),
+    ),
+    security(("token" = []))
+)]
+pub async fn approve(
+    State(edge): State<Arc<Edge>>,
+    operator: Operator,
+    Id(sale_id): Id<SaleId>,
+    OptionalJsonObject(body): OptionalJsonObject,
+) -> Result<Json<AdminSale>, Problem> {
+    require_approver(&operator)?;
+    let note = read_note(body)?;
+    let now = edge.engine.now();
+    let sale = edge.sales.sale(sale_id).await?;
+    let sale = match sale.status {
+        SaleStatus::Approved => sale,
+        SaleStatus::Preheated => return Ok(Json(sale_view::view(&edge, &sale))),
+        SaleStatus::Submitted if sale.ends_at <= now => {
+            return Err(Problem::new(Code::StateConflict, "the sale's window is over"));
+        }
+        _ => {
+            let step = SaleStep::Approve;
+            edge.sales.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?
+        }
+    };
+    let sale = preheat(&edge.engine, &edge.sales, &sale).await?;
+    Ok(Json(sale_view::view(&edge, &sale)))
+}
+
+fn require_approver(operator: &Operator) -> Result<(), Problem> {
+    if operator.may_approve {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Forbidden, "this is for approvers, and the token is an operator's"))
+}
+
+fn read_note(body: Map<String, Value>) -> Result<Option<String>, Problem> {
+    let mut errors = Vec::new();
+    let note = NoteRequest::read(body, "", &mut errors).note;
+    if errors.is_empty() { Ok(note) } else { Err(Problem::fields(errors)) }
+}
+
+fn example_note() -> Value {
+    json!({ "note": "价格已核对" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_may_be_left_out() {
+        for (body, note) in [
+            (json!({}), Some(None)),
+            (json!({ "note": null }), Some(None)),
+            (example_note(), Some(Some("价格已核对"))),
+            (json!({ "note": "" }), None),
+            (json!({ "note": 1 }), None),
+            (json!({ "remark": "x" }), None),
+        ] {
+            let Value::Object(object) = body.clone() else { panic!("it is an object") };
+            let read = read_note(object).ok();
+            assert_eq!(read.as_ref().map(Option::as_deref), note, "{body}");
+        }
+    }
+}

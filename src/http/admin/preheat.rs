@@ -1,0 +1,116 @@
+//! The check list of a preheat: whether each item of a sale is in its shard as it was approved.
+
+use crate::http::api::example;
+use crate::http::api::items::CountersView;
+use crate::http::auth::bearer::Operator;
+use crate::http::problem::Problem;
+use crate::http::request::path::Id;
+use crate::http::request::rules::Identity;
+use crate::http::state::Edge;
+use crate::http::timestamp;
+use axum::Json;
+use axum::extract::State;
+use domain::SaleId;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The check list of a preheat.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreheatList {
+    /// The sale's identity.
+    #[schema(value_type = Identity)]
+    pub sale_id: String,
+    /// How far the sale has come.
+    pub status: String,
+    /// When the sale starts.
+    #[schema(format = DateTime)]
+    pub starts_at: String,
+    /// Whether every item is in its shard as it was approved.
+    pub complete: bool,
+    /// The sale's items, one by one.
+    pub items: Vec<PreheatItem>,
+}
+
+/// One item of the check list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreheatItem {
+    /// The item's identity.
+    #[schema(value_type = Identity)]
+    pub item_id: String,
+    /// The product, as its seller names it.
+    pub product_id: String,
+    /// Whether the item is in its shard.
+    pub loaded: bool,
+    /// Whether the shard has the price, the window and the limits that were approved.
+    pub terms_agree: bool,
+    /// The number of the shard that has the item.
+    pub shard: Option<u16>,
+    /// The item's units in its shard.
+    pub counters: Option<CountersView>,
+}
+
+impl PreheatList {
+    fn example() -> Self {
+        Self {
+            sale_id: example::SALE_ID.to_owned(),
+            status: "preheated".to_owned(),
+            starts_at: example::STARTS_AT.to_owned(),
+            complete: true,
+            items: vec![PreheatItem {
+                item_id: example::ITEM_ID.to_owned(),
+                product_id: example::PRODUCT_ID.to_owned(),
+                loaded: true,
+                terms_agree: true,
+                shard: Some(3),
+                counters: Some(CountersView::example_of_start()),
+            }],
+        }
+    }
+}
+
+/// Checks the preheat of a sale.
+///
+/// Whether each item is in its shard as it was approved, so that it can be bought at the sale's start.
+/// Approving the sale again completes a preheat that was interrupted.
+#[utoipa::path(
+    get, path = "/api/v1/admin/sales/{sale}/preheat", tag = "operators",
+    params(Id::<SaleId>),
+    responses((status = 200, description = "The check list", body = PreheatList,
+        links(("sale" = (operation_id = "get_admin_sales_sale",
+            parameters(("sale" = "$response.body#/sale_id")),
+            description = "Shows the sale."))),
+        example = json!(PreheatList::example()))),
+    security(("token" = []))
+)]
+pub async fn show(
+    State(edge): State<Arc<Edge>>,
+    _operator: Operator,
+    Id(sale_id): Id<SaleId>,
+) -> Result<Json<PreheatList>, Problem> {
+    let sale = edge.sales.sale(sale_id).await?;
+    let items: Vec<PreheatItem> = sale
+        .items
+        .iter()
+        .map(|item| {
+            let gate = edge.engine.gate(item.item_id);
+            let terms_agree = gate.as_ref().is_some_and(|gate| *gate.terms() == sale.terms(item));
+            PreheatItem {
+                item_id: item.item_id.to_string(),
+                product_id: item.offer.product_id.clone(),
+                loaded: gate.is_some(),
+                terms_agree,
+                shard: gate.as_ref().map(|gate| gate.shard().0),
+                counters: gate.as_ref().map(|gate| gate.counters().into()),
+            }
+        })
+        .collect();
+    let stage = sale.status.stage(edge.engine.now(), sale.starts_at, sale.ends_at);
+    Ok(Json(PreheatList {
+        sale_id: sale.sale_id.to_string(),
+        status: stage.name().to_owned(),
+        starts_at: timestamp::to_string(sale.starts_at),
+        complete: items.iter().all(|item| item.loaded && item.terms_agree),
+        items,
+    }))
+}

@@ -1,0 +1,197 @@
+//! `GET /api/v1/items/{item}`: an item on sale, with its three counters.
+
+use super::example;
+use crate::actors::Gate;
+use crate::http::problem::Problem;
+use crate::http::request::path::Id;
+use crate::http::request::rules::{CurrencyCode, Identity};
+use crate::http::state::Edge;
+use crate::http::timestamp;
+use axum::Json;
+use axum::extract::State;
+use domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A product in a sale, as buyers see it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Item)]
+pub struct ItemView {
+    /// The item's identity.
+    #[schema(value_type = Identity)]
+    pub item_id: String,
+    /// The sale's identity.
+    #[schema(value_type = Identity)]
+    pub sale_id: String,
+    /// The product, as its seller names it.
+    pub product_id: String,
+    /// What the item is called; absent if the catalogue was not asked or does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The price of one unit outside of the sale, in minor units of `currency`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_price: Option<u64>,
+    /// The price of one unit, in minor units of `currency`: 990 is ¥9.90.
+    pub price: u64,
+    /// The currency of both prices.
+    #[schema(value_type = CurrencyCode)]
+    pub currency: String,
+    /// Units that one buyer may hold.
+    pub limit_per_user: u16,
+    /// How long an order may stay unpaid, in seconds.
+    pub payment_window_seconds: u64,
+    /// From when the item can be bought.
+    #[schema(format = DateTime)]
+    pub starts_at: String,
+    /// From when the item can no longer be bought.
+    #[schema(format = DateTime)]
+    pub ends_at: String,
+    /// Whether the item can be bought now.
+    pub state: ItemStateView,
+    /// The item's units: available + reserved + sold = allotted.
+    pub counters: CountersView,
+}
+
+impl ItemView {
+    /// Returns the example's item in the middle of its sale.
+    pub fn example() -> Self {
+        Self {
+            item_id: example::ITEM_ID.to_owned(),
+            sale_id: example::SALE_ID.to_owned(),
+            product_id: example::PRODUCT_ID.to_owned(),
+            title: Some(example::ITEM_TITLE.to_owned()),
+            list_price: Some(example::LIST_PRICE),
+            price: example::PRICE,
+            currency: example::CURRENCY.to_owned(),
+            limit_per_user: example::LIMIT_PER_USER,
+            payment_window_seconds: example::PAYMENT_WINDOW_SECONDS,
+            starts_at: example::STARTS_AT.to_owned(),
+            ends_at: example::ENDS_AT.to_owned(),
+            state: ItemStateView::Live,
+            counters: CountersView::example(),
+        }
+    }
+}
+
+/// Whether an item can be bought now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = ItemState)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemStateView {
+    /// It cannot be bought yet: its sale has not started.
+    Upcoming,
+    /// It can be bought.
+    Live,
+    /// All units are sold or reserved; reserved units may come back.
+    SoldOut,
+    /// An operator has paused its sale.
+    Paused,
+    /// Its sale is over.
+    Ended,
+}
+
+/// The units of an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Counters)]
+pub struct CountersView {
+    /// Units put on sale.
+    pub allotted: u32,
+    /// Units that can be bought.
+    pub available: u32,
+    /// Units of orders that are not paid yet.
+    pub reserved: u32,
+    /// Units of paid orders.
+    pub sold: u32,
+}
+
+impl CountersView {
+    /// Returns the units of the example's item in the middle of its sale.
+    pub fn example() -> Self {
+        Self { allotted: example::ALLOTTED, available: 613, reserved: 41, sold: 346 }
+    }
+
+    /// Returns the units of the example's item before its sale.
+    pub fn example_of_start() -> Self {
+        Self { allotted: example::ALLOTTED, available: example::ALLOTTED, reserved: 0, sold: 0 }
+    }
+}
+
+impl From<ItemCounters> for CountersView {
+    fn from(counters: ItemCounters) -> Self {
+        let ItemCounters { allotted, available, reserved, sold } = counters;
+        Self { allotted, available, reserved, sold }
+    }
+}
+
+/// Returns whether the gate's item can be bought at `now`.
+pub fn state(gate: &Gate, now: Timestamp) -> ItemStateView {
+    let terms = gate.terms();
+    if gate.phase() == ItemPhase::Ended || now >= terms.ends_at {
+        ItemStateView::Ended
+    } else if gate.phase() == ItemPhase::Paused {
+        ItemStateView::Paused
+    } else if now < terms.starts_at {
+        ItemStateView::Upcoming
+    } else if gate.counters().available == 0 {
+        ItemStateView::SoldOut
+    } else {
+        ItemStateView::Live
+    }
+}
+
+/// Returns the gate's item at `now`, without what only the catalogue knows.
+pub fn view(gate: &Gate, now: Timestamp) -> ItemView {
+    view_terms(gate.terms(), state(gate, now), gate.counters().into())
+}
+
+/// Returns an item of these terms, without what only the catalogue knows.
+pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersView) -> ItemView {
+    ItemView {
+        item_id: terms.item_id.to_string(),
+        sale_id: terms.sale_id.to_string(),
+        product_id: terms.product_id.to_string(),
+        title: None,
+        list_price: None,
+        price: terms.price,
+        currency: terms.currency.to_string(),
+        limit_per_user: terms.limit_per_user,
+        payment_window_seconds: terms.payment_window_milliseconds / 1000,
+        starts_at: timestamp::to_string(terms.starts_at),
+        ends_at: timestamp::to_string(terms.ends_at),
+        state,
+        counters,
+    }
+}
+
+/// Shows an item on sale.
+///
+/// With its price, its window and its units as they are now. Units change all the time: only a
+/// purchase says whether you get one.
+#[utoipa::path(
+    get, path = "/api/v1/items/{item}", tag = "sales",
+    params(Id::<ItemId>),
+    responses((status = 200, description = "The item", body = ItemView,
+        links(
+            ("buy" = (operation_id = "post_items_item_buy",
+                parameters(("item" = "$response.body#/item_id")),
+                description = "Buys units of the item.")),
+            ("sale" = (operation_id = "get_sales_sale",
+                parameters(("sale" = "$response.body#/sale_id")),
+                description = "Shows the item's sale.")),
+        ),
+        example = json!(ItemView::example())))
+)]
+pub async fn show(
+    State(edge): State<Arc<Edge>>,
+    Id(item_id): Id<ItemId>,
+) -> Result<Json<ItemView>, Problem> {
+    // The gate first: an unknown identity never reaches the catalogue.
+    let gate = edge.engine.gate(item_id).ok_or_else(Problem::item_not_found)?;
+    let title = edge.titles.title(&edge.sales, &gate).await;
+    Ok(Json(ItemView {
+        title: title.as_ref().map(|title| title.title.to_string()),
+        list_price: title.and_then(|title| title.list_price),
+        ..view(&gate, edge.engine.now())
+    }))
+}

@@ -1,0 +1,145 @@
+//! `GET /api/v1/orders/{order}/events`: each change of an order, as server-sent events.
+//!
+//! The order comes first as it is, then after each durable change. The stream ends when the order can
+//! no longer change, when the server drains, or when the client closes the connection.
+
+use super::order_view::{self, OrderView};
+use super::orders;
+use crate::actors::{ChangesMissed, OrderChanges};
+use crate::http::auth::bearer::Buyer;
+use crate::http::problem::{Code, Problem};
+use crate::http::request::path::Id;
+use crate::http::state::Edge;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::{Order, OrderId, OrderStatus};
+use futures_util::stream;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+const HEARTBEAT: &[u8] = b":\n\n";
+
+/// Follows an order's changes.
+///
+/// A stream of server-sent events, each named `order` with the order as its data: first as it is,
+/// then after each change. It ends when the order can no longer change, and may be opened again at
+/// any time.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{order}/events", tag = "orders",
+    params(Id::<OrderId>),
+    responses(
+        (status = 200, description = "The stream", content_type = "text/event-stream",
+            body = String, example = json!(example_event())),
+        (status = 503, description = "`overloaded`: too many event streams are open"),
+    ),
+    security(("token" = []))
+)]
+pub async fn watch(
+    State(edge): State<Arc<Edge>>,
+    Buyer(user_id): Buyer,
+    Id(order_id): Id<OrderId>,
+) -> Result<Response, Problem> {
+    // Watch before reading: a change between the two would be lost otherwise.
+    let changes = edge.engine.watch_order(order_id);
+    let order = orders::find(&edge, order_id, user_id).await?;
+    let permit = Arc::clone(&edge.event_streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new(Code::Overloaded, "too many event streams are open"))?;
+    let shutdown = edge.shutdown.clone();
+    let heartbeat = edge.options.event_heartbeat;
+    edge.metrics.event_streams.fetch_add(1, Relaxed);
+    let open = OpenStream { edge, _permit: permit };
+    let events = Events { next: Some(order), shown: None, changes, shutdown, heartbeat, open };
+    let events = stream::unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        Some((Ok::<_, Infallible>(event), events))
+    });
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::from_stream(events)).into_response())
+}
+
+struct OpenStream {
+    edge: Arc<Edge>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.edge.metrics.event_streams.fetch_sub(1, Relaxed);
+    }
+}
+
+struct Events {
+    next: Option<Order>,
+    shown: Option<Order>,
+    changes: OrderChanges,
+    shutdown: CancellationToken,
+    heartbeat: Duration,
+    open: OpenStream,
+}
+
+impl Events {
+    /// Returns the next piece of the stream, or `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(order) = self.next.take() {
+            self.shown = Some(order);
+            return Some(render(&order));
+        }
+        let shown = self.shown?;
+        if is_final(shown.status) {
+            return None;
+        }
+        let deadline = tokio::time::sleep(self.heartbeat);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return None,
+                () = &mut deadline => return Some(Bytes::from_static(HEARTBEAT)),
+                change = self.changes.next() => match change {
+                    // The order was first shown with this change already.
+                    Ok(Some(order)) if order == shown => {}
+                    Ok(Some(order)) => {
+                        self.shown = Some(order);
+                        return Some(render(&order));
+                    }
+                    // More changes than the channel holds: the order as it is now has all of them.
+                    Err(ChangesMissed) => {
+                        let order =
+                            orders::find(&self.open.edge, shown.order_id, shown.user_id).await.ok()?;
+                        self.shown = Some(order);
+                        return Some(render(&order));
+                    }
+                    Ok(None) => return None,
+                },
+            }
+        }
+    }
+}
+
+/// Returns whether the stream ends with this status. A cancelled or expired order may still be paid
+/// for, but a buyer need not wait for that.
+fn is_final(status: OrderStatus) -> bool {
+    status != OrderStatus::Reserved
+}
+
+fn render(order: &Order) -> Bytes {
+    let mut event = Vec::with_capacity(order_view::LENGTH_MAX + 32);
+    event.extend_from_slice(b"event: order\ndata: ");
+    order_view::render(order, &mut event);
+    event.extend_from_slice(b"\n\n");
+    Bytes::from(event)
+}
+
+/// Returns the first event of the example's order.
+fn example_event() -> String {
+    let order = OrderView::example(OrderStatus::Reserved);
+    let data = serde_json::to_string(&order).unwrap_or_default();
+    format!("event: order\ndata: {data}\n\n")
+}

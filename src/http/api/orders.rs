@@ -1,0 +1,409 @@
+//! The buyer's orders: one, a page of them, paying and cancelling.
+//!
+//! A young order is in its shard, an old one only in the order store. If both have it, the shard's
+//! state is the newer one.
+
+use super::order_view::{self, OrderView};
+use crate::actors::Reply;
+use crate::http::auth::bearer::Buyer;
+use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::request::extract::{OptionalJsonObject, Parameters};
+use crate::http::request::fields::{Body, body};
+use crate::http::request::page::PageQuery;
+use crate::http::request::path::Id;
+use crate::http::request::rules::{self, NamedSchema, Nested, Rule};
+use crate::http::state::Edge;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::{Command, Order, OrderId, OrderStatus, Outcome, UserId};
+use hyper::header::CONTENT_TYPE;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+
+/// A page of orders, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderPage {
+    /// The orders of this page.
+    pub data: Vec<OrderView>,
+    /// Whether there are older orders: ask for them with `starting_after` the last one of this page.
+    pub has_more: bool,
+}
+
+impl OrderPage {
+    fn example() -> Self {
+        Self { data: vec![OrderView::example(OrderStatus::Paid)], has_more: false }
+    }
+}
+
+body! {
+    /// How a sandbox payment goes. Without it the payment succeeds.
+    pub struct PayRequest {
+        /// What the sandbox's payment provider does.
+        Nullable payment: Nested<SandboxPayment>,
+    }
+}
+
+body! {
+    /// What the sandbox's payment provider does.
+    pub struct SandboxPayment {
+        /// How the payment ends; `succeed` if it is absent.
+        Nullable outcome: SandboxOutcome,
+        /// With `late`: after how many milliseconds the money arrives.
+        Nullable delay_ms: Delay,
+    }
+}
+
+/// How a sandbox payment ends: with `succeed` the money arrives at once, with `late` it arrives after
+/// `delay_ms`, and with `fail` it does not arrive: 402 `payment_failed`, and the order stays as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxOutcome {
+    /// The money arrives at once.
+    Succeed,
+    /// The money does not arrive.
+    Fail,
+    /// The money arrives after `delay_ms`.
+    Late,
+}
+
+impl Rule for SandboxOutcome {
+    type Value = Self;
+
+    fn schema() -> RefOr<Schema> {
+        rules::reference::<Self>()
+    }
+
+    fn components(schemas: &mut Vec<NamedSchema>) {
+        rules::component::<Self>(schemas);
+    }
+
+    fn read(value: Value) -> Result<Self, Cow<'static, str>> {
+        serde_json::from_value(value).map_err(|_| "must be succeed, fail or late".into())
+    }
+}
+
+/// A payment's delay in milliseconds. How long it may be is a setting: [`read_payment`] checks it, and
+/// `document.rs` writes it into the schema.
+pub struct Delay;
+
+impl Rule for Delay {
+    type Value = Value;
+
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .minimum(Some(0))
+            .into()
+    }
+
+    fn read(value: Value) -> Result<Value, Cow<'static, str>> {
+        Ok(value)
+    }
+}
+
+/// The answer that shows one order.
+pub struct OrderAnswer(pub Order);
+
+impl IntoResponse for OrderAnswer {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(order_view::LENGTH_MAX);
+        order_view::render(&self.0, &mut body);
+        ([(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+/// Returns the order if it is the buyer's.
+///
+/// # Errors
+/// Returns an `order_not_found` problem if it is not, and an `overloaded` one if neither its shard
+/// nor the order store answers.
+pub async fn find(edge: &Edge, order_id: OrderId, user_id: UserId) -> Result<Order, Problem> {
+    let in_shard = edge.engine.order(order_id).await?;
+    let order = match in_shard {
+        Some(order) => Some(order),
+        None => edge.sales.order(order_id).await?,
+    };
+    order.filter(|order| order.user_id == user_id).ok_or_else(Problem::order_not_found)
+}
+
+/// Shows an order.
+///
+/// Buyers see only their own orders. An order that expires or is paid late changes without a request,
+/// so look again, or follow its events.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{order}", tag = "orders",
+    params(Id::<OrderId>),
+    responses((status = 200, description = "The order", body = OrderView,
+        links(
+            ("pay" = (operation_id = "post_orders_order_pay",
+                parameters(("order" = "$response.body#/order_id")),
+                description = "Pays the order.")),
+            ("cancel" = (operation_id = "post_orders_order_cancel",
+                parameters(("order" = "$response.body#/order_id")),
+                description = "Cancels the order.")),
+            ("item" = (operation_id = "get_items_item",
+                parameters(("item" = "$response.body#/item_id")),
+                description = "Shows the item that was bought.")),
+        ),
+        example = json!(OrderView::example(OrderStatus::Reserved)))),
+    security(("token" = []))
+)]
+pub async fn show(
+    State(edge): State<Arc<Edge>>,
+    Buyer(user_id): Buyer,
+    Id(order_id): Id<OrderId>,
+) -> Result<OrderAnswer, Problem> {
+    find(&edge, order_id, user_id).await.map(OrderAnswer)
+}
+
+/// Lists your orders.
+///
+/// Your orders in all sales, newest first, a page at a time.
+#[utoipa::path(
+    get, path = "/api/v1/orders", tag = "orders",
+    params(PageQuery),
+    responses((status = 200, description = "A page of orders", body = OrderPage,
+        links(("order" = (operation_id = "get_orders_order",
+            parameters(("order" = "$response.body#/data/0/order_id")),
+            description = "Shows the newest of these orders."))),
+        example = json!(OrderPage::example()))),
+    security(("token" = []))
+)]
+pub async fn list(
+    State(edge): State<Arc<Edge>>,
+    Buyer(user_id): Buyer,
+    Parameters(query): Parameters<PageQuery>,
+) -> Result<Response, Problem> {
+    let (limit, before) = query.read::<OrderId>()?;
+    let in_shards = edge.engine.orders_of(user_id, before, limit + 1).await?;
+    let stored = edge.sales.orders_of(user_id, before, limit + 1).await?;
+    let (orders, has_more) = merge(in_shards, stored, limit);
+    Ok(render_page(&orders, has_more))
+}
+
+/// Renders a page of orders as an answer.
+pub fn render_page(orders: &[Order], has_more: bool) -> Response {
+    let mut body = Vec::with_capacity(32 + orders.len() * order_view::LENGTH_MAX);
+    body.extend_from_slice(b"{\"data\":[");
+    for (place, order) in orders.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        order_view::render(order, &mut body);
+    }
+    body.extend_from_slice(b"],\"has_more\":");
+    body.extend_from_slice(if has_more { b"true}" } else { b"false}" });
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Returns the newest `limit` orders of both, newest first, and whether there are more. Of an order
+/// that both have, the shard's state is the newer one.
+fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>, bool) {
+    let mut orders = in_shards;
+    orders.extend(stored);
+    // The sort is stable: of two states of one order the shard's stays first.
+    orders.sort_by_key(|order| std::cmp::Reverse(order.order_id));
+    orders.dedup_by_key(|order| order.order_id);
+    let has_more = orders.len() > limit;
+    orders.truncate(limit);
+    (orders, has_more)
+}
+
+/// Pays an order.
+///
+/// A sandbox: no money moves, and the body says how the payment goes. Without a body it succeeds.
+/// Paying an order that is paid already changes nothing. Money that arrives after the order has
+/// expired makes it `refund_due`. The server may have sandbox payments switched off: 403 `forbidden`.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{order}/pay", tag = "orders",
+    params(Id::<OrderId>),
+    request_body(content = Option<PayRequest>, content_type = "application/json",
+        example = json!({ "payment": { "outcome": "succeed" } })),
+    responses(
+        (status = 200, description = "The order after the payment: `paid`, or `refund_due` if the \
+            money came too late", body = OrderView,
+            links(("order" = (operation_id = "get_orders_order",
+                parameters(("order" = "$response.body#/order_id")),
+                description = "Shows the order."))),
+            example = json!(OrderView::example(OrderStatus::Paid))),
+        (status = 402, description = "`payment_failed`: the order is as it was"),
+        (status = 409, description = "`order_closed`: it was cancelled, and nothing was charged"),
+    ),
+    security(("token" = []))
+)]
+pub async fn pay(
+    State(edge): State<Arc<Edge>>,
+    Buyer(user_id): Buyer,
+    Id(order_id): Id<OrderId>,
+    OptionalJsonObject(body): OptionalJsonObject,
+) -> Result<OrderAnswer, Problem> {
+    if !edge.options.sandbox_payments {
+        return Err(Problem::new(Code::Forbidden, "sandbox payments are switched off"));
+    }
+    let payment = read_payment(body, edge.options.sandbox_delay_max)?;
+    let order = find(&edge, order_id, user_id).await?;
+    match order.status {
+        OrderStatus::Cancelled => return Err(Problem::order_closed(&order)),
+        OrderStatus::Paid | OrderStatus::RefundDue => return Ok(OrderAnswer(order)),
+        OrderStatus::Reserved | OrderStatus::Expired => {}
+    }
+    match payment.outcome {
+        SandboxOutcome::Succeed => {}
+        SandboxOutcome::Fail => {
+            return Err(Problem::new(
+                Code::PaymentFailed,
+                "the sandbox was told to let it fail: the order is as it was",
+            ));
+        }
+        SandboxOutcome::Late => tokio::select! {
+            () = tokio::time::sleep(payment.delay) => {}
+            () = edge.shutdown.cancelled() => {
+                return Err(Problem::new(Code::ShuttingDown, "nothing was paid: the server is stopping"));
+            }
+        },
+    }
+    decide(&edge, order_id, Command::Pay { order_id, user_id }).await
+}
+
+/// Cancels an order.
+///
+/// Only an order that is not paid can be cancelled; its units go back on sale. Cancelling it again
+/// changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{order}/cancel", tag = "orders",
+    params(Id::<OrderId>),
+    responses(
+        (status = 200, description = "The cancelled order", body = OrderView,
+            links(("order" = (operation_id = "get_orders_order",
+                parameters(("order" = "$response.body#/order_id")),
+                description = "Shows the order."))),
+            example = json!(OrderView::example(OrderStatus::Cancelled))),
+        (status = 409, description = "`order_closed`: it was paid or has expired"),
+    ),
+    security(("token" = []))
+)]
+pub async fn cancel(
+    State(edge): State<Arc<Edge>>,
+    Buyer(user_id): Buyer,
+    Id(order_id): Id<OrderId>,
+) -> Result<OrderAnswer, Problem> {
+    let order = find(&edge, order_id, user_id).await?;
+    match order.status {
+        OrderStatus::Cancelled => return Ok(OrderAnswer(order)),
+        OrderStatus::Reserved => {}
+        OrderStatus::Paid | OrderStatus::Expired | OrderStatus::RefundDue => {
+            return Err(Problem::order_closed(&order));
+        }
+    }
+    decide(&edge, order_id, Command::Cancel { order_id, user_id }).await
+}
+
+async fn decide(edge: &Edge, order_id: OrderId, command: Command) -> Result<OrderAnswer, Problem> {
+    match edge.engine.decide_order(order_id, command).await {
+        Reply::Decided(
+            Outcome::Order(order) | Outcome::Placed(order) | Outcome::Replayed(order),
+        ) => Ok(OrderAnswer(order)),
+        Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
+        Reply::NotDelivered(reason) => Err(reason.into()),
+        Reply::Decided(Outcome::Item(_)) | Reply::Unknown => Err(Problem::new(
+            Code::OutcomeUnknown,
+            "it may or may not have been done: look at the order, or repeat the request",
+        )),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Payment {
+    outcome: SandboxOutcome,
+    delay: Duration,
+}
+
+fn read_payment(body: Map<String, Value>, delay_max: Duration) -> Result<Payment, Problem> {
+    let mut payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
+    let mut errors = Vec::new();
+    if let Some(told) = PayRequest::read(body, "", &mut errors).payment {
+        let told = SandboxPayment::read(told, "/payment", &mut errors);
+        payment.outcome = told.outcome.unwrap_or(payment.outcome);
+        let delay_ms_max = u64::try_from(delay_max.as_millis()).unwrap_or(u64::MAX);
+        match told.delay_ms.map(|delay| rules::bounded(&delay, 0..=delay_ms_max)) {
+            None => {}
+            Some(Ok(delay_ms)) => payment.delay = Duration::from_millis(delay_ms),
+            Some(Err(detail)) => errors.push(FieldError::new("/payment/delay_ms", detail)),
+        }
+    }
+    if errors.is_empty() { Ok(payment) } else { Err(Problem::fields(errors)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{Currency, ItemId, RequestId, SaleId, Timestamp};
+
+    fn order(id: u64, status: OrderStatus) -> Order {
+        Order {
+            order_id: OrderId(id),
+            item_id: ItemId(1),
+            sale_id: SaleId(1),
+            user_id: UserId(1),
+            request_id: RequestId(id),
+            attempt: 1,
+            quantity: 1,
+            amount: 1,
+            currency: Currency::parse("EUR").unwrap(),
+            status,
+            expires_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn shard_and_store_make_one_list() {
+        let reserved = |id| order(id, OrderStatus::Reserved);
+        let in_shards = vec![order(5, OrderStatus::Paid), reserved(3)];
+        let stored = vec![reserved(5), reserved(4), reserved(2)];
+        let (orders, has_more) = merge(in_shards.clone(), stored.clone(), 3);
+        let shown: Vec<_> = orders.iter().map(|order| (order.order_id.0, order.status)).collect();
+        assert_eq!(
+            shown,
+            [(5, OrderStatus::Paid), (4, OrderStatus::Reserved), (3, OrderStatus::Reserved),]
+        );
+        assert!(has_more);
+        let (orders, has_more) = merge(in_shards, stored, 4);
+        assert_eq!((orders.len(), has_more), (4, false));
+    }
+
+    #[test]
+    fn the_sandbox_does_what_it_is_told() {
+        let read = |text: &str| {
+            let body = crate::http::request::json::parse_object(text.as_bytes()).unwrap();
+            read_payment(body, Duration::from_secs(1))
+                .map(|payment| (payment.outcome, payment.delay.as_millis()))
+                .map_err(|problem| problem.errors[0].pointer.clone())
+        };
+        for text in ["{}", r#"{"payment":null}"#, r#"{"payment":{"outcome":null,"delay_ms":null}}"#]
+        {
+            assert_eq!(read(text), Ok((SandboxOutcome::Succeed, 0)), "{text}");
+        }
+        assert_eq!(read(r#"{"payment":{"outcome":"fail"}}"#), Ok((SandboxOutcome::Fail, 0)));
+        assert_eq!(
+            read(r#"{"payment":{"outcome":"late","delay_ms":1000}}"#),
+            Ok((SandboxOutcome::Late, 1000))
+        );
+        for (text, pointer) in [
+            (r#"{"payment":1}"#, "/payment"),
+            (r#"{"amount":1}"#, "/amount"),
+            (r#"{"payment":{"outcome":"perhaps"}}"#, "/payment/outcome"),
+            (r#"{"payment":{"outcome":7}}"#, "/payment/outcome"),
+            (r#"{"payment":{"delay_ms":1001}}"#, "/payment/delay_ms"),
+            (r#"{"payment":{"card":"4242"}}"#, "/payment/card"),
+        ] {
+            assert_eq!(read(text), Err(pointer.to_owned()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Sales as buyers see them: those that were approved, with their items and the items' units.
+
+use super::example;
+use super::items::{self, CountersView, ItemStateView, ItemView};
+use crate::http::problem::Problem;
+use crate::http::request::extract::Parameters;
+use crate::http::request::page::SalesQuery;
+use crate::http::request::path::Id;
+use crate::http::request::rules::Identity;
+use crate::http::state::Edge;
+use crate::http::timestamp;
+use axum::Json;
+use axum::extract::State;
+use domain::catalogue::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
+use domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A sale with its items.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Sale)]
+pub struct SaleView {
+    /// The sale's identity.
+    #[schema(value_type = Identity)]
+    pub sale_id: String,
+    /// What the sale is called.
+    pub title: String,
+    /// How far the sale has come: `approved`, `preheated`, `live`, `ended` or `settled`.
+    pub status: String,
+    /// When the sale starts.
+    #[schema(format = DateTime)]
+    pub starts_at: String,
+    /// When the sale is over.
+    #[schema(format = DateTime)]
+    pub ends_at: String,
+    /// The sale's items, in the order of display.
+    pub items: Vec<ItemView>,
+}
+
+impl SaleView {
+    /// Returns the example's sale while it is live.
+    pub fn example() -> Self {
+        Self {
+            sale_id: example::SALE_ID.to_owned(),
+            title: example::SALE_TITLE.to_owned(),
+            status: "live".to_owned(),
+            starts_at: example::STARTS_AT.to_owned(),
+            ends_at: example::ENDS_AT.to_owned(),
+            items: vec![ItemView::example()],
+        }
+    }
+}
+
+/// A page of sales, newest first, or the sales of a day by their start.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SalePage {
+    /// The sales of this page.
+    pub data: Vec<SaleView>,
+    /// Whether there are more: older sales, to be asked for with `starting_after` the last one of this
+    /// page; of a day, those beyond its first hundred.
+    pub has_more: bool,
+}
+
+/// Returns the sale as it is now.
+pub fn view(edge: &Edge, sale: &PublicSale) -> SaleView {
+    let now = edge.engine.now();
+    SaleView {
+        sale_id: sale.sale_id.to_string(),
+        title: sale.title.clone(),
+        status: sale.status.stage(now, sale.starts_at, sale.ends_at).name().to_owned(),
+        starts_at: timestamp::to_string(sale.starts_at),
+        ends_at: timestamp::to_string(sale.ends_at),
+        items: sale.items.iter().map(|item| view_item(edge, sale, item, now)).collect(),
+    }
+}
+
+fn view_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) -> ItemView {
+    let title = Some(item.title.clone());
+    let list_price = item.list_price;
+    if let Some(gate) = edge.engine.gate(item.item_id) {
+        return ItemView { title, list_price, ..items::view(&gate, now) };
+    }
+    // The item is not preheated yet, or its shard has evicted it already.
+    let terms = sale.terms(item);
+    let is_over =
+        now >= sale.ends_at || matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled);
+    let state = if is_over { ItemStateView::Ended } else { ItemStateView::Upcoming };
+    let counters: ItemCounters = terms.counters();
+    ItemView { title, list_price, ..items::view_terms(&terms, state, CountersView::from(counters)) }
+}
+
+/// Lists sales.
+///
+/// Sales that were approved, newest first and a page at a time, or with `date` those of one day.
+#[utoipa::path(
+    get, path = "/api/v1/sales", tag = "sales",
+    params(SalesQuery),
+    responses((status = 200, description = "A page of sales", body = SalePage,
+        links(
+            ("sale" = (operation_id = "get_sales_sale",
+                parameters(("sale" = "$response.body#/data/0/sale_id")),
+                description = "Shows the first of these sales.")),
+            ("buy" = (operation_id = "post_items_item_buy",
+                parameters(("item" = "$response.body#/data/0/items/0/item_id")),
+                description = "Buys units of the first item of the first sale.")),
+        ),
+        example = json!(SalePage { data: vec![SaleView::example()], has_more: false })))
+)]
+pub async fn list(
+    State(edge): State<Arc<Edge>>,
+    Parameters(query): Parameters<SalesQuery>,
+) -> Result<Json<SalePage>, Problem> {
+    if let Some(day) = query.day()? {
+        let day = edge.sales.of_day(day).await?;
+        let data = day.sales.iter().map(|sale| view(&edge, sale)).collect();
+        return Ok(Json(SalePage { data, has_more: day.has_more }));
+    }
+    let (limit, before) = query.page().read::<SaleId>()?;
+    let (sales, has_more) = page(&edge, &PUBLIC_STATUSES, before, limit).await?;
+    let sales = sales.iter().filter_map(Sale::public);
+    Ok(Json(SalePage { data: sales.map(|sale| view(&edge, &sale)).collect(), has_more }))
+}
+
+/// Returns a page of sales in one of these statuses, and whether there are more.
+///
+/// # Errors
+/// Returns an `overloaded` problem if the catalogue does not answer.
+pub async fn page(
+    edge: &Edge,
+    statuses: &[SaleStatus],
+    before: Option<SaleId>,
+    limit: usize,
+) -> Result<(Vec<Sale>, bool), Problem> {
+    let found = edge.sales.page(statuses, before, limit).await?;
+    let has_more = match found.last() {
+        Some(last) if found.len() == limit => {
+            !edge.sales.page(statuses, Some(last.sale_id), 1).await?.is_empty()
+        }
+        _ => false,
+    };
+    Ok((found, has_more))
+}
+
+/// Shows a sale.
+///
+/// With its items, their prices and their units as they are now. A sale that was not approved is not
+/// shown.
+#[utoipa::path(
+    get, path = "/api/v1/sales/{sale}", tag = "sales",
+    params(Id::<SaleId>),
+    responses((status = 200, description = "The sale", body = SaleView,
+        links(
+            ("item" = (operation_id = "get_items_item",
+                parameters(("item" = "$response.body#/items/0/item_id")),
+                description = "Shows the sale's first item.")),
+            ("buy" = (operation_id = "post_items_item_buy",
+                parameters(("item" = "$response.body#/items/0/item_id")),
+                description = "Buys units of the sale's first item.")),
+        ),
+        example = json!(SaleView::example())))
+)]
+pub async fn show(
+    State(edge): State<Arc<Edge>>,
+    Id(sale_id): Id<SaleId>,
+) -> Result<Json<SaleView>, Problem> {
+    let sale = edge.sales.public_sale(sale_id).await?.ok_or_else(Problem::sale_not_found)?;
+    Ok(Json(view(&edge, &sale)))
+}

@@ -1,0 +1,5 @@
+//! Who calls: bearer tokens, what they say, and the passwords that buyers get them for.
+
+pub mod bearer;
+pub mod password;
+pub mod token;

@@ -1,0 +1,241 @@
+//! What the edge counts: plain atomics, because looking a counter up in a registry would slow each
+//! purchase.
+//!
+//! They are rendered in Prometheus text form, in front of the metrics of the process's recorder. No
+//! label ever holds a user, an order or a request.
+
+use super::connection::Stall;
+use crate::http::problem::Code;
+use crate::telemetry::metrics::{
+    HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL, HTTP_CONNECTIONS_REFUSED_TOTAL,
+    HTTP_EVENT_STREAMS, HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT,
+    HTTP_REQUESTS_TOTAL, Metric, PURCHASES_TOTAL,
+};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The upper bounds of a histogram's buckets, in microseconds.
+const BOUNDS_MICROSECONDS: [u64; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// One purchase in this many is timed, and is counted as this many.
+pub const PURCHASE_SAMPLE: u64 = 16;
+
+/// A distribution of durations.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS_MICROSECONDS.len() + 1],
+    sum_microseconds: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts `duration` `weight` times.
+    pub fn observe(&self, duration: Duration, weight: u64) {
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let place = BOUNDS_MICROSECONDS.partition_point(|bound| *bound < microseconds);
+        self.buckets[place].fetch_add(weight, Relaxed);
+        self.sum_microseconds.fetch_add(microseconds.saturating_mul(weight), Relaxed);
+    }
+
+    fn render(&self, name: &str, label: &str, out: &mut String) {
+        let mut count = 0;
+        for (place, bucket) in self.buckets.iter().enumerate() {
+            count += bucket.load(Relaxed);
+            let bound = match BOUNDS_MICROSECONDS.get(place) {
+                Some(microseconds) => format!("{}", *microseconds as f64 / 1e6),
+                None => "+Inf".to_owned(),
+            };
+            let _ = writeln!(out, "{name}_bucket{{{label},le=\"{bound}\"}} {count}");
+        }
+        let sum = self.sum_microseconds.load(Relaxed) as f64 / 1e6;
+        let _ = writeln!(out, "{name}_sum{{{label}}} {sum}");
+        let _ = writeln!(out, "{name}_count{{{label}}} {count}");
+    }
+}
+
+/// The counters of the edge.
+#[derive(Debug)]
+pub struct EdgeMetrics {
+    placed: AtomicU64,
+    replayed: AtomicU64,
+    refused: [AtomicU64; Code::ALL.len()],
+    purchase_duration: Histogram,
+    /// Answers to other requests by class of status, from 1xx on.
+    others: [AtomicU64; 5],
+    other_duration: Histogram,
+    connections: AtomicU64,
+    connections_accepted: AtomicU64,
+    refused_full: AtomicU64,
+    stalled: [AtomicU64; 3],
+    /// Requests whose head arrived and whose answer has not been made.
+    pub in_flight: AtomicU64,
+    /// Server-sent event streams that are open.
+    pub event_streams: AtomicU64,
+}
+
+impl EdgeMetrics {
+    /// Makes counters that are all zero.
+    pub fn new() -> Self {
+        Self {
+            placed: AtomicU64::default(),
+            replayed: AtomicU64::default(),
+            refused: std::array::from_fn(|_| AtomicU64::default()),
+            purchase_duration: Histogram::default(),
+            others: Default::default(),
+            other_duration: Histogram::default(),
+            connections: AtomicU64::default(),
+            connections_accepted: AtomicU64::default(),
+            refused_full: AtomicU64::default(),
+            stalled: Default::default(),
+            in_flight: AtomicU64::default(),
+            event_streams: AtomicU64::default(),
+        }
+    }
+
+    /// Counts a purchase that was answered with an order: a new one, or the one it got before.
+    pub fn purchased(&self, replayed: bool) {
+        let counter = if replayed { &self.replayed } else { &self.placed };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a purchase that was answered with a problem.
+    pub fn refused(&self, code: Code) {
+        self.refused[code as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts the duration of a purchase that was picked for timing.
+    pub fn purchase_took(&self, duration: Duration) {
+        self.purchase_duration.observe(duration, PURCHASE_SAMPLE);
+    }
+
+    /// Counts a request other than a purchase, by its status and duration.
+    pub fn answered(&self, status: u16, duration: Duration) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.others[class].fetch_add(1, Relaxed);
+        self.other_duration.observe(duration, 1);
+    }
+
+    /// Counts a connection that was accepted.
+    pub fn connected(&self) {
+        self.connections.fetch_add(1, Relaxed);
+        self.connections_accepted.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a connection that was closed.
+    pub fn disconnected(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a connection that was refused because too many are open.
+    pub fn turned_away(&self) {
+        self.refused_full.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a connection that was closed because it made no progress.
+    pub fn stalled(&self, stall: Stall) {
+        self.stalled[stall as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Renders all counters in Prometheus text form.
+    pub fn render(&self) -> String {
+        let mut out = String::with_capacity(8 * 1024);
+        self.render_purchases(&mut out);
+        self.render_requests(&mut out);
+        self.render_connections(&mut out);
+        out
+    }
+
+    fn render_purchases(&self, out: &mut String) {
+        let name = PURCHASES_TOTAL;
+        header(out, name);
+        for (outcome, counter) in [("placed", &self.placed), ("replayed", &self.replayed)] {
+            sample(out, name, &format!("outcome=\"{outcome}\""), counter);
+        }
+        for (code, counter) in Code::ALL.iter().zip(&self.refused) {
+            if counter.load(Relaxed) > 0 {
+                sample(out, name, &format!("outcome=\"{}\"", code.name()), counter);
+            }
+        }
+    }
+
+    fn render_requests(&self, out: &mut String) {
+        let name = HTTP_REQUESTS_TOTAL;
+        header(out, name);
+        for (class, counter) in self.others.iter().enumerate().skip(1) {
+            sample(out, name, &format!("status=\"{}xx\"", class + 1), counter);
+        }
+        let name = HTTP_REQUEST_DURATION_SECONDS;
+        header(out, name);
+        self.purchase_duration.render(name, "route=\"buy\"", out);
+        self.other_duration.render(name, "route=\"other\"", out);
+        let name = HTTP_REQUESTS_IN_FLIGHT;
+        header(out, name);
+        sample(out, name, "", &self.in_flight);
+    }
+
+    fn render_connections(&self, out: &mut String) {
+        let name = HTTP_CONNECTIONS;
+        header(out, name);
+        sample(out, name, "", &self.connections);
+        let name = HTTP_CONNECTIONS_ACCEPTED_TOTAL;
+        header(out, name);
+        sample(out, name, "", &self.connections_accepted);
+        let name = HTTP_CONNECTIONS_REFUSED_TOTAL;
+        header(out, name);
+        sample(out, name, "reason=\"too_many\"", &self.refused_full);
+        for (reason, counter) in ["slow_head", "slow_reader", "idle"].iter().zip(&self.stalled) {
+            sample(out, name, &format!("reason=\"{reason}\""), counter);
+        }
+        let name = HTTP_EVENT_STREAMS;
+        header(out, name);
+        sample(out, name, "", &self.event_streams);
+    }
+}
+
+/// Begins a metric with what the catalogue says of it.
+fn header(out: &mut String, name: &str) {
+    let Some(Metric { kind, help, .. }) = Metric::named(name) else { return };
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
+}
+
+fn sample(out: &mut String, name: &str, labels: &str, counter: &AtomicU64) {
+    let value = counter.load(Relaxed);
+    let _ = if labels.is_empty() {
+        writeln!(out, "{name} {value}")
+    } else {
+        writeln!(out, "{name}{{{labels}}} {value}")
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_shown() {
+        let metrics = EdgeMetrics::new();
+        metrics.purchased(false);
+        metrics.refused(Code::SoldOut);
+        metrics.refused(Code::SoldOut);
+        metrics.purchase_took(Duration::from_micros(70));
+        metrics.answered(404, Duration::from_secs(20));
+        metrics.stalled(Stall::Response);
+        let text = metrics.render();
+        for line in [
+            "seckill_purchases_total{outcome=\"placed\"} 1",
+            "seckill_purchases_total{outcome=\"sold_out\"} 2",
+            "seckill_http_requests_total{status=\"4xx\"} 1",
+            "seckill_http_request_duration_seconds_bucket{route=\"buy\",le=\"0.00005\"} 0",
+            "seckill_http_request_duration_seconds_bucket{route=\"buy\",le=\"0.0001\"} 16",
+            "seckill_http_request_duration_seconds_count{route=\"buy\"} 16",
+            "seckill_http_request_duration_seconds_bucket{route=\"other\",le=\"10\"} 0",
+            "seckill_http_request_duration_seconds_bucket{route=\"other\",le=\"+Inf\"} 1",
+            "seckill_http_connections_refused_total{reason=\"slow_reader\"} 1",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Pages for browsers.
+
+pub mod docs;
+pub mod root;

@@ -1,0 +1,13 @@
+//! What went wrong with a request, as `application/problem+json` (RFC 9457).
+//!
+//! `code.rs` has the codes, `value.rs` the problem that handlers return, `refusals.rs` the one map
+//! from refusals and errors to problems, and `view.rs` the problem as the OpenAPI document shows it.
+
+mod code;
+mod refusals;
+mod value;
+mod view;
+
+pub use code::Code;
+pub use value::{FieldError, Problem};
+pub use view::ProblemView;

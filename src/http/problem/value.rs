@@ -1,0 +1,181 @@
+//! A problem as handlers return it: a value until the edge renders it, because only the edge knows
+//! the request's identity.
+//!
+//! Must not know the refusals that problems are made of: `refusals.rs` does.
+
+use super::code::Code;
+use crate::http::timestamp;
+use axum::response::{IntoResponse, Response};
+use domain::{Order, Timestamp};
+use std::borrow::Cow;
+
+/// One field, parameter or header that is not valid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldError {
+    /// JSON Pointer into the body, or the name of a parameter or header.
+    pub pointer: String,
+    /// What it should have been, for a person.
+    pub detail: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// Says that the field at `pointer` is not valid because of `detail`.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// What went wrong with one request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// What went wrong, for programs.
+    pub code: Code,
+    /// What went wrong in this request, for a person.
+    pub detail: Cow<'static, str>,
+    /// The fields that are not valid; empty with every code but `invalid_field`.
+    pub errors: Vec<FieldError>,
+    /// When the sale starts, for a purchase that came before its start.
+    pub starts_at: Option<Timestamp>,
+}
+
+impl Problem {
+    /// Makes a problem of this code with `detail` in words.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new(), starts_at: None }
+    }
+
+    /// Makes the problem of a request whose fields are not valid.
+    pub fn fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => Cow::Owned(format!("{}: {}", only.pointer, only.detail)),
+            _ => Cow::Owned(format!("{} fields are not valid", errors.len())),
+        };
+        Self { errors, ..Self::new(Code::InvalidField, detail) }
+    }
+
+    /// Makes the problem of a request with one field that is not valid.
+    pub fn field(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::fields(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// Makes the problem of a path that is not served.
+    pub fn not_found() -> Self {
+        Self::new(Code::NotFound, "there is nothing at this path")
+    }
+
+    /// Makes the problem of an order that does not exist or is another buyer's.
+    pub fn order_not_found() -> Self {
+        Self::new(Code::OrderNotFound, "you have no such order")
+    }
+
+    /// Makes the problem of an item that does not exist or is not on sale.
+    pub fn item_not_found() -> Self {
+        Self::new(Code::ItemNotFound, "there is no such item on sale")
+    }
+
+    /// Makes the problem of a sale that does not exist.
+    pub fn sale_not_found() -> Self {
+        Self::new(Code::SaleNotFound, "there is no such sale")
+    }
+
+    /// Makes the problem of a purchase that may or may not have been decided.
+    pub fn outcome_unknown() -> Self {
+        Self::new(
+            Code::OutcomeUnknown,
+            "it may or may not have been done: repeat it only with the same Idempotency-Key",
+        )
+    }
+
+    /// Makes the problem of an order that has ended, to which this cannot be done any more.
+    pub fn order_closed(order: &Order) -> Self {
+        Self::new(Code::OrderClosed, format!("the order is {}", order.status.name()))
+    }
+
+    /// Appends the problem as JSON to `out`.
+    pub fn render(&self, request_id: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"/problems/");
+        out.extend_from_slice(self.code.name().as_bytes());
+        out.extend_from_slice(b"\",\"title\":\"");
+        out.extend_from_slice(self.code.title().as_bytes());
+        out.extend_from_slice(b"\",\"status\":");
+        out.extend_from_slice(self.code.status().as_str().as_bytes());
+        out.extend_from_slice(b",\"code\":\"");
+        out.extend_from_slice(self.code.name().as_bytes());
+        out.extend_from_slice(b"\",\"detail\":");
+        push_text(&self.detail, out);
+        if let Some(starts_at) = self.starts_at {
+            out.extend_from_slice(b",\"starts_at\":\"");
+            out.extend_from_slice(&timestamp::render(starts_at));
+            out.push(b'"');
+        }
+        if !self.errors.is_empty() {
+            out.extend_from_slice(b",\"errors\":[");
+            for (place, error) in self.errors.iter().enumerate() {
+                out.extend_from_slice(if place > 0 { b",{" } else { b"{" });
+                out.extend_from_slice(b"\"pointer\":");
+                push_text(&error.pointer, out);
+                out.extend_from_slice(b",\"detail\":");
+                push_text(&error.detail, out);
+                out.push(b'}');
+            }
+            out.push(b']');
+        }
+        out.extend_from_slice(b",\"request_id\":\"");
+        out.extend_from_slice(request_id.as_bytes());
+        out.extend_from_slice(b"\"}");
+    }
+}
+
+/// Appends `text` as a JSON string; the usual detail needs no escape and is copied whole.
+fn push_text(text: &str, out: &mut Vec<u8>) {
+    let plain = text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else if let Ok(escaped) = serde_json::to_vec(text) {
+        out.extend_from_slice(&escaped);
+    }
+}
+
+/// The problem travels in the response's extensions until the edge renders it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rendered_problem_is_json_whatever_it_says() {
+        let problem = Problem {
+            starts_at: Some(Timestamp(0)),
+            ..Problem::fields(vec![
+                FieldError::new("/a\"b", "line\nbreak"),
+                FieldError::new("/c", "plain"),
+            ])
+        };
+        let mut text = Vec::new();
+        problem.render("r-1", &mut text);
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let expected = serde_json::json!({
+            "type": "/problems/invalid_field",
+            "title": "A field is not valid",
+            "status": 422,
+            "code": "invalid_field",
+            "detail": "2 fields are not valid",
+            "starts_at": "1970-01-01T00:00:00.000Z",
+            "errors": [
+                {"pointer": "/a\"b", "detail": "line\nbreak"},
+                {"pointer": "/c", "detail": "plain"},
+            ],
+            "request_id": "r-1",
+        });
+        assert_eq!(json, expected);
+    }
+}
