@@ -4,7 +4,7 @@
 use crate::dice::{Dice, Told, seeds};
 use crate::disk::SimulatedDisk;
 use crate::engine::{House, SHARDS, options, terms};
-use domain::invariants::Ledger;
+use domain::invariants::{self, Invariant, Ledger};
 use domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
@@ -27,9 +27,11 @@ struct Seen {
 
 impl Seen {
     fn note(&mut self, order: &Order) {
-        let first =
-            *self.requests.entry((order.user_id.0, order.request_id.0)).or_insert(order.order_id);
-        assert_eq!(first, order.order_id, "one request, one order (I7)");
+        let request = (order.user_id.0, order.request_id.0);
+        let first = *self.requests.entry(request).or_insert(order.order_id);
+        let other = (first != order.order_id).then_some(first);
+        let verdict = invariants::i7_granted_once(other, order.order_id);
+        assert_eq!(verdict, Ok(()), "{}", Invariant::I7);
         let before = self.orders.insert(order.order_id, *order);
         if let Some(before) = before {
             assert!(before.same_purchase(order), "{before:?} became {order:?}");
@@ -96,7 +98,7 @@ fn judge(disk: &SimulatedDisk, seen: &Seen) -> Vec<Record> {
     let mut records = Vec::new();
     let mut epoch = 0;
     journal::scan(disk, |_, link, mut payload| {
-        assert!(link.epoch >= epoch, "an older owner's frame behind a newer's (I15)");
+        assert!(link.epoch >= epoch, "{}: an older owner's frame", Invariant::I15);
         epoch = link.epoch;
         while !payload.is_empty() {
             let found = record::decode(&mut payload).map_err(|error| error.to_string())?;
@@ -106,12 +108,14 @@ fn judge(disk: &SimulatedDisk, seen: &Seen) -> Vec<Record> {
         Ok(())
     })
     .expect("what is left can be read");
-    for (invariant, finding) in ledger.findings() {
-        assert_eq!(finding.first, None, "{invariant}");
+    for (rule, finding) in ledger.findings() {
+        assert_eq!(finding.first, None, "{rule}");
     }
+    let is_on_record = |order_id| ledger.orders().contains_key(&order_id);
+    let verdict = invariants::i3_confirmed(seen.orders.keys(), is_on_record);
+    assert_eq!(verdict, Ok(()), "{}", Invariant::I3);
     for order in seen.orders.values() {
-        let on_record = ledger.orders().get(&order.order_id);
-        let Some(on_record) = on_record else { panic!("{order:?} was confirmed and is lost (I3)") };
+        let on_record = &ledger.orders()[&order.order_id];
         assert!(on_record.same_purchase(order), "confirmed {order:?}, on record {on_record:?}");
         let moved_on =
             on_record.status == order.status || order.status.may_become(on_record.status);
@@ -194,7 +198,8 @@ async fn run(seed: u64, plant: fn(&SimulatedDisk)) {
     // A last sale that nobody has touched: with stock left a valid purchase succeeds.
     house.engine.open_item(terms(ITEMS + 1, 1, 600_000)).await;
     let reply = house.buy(ITEMS + 1, 1, 9_999).await;
-    assert!(matches!(reply, Reply::Decided(Outcome::Placed(_))), "I16: {reply:?}");
+    let is_placed = matches!(reply, Reply::Decided(Outcome::Placed(_)));
+    assert!(is_placed, "{}: {reply:?}", Invariant::I16);
     let confirmed: Vec<Order> = seen.lock().orders.values().copied().collect();
     for order in &confirmed {
         let reply = house.buy(order.item_id.0, order.user_id.0, order.request_id.0).await;

@@ -1,5 +1,5 @@
-//! The shard's state machine against a plain model of the books, step by step; and for each
-//! invariant a record that breaks it.
+//! The shard's state machine against a plain ledger of its records, step by step; and for each rule
+//! a record that breaks it.
 
 mod machine;
 mod planted;

@@ -1,8 +1,10 @@
-//! A checker is checked: for each invariant a record that breaks it, and who names it.
+//! The checkers are checked: for each rule a record that breaks it, which state machine and ledger
+//! name alike.
 
-use crate::shop::{SHARD, Shop, buying, terms};
+use crate::shop::{OPENING, SHARD, Shop, buying, terms};
+use domain::invariants::{Invariant, Rule};
 use domain::{
-    Command, Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, RequestId, ShardId,
+    Command, Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, ShardId, Timestamp,
     UserId,
 };
 use std::fmt::Write;
@@ -18,33 +20,64 @@ fn shop() -> (Shop, [Order; 3]) {
     (shop, orders)
 }
 
-/// Feeds a wrong record to state machine and ledger and says what each names.
-fn check(bug: &str, plant: impl FnOnce(&Shop, &[Order; 3]) -> Record) -> String {
+/// Feeds a record with one bug to state machine and ledger, which must name the same rule and no
+/// other; tells what both say.
+fn check(bug: &str, plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record) -> String {
+    let (line, refused, named) = feed(bug, plant);
+    assert_eq!(named, Vec::from_iter(refused), "{bug}: state machine and ledger differ");
+    line
+}
+
+/// As [`check`], for a record with several bugs, of which the state machine names the first.
+fn check_first(bug: &str, plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record) -> String {
+    let (line, refused, named) = feed(bug, plant);
+    assert!(refused.is_some_and(|rule| named.contains(&rule)), "{bug}: the ledger misses it");
+    line
+}
+
+/// A line for the table, what the state machine named and what the ledger did.
+fn feed(
+    bug: &str,
+    plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record,
+) -> (String, Option<Rule>, Vec<Rule>) {
     let (mut shop, orders) = shop();
-    let record = plant(&shop, &orders);
+    let record = plant(&mut shop, &orders);
     let before = shop.stock.snapshot();
     let refused = shop.stock.apply(&record);
     let after = shop.stock.snapshot();
     assert_eq!((before.seq, &before.items), (after.seq, &after.items), "{bug}: changed the state");
     assert_eq!(before.chunks, after.chunks, "{bug}: changed the orders");
     shop.ledger.record(&record);
-    let named: Vec<String> = shop
-        .ledger
-        .findings()
-        .iter()
-        .filter(|(_, finding)| finding.broken > 0)
-        .map(|(invariant, _)| (*invariant).to_owned())
-        .collect();
-    let refused = refused.map_or_else(
-        |violation| format!("{}: {}", violation.invariant, violation.detail),
-        |()| "accepted".to_owned(),
+    let broken = shop.ledger.findings().iter().filter(|(_, finding)| finding.broken > 0);
+    let named: Vec<Rule> = broken.map(|(rule, _)| *rule).collect();
+    let violation = refused.err();
+    let refused = violation.as_ref().map_or_else(
+        || "accepted".to_owned(),
+        |violation| format!("{}: {}", violation.rule, violation.detail),
     );
-    format!("{bug:32} | {:8} | {refused}\n", named.join(" "))
+    let names: Vec<String> = named.iter().map(Rule::to_string).collect();
+    let line = format!("{bug:32} | {:5} | {refused}\n", names.join(" "));
+    (line, violation.map(|violation| violation.rule), named)
 }
 
 /// A further order that would be right.
 fn next_order(shop: &Shop, user: u64, request: u64) -> Order {
-    match shop.stock.decide(shop.now, &buying(1, user, request, 1)).outcome {
+    next_order_of(shop, 1, user, request)
+}
+
+/// Ends and settles the item, all of whose orders are closed by then; a further order that would
+/// have been right before.
+fn settle(shop: &mut Shop) -> Order {
+    let order = next_order(shop, 4, 4);
+    shop.now = shop.now.plus_milliseconds(2_000);
+    shop.expire(9);
+    shop.ask(Command::End(ItemId(1)));
+    shop.ask(Command::Settle { item_id: ItemId(1), stored_seq: shop.stock.seq() });
+    order
+}
+
+fn next_order_of(shop: &Shop, item: u64, user: u64, request: u64) -> Order {
+    match shop.stock.decide(shop.now, &buying(item, user, request, 1)).outcome {
         Outcome::Placed(order) => order,
         other => panic!("{other:?}"),
     }
@@ -53,6 +86,8 @@ fn next_order(shop: &Shop, user: u64, request: u64) -> Order {
 #[test]
 fn each_planted_bug_is_named() {
     let order = |shop: &Shop, order: Order| shop.record(Event::Order(order));
+    let other_shard = OrderId::next(OrderId(u64::MAX >> 1), ShardId(3), OPENING);
+    let earlier = OrderId::next(OrderId(0), SHARD, Timestamp(OPENING.0 - 1));
     let mut table = String::new();
     for line in [
         check("a gap in the numbers", |shop, _| {
@@ -67,6 +102,11 @@ fn each_planted_bug_is_named() {
             shop.record(Event::ItemOpened(terms(1, 9, 2, 1_000)))
         }),
         check("more units than available", |shop, _| {
+            shop.ask(Command::Open(terms(2, 1, 2, 1_000)));
+            let right = next_order_of(shop, 2, 4, 4);
+            order(shop, Order { quantity: 2, amount: 204, ..right })
+        }),
+        check_first("and beyond the limit", |shop, _| {
             let right = next_order(shop, 4, 4);
             order(shop, Order { quantity: 8, amount: 808, ..right })
         }),
@@ -83,9 +123,26 @@ fn each_planted_bug_is_named() {
         check("an order granted twice", |shop, orders| {
             order(shop, Order { status: OrderStatus::Reserved, ..orders[0] })
         }),
-        check("an older order id", |shop, orders| {
+        check("a second order for one request", |shop, orders| {
+            let right = next_order(shop, 1, 77);
+            order(shop, Order { request_id: orders[0].request_id, ..right })
+        }),
+        check("an order id that is taken", |shop, orders| {
             let order_id = OrderId(orders[2].order_id.0 - 1);
             order(shop, Order { order_id, ..next_order(shop, 4, 4) })
+        }),
+        check("an older order id", |shop, _| {
+            order(shop, Order { order_id: earlier, ..next_order(shop, 4, 4) })
+        }),
+        check("an order of another shard", |shop, _| {
+            order(shop, Order { order_id: other_shard, ..next_order(shop, 4, 4) })
+        }),
+        check("an attempt that was left out", |shop, _| {
+            order(shop, Order { attempt: 2, ..next_order(shop, 4, 4) })
+        }),
+        check("an order of a settled item", |shop, _| {
+            let right = settle(shop);
+            order(shop, right)
         }),
         check("stock returned twice", |shop, orders| {
             order(shop, Order { status: OrderStatus::Expired, ..orders[2] })
@@ -104,24 +161,59 @@ fn each_planted_bug_is_named() {
             let user_id = UserId(4);
             order(shop, Order { user_id, status: OrderStatus::Paid, ..orders[0] })
         }),
+        check("a change of a settled order", |shop, orders| {
+            settle(shop);
+            order(shop, Order { status: OrderStatus::RefundDue, ..orders[2] })
+        }),
+        check("a restock beyond the bound", |shop, _| {
+            shop.record(Event::ItemRestocked { item_id: ItemId(1), units: u32::MAX })
+        }),
+        check("a restock of an unknown item", |shop, _| {
+            shop.record(Event::ItemRestocked { item_id: ItemId(8), units: 1 })
+        }),
+        check("a pause of an unknown item", |shop, _| shop.record(Event::ItemPaused(ItemId(8)))),
+        check("an unknown item is settled", |shop, _| shop.record(Event::ItemSettled(ItemId(8)))),
+        check("reserved units are settled", |shop, _| shop.record(Event::ItemSettled(ItemId(1)))),
+        check("an ended item is paused", |shop, _| {
+            shop.ask(Command::End(ItemId(1)));
+            shop.record(Event::ItemPaused(ItemId(1)))
+        }),
+        check("an ended item is resumed", |shop, _| {
+            shop.ask(Command::End(ItemId(1)));
+            shop.record(Event::ItemResumed(ItemId(1)))
+        }),
     ] {
         write!(table, "{line}").expect("a string takes it");
     }
     insta::assert_snapshot!(table, @r"
-    a gap in the numbers             | I5       | I5: record 8 follows record 6
-    a number twice                   | I5       | I5: record 6 follows record 6
-    an item opened twice             | I1       | I1: item opened twice
-    more units than available        | I1 I2 I6 | I2: oversold
-    an order of an unknown item      | I1       | I4: unknown item
-    beyond the buyer's limit         | I6       | I6: 3 live units, limit 2
-    a wrong price                    | I14      | I14: amount 1 for 1 at 101
-    an order granted twice           | I7       | I7: order id does not grow
-    an older order id                | I7       | I7: order id does not grow
-    stock returned twice             | I10      | I10: cancelled became expired
-    a paid order expires             | I10      | I10: paid became expired
-    a cancelled order is paid        | I10      | I10: cancelled became paid
-    a change of an unknown order     | I10      | I4: unknown order
-    a change of content              | I10      | I4: the order's content differs
+    a gap in the numbers             | I5    | I5: record 8 follows record 6
+    a number twice                   | I5    | I5: record 6 follows record 6
+    an item opened twice             | form  | form: the item was opened twice
+    more units than available        | I2    | I2: available is -1
+    and beyond the limit             | I2 I6 | I2: available is -1
+    an order of an unknown item      | form  | form: the item was never opened
+    beyond the buyer's limit         | I6    | I6: 3 live units, limit 2
+    a wrong price                    | I14   | I14: amount 1 for 1 at 101
+    an order granted twice           | I7    | I7: one request was granted order 360428286771220480, then 360428286771220480
+    a second order for one request   | I7    | I7: one request was granted order 360428286771220480, then 360428286771220483
+    an order id that is taken        | form  | form: the order's id does not grow
+    an older order id                | form  | form: the order's id does not grow
+    an order of another shard        | form  | form: the order is another shard's
+    an attempt that was left out     | form  | form: attempts are not dense or too many
+    an order of a settled item       | form  | form: the item was settled
+    stock returned twice             | I10   | I10: cancelled became expired
+    a paid order expires             | I10   | I10: paid became expired
+    a cancelled order is paid        | I10   | I10: cancelled became paid
+    a change of an unknown order     | form  | form: the order was never granted
+    a change of content              | form  | form: the order's content differs
+    a change of a settled order      | form  | form: the order was never granted
+    a restock beyond the bound       | form  | form: the allotment is out of range
+    a restock of an unknown item     | form  | form: the item was never opened
+    a pause of an unknown item       | form  | form: the item was never opened
+    an unknown item is settled       | form  | form: the item was never opened
+    reserved units are settled       | form  | form: the item was settled with reserved units
+    an ended item is paused          | form  | form: the item had ended
+    an ended item is resumed         | form  | form: the item had ended
     ");
 }
 
@@ -131,8 +223,9 @@ fn a_second_order_for_one_request_is_named() {
     let order = Order { request_id: orders[0].request_id, attempt: 2, ..next_order(&shop, 1, 77) };
     let record = shop.record(Event::Order(order));
     shop.ledger.record(&record);
-    assert_eq!(shop.ledger.findings()["I7"].broken, 1);
-    // The state machine has no way to it: the repeat is answered with the first order.
+    assert_eq!(shop.ledger.finding(Invariant::I7).broken, 1);
+    assert_eq!(shop.stock.apply(&record).expect_err("refused").rule, Invariant::I7.into());
+    // The state machine does not decide it: the repeat is answered with the first order.
     let repeat = shop.stock.decide(shop.now, &buying(1, 1, orders[0].request_id.0, 1));
     assert_eq!((repeat.event, repeat.outcome), (None, Outcome::Replayed(orders[0])));
 }
@@ -161,5 +254,5 @@ fn records_that_contradict_an_item_are_refused() {
     }
     shop.check();
     assert_eq!(shop.stock.shard(), SHARD);
-    assert_eq!(shop.stock.order_of_request(UserId(1), RequestId(99)), None);
+    assert_eq!(shop.stock.order_of_request(UserId(1), domain::RequestId(99)), None);
 }

@@ -262,7 +262,7 @@ fn limit_and_attempts_hold() {
         }
         placed += 1;
     }
-    assert_eq!(placed, 2 + domain::stock::SPARE_ATTEMPTS);
+    assert_eq!(placed, 2 + domain::sale::SPARE_ATTEMPTS);
     assert_eq!(shop.ask(buying(1, 7, 10_000, 1)), refused);
     check(&mut shop);
 }

@@ -1,6 +1,6 @@
 //! A shard with the ledger beside it: every decision is applied to one and recorded in the other.
 
-use domain::invariants::Ledger;
+use domain::invariants::{Ledger, UnitCounts};
 use domain::{
     Buy, Command, Currency, Event, ItemId, ItemTerms, Order, OrderId, Outcome, Record, RequestId,
     SaleId, ShardId, Stock, Timestamp, UserId,
@@ -119,13 +119,14 @@ impl Shop {
 
     /// State machine and model tell the same story.
     pub fn check(&self) {
-        for (invariant, finding) in self.ledger.findings() {
-            assert_eq!(finding.first, None, "{invariant}");
+        for (rule, finding) in self.ledger.findings() {
+            assert_eq!(finding.first, None, "{rule}");
         }
         assert_eq!(self.stock.items().len(), self.ledger.items().len());
         for item in self.stock.items() {
             let modelled = &self.ledger.items()[&item.terms.item_id];
-            assert_eq!(item.counters, modelled.counters, "item {}", item.terms.item_id);
+            let counters = UnitCounts::from(&item.counters);
+            assert_eq!(counters, modelled.counters, "item {}", item.terms.item_id);
         }
     }
 

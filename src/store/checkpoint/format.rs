@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version u8   1
-//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all evicted
+//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
@@ -10,7 +10,7 @@
 //! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
 //!         last seq u64
 //! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
-//!         quantity, attempt, live units u16; status u8; zero u8
+//!         quantity, attempt, live units u16; status u8, 0 if released; zero u8
 //! ```
 //!
 //! The checksum covers the place as well, so that bytes found under another shard or number are
@@ -19,7 +19,9 @@
 
 use crate::store::journal::record::{encode_terms, take_terms};
 use domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
-use domain::{ItemCounters, ItemPhase, OrderId, RequestId, ShardId, Timestamp, UserId};
+use domain::{
+    ItemCounters, ItemPhase, OrderId, OrderStatus, RequestId, ShardId, Timestamp, UserId,
+};
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
@@ -27,6 +29,9 @@ const PART_HEADER: u8 = 1;
 const PART_ITEM: u8 = 2;
 const PART_CHUNK: u8 = 3;
 const PART_VACANT_CHUNK: u8 = 4;
+
+/// The status byte of an order that was released; the statuses' own numbers begin at 1.
+const STATUS_RELEASED: u8 = 0;
 
 const ENTRY_LENGTH: usize = 40;
 const PREFIX_LENGTH: usize = 2;
@@ -115,7 +120,7 @@ pub(super) fn decode_item(
     })
 }
 
-/// Encodes a chunk. One whose orders were all evicted leaves a few bytes, so that it can be told from
+/// Encodes a chunk. One whose orders were all released leaves a few bytes, so that it can be told from
 /// one that the store has lost.
 pub(super) fn encode_chunk(shard: ShardId, number: u32, chunk: Option<&Chunk>) -> Vec<u8> {
     let Some(chunk) = chunk else { return seal(shard, number, PART_VACANT_CHUNK, |_| ()) };
@@ -138,7 +143,7 @@ pub(super) fn decode_chunk(
             if !rest.is_empty() || entries.is_empty() {
                 return Err(Malformed("chunk's length"));
             }
-            let entries: Vec<Entry> = entries.iter().map(decode_entry).collect();
+            let entries: Vec<Entry> = entries.iter().map(decode_entry).collect::<Result<_, _>>()?;
             let chunk = Chunk::from_entries(&entries).ok_or(Malformed("chunk's length"))?;
             Ok(Some(Arc::new(chunk)))
         }
@@ -156,12 +161,16 @@ fn encode_entry(entry: &Entry) -> [u8; ENTRY_LENGTH] {
     bytes[32..34].copy_from_slice(&entry.quantity.to_le_bytes());
     bytes[34..36].copy_from_slice(&entry.attempt.to_le_bytes());
     bytes[36..38].copy_from_slice(&entry.live_units.to_le_bytes());
-    bytes[38] = entry.status;
+    bytes[38] = entry.status.map_or(STATUS_RELEASED, |status| status as u8);
     bytes
 }
 
-fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Entry {
-    Entry {
+fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Result<Entry, Malformed> {
+    let status = match bytes[38] {
+        STATUS_RELEASED => None,
+        number => Some(OrderStatus::from_number(number).ok_or(Malformed("unknown status"))?),
+    };
+    Ok(Entry {
         order_id: OrderId(u64_at(bytes, 0)),
         user_id: UserId(u64_at(bytes, 8)),
         request_id: RequestId(u64_at(bytes, 16)),
@@ -170,8 +179,8 @@ fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Entry {
         quantity: u16_at(bytes, 32),
         attempt: u16_at(bytes, 34),
         live_units: u16_at(bytes, 36),
-        status: bytes[38],
-    }
+        status,
+    })
 }
 
 fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -242,7 +251,7 @@ mod tests {
                 quantity: short[0],
                 attempt: short[1],
                 live_units: short[2],
-                status,
+                status: OrderStatus::from_number(status),
             },
         )
     }
