@@ -72,7 +72,7 @@ body! {
 pub struct ProductId;
 
 impl ProductId {
-    const LETTERS: Characters =
+    const CHARACTERS: Characters =
         Characters(&['A'..='Z', 'a'..='z', '0'..='9', '_'..='_', '-'..='-']);
 }
 
@@ -84,7 +84,7 @@ impl Rule for ProductId {
             .schema_type(Type::String)
             .min_length(Some(1))
             .max_length(Some(PRODUCT_ID_LENGTH_MAX))
-            .pattern(Some(Self::LETTERS.pattern(1, PRODUCT_ID_LENGTH_MAX)))
+            .pattern(Some(Self::CHARACTERS.pattern(1, PRODUCT_ID_LENGTH_MAX)))
             .into()
     }
 
@@ -94,7 +94,7 @@ impl Rule for ProductId {
             value => rules::string(value)?,
         };
         let has_length = (1..=PRODUCT_ID_LENGTH_MAX).contains(&product_id.len());
-        if has_length && product_id.chars().all(|letter| Self::LETTERS.contains(letter)) {
+        if has_length && product_id.chars().all(|character| Self::CHARACTERS.contains(character)) {
             return Ok(product_id);
         }
         Err(format!("must have 1 to {PRODUCT_ID_LENGTH_MAX} letters, digits, _ or -").into())
