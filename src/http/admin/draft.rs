@@ -17,7 +17,7 @@ use domain::sale::{
 use domain::{Currency, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 const LIMIT_PER_USER_DEFAULT: u16 = 1;
@@ -81,7 +81,8 @@ impl Rule for ProductId {
 
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .schema_type(Type::String)
+            .schema_type(SchemaType::from_iter([Type::String, Type::Integer]))
+            .minimum(Some(0))
             .min_length(Some(1))
             .max_length(Some(PRODUCT_ID_LENGTH_MAX))
             .pattern(Some(Self::CHARACTERS.pattern(1, PRODUCT_ID_LENGTH_MAX)))
