@@ -7,7 +7,8 @@ use domain::{
     Timestamp, UserId,
 };
 use seckill::actors::Ring;
-use seckill::store::journal::{frame, record};
+use seckill::store::journal::file::frame;
+use seckill::store::journal::record;
 use std::hint::black_box;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);

@@ -9,8 +9,9 @@ use domain::{
 use seckill::actors::{Engine, EngineOptions};
 use seckill::clock::Stopwatch;
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal::disk::{Disk, RealDisk};
-use seckill::store::journal::{self, Journal, JournalId, Resumption, record};
+use seckill::store::journal::file::disk::RealDisk;
+use seckill::store::journal::file::{self, FileLog, OpenedFiles};
+use seckill::store::journal::{Journal, JournalId, OpenedLog, record};
 use seckill::store::orders::OrderStore;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -42,22 +43,24 @@ fn main() {
     }
 }
 
+fn open(directory: &Path) -> OpenedFiles {
+    let disk = RealDisk::open(&directory.join("journal")).expect("a disk");
+    FileLog::open(Arc::new(disk), file::Options::default())
+}
+
 /// Writes the journal; returns its records' bytes.
 fn write_journal(directory: &Path, grants: u64, hot: bool) -> u64 {
     const BATCH: u64 = 8_192;
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&directory.join("journal")).expect("a disk"));
-    let scan = journal::scan(disk.as_ref(), |_, _, _| Ok(())).expect("an empty journal");
-    let seqs = vec![0; usize::from(SHARDS)];
-    let resumption = Resumption { scan, seqs, sealed: std::collections::VecDeque::default() };
+    let opened = open(directory);
+    let replayed = opened.replay(&[0; SHARDS as usize], |_| Ok(())).expect("an empty journal");
     let (done, written) = std::sync::mpsc::sync_channel::<()>(1_024);
     let on_durable = move |batches: Vec<()>| {
         for () in batches {
-            done.send(()).expect("somebody waits");
+            done.send(()).expect("the bench waits");
         }
     };
-    let options = journal::Options::default();
-    let journal = Journal::start(disk, options, resumption, on_durable, |error| panic!("{error}"))
-        .expect("the journal starts");
+    let journal = Journal::start(replayed, on_durable, |error| panic!("{error}"));
+    let journal = journal.expect("the journal starts");
     let mut total = 0;
     let shards = if hot { 1 } else { SHARDS };
     // Twice what is sold, since shards take turns.
@@ -93,19 +96,17 @@ async fn start(directory: &Path) -> f64 {
     orders.migrate().await.expect("tables");
     let checkpoints = CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await;
     let checkpoints = checkpoints.expect("a checkpoint store");
-    let disk = RealDisk::open(&directory.join("journal")).expect("a disk");
     let options = EngineOptions {
         shards: SHARDS,
         virtual_nodes: 160,
         permits: 16_384,
         reply_timeout: Duration::from_secs(5),
-        journal: journal::Options::default(),
     };
     let timer = Stopwatch::start();
     let engine = Engine::start(
         options,
         JournalId(NonZeroU64::MIN),
-        Arc::new(disk),
+        open(directory),
         checkpoints,
         &orders,
         |error| panic!("{error}"),

@@ -1,27 +1,25 @@
 //! The composition root: recovers, starts the parts, binds, and drains them in reverse.
 //!
-//! The only place that sees everything. Owns the order of things, and what is chosen by
-//! configuration.
+//! The only module that sees all others. Owns the order in which parts start and stop, and what the
+//! configuration chooses.
 
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
 use crate::http;
+use crate::opening::{self, OpenError};
 use crate::sales::Sales;
-use crate::sales::lifecycle::keep_sale_lifecycle;
+use crate::sales::lifecycle;
 use crate::sales::preheat::preheat_approved;
 use crate::secrets;
-use crate::store::broker::BrokerAddress;
-use crate::store::checkpoint::{CheckpointError, CheckpointStore};
-use crate::store::data_dir::{DataDir, DataDirError};
-use crate::store::database::{Database, StoreError};
-use crate::store::journal;
-use crate::store::journal::disk::{Disk, RealDisk};
+use crate::store::checkpoint::CheckpointStore;
+use crate::store::data_dir::DataDir;
+use crate::store::journal::JournalId;
+use crate::store::journal::file::disk::RealDisk;
+use crate::store::journal::file::{self, FileLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
-use crate::store::read_cache::ReadCache;
-use crate::store::redis_connection::RedisAddress;
-use crate::telemetry;
+use crate::telemetry::metrics as names;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::io;
@@ -36,53 +34,36 @@ use tokio_util::sync::CancellationToken;
 /// Why the process cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The data directory.
+    /// A store cannot be opened.
     #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The signing secret.
+    Open(#[from] OpenError),
+    /// The signing secret cannot be made or read.
     #[error(transparent)]
     Secret(#[from] secrets::Error),
-    /// The signing secret is no good.
+    /// The signing secret is too short.
     #[error(transparent)]
     Signer(#[from] http::SecretTooShort),
-    /// The journal's directory.
+    /// The journal's directory cannot be opened.
     #[error("the journal's directory cannot be opened: {0}")]
     Journal(#[source] io::Error),
-    /// The checkpoints.
-    #[error(transparent)]
-    Checkpoints(#[from] CheckpointError),
-    /// The read cache's address.
-    #[error("checkpoint.redis_url: {0}")]
-    ReadCache(String),
-    /// The order store.
-    #[error("the order store cannot be opened: {0}")]
-    Orders(#[from] StoreError),
-    /// The engine.
+    /// The engine cannot recover or start.
     #[error(transparent)]
     Engine(StartError),
     /// The checkpoints are another shop's.
     #[error(transparent)]
     ForeignCheckpoint(StartError),
-    /// The order store is another shop's, or holds what the journal has lost.
+    /// The order store is another shop's, or holds records that the journal has lost.
     #[error(transparent)]
     ForeignOrders(StartError),
-    /// The certificate that the configuration names.
-    #[error("{path}: {source}", path = .path.display())]
-    Certificate {
-        /// Which file.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The threads.
+    /// A thread cannot be started.
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
-    /// The socket.
+    /// The socket cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address to listen on.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -99,134 +80,64 @@ impl From<StartError> for AppError {
     }
 }
 
-/// How often the catalogue is looked through for sales that are over.
-const CLOSING_PERIOD: Duration = Duration::from_secs(10);
-
 /// The running product.
 pub struct App {
     engine: Engine,
     sales: Sales,
     backends: Option<Backends>,
-    closing: JoinHandle<()>,
+    lifecycle: JoinHandle<()>,
     _background: Background,
     address: SocketAddr,
     signer: http::Signer,
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
     drain_limit: Duration,
-    _data_dir: DataDir,
+    _data_dir: Arc<DataDir>,
 }
 
 impl App {
-    /// Takes up what the data directory holds and serves. A journal that fails ends the process
-    /// with code 74: nothing can be confirmed any more.
+    /// Recovers what the data directory holds, then binds and serves. A journal that fails later ends
+    /// the process with code 74, because nothing can be confirmed any more.
     ///
     /// # Errors
-    /// Where a part cannot start. Nothing listens then.
+    /// Returns [`AppError`] if a part cannot start. Nothing listens then.
     pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Self, AppError> {
-        let data_dir = DataDir::lock(&config.data.dir)?;
-        data_dir.agree_on_shards(config.engine.shards)?;
-        let journal_id = data_dir.agree_on_identity()?;
+        let (data_dir, journal_id) = opening::lock_data_dir(config)?;
+        let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
         let signer = http::Signer::new(secret.expose())?;
-        let disk: Arc<dyn Disk> =
-            Arc::new(RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?);
+        let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
+        let journal = FileLog::open(Arc::new(disk), journal_options(config));
 
         let background = Background::start().map_err(AppError::Threads)?;
-        let (orders_path, checkpoints_path) = (data_dir.orders(), data_dir.checkpoints());
-        let mysql_url = config.orders.mysql_url.clone();
-        let connections = config.orders.connections;
-        let redis = redis_address(config)?;
-        let redis_of_reads = redis.clone();
-        let opened = background.handle().spawn(async move {
-            let database = match mysql_url {
-                Some(url) => Database::open_mysql(url.secret(), connections)?,
-                None => Database::open_sqlite(&orders_path).await?,
-            };
-            let checkpoints = match redis {
-                Some(address) => CheckpointStore::open_redis(address, journal_id)?,
-                None => CheckpointStore::open_sqlite(&checkpoints_path).await?,
-            };
-            // Here too, because a connection's thread has the priority of whoever opened it.
-            let orders = OrderStore::new(&database);
-            let migrated = orders.migrate().await;
-            match &migrated {
-                Ok(()) => {}
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
-                }
-                Err(error) => return Err(error.clone().into()),
-            }
-            Ok::<_, AppError>((orders, migrated.is_ok(), checkpoints))
-        });
-        let (orders, reachable, checkpoints) =
-            opened.await.map_err(|error| AppError::Threads(io::Error::other(error)))??;
-
+        let stores = Stores::open(config.clone(), Arc::clone(&data_dir), journal_id);
+        let stores = background.run(stores).await??;
+        let checkpoints = stores.checkpoints.clone();
         let options = engine_options(config);
         let engine =
-            Engine::start(options, journal_id, disk, checkpoints.clone(), &orders, stop_process)
+            Engine::start(options, journal_id, journal, checkpoints, &stores.orders, stop_process)
                 .await?;
-        if reachable {
-            check_owner(&engine, &orders).await?;
+        if stores.is_migrated {
+            check_owner(&engine, &stores.orders).await?;
         }
-        let started = {
-            let (engine, orders) = (engine.clone(), orders.clone());
-            let (options, broker) = (backend_options(config), broker_address(config)?);
-            background.handle().spawn(async move {
-                Backends::start(&engine, options, checkpoints, broker, orders).await
-            })
-        };
-        let backends = started
-            .await
-            .map_err(|error| AppError::Threads(io::Error::other(error)))?
-            .map_err(StartError::Actors)?;
-        // On the edge's own threads: readers wait for it.
-        let read_cache =
-            ReadCache::new(redis_of_reads.as_ref(), engine.clock()).map_err(AppError::ReadCache)?;
-        let sales = Sales::new(orders, read_cache);
-        match preheat_approved(&engine, &sales).await {
-            Ok(_) if config.demo.enabled => {
-                if let Err(error) = demo::set_up(&engine, &sales).await {
-                    tracing::warn!(%error, "the demo's sales could not be set up");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "approved sales wait for their preheat; approve again to go on");
-            }
-        }
+        let backends = start_backends(&background, config, &engine, &stores).await?;
+        // On the edge's own threads, because readers wait for it.
+        let read_cache = opening::read_cache(config, engine.clock())?;
+        let sales = Sales::new(stores.orders, read_cache);
+        preheat(config, &engine, &sales).await;
+        let lifecycle = lifecycle::run(engine.clone(), sales.clone());
+        let lifecycle = background.handle().spawn(lifecycle);
 
-        let closing = background.handle().spawn(keep_sale_lifecycle(
-            engine.clone(),
-            sales.clone(),
-            CLOSING_PERIOD,
-        ));
-        let listener = TcpListener::bind(config.http.listen)
-            .await
-            .map_err(|source| AppError::Listen { address: config.http.listen, source })?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| AppError::Listen { address: config.http.listen, source })?;
+        let (listener, address) = bind(config.http.listen).await?;
         let shutdown = CancellationToken::new();
-        let observed = engine.clone();
-        let state = http::AppState {
-            engine: engine.clone(),
-            sales: sales.clone(),
-            signer: signer.clone(),
-            clock: engine.clock(),
-            render_metrics: Arc::new(move || {
-                observe(&observed);
-                metrics.run_upkeep();
-                metrics.render()
-            }),
-        };
+        let state = edge_state(&engine, &sales, &signer, metrics);
         let server =
             tokio::spawn(http::serve(listener, state, shutdown.clone(), http_options(config)));
         Ok(Self {
             engine,
             sales,
             backends: Some(backends),
-            closing,
+            lifecycle,
             _background: background,
             address,
             signer,
@@ -237,12 +148,12 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The engine.
+    /// The engine, which owns the stock.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -252,20 +163,20 @@ impl App {
         &self.sales
     }
 
-    /// What makes tokens that this process accepts.
+    /// The signer of tokens that this process accepts.
     pub fn signer(&self) -> &http::Signer {
         &self.signer
     }
 
-    /// Drains: no new connections, then no new requests, everything admitted answered and durable,
-    /// the order store brought up to date as far as the limit allows.
+    /// Drains: accepts no new connections, then no new requests, answers all that was admitted once it
+    /// is durable, and brings the order store up to date as far as the time limit allows.
     pub async fn stop(mut self) {
         tracing::info!("draining");
         self.shutdown.cancel();
         if let Err(error) = (&mut self.server).await {
             tracing::error!(%error, "the server ended badly");
         }
-        self.closing.abort();
+        self.lifecycle.abort();
         if let Some(backends) = self.backends.take() {
             backends.stop(&self.engine, self.drain_limit).await;
         }
@@ -274,13 +185,101 @@ impl App {
     }
 }
 
-/// Refuses an order store of another journal. One that does not answer is asked again before anything
-/// is sent to it or preheated from it.
+/// The opened stores that engine and backends share.
+struct Stores {
+    orders: OrderStore,
+    /// Whether the order store answered and its tables are up to date.
+    is_migrated: bool,
+    checkpoints: CheckpointStore,
+}
+
+impl Stores {
+    /// Opens the stores. To be run on the background threads, because a connection's thread inherits
+    /// the priority of the thread that opened it.
+    async fn open(
+        config: Config,
+        data_dir: Arc<DataDir>,
+        journal_id: JournalId,
+    ) -> Result<Self, OpenError> {
+        let orders = opening::orders(&config, &data_dir).await?;
+        let checkpoints = opening::checkpoints(&config, &data_dir, journal_id).await?;
+        let is_migrated = match orders.migrate().await {
+            Ok(()) => true,
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { orders, is_migrated, checkpoints })
+    }
+}
+
+/// Starts relay, consumer and checkpointer on the background threads.
+async fn start_backends(
+    background: &Background,
+    config: &Config,
+    engine: &Engine,
+    stores: &Stores,
+) -> Result<Backends, AppError> {
+    let (engine, orders) = (engine.clone(), stores.orders.clone());
+    let checkpoints = stores.checkpoints.clone();
+    let (options, broker) = (backend_options(config), opening::broker_address(config)?);
+    let started = background
+        .run(async move { Backends::start(&engine, options, checkpoints, broker, orders).await });
+    Ok(started.await?.map_err(StartError::Actors)?)
+}
+
+/// Loads approved sales into their shards, then sets up the demo's sales if they are configured. A
+/// failure is logged and does not keep the process from serving.
+async fn preheat(config: &Config, engine: &Engine, sales: &Sales) {
+    match preheat_approved(engine, sales).await {
+        Ok(_) if config.demo.enabled => {
+            if let Err(error) = demo::set_up(engine, sales).await {
+                tracing::warn!(%error, "the demo's sales could not be set up");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(%error, "approved sales wait for their preheat; approve again to go on");
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let failed = |source| AppError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn edge_state(
+    engine: &Engine,
+    sales: &Sales,
+    signer: &http::Signer,
+    metrics: PrometheusHandle,
+) -> http::AppState {
+    let observed = engine.clone();
+    http::AppState {
+        engine: engine.clone(),
+        sales: sales.clone(),
+        signer: signer.clone(),
+        clock: engine.clock(),
+        render_metrics: Arc::new(move || {
+            observe(&observed);
+            metrics.run_upkeep();
+            metrics.render()
+        }),
+    }
+}
+
+/// Refuses an order store of another journal. One that does not answer is checked again before
+/// anything is sent to it or preheated from it.
 async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartError> {
     match engine.stored_progress(orders).await {
         Ok(_) => Ok(()),
         Err(OwnershipError::Store(error)) => {
-            tracing::warn!(%error, "the order store is gone again; orders wait in the journal");
+            tracing::warn!(%error, "the order store does not answer any more; orders wait in the journal");
             Ok(())
         }
         Err(error) => Err(RecoveryError::from(error).into()),
@@ -288,11 +287,11 @@ async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartEr
 }
 
 /// The backends' runtime. Dropping a runtime blocks, which an async task must not, neither when the
-/// product stops nor when it fails to start; so this one is let go without waiting.
+/// product stops nor when it fails to start; so this one is shut down without waiting.
 struct Background(Option<Runtime>);
 
 impl Background {
-    /// One thread of low priority: what the sale leaves over.
+    /// Starts one thread of low priority, which uses the processor time that the sale leaves.
     fn start() -> io::Result<Self> {
         const NICENESS: i32 = 19;
         tokio::runtime::Builder::new_multi_thread()
@@ -310,8 +309,17 @@ impl Background {
             .map(|runtime| Self(Some(runtime)))
     }
 
+    /// Runs `work` on the runtime and waits for it.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let done = self.handle().spawn(work).await;
+        done.map_err(|error| AppError::Threads(io::Error::other(error)))
+    }
+
     fn handle(&self) -> &Handle {
-        self.0.as_ref().expect("held until the drop").handle()
+        self.0.as_ref().expect("taken by the drop only").handle()
     }
 }
 
@@ -323,6 +331,7 @@ impl Drop for Background {
     }
 }
 
+/// Ends the process after the journal failed.
 fn stop_process(error: io::Error) {
     tracing::error!(
         %error,
@@ -339,39 +348,15 @@ fn engine_options(config: &Config) -> EngineOptions {
         virtual_nodes: config.engine.virtual_nodes,
         permits: config.engine.permits as usize,
         reply_timeout: Duration::from_millis(config.engine.reply_timeout_ms),
-        journal: journal::Options {
-            segment_bytes: config.journal.segment_bytes,
-            segments_ahead: usize::from(config.journal.segments_ahead),
-            ..journal::Options::default()
-        },
     }
 }
 
-/// Where checkpoints go, if not to a file of this process.
-fn redis_address(config: &Config) -> Result<Option<RedisAddress>, AppError> {
-    let Some(url) = &config.checkpoint.redis_url else { return Ok(None) };
-    let root_certificate = match &config.checkpoint.redis_ca_file {
-        None => None,
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|source| AppError::Certificate { path: path.clone(), source })?,
-        ),
-    };
-    Ok(Some(RedisAddress { url: url.secret().clone(), root_certificate }))
-}
-
-/// What lies between journal and order store, if not a channel in this process.
-fn broker_address(config: &Config) -> Result<Option<BrokerAddress>, AppError> {
-    let Some(url) = &config.broker.amqp_url else { return Ok(None) };
-    let root_certificate = match &config.broker.amqp_ca_file {
-        None => None,
-        Some(path) => Some(
-            std::fs::read_to_string(path)
-                .map_err(|source| AppError::Certificate { path: path.clone(), source })?,
-        ),
-    };
-    let confirm_timeout = Duration::from_millis(config.broker.confirm_timeout_ms);
-    Ok(Some(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout }))
+fn journal_options(config: &Config) -> file::Options {
+    file::Options {
+        segment_bytes: config.journal.segment_bytes,
+        segments_ahead: usize::from(config.journal.segments_ahead),
+        ..file::Options::default()
+    }
 }
 
 fn backend_options(config: &Config) -> BackendOptions {
@@ -401,8 +386,8 @@ fn http_options(config: &Config) -> http::Options {
         idle_timeout: milliseconds(settings.idle_timeout_ms),
         request_timeout: milliseconds(settings.request_timeout_ms),
         drain_timeout: milliseconds(settings.drain_timeout_ms),
-        http2_streams_max: settings.max_http2_streams,
-        http2_resets_max: settings.max_http2_resets as usize,
+        http2_streams_max: settings.http2_streams_max,
+        http2_resets_max: settings.http2_resets_max as usize,
         event_streams_max: settings.event_streams_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
         password_hashes_max: settings.password_hashes_max as usize,
@@ -413,27 +398,26 @@ fn http_options(config: &Config) -> http::Options {
     }
 }
 
-/// Shows the engine's state as of now among the metrics.
+/// Records the engine's present state in the metrics.
 fn observe(engine: &Engine) {
     let status = engine.status();
-    gauge!(telemetry::PERMITS).set(status.permits as f64);
-    gauge!(telemetry::PERMITS_USED).set(status.permits_used as f64);
-    gauge!(telemetry::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
-    gauge!(telemetry::SHARDS).set(status.shards as f64);
-    gauge!(telemetry::SHARDS_UP).set(status.shards_up as f64);
-    gauge!(telemetry::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
-    counter!(telemetry::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
-    counter!(telemetry::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
-    counter!(telemetry::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
-    gauge!(telemetry::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
-    gauge!(telemetry::BACKLOG_RECORDS).set(status.backlog_records as f64);
-    gauge!(telemetry::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
-    gauge!(telemetry::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
-    gauge!(telemetry::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
+    gauge!(names::PERMITS).set(status.permits as f64);
+    gauge!(names::PERMITS_USED).set(status.permits_used as f64);
+    gauge!(names::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
+    gauge!(names::SHARDS).set(status.shards as f64);
+    gauge!(names::SHARDS_UP).set(status.shards_up as f64);
+    gauge!(names::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
+    counter!(names::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
+    counter!(names::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
+    counter!(names::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
+    gauge!(names::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
+    gauge!(names::BACKLOG_RECORDS).set(status.backlog_records as f64);
+    gauge!(names::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
+    gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
+    gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));
-        gauge!(telemetry::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind)
-            .set(up);
+        gauge!(names::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind).set(up);
     }
     for gate in engine.gates() {
         let (item, counters) = (gate.terms().item_id.to_string(), gate.counters());
@@ -443,7 +427,7 @@ fn observe(engine: &Engine) {
             ("reserved", counters.reserved),
             ("sold", counters.sold),
         ] {
-            gauge!(telemetry::ITEM_UNITS, "item" => item.clone(), "state" => state)
+            gauge!(names::ITEM_UNITS, "item" => item.clone(), "state" => state)
                 .set(f64::from(units));
         }
     }

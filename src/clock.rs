@@ -1,13 +1,13 @@
 //! The only reader of system time.
 //!
-//! The wall clock is read once, at start; from then on the monotonic clock carries it. A wall clock
+//! The wall clock is read once, at start; from then on the monotonic clock is added to it. A wall clock
 //! that is set an hour forward or back during a sale neither opens nor ends nor expires anything.
 
 use domain::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells the time. Cheap to clone and to ask.
+/// The process's clock. Cheap to clone and to read.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Anchor>);
 
@@ -18,52 +18,52 @@ struct Anchor {
 }
 
 impl Clock {
-    /// A clock anchored at the wall clock, but not before `floor`: a wall clock that was set back
-    /// while the process was down must not make time go back in the books.
+    /// Starts a clock at the wall clock's time, but not before `floor`: a wall clock that was set back
+    /// while the process was down must not make the times of records go back.
     #[expect(clippy::disallowed_methods, reason = "the one place that may read system time")]
     pub fn start(floor: Timestamp) -> Self {
         let started_at_wall = wall_now().max(floor);
         Self(Arc::new(Anchor { started_at: Instant::now(), started_at_wall }))
     }
 
-    /// Milliseconds since 1970, never going back.
+    /// The time now, in milliseconds since 1970, which never goes back.
     pub fn now(&self) -> Timestamp {
         let elapsed = self.elapsed().as_millis();
         self.0.started_at_wall.plus_milliseconds(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
-    /// Time since the start, for measuring.
+    /// The time since the start, for measuring.
     pub fn elapsed(&self) -> Duration {
         self.0.started_at.elapsed()
     }
 
-    /// How far the wall clock has moved away from this one, in milliseconds: an operator's warning,
-    /// never a decision.
+    /// How far the wall clock is ahead of this one, in milliseconds. A warning for operators; nothing
+    /// is decided by it.
     pub fn wall_drift_milliseconds(&self) -> i64 {
         let drift = i128::from(wall_now().0) - i128::from(self.now().0);
         i64::try_from(drift).unwrap_or(i64::MAX)
     }
 }
 
-/// What the wall clock says now. For log lines, file names and tokens made outside a running engine.
+/// The wall clock's time now. For log lines, file names and tokens made outside a running engine.
 #[expect(clippy::disallowed_methods, reason = "the one place that may read system time")]
 pub fn wall_now() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Measures how long something takes, for figures only.
+/// A stopwatch, for figures only.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts measuring.
+    /// Starts the stopwatch.
     #[expect(clippy::disallowed_methods, reason = "the one place that may read system time")]
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Nanoseconds since the start.
+    /// The time since the start, in nanoseconds.
     pub fn nanoseconds(self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

@@ -1,9 +1,9 @@
-//! Places where a test may kill the process, as the kernel or the power company would.
+//! Places where a test may kill the process, as a power cut would.
 //!
-//! In a build without the `failpoints` feature of the `fail` crate (every build but the tests') these
-//! are empty.
+//! They do nothing in a build without the `failpoints` feature of the `fail` crate, which only tests
+//! enable.
 
-/// Dies here by SIGKILL, if the failpoint `name` says `return`.
+/// Kills the process by SIGKILL if the failpoint `name` is set to `return`.
 pub fn crash_point(name: &'static str) {
     let _ = name;
     fail::fail_point!(name, |_| {

@@ -1,29 +1,33 @@
-//! The demo: two sales on an empty data directory, so that a newcomer buys within a minute.
+//! The demo: two sales on an empty data directory, so that a new user can buy within a minute.
 //!
-//! Goes the way of every sale, through catalogue, approval and preheat. Must not know HTTP.
+//! They pass through catalogue, approval and preheat, as every sale does. Must not know HTTP.
 
 use crate::actors::Engine;
 use crate::sales::Sales;
 use crate::sales::preheat::{PreheatError, preheat};
-use crate::store::catalogue::{CatalogueError, Offer, Sale, SaleDraft};
+use crate::store::catalogue::CatalogueError;
+use domain::catalogue::{Offer, Sale, SaleDraft};
 use domain::{Currency, SaleStatus, SaleStep, Timestamp};
 
-/// Who writes the demo's sales, and who approves them.
+/// The operator who writes the demo's sales.
 const MAKER: &str = "demo-operator";
+/// The operator who approves them.
 const CHECKER: &str = "demo-approver";
 
+/// How long after their set-up the sales start, how long they last, and how long buyers may take to
+/// pay.
 const FIRST_START_MILLISECONDS: u64 = 3_000;
 const SECOND_START_MILLISECONDS: u64 = 60_000;
 const LENGTH_MILLISECONDS: u64 = 7 * 24 * 3_600_000;
 const PAYMENT_WINDOW_MILLISECONDS: u64 = 600_000;
 
-/// The demo cannot be set up.
+/// Why the demo cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The catalogue did not take it.
+    /// The catalogue did not store a sale.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// A shard did not.
+    /// A sale was not loaded into its shards.
     #[error(transparent)]
     Preheat(#[from] PreheatError),
 }
@@ -31,10 +35,10 @@ pub enum DemoError {
 /// Sets the demo's sales up if there is no sale at all.
 ///
 /// # Errors
-/// Where catalogue or shards do not take them.
+/// Returns [`DemoError`] if the catalogue does not store them or the shards do not load them.
 pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
     let every = domain::approval::SALE_STATUSES;
-    if !sales.sales(&every, None, 1).await?.is_empty() {
+    if !sales.page(&every, None, 1).await?.is_empty() {
         return Ok(());
     }
     let now = engine.now();
@@ -60,13 +64,13 @@ pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// The sale to show a newcomer: of those that are not over, the one that starts first.
+/// Returns the sale to show to a new user: of those that are not over, the one that starts first.
 ///
 /// # Errors
-/// Where the catalogue does not answer.
+/// Returns [`CatalogueError`] if the catalogue does not answer.
 pub async fn next_sale(sales: &Sales, now: Timestamp) -> Result<Option<Sale>, CatalogueError> {
     const PAGE: usize = 100;
-    let found = sales.sales(&[SaleStatus::Preheated], None, PAGE).await?;
+    let found = sales.page(&[SaleStatus::Preheated], None, PAGE).await?;
     let open = found.into_iter().filter(|sale| sale.ends_at > now);
     Ok(open.min_by_key(|sale| (sale.starts_at, sale.sale_id)))
 }

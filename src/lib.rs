@@ -9,6 +9,7 @@ pub mod config;
 pub mod crash;
 pub mod demo;
 pub mod http;
+pub mod opening;
 pub mod sales;
 pub mod secrets;
 pub mod store;

@@ -1,10 +1,10 @@
 //! The signing secret: made once, kept in the data directory, read by `serve` and `mint`.
 //!
-//! Whoever reads it can be any buyer and any operator, so it is refused when others may read it.
-//! Must not know what it signs.
+//! A process that can read it can make the token of any buyer and any operator, so it is refused if
+//! other users may read it. Must not know what it signs.
 
 use rand::TryRng;
-use rand::rngs::SysRng;
+use rand::rngs::{SysError, SysRng};
 use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroize};
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -12,10 +12,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Where the signing secret is, seen from the data directory.
+/// The path of the signing secret within the data directory.
 pub const SIGNING_SECRET_FILE: &str = "secrets/token.key";
 
-/// Bytes of the signing secret.
+/// The length of the signing secret in bytes.
 pub const SIGNING_SECRET_BYTES: usize = 32;
 
 const OWNER_ONLY_FILE: u32 = 0o600;
@@ -43,35 +43,35 @@ pub enum Error {
     /// The file or its directory cannot be made, read or synced.
     #[error("{path}: {source}", path = .path.display())]
     Io {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Others than the owner may read or write it.
+    /// Other users than the owner may read or write the file.
     #[error("{path} has mode {mode:04o}, so others than its owner can read or change it; allowed is 0600", path = .path.display())]
     Permissions {
-        /// Which file.
+        /// The file that other users may access.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// It is not 64 hexadecimal digits.
+    /// The file does not hold 64 hexadecimal digits.
     #[error("{path} does not hold 64 hexadecimal digits", path = .path.display())]
     Malformed {
-        /// Which file.
+        /// The file that is malformed.
         path: PathBuf,
     },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}")]
-    Random(String),
+    Random(#[source] SysError),
 }
 
-/// The signing secret of this data directory, made now if there is none. Two processes that start
-/// at once get the same one.
+/// Returns the signing secret of this data directory, made now if there is none. Two processes that
+/// start at once get the same one.
 ///
 /// # Errors
-/// Where it cannot be made or read, is malformed, or is open to others.
+/// Returns [`Error`] if it cannot be made or read, is malformed, or other users may read or write it.
 pub fn signing_secret(data_dir: &Path) -> Result<SigningSecret, Error> {
     let path = data_dir.join(SIGNING_SECRET_FILE);
     match read(&path) {
@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<SigningSecret, Error> {
         return Err(Error::Permissions { path: path.to_owned(), mode });
     }
     let mut text = String::new();
-    // A byte more than a secret with its newline, so that a longer file is seen to be longer.
+    // One byte more than a secret with its newline, so that a longer file is recognised.
     let read = file.take(2 * SIGNING_SECRET_BYTES as u64 + 2).read_to_string(&mut text);
     let secret = match read {
         Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(at(error)),
@@ -114,15 +114,15 @@ fn parse(text: &str) -> Option<SigningSecret> {
     Some(SigningSecret(SecretBox::new(secret)))
 }
 
-/// Makes a secret under another name and links it to its own: whoever reads the file sees all of it
-/// or none, and of two makers the first wins.
+/// Writes a secret under another name and links it to its own, so that a reader sees all of it or none,
+/// and of two processes that make one the first wins.
 fn create(path: &Path) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let in_directory = |source| Error::Io { path: directory.to_owned(), source };
     make_directories(directory).map_err(in_directory)?;
 
     let mut bytes = [0; SIGNING_SECRET_BYTES];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
+    SysRng.try_fill_bytes(&mut bytes).map_err(Error::Random)?;
     let mut text = String::with_capacity(2 * SIGNING_SECRET_BYTES + 1);
     for byte in bytes {
         // Writing to a string cannot fail.
@@ -139,7 +139,8 @@ fn create(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked.map_err(|source| Error::Io { path: path.to_owned(), source }),
     });
-    // A draft that stays behind does no harm: it is only the owner's, and the next one replaces it.
+    // A draft that stays behind does no harm: only its owner can read it, and the next one replaces
+    // it.
     let _ = fs::remove_file(&draft);
     linked?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(in_directory)
@@ -167,7 +168,7 @@ fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
     }
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(draft)?;
-    // The process's mask may have taken bits away that the owner needs.
+    // The process's file mode mask may have removed bits that the owner needs.
     file.set_permissions(Permissions::from_mode(OWNER_ONLY_FILE))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

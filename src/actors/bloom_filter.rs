@@ -1,7 +1,7 @@
-//! A set that never forgets and rarely errs: two bytes a member, and no lock.
+//! A set that never loses a member and rarely errs: two bytes a member, and no lock.
 //!
-//! A blocked Bloom filter: all bits of a member lie in one 64-bit word, so that asking costs one
-//! look at memory. A false "maybe" costs the caller a detour, never a wrong answer.
+//! A blocked Bloom filter (Putze, Sanders and Singler, 2007): all bits of a member lie in one 64-bit
+//! word, so that asking costs one access to memory. A false "maybe" costs the caller a detour, never a wrong answer.
 
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hash};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MEMBERS_PER_WORD: usize = 4;
 const BITS_PER_MEMBER: u32 = 6;
 
-/// See the module.
+/// The words that hold the members' bits.
 #[derive(Debug)]
 pub(super) struct BloomFilter {
     words: Box<[AtomicU64]>,
@@ -19,7 +19,7 @@ pub(super) struct BloomFilter {
 }
 
 impl BloomFilter {
-    /// For about this many members; more of them only raise the rate of false answers.
+    /// An empty filter for about this many members; more of them only raise the rate of false answers.
     pub(super) fn for_members(members: usize) -> Self {
         let words = (members / MEMBERS_PER_WORD).max(1).next_power_of_two();
         Self {
@@ -28,18 +28,18 @@ impl BloomFilter {
         }
     }
 
-    /// How many members it is made for.
+    /// The number of members that the filter is made for.
     pub(super) fn capacity(&self) -> usize {
         self.words.len() * MEMBERS_PER_WORD
     }
 
-    /// Whoever asks afterwards hears "maybe".
+    /// Inserts a member: from now on [`BloomFilter::may_contain`] is true for it.
     pub(super) fn insert(&self, member: impl Hash) {
         let (word, bits) = self.place(member);
         word.fetch_or(bits, Ordering::Release);
     }
 
-    /// False: certainly not inserted.
+    /// Whether the member may have been inserted. False is certain.
     pub(super) fn may_contain(&self, member: impl Hash) -> bool {
         let (word, bits) = self.place(member);
         word.load(Ordering::Acquire) & bits == bits
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_forgets_and_rarely_errs() {
+    fn it_never_loses_a_member_and_rarely_errs() {
         let members = 100_000_u64;
         let filter = BloomFilter::for_members(members as usize);
         (0..members).for_each(|member| filter.insert((member, member * 31)));

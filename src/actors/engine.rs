@@ -3,7 +3,7 @@
 use super::gate::Gate;
 use super::shard::context::Context;
 use super::shard::effects::{
-    EffectSink, NotDelivered, OrderChanges, OrderWatchers, Reply, ReplySender,
+    Effect, EffectSink, NotDelivered, OrderChanges, OrderWatchers, Reply, ReplySender,
 };
 use super::shard::idempotency::{IdempotencyKeys, KeyReservation};
 use super::shard::mailbox::{Envelope, PendingCommand};
@@ -14,8 +14,7 @@ use super::shard::supervisor::{Supervisor, SupervisorArguments, SupervisorMessag
 use super::status::{DependencyStatus, EngineStatus, PipelineStatus};
 use crate::clock::Clock;
 use crate::store::checkpoint::{CheckpointStore, Mark};
-use crate::store::journal::disk::Disk;
-use crate::store::journal::{self, Journal, JournalId};
+use crate::store::journal::{Journal, JournalId, OpenedLog, Trouble};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::{self, OwnershipError};
 use domain::{
@@ -41,22 +40,20 @@ pub enum KeyOrigin {
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    /// Shards, 1 to 1,024. May grow over the life of a data directory, never shrink.
+    /// Number of shards, 1 to 1,024. May grow over the life of a journal, never shrink.
     pub shards: u16,
     /// Places of each shard on the ring.
     pub virtual_nodes: u16,
-    /// Requests under way at once.
+    /// Requests that may be under way at once.
     pub permits: usize,
-    /// After this an unanswered request is given up.
+    /// How long a request waits for its answer at most.
     pub reply_timeout: Duration,
-    /// The journal's use of its disk.
-    pub journal: journal::Options,
 }
 
 /// Why the engine cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// What is on disk cannot be taken up.
+    /// The shards cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
     /// The journal cannot be written.
@@ -80,23 +77,22 @@ struct Inner {
 }
 
 impl Engine {
-    /// Recovers the journal that is on `disk` and starts. `on_failure` is called once if the journal fails: the
-    /// process has to stop then.
+    /// Recovers the shards from the opened journal and what lies beneath it, and starts. `on_failure`
+    /// is called once if the journal fails: the process has to stop then.
     ///
     /// # Errors
-    /// Where the disk's content cannot be taken up or a part cannot start.
+    /// Returns [`StartError`] if the shards cannot be recovered or a part cannot start.
     pub async fn start(
         options: EngineOptions,
         journal_id: JournalId,
-        disk: Arc<dyn Disk>,
+        journal: impl OpenedLog,
         checkpoints: CheckpointStore,
         orders: &OrderStore,
         on_failure: impl FnOnce(io::Error) + Send + 'static,
     ) -> Result<Self, StartError> {
         const EXPIRIES_PER_TICK: usize = 16_384;
-        let taken_up = Arc::clone(&disk);
         let recovered =
-            recovery::recover(journal_id, taken_up, &checkpoints, orders, options.shards).await?;
+            recovery::recover(journal_id, journal, &checkpoints, orders, options.shards).await?;
         let floor = recovered.stocks.iter().map(Stock::at).max().unwrap_or_default();
         let effect_sink = EffectSink { gates: Arc::default(), watchers: OrderWatchers::default() };
         let idempotency_keys = IdempotencyKeys::default();
@@ -106,13 +102,11 @@ impl Engine {
         let durable_moved = Arc::new(Notify::new());
         let (moved, sink) = (Arc::clone(&durable_moved), effect_sink.clone());
         let journal = Journal::start(
-            disk,
-            options.journal,
-            recovered.resumption,
+            recovered.journal,
             move |effects| {
                 moved.notify_one();
-                // Here and now: a hop to a task of the runtime costs a wake-up in front of all
-                // those that wait for this batch.
+                // On the journal's thread: a hop to a task of the runtime would cost a wake-up in
+                // front of all who wait for this batch.
                 sink.release(effects);
             },
             on_failure,
@@ -143,7 +137,7 @@ impl Engine {
         })))
     }
 
-    /// The engine's time.
+    /// The time by the engine's clock.
     pub fn now(&self) -> Timestamp {
         self.0.context.clock.now()
     }
@@ -216,7 +210,7 @@ impl Engine {
     /// The order, if its shard holds it: durable, and at once.
     ///
     /// # Errors
-    /// Where the shard did not answer in time.
+    /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
     pub async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
         if !self.0.context.router.has(order_id.shard()) {
             return Ok(None);
@@ -228,7 +222,7 @@ impl Engine {
     /// `before` if given.
     ///
     /// # Errors
-    /// Where a shard did not answer in time.
+    /// Returns [`NotDelivered`] if no permit was left or a shard did not answer in time.
     pub async fn orders_of(
         &self,
         user_id: UserId,
@@ -253,7 +247,7 @@ impl Engine {
         Ok(orders)
     }
 
-    /// Each later durable change of the order, until the receiver is dropped.
+    /// The order's durable changes from now on.
     pub fn watch_order(&self, order_id: OrderId) -> OrderChanges {
         self.0.context.effect_sink.watchers.watch(order_id)
     }
@@ -269,27 +263,11 @@ impl Engine {
             .map(|gate| gate.terms().item_id)
             .collect();
         let refusing = self.refusing();
-        let mut dependencies = vec![DependencyStatus {
-            name: "journal",
-            kind: "file",
-            healthy: !context.journal.has_failed() && context.journal.has_room(),
-            meaning: match (context.journal.has_failed(), context.journal.obstacle()) {
-                (true, _) => {
-                    "a write failed: nothing is confirmed any more, the process stops".into()
-                }
-                (_, Some(obstacle)) if context.journal.has_room() => {
-                    format!(
-                        "no room for the next segment ({obstacle}): the sale goes on until this one is full"
-                    )
-                }
-                (_, Some(obstacle)) => format!("no room ({obstacle}): purchases are refused"),
-                _ => "every confirmation is on disk before it leaves".into(),
-            },
-        }];
+        let mut dependencies = vec![journal_status(&context.journal)];
         dependencies.extend(pipeline.dependencies);
         EngineStatus {
             accepting: refusing.is_none(),
-            refusing_because: refusing.map(|reason| format!("{reason:?}")),
+            refusing_because: refusing,
             shards_up: context.router.up(),
             shards: context.router.shards().count(),
             quarantined_items,
@@ -305,8 +283,8 @@ impl Engine {
         }
     }
 
-    /// Stops admitting, lets what was admitted be decided and made durable, and closes the journal.
-    /// Gives up waiting after `limit`; what is then unanswered stays unknown to its callers.
+    /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.
+    /// Waits for `limit` at most; the outcome of what is unanswered then stays unknown to its callers.
     pub async fn drain(&self, limit: Duration) {
         let context = &self.0.context;
         context.draining.store(true, Ordering::Release);
@@ -316,22 +294,26 @@ impl Engine {
             }
         };
         if tokio::time::timeout(limit, emptied).await.is_err() {
-            tracing::warn!(under_way = context.permits.used(), "drained without all answers");
+            tracing::warn!(
+                under_way = context.permits.used(),
+                "drained with requests under way; their outcome is unknown to the clients"
+            );
         }
         self.0.supervisor.stop(Some("draining".to_owned()));
         let journal = Arc::clone(&context.journal);
-        // Bounded by the process, not by us: a sync that hangs cannot be given up.
+        // A sync that hangs cannot be cancelled; it ends with the process.
         let closed = tokio::task::spawn_blocking(move || journal.close());
         if tokio::time::timeout(limit, closed).await.is_err() {
             tracing::error!("the journal did not close in time");
         }
     }
 
-    /// How far the order store is with each shard's log, once it is known to be filled from this
-    /// engine's journal; a new one is from now on.
+    /// How far the order store is with each shard's records, once it is known to be filled from this
+    /// engine's journal. A new order store belongs to this journal from now on.
     ///
     /// # Errors
-    /// Where it is another journal's, or cannot be asked.
+    /// Returns [`OwnershipError`] if it belongs to another journal, is ahead of this one, or cannot be
+    /// read.
     pub async fn stored_progress(
         &self,
         orders: &OrderStore,
@@ -340,23 +322,28 @@ impl Engine {
         ownership::own_progress(orders, context.journal_id, || context.journal.durable_seqs()).await
     }
 
+    /// What all shards share.
     pub(super) fn context(&self) -> &Arc<Context> {
         &self.0.context
     }
 
+    /// How far behind the sale the backends are.
     pub(super) fn pipeline_status(&self) -> &PipelineStatus {
         &self.0.status
     }
 
-    pub(super) fn durable_moved(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.durable_moved)
+    /// Waits until more has become durable since the last call. Only the relay calls it: a notice
+    /// wakes one caller.
+    pub(super) async fn durable_moved(&self) {
+        self.0.durable_moved.notified().await;
     }
 
+    /// What each shard's checkpoint held when the engine started.
     pub(super) fn recovered_marks(&self) -> Vec<Option<Mark>> {
         self.0.marks.clone()
     }
 
-    /// Sends a envelope that is answered with a value, and waits for it.
+    /// Sends an envelope that is answered with a value, and waits for the answer.
     pub(super) async fn ask<T>(
         &self,
         shard: ShardId,
@@ -371,19 +358,19 @@ impl Engine {
         }
     }
 
-    /// Puts a envelope in a shard's mailbox that nobody waits for.
+    /// Puts an envelope without an answer in a shard's mailbox.
     pub(super) fn send(&self, shard: ShardId, envelope: Envelope) {
         self.0.context.router.send(shard, envelope);
     }
 
-    /// Lets the shard decide a command of the engine's own.
+    /// Sends the shard a command of the engine's own, whose outcome no client waits for.
     pub(super) fn decide_own(&self, shard: ShardId, command: Command) {
         let context = &self.0.context;
         context.router.send(
             shard,
             Envelope::Command(PendingCommand {
                 command,
-                reply_sender: ReplySender::nobody(),
+                reply_sender: ReplySender::none(),
                 permit: context.permits.take_own(),
                 admitted_at: context.clock.now(),
                 keyed: false,
@@ -392,6 +379,7 @@ impl Engine {
         );
     }
 
+    /// Why nothing, or no purchase, is admitted at present.
     fn refusing(&self) -> Option<NotDelivered> {
         let context = &self.0.context;
         if context.draining.load(Ordering::Acquire) || context.journal.has_failed() {
@@ -434,11 +422,11 @@ impl Engine {
                 panics: 0,
             }),
         );
-        // The supervisor's sweep answers what stays too long, so this wait ends.
+        // The supervisor's sweep answers what waits too long, so this wait ends.
         answered.await.unwrap_or(Reply::Unknown)
     }
 
-    /// Whether this request got an order of another item. The filter said maybe.
+    /// Whether this request got an order of another item. Asked only after the filter's "maybe".
     async fn is_used_elsewhere(&self, gate: &Gate, buy: &Buy) -> Result<bool, NotDelivered> {
         let Buy { user_id, request_id, item_id, .. } = *buy;
         let own = self.order_of_request(gate.shard(), user_id, request_id).await?;
@@ -473,6 +461,29 @@ impl Engine {
     }
 }
 
+/// The journal among the dependencies, in words for operators.
+fn journal_status(journal: &Journal<Effect>) -> DependencyStatus {
+    let trouble = journal.trouble();
+    DependencyStatus {
+        name: "journal",
+        kind: journal.kind(),
+        healthy: !matches!(trouble, Some(Trouble::Failed | Trouble::Full(_))),
+        meaning: match trouble {
+            Some(Trouble::Failed) => {
+                "a write failed: nothing is confirmed any more, the process stops".to_owned()
+            }
+            Some(Trouble::NearlyFull(obstacle)) => format!(
+                "no room for the next segment ({obstacle}): the sale goes on until this one is full"
+            ),
+            Some(Trouble::Full(obstacle)) => {
+                format!("no room ({obstacle}): purchases are refused")
+            }
+            None => "every confirmation is on disk before it leaves".to_owned(),
+        },
+    }
+}
+
+/// Opens the gates of a recovered shard's items.
 fn open_gates(stock: &Stock, effect_sink: &EffectSink, idempotency_keys: &IdempotencyKeys) {
     for item in stock.items() {
         let gate = Arc::new(Gate::new(item, stock.shard()));

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 /// Buyers that an item's filter is made for at most, whatever an operator allots: eight megabytes.
 const BUYERS_MAX: usize = 1 << 22;
 
-/// See the module.
+/// An item's terms, and its state as of the last durable fact.
 #[derive(Debug)]
 pub struct Gate {
     terms: ItemTerms,
@@ -24,7 +24,7 @@ pub struct Gate {
     quarantined: AtomicBool,
     settled: AtomicBool,
     facts: Mutex<Facts>,
-    /// Who may have an order of the item.
+    /// The buyers that may have an order of the item.
     buyers: BloomFilter,
 }
 
@@ -51,7 +51,7 @@ impl Gate {
         gate
     }
 
-    /// What was agreed at the preheat.
+    /// The item's terms as of its preheat.
     pub fn terms(&self) -> &ItemTerms {
         &self.terms
     }
@@ -66,24 +66,24 @@ impl Gate {
         self.facts.lock().counters
     }
 
-    /// What operators made of the item, as of the last durable fact.
+    /// The item's phase (open, paused, ended) as of the last durable fact.
     pub fn phase(&self) -> ItemPhase {
         ItemPhase::from_number(self.phase.load(Ordering::Acquire)).unwrap_or(ItemPhase::Paused)
     }
 
-    /// Whether the item is out of order in this process.
+    /// Whether the item is in quarantine in this process.
     pub fn is_quarantined(&self) -> bool {
         self.quarantined.load(Ordering::Acquire)
     }
 
-    /// Whether the shard has let go of the item's orders.
+    /// Whether the item is settled: the shard has evicted its orders, which the order store holds.
     pub fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
     }
 
     /// A refusal that needs no decision by the shard, if there is one for this buyer at `now`.
     ///
-    /// Only for buyers that certainly have no order of the item: whoever has one may be repeating
+    /// Only for buyers that certainly have no order of the item: a buyer that has one may be repeating
     /// the request that got it, and only the shard can tell.
     pub fn refusal(&self, now: Timestamp, user_id: UserId) -> Option<Refusal> {
         let refusal = if now < self.terms.starts_at {
@@ -112,7 +112,7 @@ impl Gate {
         self.sold_out.store(counters.available == 0, Ordering::Release);
     }
 
-    /// Remembers that this buyer may have an order. Called before the grant is answered.
+    /// Notes that this buyer may have an order. Called before the grant is answered.
     pub(super) fn add_buyer(&self, user_id: UserId) {
         self.buyers.insert(user_id);
     }

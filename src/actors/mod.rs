@@ -14,5 +14,5 @@ mod status;
 pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
 pub use pipeline::{BackendOptions, Backends};
-pub use shard::{ChangesMissed, NotDelivered, OrderChanges, RecoveryError, Reply, Ring};
+pub use shard::{ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Reply, Ring};
 pub use status::{DependencyStatus, EngineStatus};

@@ -1,31 +1,31 @@
 //! How far behind the sale its backends are: shared by relay, consumer and checkpointer, which write
 //! it, and by the engine's status, which reads it.
 
-use super::shard::effects::Effect;
+use super::shard::effects::{Effect, NotDelivered};
 use crate::store::journal::{Journal, WriterFigures};
 use domain::{ItemId, ShardId, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A look at the engine's insides.
+/// The engine's state at one moment, as readiness reports it and metrics show it.
 #[derive(Clone, Debug, Default)]
 pub struct EngineStatus {
     /// Whether the engine takes purchases.
     pub accepting: bool,
-    /// Why not, in words for the operator.
-    pub refusing_because: Option<String>,
-    /// Shards that are up, of `shards`.
+    /// Why not.
+    pub refusing_because: Option<NotDelivered>,
+    /// Number of shards whose actor is up.
     pub shards_up: usize,
-    /// Shards in all.
+    /// Number of all shards.
     pub shards: usize,
     /// Items in quarantine.
     pub quarantined_items: Vec<ItemId>,
-    /// Permits out: requests admitted and not yet answered.
+    /// Permits in use: requests admitted and not yet answered.
     pub permits_used: usize,
-    /// Permits in all.
+    /// Number of all permits.
     pub permits: usize,
-    /// Requests waiting in mailboxes.
+    /// Envelopes that wait in mailboxes.
     pub mailbox_depth: usize,
     /// Records durable and not yet in the order store.
     pub backlog_records: u64,
@@ -37,7 +37,7 @@ pub struct EngineStatus {
     pub journal: WriterFigures,
     /// How far the wall clock has moved away from the engine's, in seconds.
     pub wall_drift_seconds: f64,
-    /// Each dependency: name, whether it works, and what its state means for the sale.
+    /// The journal and what is behind the sale, each with what its state means for the sale.
     pub dependencies: Vec<DependencyStatus>,
 }
 
@@ -48,13 +48,13 @@ pub struct DependencyStatus {
     pub name: &'static str,
     /// Which implementation serves: `file`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
     pub kind: &'static str,
-    /// Whether it works.
+    /// Whether the dependency works.
     pub healthy: bool,
     /// What its state means for the sale, in words.
     pub meaning: String,
 }
 
-/// Cheap to clone.
+/// How far each backend is with each shard, and how it is. Clones share one state.
 #[derive(Clone)]
 pub(super) struct PipelineStatus(Arc<Inner>);
 
@@ -71,7 +71,7 @@ struct Inner {
     dependencies: Mutex<Vec<DependencyStatus>>,
 }
 
-/// What a look shows.
+/// How the backends are at one moment.
 pub(super) struct PipelineLook {
     pub(super) backlog_records: u64,
     pub(super) backlog_age_seconds: f64,
@@ -92,7 +92,7 @@ impl PipelineStatus {
         }))
     }
 
-    /// The order store holds the shard's records up to `seq`, the last decided at `at`.
+    /// Notes that the order store holds the shard's records up to `seq`, the last decided at `at`.
     pub(super) fn stored(&self, shard: ShardId, seq: u64, at: Timestamp) {
         if let Some(stored) = self.0.stored.get(shard.index()) {
             stored.fetch_max(seq, Ordering::AcqRel);
@@ -100,14 +100,15 @@ impl PipelineStatus {
         self.0.stored_at.fetch_max(at.0, Ordering::AcqRel);
     }
 
-    /// A checkpoint holds the shard up to `seq`.
+    /// Notes that a checkpoint holds the shard up to `seq`.
     pub(super) fn checkpointed(&self, shard: ShardId, seq: u64) {
         if let Some(checkpointed) = self.0.checkpointed.get(shard.index()) {
-            checkpointed.store(seq, Ordering::Release);
+            let before = checkpointed.swap(seq, Ordering::AcqRel);
+            debug_assert!(before <= seq, "I11: a checkpoint never goes back");
         }
     }
 
-    /// The checkpoints hold all that was durable at `now`.
+    /// Notes that the checkpoints hold all that was durable at `now`.
     pub(super) fn all_checkpointed(&self, now: Timestamp) {
         self.0.checkpointed_at.store(now.0, Ordering::Release);
     }
@@ -117,13 +118,13 @@ impl PipelineStatus {
         self.0.stored.iter().map(|seq| seq.load(Ordering::Acquire)).collect()
     }
 
-    /// Each shard's last record that both a checkpoint and the order store hold (rule 13).
+    /// Each shard's last record that both a checkpoint and the order store hold (I13).
     pub(super) fn covered(&self) -> Vec<u64> {
         let checkpointed = self.0.checkpointed.iter().map(|seq| seq.load(Ordering::Acquire));
         self.stored_seqs().into_iter().zip(checkpointed).map(|(a, b)| a.min(b)).collect()
     }
 
-    /// Records durable and not in the order store.
+    /// The number of records that are durable and not in the order store.
     pub(super) fn backlog(&self, journal: &Journal<Effect>) -> u64 {
         let durable = journal.durable_seqs();
         durable
@@ -138,6 +139,7 @@ impl PipelineStatus {
         self.0.refuses.load(Ordering::Acquire)
     }
 
+    /// Sets whether new purchases are refused because of the backlog.
     pub(super) fn set_refuses(&self, refuses: bool) {
         self.0.refuses.store(refuses, Ordering::Release);
     }
@@ -165,6 +167,7 @@ impl PipelineStatus {
         }
     }
 
+    /// How the backends are at `now`.
     pub(super) fn look(&self, journal: &Journal<Effect>, now: Timestamp) -> PipelineLook {
         let age = |at: u64| now.0.saturating_sub(at) as f64 / 1e3;
         let backlog_records = self.backlog(journal);

@@ -1,9 +1,16 @@
-//! The audit of the books: what it found, as data.
+//! The audit of a data directory: every invariant over the journal, the checkpoints, the order store,
+//! the dead letters and what clients were told. What it found, as data.
+//!
+//! Must not know how its findings are shown.
 
-mod kept;
-pub mod report;
+mod checkpoints;
+mod deleted;
+mod error;
+mod findings;
+mod journal;
+mod orders;
 mod run;
-mod stored;
 
-pub use report::{Check, OrderCounts, Report};
-pub use run::{AuditError, AuditOptions, run};
+pub use error::AuditError;
+pub use findings::{Findings, Judged, OrderCounts};
+pub use run::{AuditOptions, run};

@@ -5,22 +5,21 @@
 //! journal is read first and the journal last, which then holds whatever the others may know. Orders
 //! are compared as of the record that the order store said it had reached; what came later waits.
 
-use super::kept::Kept;
-use super::report::{Check, INVARIANTS, OrderCounts, Report};
-use super::stored::{Stored, Told, assume_what_was_deleted, check_owner};
-use crate::store::broker::BrokerError;
+use super::checkpoints::Checkpoints;
+use super::deleted::assume_what_was_deleted;
+use super::error::AuditError;
+use super::findings::{Findings, Judged, OrderCounts};
+use super::journal::{self, OnRecord};
+use super::orders::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
-use crate::store::checkpoint::{CheckpointError, CheckpointStore};
-use crate::store::data_dir::{DataDir, DataDirError};
-use crate::store::database::StoreError;
-use crate::store::journal::disk::{Disk, RealDisk};
-use crate::store::journal::{self, JournalId, ReadError, Scan, record};
+use crate::store::checkpoint::CheckpointStore;
+use crate::store::data_dir::DataDir;
+use crate::store::journal::file::disk::{Disk, RealDisk};
+use crate::store::journal::file::{ReadError, Scan, base};
 use crate::store::orders::OrderStore;
-use domain::invariants::{self, Finding, Ledger};
-use domain::{OrderId, Record, ShardId};
+use domain::invariants::{self, Invariant, Ledger, Rule};
+use domain::{OrderId, ShardId};
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// What to audit with.
@@ -40,39 +39,6 @@ pub struct AuditOptions {
     pub wait: Option<Duration>,
 }
 
-/// Why there is no verdict.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The data directory cannot be read.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The journal's files cannot be read at all.
-    #[error("the journal cannot be read: {0}")]
-    Journal(#[source] io::Error),
-    /// Nothing was ever written there.
-    #[error("{0} holds no journal")]
-    NoJournal(PathBuf),
-    /// The order store cannot be read.
-    #[error("the order store cannot be read: {0}")]
-    Orders(#[from] StoreError),
-    /// The order store was filled from another journal.
-    #[error("the order store was filled from journal {owner}, but {path} holds {held}", path = .path.display())]
-    ForeignOrders {
-        /// The journal that it was filled from.
-        owner: JournalId,
-        /// What was to be audited.
-        path: PathBuf,
-        /// Which journal that is, in words.
-        held: String,
-    },
-    /// The checkpoints cannot be read.
-    #[error("the checkpoints cannot be read: {0}")]
-    Checkpoints(#[from] CheckpointError),
-    /// The dead letters cannot be read.
-    #[error("the dead letters cannot be read: {0}")]
-    DeadLetters(#[from] BrokerError),
-}
-
 /// How often a journal that cannot be read is read again: the process that writes it may have been
 /// at that very place, or deleted a segment. Damage stays where it is.
 const READS_MAX: usize = 3;
@@ -80,8 +46,9 @@ const READS_MAX: usize = 3;
 /// Audits.
 ///
 /// # Errors
-/// Where something cannot be read; what was read and found wrong is in the report.
-pub async fn run(options: AuditOptions) -> Result<Report, AuditError> {
+/// Returns [`AuditError`] if something cannot be read; what was read and found wrong is among the
+/// findings.
+pub async fn run(options: AuditOptions) -> Result<Findings, AuditError> {
     let directory = options.data_dir.journal();
     if !directory.is_dir() {
         return Err(AuditError::NoJournal(options.data_dir.path().to_owned()));
@@ -94,11 +61,24 @@ pub async fn run(options: AuditOptions) -> Result<Report, AuditError> {
     }
     let mut reads = 1;
     loop {
-        let (report, whole) = judge(&options, &disk).await?;
+        let (findings, whole) = judge(&options, &disk).await?;
         if whole || reads == READS_MAX {
-            return Ok(report);
+            return Ok(findings);
         }
         reads += 1;
+    }
+}
+
+/// Refuses an order store that another journal has claimed: there is nothing in it to compare.
+async fn check_owner(orders: &OrderStore, data_dir: &DataDir) -> Result<(), AuditError> {
+    let held = data_dir.recorded_identity()?;
+    match orders.owner().await? {
+        Some(owner) if held != Some(owner) => Err(AuditError::ForeignOrders {
+            owner,
+            path: data_dir.path().to_owned(),
+            held: held.map_or_else(|| "one without an identity".to_owned(), |id| id.to_string()),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -107,11 +87,13 @@ async fn reached(disk: &dyn Disk, orders: &OrderStore) {
     const LOOK: Duration = Duration::from_millis(100);
     let mut ends: BTreeMap<ShardId, u64> = BTreeMap::new();
     // What cannot be read is found again by the pass that judges.
-    let _ = journal::scan(disk, |_, _, payload| {
-        each_record(payload, |found| {
+    let _ = journal::read(
+        disk,
+        |_| (),
+        |found| {
             ends.insert(found.shard, found.seq);
-        })
-    });
+        },
+    );
     loop {
         if let Ok(progress) = orders.progress().await {
             let progress: BTreeMap<ShardId, u64> = progress.into_iter().collect();
@@ -123,12 +105,12 @@ async fn reached(disk: &dyn Disk, orders: &OrderStore) {
     }
 }
 
-/// The verdict, and whether the journal could be read from its begin to its end.
-async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Report, bool), AuditError> {
+/// The findings, and whether the journal could be read from its begin to its end.
+async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, bool), AuditError> {
     let shards = options.data_dir.recorded_shards()?.unwrap_or(0);
-    let kept = match &options.checkpoints {
-        Some(checkpoints) => Kept::read(checkpoints, shards).await?,
-        None => Kept::default(),
+    let checkpoints = match &options.checkpoints {
+        Some(checkpoints) => Checkpoints::read(checkpoints, shards).await?,
+        None => Checkpoints::default(),
     };
     let stored = match &options.orders {
         Some(orders) => {
@@ -137,137 +119,126 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Report, bool)
         }
         None => None,
     };
-    let base = journal::base(disk).unwrap_or_default();
-    let mut ledger = Ledger::default();
+    let base = base(disk).unwrap_or_default();
+    let mut pass = Pass::default();
     if base.iter().any(|seq| *seq > 0)
         && let (Some(stored), Some(orders)) = (&stored, &options.orders)
     {
-        assume_what_was_deleted(disk, stored, orders, &base, &mut ledger).await?;
+        assume_what_was_deleted(disk, stored, orders, &base, &mut pass.ledger).await?;
     }
-    let mut audit = Audit::default();
-    let read = audit.read(disk, &mut ledger, stored.as_ref());
+    let read = pass.read(disk, stored.as_ref());
     if let Some(confirmations) = &options.confirmations {
-        for order_id in confirmations {
-            let on_record = |order_id| ledger.orders().contains_key(&order_id);
-            let verdict = invariants::i3_confirmed([order_id], on_record);
-            ledger.judge("I3", "confirmations", verdict);
-        }
+        pass.judge_confirmations(confirmations);
     }
     if let Some(stored) = &stored {
         let letters = options.dead_letters.as_deref().unwrap_or_default();
-        stored.compare(&mut ledger, &audit.told, &base, letters);
+        pass.behind = stored.compare(&mut pass.ledger, &pass.on_record, &base, letters);
     }
-    kept.compare(disk, &base, &mut ledger);
-    let report = audit.report(options, shards, ledger, read.as_ref().err(), stored.as_ref());
+    checkpoints.compare(disk, &base, &mut pass.ledger);
+    let findings = pass.findings(options, shards, read.as_ref().err());
     // Segments may have been deleted since the first look.
     let whole = read.is_ok_and(|scan| scan.base.iter().eq(&base));
-    Ok((report, whole))
+    Ok((findings, whole))
 }
 
-/// What a pass over the journal noted beside the ledger.
+/// One pass over the journal and what is compared with it.
 #[derive(Default)]
-struct Audit {
+struct Pass {
+    ledger: Ledger,
     records: u64,
     frames: u64,
     epochs: u64,
-    told: Told,
+    on_record: OnRecord,
+    /// What the order store has not reached, in words.
+    behind: Option<String>,
 }
 
-impl Audit {
-    fn read(
-        &mut self,
-        disk: &dyn Disk,
-        ledger: &mut Ledger,
-        stored: Option<&Stored>,
-    ) -> Result<Scan, ReadError> {
-        let mut epoch = 0;
-        journal::scan(disk, |_, link, payload| {
-            self.frames += 1;
-            if link.epoch != epoch {
-                epoch = link.epoch;
-                self.epochs += 1;
-            }
-            each_record(payload, |found| {
-                self.records += 1;
+impl Pass {
+    fn read(&mut self, disk: &dyn Disk, stored: Option<&Stored>) -> Result<Scan, ReadError> {
+        let Self { ledger, records, frames, epochs, on_record, .. } = self;
+        let mut last_epoch = 0;
+        journal::read(
+            disk,
+            |epoch| {
+                *frames += 1;
+                *epochs += u64::from(epoch != last_epoch);
+                last_epoch = epoch;
+            },
+            |found| {
+                *records += 1;
                 if let Some(stored) = stored {
-                    self.told.record(&found, stored);
+                    on_record.add(&found, stored.reached(found.shard));
                 }
                 ledger.record(&found);
-            })
-        })
+            },
+        )
     }
 
-    fn report(
-        &self,
-        options: &AuditOptions,
-        shards: u16,
-        ledger: Ledger,
-        read: Option<&ReadError>,
-        stored: Option<&Stored>,
-    ) -> Report {
+    /// I3: each order that a client saw confirmed is on record.
+    fn judge_confirmations(&mut self, confirmations: &[OrderId]) {
+        for order_id in confirmations {
+            let on_record = |order_id| self.ledger.orders().contains_key(&order_id);
+            let verdict = invariants::i3_confirmed([order_id], on_record);
+            self.ledger.judge(Invariant::I3, "confirmations", verdict);
+        }
+    }
+
+    fn findings(&self, options: &AuditOptions, shards: u16, read: Option<&ReadError>) -> Findings {
         let mut orders = OrderCounts::default();
-        for order in ledger.orders().values() {
+        for order in self.ledger.orders().values() {
             orders.add(order.status);
         }
-        let checks = INVARIANTS
-            .iter()
-            .map(|(number, _)| self.check(number, options, &ledger, read, stored))
-            .collect();
-        Report {
+        let form = self.ledger.finding(Rule::Form);
+        let form = (form.broken > 0).then(|| Judged::new(Rule::Form, form));
+        let invariants = Invariant::ALL.map(|invariant| self.judged(invariant, options, read));
+        Findings {
             data_dir: options.data_dir.path().to_owned(),
             shards: u64::from(shards),
             records: self.records,
-            items: ledger.items().len() as u64,
+            items: self.ledger.items().len() as u64,
             orders,
             dead_letters: options.dead_letters.as_ref().map(|letters| letters.len() as u64),
-            checks,
+            judged: form.into_iter().chain(invariants).collect(),
         }
     }
 
-    fn check(
+    fn judged(
         &self,
-        number: &'static str,
+        invariant: Invariant,
         options: &AuditOptions,
-        ledger: &Ledger,
         read: Option<&ReadError>,
-        stored: Option<&Stored>,
-    ) -> Check {
-        let mut finding = ledger.findings().get(number).cloned().unwrap_or_default();
-        match number {
-            "I3" if options.confirmations.is_none() => {
-                Check::not_judged(number, "needs --confirmations")
+    ) -> Judged {
+        let mut finding = self.ledger.finding(invariant);
+        match invariant {
+            Invariant::I3 if options.confirmations.is_none() => {
+                return Judged::not_judged(invariant, "needs --confirmations");
             }
-            "I4" | "I13" if stored.is_none() => {
-                Check::not_judged(number, "the order store was not given")
+            Invariant::I4 | Invariant::I13 if options.orders.is_none() => {
+                return Judged::not_judged(invariant, "the order store was not given");
             }
-            "I4" if finding.first.is_none() => {
-                finding.first = stored.and_then(Stored::behind);
-                Check::of(number, &finding)
+            Invariant::I9 | Invariant::I11 if options.checkpoints.is_none() => {
+                return Judged::not_judged(invariant, "the checkpoints were not given");
             }
-            "I5" => {
+            Invariant::I8 => {
+                let reason = "only a running engine can break it; see I3";
+                return Judged::not_judged(invariant, reason);
+            }
+            Invariant::I16 => {
+                let reason = "only clients can tell; the load laboratory does";
+                return Judged::not_judged(invariant, reason);
+            }
+            Invariant::I4 if finding.first.is_none() => finding.first.clone_from(&self.behind),
+            Invariant::I5 => {
                 finding.checked += self.frames;
                 if let Some(error) = read {
                     finding.broken += 1;
                     finding.first = Some(error.to_string());
                 }
-                Check::of(number, &finding)
             }
             // The scan refuses a frame of an older owner behind a newer one's.
-            "I15" => Check::of(number, &Finding { checked: self.epochs, ..finding }),
-            "I8" => Check::not_judged(number, "only a running engine can break it; see I3"),
-            "I9" | "I11" if options.checkpoints.is_none() => {
-                Check::not_judged(number, "the checkpoints were not given")
-            }
-            "I16" => Check::not_judged(number, "only clients can tell; the load laboratory does"),
-            _ => Check::of(number, &finding),
+            Invariant::I15 => finding.checked = self.epochs,
+            _ => {}
         }
+        Judged::new(invariant, finding)
     }
-}
-
-/// Hands over each record of a frame.
-pub(super) fn each_record(mut payload: &[u8], mut each: impl FnMut(Record)) -> Result<(), String> {
-    while !payload.is_empty() {
-        each(record::decode(&mut payload).map_err(|error| error.to_string())?);
-    }
-    Ok(())
 }

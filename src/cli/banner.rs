@@ -2,6 +2,7 @@
 //!
 //! Pure text from data. The first line is for scripts and never changes its form.
 
+use super::numbers::grouped;
 use domain::{Currency, ItemId, Timestamp};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -63,7 +64,7 @@ fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
     let _ = writeln!(text, "  On sale:       {title}, {when} ({start})");
     for OfferItem { item_id, title, price, currency, allotted } in items {
         let (whole, part) = (price / 100, price % 100);
-        let units = super::audit::grouped(u64::from(*allotted));
+        let units = grouped(u64::from(*allotted));
         let price = format!("{whole}.{part:02} {currency}");
         let _ = writeln!(text, "    item {item_id:<4} {price:>14} {units:>12} units  {title}");
     }

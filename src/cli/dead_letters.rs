@@ -3,18 +3,16 @@
 //! With a broker it is in a queue, without one in the order store itself. Both are looked at, so that
 //! nothing is out of sight because a shop was given a broker, or lost it.
 
-use super::audit::orders;
 use super::failure::{Exit, Failure};
 use crate::config::Config;
+use crate::opening;
 use crate::store::broker::dead_letters::{self, DeadLetter};
-use crate::store::broker::{BrokerAddress, BrokerError};
 use crate::store::data_dir::DataDir;
 use crate::store::journal::record;
-use crate::store::orders::SetAside;
+use crate::store::orders::{OrderStore, SetAside};
 use domain::Event;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::time::Duration;
 
 /// What can be done with dead letters.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -59,11 +57,11 @@ pub fn run(
 }
 
 async fn list(config: &Config, limit: usize) -> Result<Vec<DeadLetter>, Failure> {
-    let mut letters = match address(config).map_err(failed)? {
+    let mut letters = match opening::broker_address(config).map_err(failed)? {
         Some(address) => dead_letters::list(address, limit).await.map_err(failed)?,
         None => Vec::new(),
     };
-    if let Some(orders) = orders(config, &DataDir::look(&config.data.dir)).await.map_err(failed)? {
+    if let Some(orders) = orders(config).await? {
         let set_aside = orders.set_aside(limit - letters.len()).await.map_err(failed)?;
         letters.extend(set_aside.into_iter().map(DeadLetter::from));
     }
@@ -71,14 +69,20 @@ async fn list(config: &Config, limit: usize) -> Result<Vec<DeadLetter>, Failure>
 }
 
 async fn replay(config: &Config, limit: usize) -> Result<usize, Failure> {
-    let mut replayed = match address(config).map_err(failed)? {
+    let mut replayed = match opening::broker_address(config).map_err(failed)? {
         Some(address) => dead_letters::replay(address, limit).await.map_err(failed)?,
         None => 0,
     };
-    if let Some(orders) = orders(config, &DataDir::look(&config.data.dir)).await.map_err(failed)? {
+    if let Some(orders) = orders(config).await? {
         replayed += orders.replay(limit - replayed).await.map_err(failed)?;
     }
     Ok(replayed)
+}
+
+/// The order store, if there is one.
+async fn orders(config: &Config) -> Result<Option<OrderStore>, Failure> {
+    let data_dir = DataDir::look(&config.data.dir);
+    opening::existing_orders(config, &data_dir).await.map_err(failed)
 }
 
 impl From<SetAside> for DeadLetter {
@@ -92,21 +96,6 @@ impl From<SetAside> for DeadLetter {
             records: Ok(vec![record]),
         }
     }
-}
-
-/// The broker that has the dead letters, if one is configured.
-///
-/// # Errors
-/// Where the certificate that it is trusted by cannot be read.
-pub(super) fn address(config: &Config) -> Result<Option<BrokerAddress>, BrokerError> {
-    let Some(url) = &config.broker.amqp_url else { return Ok(None) };
-    let certificate = config.broker.amqp_ca_file.as_ref().map(std::fs::read_to_string).transpose();
-    Ok(Some(BrokerAddress {
-        url: url.secret().clone(),
-        root_certificate: certificate
-            .map_err(|error| BrokerError::Refused(format!("broker.amqp_ca_file: {error}")))?,
-        confirm_timeout: Duration::from_millis(config.broker.confirm_timeout_ms),
-    }))
 }
 
 fn failed(error: impl std::error::Error) -> Failure {

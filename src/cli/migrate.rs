@@ -3,8 +3,8 @@
 use super::failure::{Exit, Failure};
 use crate::app::AppError;
 use crate::config::Config;
+use crate::opening;
 use crate::store::data_dir::DataDir;
-use crate::store::orders::OrderStore;
 use std::io::Write;
 
 /// Migrates the configured order store and says which one it was. A SQLite file is only touched
@@ -24,16 +24,18 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let place = runtime.map_err(|error| failed(&error))?.block_on(async {
-        if let Some(url) = &config.orders.mysql_url {
-            let orders = OrderStore::open_mysql(url.secret(), 1).map_err(|error| failed(&error))?;
-            orders.migrate().await.map_err(|error| failed(&error))?;
-            return Ok::<_, Failure>(url.to_string());
-        }
-        let data_dir = DataDir::lock(&config.data.dir).map_err(AppError::from)?;
-        let path = data_dir.orders();
-        let orders = OrderStore::open_sqlite(&path).await.map_err(|error| failed(&error))?;
+        let (data_dir, place) = match &config.orders.mysql_url {
+            Some(url) => (DataDir::look(&config.data.dir), url.to_string()),
+            None => {
+                let data_dir = DataDir::lock(&config.data.dir);
+                let data_dir = data_dir.map_err(|error| AppError::Open(error.into()))?;
+                let place = data_dir.orders().display().to_string();
+                (data_dir, place)
+            }
+        };
+        let orders = opening::orders(config, &data_dir).await.map_err(|error| failed(&error))?;
         orders.migrate().await.map_err(|error| failed(&error))?;
-        Ok(path.display().to_string())
+        Ok::<_, Failure>(place)
     })?;
     Ok(writeln!(output, "the order store is up to date: {place}")?)
 }

@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod failure;
 pub mod migrate;
 pub mod mint;
+mod numbers;
 pub mod serve;
 
 use crate::config::{self, Loaded};
@@ -42,7 +43,7 @@ listened on; 6 something failed on the way; 74 the journal failed while the sale
 pub enum Command {
     /// Serve the sale until SIGTERM or SIGINT, then drain
     Serve,
-    /// Judge the books: every invariant over the journal, the checkpoints and the order store
+    /// Judge every invariant over the journal, the checkpoints and the order store
     Audit(audit::AuditArguments),
     /// Bring the order store's tables up to date
     Migrate,
@@ -97,7 +98,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;
-            audit::print(&report, arguments.json, output)?;
+            report.print(arguments.json, output)?;
             if !report.passed() {
                 return Ok(Exit::Broken.into());
             }

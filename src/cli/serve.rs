@@ -6,6 +6,7 @@ use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::demo;
 use crate::http::Role;
+use crate::opening::OpenError;
 use crate::store::data_dir::DataDirError;
 use crate::telemetry;
 use std::io::{self, Write};
@@ -18,8 +19,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// # Errors
 /// Where it cannot start.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
-    telemetry::start_log(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
-    let metrics = telemetry::start_metrics().map_err(|error| fault(&error))?;
+    telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
+    let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
     let threads = match usize::from(config.engine.worker_threads) {
         0 => available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -114,13 +115,13 @@ impl From<AppError> for Failure {
                 "stop what listens there, or set http.listen to another address (port 0 picks a \
                  free one)",
             ),
-            AppError::DataDir(DataDirError::InUse(_)) => {
+            AppError::Open(OpenError::DataDir(DataDirError::InUse(_))) => {
                 (Exit::Data, "one process serves a data directory: stop the other, or set data.dir")
             }
-            AppError::DataDir(DataDirError::FewerShards { .. }) => {
+            AppError::Open(OpenError::DataDir(DataDirError::FewerShards { .. })) => {
                 (Exit::Data, "set engine.shards to at least as many as the directory has")
             }
-            AppError::DataDir(DataDirError::Io { .. }) => (
+            AppError::Open(OpenError::DataDir(DataDirError::Io { .. })) => (
                 Exit::Data,
                 "make the data directory readable and writable for this user (data.dir)",
             ),
@@ -141,19 +142,19 @@ impl From<AppError> for Failure {
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \
                  what is in it",
             ),
-            AppError::Certificate { .. } => (
+            AppError::Open(OpenError::Certificate { .. }) => (
                 Exit::Configuration,
                 "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
             ),
-            AppError::ReadCache(_) => {
+            AppError::Open(OpenError::ReadCache(_)) => {
                 (Exit::Configuration, "make checkpoint.redis_url the URL of a Redis")
             }
-            AppError::Checkpoints(_) => (
+            AppError::Open(OpenError::Checkpoints(_)) => (
                 Exit::Data,
                 "checkpoints only make a start shorter: with their file moved away they are made \
                  anew from the journal",
             ),
-            AppError::Orders(_) => (
+            AppError::Open(OpenError::Orders(_)) => (
                 Exit::Data,
                 "make the order store reachable and writable (orders.mysql_url, or the data \
                  directory)",

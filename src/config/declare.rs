@@ -1,12 +1,12 @@
-//! The means to declare a setting once: its key, type, default, what is allowed and its words.
+//! The macro that declares a setting once: its key, type, default, rule and words.
 //!
 //! Owns the macro and the rules. Must not know any particular setting.
 
-use super::SecretUrl;
+use super::secret_url::SecretUrl;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-/// What a setting may be, beyond its type.
+/// What values a setting may have, beyond its type.
 pub trait Rule<T> {
     /// Whether the value is allowed.
     fn allows(&self, value: &T) -> bool;
@@ -14,18 +14,18 @@ pub trait Rule<T> {
     /// What is allowed, in words that complete "allowed is …".
     fn words(&self) -> String;
 
-    /// A value to show for a setting that has none by default.
+    /// An example value, for a setting that is unset by default.
     fn example(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether the value is never shown and may come from a file.
+    /// Whether the value must never be shown, and may come from a file.
     fn is_secret(&self) -> bool {
         false
     }
 }
 
-/// From the first to the second, both included.
+/// Numbers from the first to the second, both included.
 pub struct Within<T>(pub T, pub T);
 
 impl<T: PartialOrd + Display> Rule<T> for Within<T> {
@@ -38,7 +38,7 @@ impl<T: PartialOrd + Display> Rule<T> for Within<T> {
     }
 }
 
-/// Whatever the type takes, in these words.
+/// Every value of the type, described in these words.
 pub struct AnyOf(pub &'static str);
 
 impl<T> Rule<T> for AnyOf {
@@ -51,7 +51,7 @@ impl<T> Rule<T> for AnyOf {
     }
 }
 
-/// What the function takes, in these words.
+/// The values that the function accepts, described in these words.
 pub struct Such<T>(pub fn(&T) -> bool, pub &'static str);
 
 impl<T> Rule<T> for Such<T> {
@@ -64,11 +64,11 @@ impl<T> Rule<T> for Such<T> {
     }
 }
 
-/// A URL with one of these schemes and a host, such as the example.
+/// A URL that may be unset, with one of these schemes and a host.
 pub struct Url {
-    /// Schemes, without `://`.
+    /// The allowed schemes, without `://`.
     pub schemes: &'static [&'static str],
-    /// What one looks like.
+    /// An example of such a URL.
     pub example: &'static str,
 }
 
@@ -95,7 +95,7 @@ impl Rule<Option<SecretUrl>> for Url {
     }
 }
 
-/// A path that may be left out, such as this one.
+/// A path that may be unset, with an example.
 pub struct PathSuchAs(pub &'static str);
 
 impl Rule<Option<PathBuf>> for PathSuchAs {
@@ -115,30 +115,30 @@ impl Rule<Option<PathBuf>> for PathSuchAs {
 /// A setting as declared.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Its key within the section.
+    /// The key within its section.
     pub key: &'static str,
-    /// Its words, one element a line.
+    /// Its description, one element per line.
     pub doc: &'static [&'static str],
     /// What is allowed, in words.
     pub allowed: String,
-    /// What it could look like; only settings that are unset by default have one.
+    /// An example value; only settings that are unset by default have one.
     pub example: Option<&'static str>,
-    /// Whether its value is never shown and may come from a file.
+    /// Whether its value must never be shown, and may come from a file.
     pub is_secret: bool,
 }
 
 /// A section as declared.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// Its name.
+    /// The section's name.
     pub name: &'static str,
-    /// Its words, one element a line.
+    /// Its description, one element per line.
     pub doc: &'static [&'static str],
     /// Its settings, in the order of their declaration.
     pub settings: Vec<Setting>,
 }
 
-/// Declares every section: one struct each, and the whole with its catalogue.
+/// Declares every section as a struct, the whole configuration, and the catalogue of all settings.
 macro_rules! configuration {
     ($(
         $(#[doc = $section_doc:literal])*
@@ -162,7 +162,7 @@ macro_rules! configuration {
             }
         )*
 
-        /// The whole configuration, a field a section.
+        /// The whole configuration, with one field per section.
         #[derive(Clone, Default, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Config {
@@ -189,7 +189,7 @@ macro_rules! configuration {
                 }),*]
             }
 
-            /// Whether the setting's value is within its rule.
+            /// Whether the setting's value is allowed by its rule.
             pub(super) fn is_allowed(&self, section: &str, key: &str) -> bool {
                 use $crate::config::declare::Rule;
                 match (section, key) {

@@ -1,11 +1,11 @@
-//! Puts the layers together: defaults, file, environment. Every value keeps where it came from, and
-//! every problem is found before any is reported.
+//! Merges the layers: defaults, file, environment. Remembers where each value comes from, and finds
+//! every problem before it reports any.
 //!
-//! The layers are merged here and not by a library, because the ones at hand turn `6.7` into 7 and
-//! `true` into 1 on the way: a shop is not started on a guess.
+//! The layers are merged here and not by a library, because those at hand convert `6.7` to 7 and `true`
+//! to 1, and a value that was meant differently must be refused.
 
-use super::Config;
 use super::declare::{Section, Setting};
+use super::settings::Config;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -22,18 +22,18 @@ const FILE_SUFFIX: &str = "_FILE";
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Nobody set it.
+    /// The default, because it was not set.
     Default,
     /// A line of the configuration file.
     File {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The line, counted from 1.
         line: usize,
     },
     /// An environment variable.
     Environment {
-        /// Its name.
+        /// The variable's name.
         variable: String,
     },
     /// A file that an environment variable names.
@@ -58,12 +58,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Something that is wrong with the configuration, in words that name key, value, source and what
-/// is allowed, as far as there are such.
+/// A problem of the configuration, in words that name key, value, source and what is allowed, as far as
+/// these are known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem(pub String);
 
-/// Everything that is wrong with a configuration, at least one thing.
+/// All problems of a configuration, at least one.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{}", self.lines())]
 pub struct Invalid(pub Vec<Problem>);
@@ -78,7 +78,7 @@ impl Invalid {
 /// A checked configuration that remembers where each value comes from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The values.
+    /// The values of all settings.
     pub config: Config,
     origins: BTreeMap<(&'static str, &'static str), Origin>,
 }
@@ -90,13 +90,12 @@ impl Loaded {
     }
 }
 
-/// Reads and checks the configuration. `file` must exist if it is named; without it
-/// [`DEFAULT_FILE`] is read if it is there. Of `environment` all that begins with `SECKILL__`
-/// counts.
+/// Reads and checks the configuration. If `file` is given it must exist; otherwise [`DEFAULT_FILE`] is
+/// read if it exists. Of `environment`, variables that begin with `SECKILL__` are read.
 ///
 /// # Errors
-/// Everything that is wrong: a file that cannot be read or is not TOML, unknown sections and keys,
-/// values of the wrong type or beyond what is allowed.
+/// Returns [`Invalid`] with all problems if there are any: a file that cannot be read or is not TOML,
+/// unknown sections and keys, values of the wrong type or beyond what is allowed.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -136,7 +135,8 @@ impl Layers {
         };
         let (table, lines) = match parse(&text) {
             Ok(parsed) => parsed,
-            // Only the message: the library's full text quotes the line, which may hold a secret.
+            // Only the message is shown: the library's full text quotes the line, which may hold a
+            // secret.
             Err((line, message)) => {
                 return self.problem(format!("{shown} line {line} is not TOML: {message}"));
             }
@@ -202,7 +202,7 @@ impl Layers {
         }
     }
 
-    /// Takes the first of the value's readings that fits.
+    /// Sets a value to the first of its readings that is allowed.
     fn set(&mut self, section: &'static str, setting: &Setting, values: &[Value], origin: Origin) {
         let key = setting.key;
         if let (
@@ -254,7 +254,7 @@ impl Layers {
     }
 }
 
-/// What a variable's text can mean: itself, or a number or truth value as in TOML.
+/// The values that a variable's text can stand for: a text, and an integer or truth value as in TOML.
 fn readings(text: String) -> Vec<Value> {
     let integer = text.parse().ok().map(Value::Integer);
     let boolean = text.parse().ok().map(Value::Boolean);
@@ -288,7 +288,7 @@ fn parse(text: &str) -> Result<(Table, Lines), (usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::WhenExceeded;
+    use crate::config::settings::WhenExceeded;
 
     /// A file on disk, removed with its directory.
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -405,7 +405,7 @@ mod tests {
             loaded.origin("orders", "mysql_url").to_string(),
             format!("{path}, named by environment {variable}")
         );
-        let shown = format!("{:?} {:?}", loaded.config, crate::config::effective(&loaded));
+        let shown = format!("{:?}", loaded.config);
         assert!(shown.contains("mysql://***@db/shop") && !shown.contains("hunter2"), "{shown}");
 
         let both = [("SECKILL__ORDERS__MYSQL_URL", "mysql://db"), (variable, path)];

@@ -1,7 +1,7 @@
 //! The configuration as text: `config.toml` with every key and its words, and what is in effect.
 
-use super::load::Loaded;
-use super::{Config, Origin};
+use super::load::{Loaded, Origin};
+use super::settings::Config;
 use toml::{Table, Value};
 
 const WIDTH: usize = 96;
@@ -9,15 +9,15 @@ const WIDTH: usize = 96;
 /// A setting in effect.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// `section.key`.
+    /// The setting's name, as `section.key`.
     pub key: String,
-    /// Its value, without the secret parts; `None` where it is unset.
+    /// Its value, without the secret parts; `None` if it is unset.
     pub value: Option<Value>,
     /// Where it comes from.
     pub origin: Origin,
 }
 
-/// Every setting with its value and where it comes from, in the order of their declaration.
+/// Returns every setting with its value and where it comes from, in the order of their declaration.
 pub fn effective(loaded: &Loaded) -> Vec<Effective> {
     let values = values(&loaded.config);
     let mut effective = Vec::new();
@@ -33,7 +33,7 @@ pub fn effective(loaded: &Loaded) -> Vec<Effective> {
     effective
 }
 
-/// The text of `config.toml`: every setting at its default, with its words.
+/// Returns the text of `config.toml`: every setting at its default, with its description.
 pub fn template() -> String {
     let values = values(&Config::default());
     let mut text = String::from(
@@ -103,12 +103,12 @@ fn comment(text: &mut String, words: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load;
+    use crate::config::load::{DEFAULT_FILE, load};
     use std::path::Path;
 
     #[test]
     fn config_toml_is_what_is_declared() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(crate::config::DEFAULT_FILE);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
         let text = std::fs::read_to_string(&path).expect("config.toml");
         assert!(text == template(), "run `seckill config template > config.toml`");
         let loaded = load(Some(&path), []).expect("accepted");
@@ -125,6 +125,15 @@ mod tests {
                 load(Some(Path::new("/dev/null")), variables).expect("accepted");
             }
         }
+    }
+
+    #[test]
+    fn what_is_in_effect_shows_no_secret() {
+        let variable = "SECKILL__ORDERS__MYSQL_URL".into();
+        let variables = [(variable, "mysql://shop:hunter2@db/shop".into())];
+        let loaded = load(Some(Path::new("/dev/null")), variables).expect("accepted");
+        let shown = format!("{:?}", effective(&loaded));
+        assert!(shown.contains("mysql://***@db/shop") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A URL that may hold a password: shown only with its scheme and host.
+//! A URL that may hold a password, of which only scheme, host and path are ever shown.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,17 +9,17 @@ use std::fmt;
 pub struct SecretUrl(SecretString);
 
 impl SecretUrl {
-    /// Takes the URL in.
+    /// Wraps the URL.
     pub fn new(url: impl Into<String>) -> Self {
         Self(SecretString::from(url.into()))
     }
 
-    /// The URL, still wrapped, for the store that connects.
+    /// The URL, still wrapped, for the store that connects to it.
     pub fn secret(&self) -> &SecretString {
         &self.0
     }
 
-    /// The URL itself.
+    /// The URL as text.
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }

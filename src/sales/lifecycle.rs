@@ -1,74 +1,78 @@
-//! The end of a sale in the catalogue: over by the clock, and settled once its shards have let go of
-//! all its items.
+//! The end of a sale in the catalogue: a sale whose window is over is ended, and settled once its
+//! shards have evicted the orders of all its items.
 //!
-//! The shards do that by themselves (`checkpointer.rs`); this only writes it down where operators
-//! read it. Every look begins anew, so whatever interrupts one, the next completes it.
+//! The shards end and evict by themselves; this only records it where operators read it. Each pass
+//! looks at every sale anew, so whatever interrupts one pass, the next completes it.
 
 use super::preheat::ACTOR;
-use super::{CatalogueError, Sale, Sales};
+use super::{CatalogueError, Sales};
 use crate::actors::Engine;
+use domain::catalogue::Sale;
 use domain::{SaleStatus, SaleStep};
 use std::time::Duration;
 
-/// Looks for sales that are over, every `period`, until the task is aborted.
-pub async fn keep_sale_lifecycle(engine: Engine, sales: Sales, period: Duration) {
+/// The time between two passes over the catalogue.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Advances all sales, every few seconds, until the task is aborted.
+pub async fn run(engine: Engine, sales: Sales) {
     loop {
-        tokio::time::sleep(period).await;
-        if let Err(error) = advance_over_sales(&engine, &sales).await {
+        tokio::time::sleep(PERIOD).await;
+        if let Err(error) = advance_all(&engine, &sales).await {
             tracing::debug!(%error, "the catalogue cannot be asked which sales are over");
         }
     }
 }
 
-/// Ends every sale whose window is over, and settles those that no shard holds an order of any more.
-/// Returns how many were settled.
+/// Ends every sale whose window is over, and settles those of which no shard holds an order any more.
+/// Returns how many were settled. Changes nothing if the order store is another journal's.
 ///
 /// # Errors
-/// Where the catalogue does not answer; do it again then.
-pub async fn advance_over_sales(engine: &Engine, sales: &Sales) -> Result<usize, CatalogueError> {
+/// Returns [`CatalogueError`] if the catalogue does not answer; the next call goes on.
+pub async fn advance_all(engine: &Engine, sales: &Sales) -> Result<usize, CatalogueError> {
     const PAGE: usize = 100;
-    // The sales of another journal's books are not this one's to end.
+    // The sales beside another journal's orders are that engine's to end.
     if sales.check_owner(engine).await.is_err() {
         return Ok(0);
     }
     let mut settled = 0;
     let mut before = None;
     loop {
-        let open = [SaleStatus::Preheated, SaleStatus::Ended];
-        let found = sales.sales(&open, before, PAGE).await?;
-        for sale in &found {
+        let running = [SaleStatus::Preheated, SaleStatus::Ended];
+        let page = sales.page(&running, before, PAGE).await?;
+        for sale in &page {
             before = Some(sale.sale_id);
-            settled += usize::from(close(engine, sales, sale).await);
+            settled += usize::from(advance(engine, sales, sale).await);
         }
-        if found.len() < PAGE {
+        if page.len() < PAGE {
             return Ok(settled);
         }
     }
 }
 
-/// Takes the steps that are due; true if the sale is settled now.
-async fn close(engine: &Engine, sales: &Sales, sale: &Sale) -> bool {
+/// Takes the steps that are due for a sale. Returns true if it is settled now.
+async fn advance(engine: &Engine, sales: &Sales, sale: &Sale) -> bool {
     let is_over = sale.status == SaleStatus::Preheated && sale.ends_at <= engine.now();
-    if is_over && !step(engine, sales, sale, SaleStep::End).await {
+    if is_over && !take_step(engine, sales, sale, SaleStep::End).await {
         return false;
     }
     // A sale that ended before its preheat has no item in any shard.
-    let is_let_go = sale
+    let is_evicted = sale
         .items
         .iter()
         .all(|item| engine.gate(item.item_id).is_none_or(|gate| gate.is_settled()));
     (is_over || sale.status == SaleStatus::Ended)
-        && is_let_go
-        && step(engine, sales, sale, SaleStep::Settle).await
+        && is_evicted
+        && take_step(engine, sales, sale, SaleStep::Settle).await
 }
 
-/// False if it was not to be taken: an operator may have been faster.
-async fn step(engine: &Engine, sales: &Sales, sale: &Sale, step: SaleStep) -> bool {
+/// Takes a step. Returns false if it was refused, because an operator may have taken it already.
+async fn take_step(engine: &Engine, sales: &Sales, sale: &Sale, step: SaleStep) -> bool {
     let taken = sales.take_step(sale.sale_id, step, ACTOR, None, engine.now()).await;
     match &taken {
-        Ok(_) => tracing::info!(sale_id = %sale.sale_id, step = step.name(), "sale moved on"),
+        Ok(_) => tracing::info!(sale_id = %sale.sale_id, step = step.name(), "sale advanced"),
         Err(error) => {
-            tracing::debug!(sale_id = %sale.sale_id, step = step.name(), %error, "sale not moved on");
+            tracing::debug!(sale_id = %sale.sale_id, step = step.name(), %error, "sale not advanced");
         }
     }
     taken.is_ok()

@@ -1,7 +1,7 @@
-//! What is kept for good, as the edge may read and write it: a thin handle over the order store and
-//! the catalogue.
+//! Orders, sales and users as the edge reads and writes them: a thin handle over the order store and
+//! the catalogue, with the read cache in front of public sales.
 //!
-//! Must not decide anything about stock: that is the shards'.
+//! Must not decide anything about stock, which the shards own.
 
 pub mod lifecycle;
 pub mod preheat;
@@ -11,20 +11,17 @@ use crate::store::catalogue::Catalogue;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{OrderStore, StoredOrder};
 use crate::store::read_cache::ReadCache;
+use domain::catalogue::{Day, PublicSale, Sale, SaleDraft, SalesOfDay};
+use domain::order::Cursor;
 use domain::{ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId};
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::store::catalogue::{
-    CatalogueError, Day, LogEntry, LoggedEntry, Offer, PUBLIC_STATUSES, Problem as DraftProblem,
-    PublicItem, PublicSale, Sale, SaleDraft, SaleItem, SalesOfDay,
-};
-pub use crate::store::catalogue::{ITEMS_PER_SALE_MAX, TITLE_LENGTH_MAX};
-pub use crate::store::orders::Cursor;
+pub use crate::store::catalogue::{CatalogueError, LogEntry, LoggedEntry};
 pub use crate::store::read_cache::ReadError;
 
-/// A cheap handle to the order store and the catalogue, with the read cache before its public part.
-/// Every change of a sale goes through here, so that the cache hears of it.
+/// A handle to the order store and the catalogue, with the read cache in front of public sales. Cheap
+/// to clone. Every change of a sale goes through here, so that the cache begins a new generation.
 #[derive(Clone, Debug)]
 pub struct Sales {
     orders: OrderStore,
@@ -32,40 +29,40 @@ pub struct Sales {
     read_cache: ReadCache,
 }
 
-/// The database did not answer; its reason is in the log.
+/// The order store did not answer; the reason is in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the books cannot be read or written at the moment")]
+#[error("orders cannot be read at the moment")]
 pub struct RecordsUnavailable;
 
 impl Sales {
-    /// The books in the order store and in the catalogue beside it, read through the cache.
+    /// Creates a handle to the order store and the catalogue beside it, read through the cache.
     pub fn new(orders: OrderStore, read_cache: ReadCache) -> Self {
         let catalogue = Catalogue::new(orders.database());
         Self { orders, catalogue, read_cache }
     }
 
-    /// Looks whether the books were filled from the engine's journal.
+    /// Checks that the order store was filled from the engine's journal.
     ///
     /// # Errors
-    /// Where it was another one, or they do not answer.
+    /// Returns [`OwnershipError`] if it was another one, or the order store does not answer.
     pub(super) async fn check_owner(&self, engine: &Engine) -> Result<(), OwnershipError> {
         engine.stored_progress(&self.orders).await.map(drop)
     }
 
-    /// The order, if it has reached the order store.
+    /// Returns the order, if it has reached the order store.
     ///
     /// # Errors
-    /// Where the order store does not answer.
+    /// Returns [`RecordsUnavailable`] if the order store does not answer.
     pub async fn order(&self, order_id: OrderId) -> Result<Option<Order>, RecordsUnavailable> {
         let stored = self.orders.order(order_id).await.map_err(unavailable)?;
         Ok(stored.map(|stored| stored.order))
     }
 
-    /// A buyer's orders that have reached the order store, newest first, placed before `before` if
-    /// given; at most `limit`.
+    /// Returns a buyer's orders that have reached the order store, newest first, placed before `before`
+    /// if given; at most `limit`.
     ///
     /// # Errors
-    /// Where the order store does not answer.
+    /// Returns [`RecordsUnavailable`] if the order store does not answer.
     pub async fn orders_of(
         &self,
         user_id: UserId,
@@ -76,10 +73,10 @@ impl Sales {
         Ok(orders(stored))
     }
 
-    /// A sale's orders that have reached the order store, or those of one of its items.
+    /// Returns a sale's orders that have reached the order store, or those of one of its items.
     ///
     /// # Errors
-    /// Where the order store does not answer.
+    /// Returns [`RecordsUnavailable`] if the order store does not answer.
     pub async fn orders_of_sale(
         &self,
         sale_id: SaleId,
@@ -91,10 +88,10 @@ impl Sales {
         Ok(orders(stored.map_err(unavailable)?))
     }
 
-    /// Creates a draft.
+    /// Creates a sale as a draft.
     ///
     /// # Errors
-    /// As [`Catalogue::create_sale`].
+    /// Returns [`CatalogueError`] if [`Catalogue::create_sale`] does.
     pub async fn create_sale(
         &self,
         draft: &SaleDraft,
@@ -108,7 +105,7 @@ impl Sales {
     /// Replaces a draft's content.
     ///
     /// # Errors
-    /// As [`Catalogue::replace_sale`].
+    /// Returns [`CatalogueError`] if [`Catalogue::replace_sale`] does.
     pub async fn replace_sale(
         &self,
         sale_id: SaleId,
@@ -123,7 +120,7 @@ impl Sales {
     /// Deletes a draft.
     ///
     /// # Errors
-    /// As [`Catalogue::delete_sale`].
+    /// Returns [`CatalogueError`] if [`Catalogue::delete_sale`] does.
     pub async fn delete_sale(
         &self,
         sale_id: SaleId,
@@ -137,7 +134,7 @@ impl Sales {
     /// Takes a sale one step on.
     ///
     /// # Errors
-    /// As [`Catalogue::take_step`].
+    /// Returns [`CatalogueError`] if [`Catalogue::take_step`] does.
     pub async fn take_step(
         &self,
         sale_id: SaleId,
@@ -150,10 +147,10 @@ impl Sales {
         self.catalogue.take_step(sale_id, step, actor, note, now).await
     }
 
-    /// The sale, if everybody may see it.
+    /// Returns the sale as everybody may see it; none if there is no such sale, or it is not public.
     ///
     /// # Errors
-    /// Where neither cache nor catalogue answers.
+    /// Returns [`ReadError`] if neither cache nor catalogue answers.
     pub async fn public_sale(&self, sale_id: SaleId) -> Result<Option<Arc<PublicSale>>, ReadError> {
         let load = async || {
             let sale = self.catalogue.sale(sale_id).await?;
@@ -162,27 +159,29 @@ impl Sales {
         self.read_cache.sale(sale_id, load).await
     }
 
-    /// The day's sales that everybody may see, by their start.
+    /// Returns the day's sales that everybody may see, by their start.
     ///
     /// # Errors
-    /// Where neither cache nor catalogue answers.
-    pub async fn sales_of_day(&self, day: Day) -> Result<Arc<SalesOfDay>, ReadError> {
+    /// Returns [`ReadError`] if neither cache nor catalogue answers.
+    pub async fn of_day(&self, day: Day) -> Result<Arc<SalesOfDay>, ReadError> {
         self.read_cache.day(day, || self.catalogue.sales_of_day(day)).await
     }
 
-    /// The sale.
+    /// Returns the sale as operators see it.
     ///
     /// # Errors
-    /// Where there is none, or the catalogue does not answer.
+    /// Returns [`CatalogueError::SaleNotFound`] if there is none, [`CatalogueError::Store`] if the
+    /// catalogue does not answer.
     pub async fn sale(&self, sale_id: SaleId) -> Result<Sale, CatalogueError> {
         self.catalogue.sale(sale_id).await?.ok_or(CatalogueError::SaleNotFound)
     }
 
-    /// Sales in one of these statuses, newest first, created before `before` if given.
+    /// Returns a page of sales in one of these statuses, newest first, created before `before` if
+    /// given; at most `limit`.
     ///
     /// # Errors
-    /// Where the catalogue does not answer.
-    pub async fn sales(
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn page(
         &self,
         statuses: &[SaleStatus],
         before: Option<SaleId>,
@@ -194,7 +193,7 @@ impl Sales {
     /// Registers a buyer.
     ///
     /// # Errors
-    /// As [`Catalogue::create_user`].
+    /// Returns [`CatalogueError`] if [`Catalogue::create_user`] does.
     pub async fn create_user(
         &self,
         name: &str,
@@ -204,10 +203,10 @@ impl Sales {
         self.catalogue.create_user(name, password_hash, now).await
     }
 
-    /// The buyer of this name and the hash of the password.
+    /// Returns the buyer of this name and the hash of the password, if there is one.
     ///
     /// # Errors
-    /// Where the catalogue does not answer.
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
     pub async fn user_by_name(
         &self,
         name: &str,
@@ -215,20 +214,21 @@ impl Sales {
         self.catalogue.user_by_name(name).await
     }
 
-    /// Writes down what an operator did. It is done by then: where the catalogue does not answer,
-    /// the process's own log keeps the entry.
-    pub async fn log(&self, entry: LogEntry) {
+    /// Appends to the operators' log what an operator has done. If the catalogue does not answer, the
+    /// entry goes to the process's own log.
+    pub async fn append_log(&self, entry: LogEntry) {
         if let Err(error) = self.catalogue.append_log(&entry).await {
             let LogEntry { actor, action, subject, detail, .. } = &entry;
             tracing::error!(%error, actor, action, subject, %detail, "operators' log not written");
         }
     }
 
-    /// The operators' log, newest first.
+    /// Returns a page of the operators' log, newest first, beginning before the entry `before` if
+    /// given; at most `limit`.
     ///
     /// # Errors
-    /// Where the catalogue does not answer.
-    pub async fn logged(
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn log_page(
         &self,
         before: Option<u64>,
         limit: usize,
@@ -242,6 +242,6 @@ fn orders(stored: Vec<StoredOrder>) -> Vec<Order> {
 }
 
 fn unavailable(error: impl fmt::Display) -> RecordsUnavailable {
-    tracing::warn!(%error, "the books did not answer");
+    tracing::warn!(%error, "the order store did not answer");
     RecordsUnavailable
 }

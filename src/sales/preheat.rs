@@ -1,37 +1,38 @@
 //! The preheat: an approved sale's items are loaded into their shards.
 //!
-//! Every step may be repeated: an item that is in its shard already is left as it is. So whatever
-//! interrupts a preheat, doing it again, by an operator or at the next start, completes it.
+//! Every step may be repeated: an item that is in its shard already stays as it is. So whatever
+//! interrupts a preheat, repeating it, by an operator or at the next start, completes it.
 
-use super::{CatalogueError, Sale, Sales};
+use super::{CatalogueError, Sales};
 use crate::actors::Engine;
 use crate::actors::{NotDelivered, Reply};
 use crate::store::orders::ownership::OwnershipError;
+use domain::catalogue::Sale;
 use domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
 
-/// Who takes the engine's steps in the operators' log.
+/// The name in the operators' log under which the engine takes steps.
 pub(super) const ACTOR: &str = "engine";
 
-/// Why a sale is not, or not wholly, in its shards. It stays approved.
+/// Why a sale is not, or not completely, in its shards. It stays approved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PreheatError {
-    /// The catalogue lies beside another journal's orders, so its sales are not this engine's.
+    /// The order store beside the catalogue is another journal's, so its sales are not this engine's.
     #[error(transparent)]
     NotOurs(OwnershipError),
     /// A shard did not take an item.
     #[error("item {item_id} was not loaded: {reason:?}")]
     NotLoaded {
-        /// The first such item.
+        /// The first item that was not loaded.
         item_id: ItemId,
-        /// Why; `None` where the outcome is unknown.
+        /// Why it was not loaded; `None` if the outcome is unknown.
         reason: Option<NotDelivered>,
     },
     /// A shard has the item with other terms.
     #[error("item {item_id} is in its shard with other terms: {refusal:?}")]
     Refused {
-        /// The item.
+        /// The item that was refused.
         item_id: ItemId,
-        /// What the shard said.
+        /// Why the shard refused.
         refusal: Refusal,
     },
     /// The items are in their shards, and the catalogue does not say so yet.
@@ -48,11 +49,12 @@ impl From<OwnershipError> for PreheatError {
     }
 }
 
-/// Loads the items of an approved sale into their shards and notes that in the catalogue.
+/// Loads the items of an approved sale into their shards and records that in the catalogue.
 ///
 /// # Errors
-/// Where an item was not loaded or the catalogue did not answer; do it again then. Where the books are
-/// another journal's: their stock is sold there.
+/// Returns [`PreheatError`] if an item was not loaded or the catalogue did not answer, after which it
+/// may be repeated; [`PreheatError::NotOurs`] if the order store is another journal's, whose engine
+/// sells that stock.
 pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale, PreheatError> {
     sales.check_owner(engine).await?;
     for item in &sale.items {
@@ -70,7 +72,7 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
     }
     match sales.take_step(sale.sale_id, SaleStep::Preheat, ACTOR, None, engine.now()).await {
         Ok(sale) => Ok(sale),
-        // Somebody else was faster with the same.
+        // Another caller may have done the same at the same time.
         Err(error) => match sales.sale(sale.sale_id).await? {
             sale if sale.status == SaleStatus::Preheated => Ok(sale),
             _ => Err(error.into()),
@@ -78,18 +80,18 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
     }
 }
 
-/// Preheats every sale that is approved and not over: what a start has to complete. Says of each in
-/// the log how it went, and returns how many were completed.
+/// Preheats every sale that is approved and not over, which completes at a start what an earlier
+/// process did not. Logs each failure, and returns how many were completed.
 ///
 /// # Errors
-/// Where the catalogue does not answer.
+/// Returns [`CatalogueError`] if the catalogue does not answer.
 pub async fn preheat_approved(engine: &Engine, sales: &Sales) -> Result<usize, CatalogueError> {
     const PAGE: usize = 100;
     let mut completed = 0;
     let mut before = None;
     loop {
-        let found = sales.sales(&[SaleStatus::Approved], before, PAGE).await?;
-        for sale in &found {
+        let page = sales.page(&[SaleStatus::Approved], before, PAGE).await?;
+        for sale in &page {
             before = Some(sale.sale_id);
             if sale.ends_at <= engine.now() {
                 continue;
@@ -101,7 +103,7 @@ pub async fn preheat_approved(engine: &Engine, sales: &Sales) -> Result<usize, C
                 }
             }
         }
-        if found.len() < PAGE {
+        if page.len() < PAGE {
             return Ok(completed);
         }
     }

@@ -1,13 +1,13 @@
-//! The data directory: one process at a time, and what lies where in it.
+//! The data directory: its lock, which one process holds at a time, and its layout.
 //!
 //! ```text
-//! LOCK              held by the process that serves
-//! identity          which journal it is: checkpoints and order store name it
-//! shards            how many shards the journal's logs were made with
-//! journal/          the segments
-//! checkpoints.db    checkpoints, where no Redis keeps them
-//! orders.db          orders and catalogue, where no MySQL keeps them
-//! secrets/          what signs tokens
+//! LOCK              locked by the process that serves
+//! identity          the journal's identity, which checkpoints and order store name too
+//! shards            the number of shards that the journal's logs were made with
+//! journal/          the journal's segments
+//! checkpoints.db    checkpoints, unless they are in Redis
+//! orders.db         orders, dead letters and catalogue, unless they are in MySQL
+//! secrets/          the secret that signs tokens
 //! ```
 
 use super::journal::JournalId;
@@ -20,7 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A data directory. While it is [`Self::lock`]ed no other process serves from it.
+/// A data directory. While one made by [`Self::lock`] exists, no other process serves from it.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -30,12 +30,12 @@ pub struct DataDir {
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// The system failed.
+    /// The operating system failed to make, read or write a file.
     #[error("{path}: {source}", path = .path.display())]
     Io {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// Another process serves from it.
@@ -47,26 +47,26 @@ pub enum DataDirError {
          be added, not taken away", path = .path.display()
     )]
     FewerShards {
-        /// The directory.
+        /// The data directory.
         path: PathBuf,
-        /// As recorded.
+        /// The number of shards that was recorded.
         recorded: u16,
-        /// As configured.
+        /// The number of shards that is configured.
         configured: u16,
     },
 }
 
 impl DataDir {
-    /// The directory, created if needed, for this process alone until the value is dropped.
+    /// Locks the directory for this process until the value is dropped. Creates it if needed.
     ///
     /// # Errors
-    /// Where it cannot be made, or another process has it.
+    /// Returns [`DataDirError`] if it cannot be made, or another process has locked it.
     pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| DataDirError::Io { path, source }
         };
-        // Orders are nobody else's business.
+        // Only this user may read the orders.
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(path).map_err(io(path))?;
         let lock_path = path.join("LOCK");
@@ -83,7 +83,7 @@ impl DataDir {
         }
     }
 
-    /// The directory as it is, to look at; another process may be serving from it.
+    /// Refers to the directory without a lock, for reading; another process may serve from it.
     pub fn look(path: &Path) -> Self {
         Self { path: path.to_owned(), _lock: None }
     }
@@ -91,7 +91,7 @@ impl DataDir {
     /// Records the number of shards, which may only grow.
     ///
     /// # Errors
-    /// Where there are fewer than were recorded, or the record cannot be written.
+    /// Returns [`DataDirError`] if there are fewer than were recorded, or the file cannot be written.
     pub fn agree_on_shards(&self, configured: u16) -> Result<(), DataDirError> {
         let recorded = self.recorded_shards()?;
         match recorded {
@@ -105,60 +105,60 @@ impl DataDir {
             }
             _ => {}
         }
-        self.put_on_record("shards", configured)
+        self.write_record("shards", configured)
     }
 
-    /// With how many shards the logs were made, if anything was ever written here.
+    /// Returns the recorded number of shards, if there is one.
     ///
     /// # Errors
-    /// Where the record is there and cannot be read.
+    /// Returns [`DataDirError`] if the file exists and cannot be read.
     pub fn recorded_shards(&self) -> Result<Option<u16>, DataDirError> {
-        self.on_record("shards", "not a number of shards")
+        self.read_record("shards", "not a number of shards")
     }
 
-    /// The identity of the journal here, drawn and recorded where there is none yet.
+    /// Returns the identity of the journal here; draws and records one if there is none yet.
     ///
     /// # Errors
-    /// Where the record cannot be read or written.
+    /// Returns [`DataDirError`] if the file cannot be read or written.
     pub fn agree_on_identity(&self) -> Result<JournalId, DataDirError> {
         if let Some(recorded) = self.recorded_identity()? {
             return Ok(recorded);
         }
         let drawn = JournalId::random();
-        self.put_on_record("identity", drawn)?;
+        self.write_record("identity", drawn)?;
         Ok(drawn)
     }
 
-    /// The identity of the journal here, if one was recorded.
+    /// Returns the recorded identity of the journal here, if there is one.
     ///
     /// # Errors
-    /// Where the record is there and cannot be read.
+    /// Returns [`DataDirError`] if the file exists and cannot be read.
     pub fn recorded_identity(&self) -> Result<Option<JournalId>, DataDirError> {
-        self.on_record("identity", "not a journal's identity, 16 hexadecimal digits")
+        self.read_record("identity", "not a journal's identity, 16 hexadecimal digits")
     }
 
-    /// The directory itself.
+    /// The directory's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the journal's segments are.
+    /// The path of the directory of the journal's segments.
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal")
     }
 
-    /// The embedded checkpoints.
+    /// The path of the file of the embedded checkpoint store.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints.db")
     }
 
-    /// The embedded order store and catalogue.
+    /// The path of the file of the embedded order store and catalogue.
     pub fn orders(&self) -> PathBuf {
         self.path.join("orders.db")
     }
 
-    /// What the file of this name says, if it is there.
-    fn on_record<T: FromStr>(
+    /// Reads the value in the file of this name, if it exists; `otherwise` says what it should be.
+    fn read_record<T: FromStr>(
         &self,
         name: &str,
         otherwise: &'static str,
@@ -177,8 +177,8 @@ impl DataDir {
         }
     }
 
-    /// Makes the file of this name say so, wholly or not at all, and durably.
-    fn put_on_record(&self, name: &str, value: impl Display) -> Result<(), DataDirError> {
+    /// Writes the value to the file of this name, atomically and durably.
+    fn write_record(&self, name: &str, value: impl Display) -> Result<(), DataDirError> {
         let (new, path) = (self.path.join(format!("{name}.new")), self.path.join(name));
         let write = || -> io::Result<()> {
             let mut file = File::create(&new)?;
@@ -199,7 +199,7 @@ mod tests {
     fn an_identity_is_drawn_once_and_never_for_another_directory() {
         let directory = tempfile::tempdir().expect("a directory");
         let data_dir = DataDir::lock(directory.path()).expect("locked");
-        // Made before there were identities.
+        // A directory of a version that recorded no identity.
         data_dir.agree_on_shards(4).expect("recorded");
         assert_eq!(data_dir.recorded_identity().expect("read"), None);
         let drawn = data_dir.agree_on_identity().expect("recorded");

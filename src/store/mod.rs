@@ -1,4 +1,4 @@
-//! Ports to what outlives the process, and their implementations.
+//! The stores, which outlive the process: each a port with its implementations.
 
 pub mod broker;
 pub mod catalogue;

@@ -1,7 +1,7 @@
-//! A connection to Redis that comes back by itself, shared by checkpoints and the read cache.
+//! A connection to Redis that reconnects by itself, shared by checkpoints and the read cache.
 //!
-//! Owns the settings that the client leaves at surprising values: TCP_NODELAY is off and time limits
-//! are half a second unless asked for otherwise. Must not know what is stored. A URL carries the
+//! Owns the settings that the client leaves at surprising values: unless told otherwise, TCP_NODELAY
+//! is off and time limits are half a second. Must not know what is stored. A URL carries the
 //! password, so no error made here repeats it.
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -13,19 +13,19 @@ use redis::{
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
-/// How long connecting may take, name look-up and TLS included.
+/// How long connecting may take, with name look-up and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a peer that acknowledges nothing any more is given up: without it, a connection through a
-/// box that forgot it would stay for a quarter of an hour.
+/// How long sent bytes may stay unacknowledged before the connection counts as lost. Without it, a
+/// connection through a router that has forgotten it would stay for a quarter of an hour.
 const SILENT_PEER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where a Redis is and how it is trusted.
+/// How to reach a Redis, and how it is trusted.
 #[derive(Clone, Debug)]
 pub struct RedisAddress {
     /// `redis://` or, for TLS, `rediss://`, with user, password and database number if any.
     pub url: SecretString,
-    /// The certificate of the authority that signed the server's, in PEM, where that is none of the
-    /// public ones. Only with `rediss://`.
+    /// The certificate, in PEM, of the authority that signed the server's certificate, if that is
+    /// not a public one. Used with `rediss://` only.
     pub root_certificate: Option<Vec<u8>>,
 }
 
@@ -35,18 +35,29 @@ impl From<&SecretString> for RedisAddress {
     }
 }
 
+/// Why a Redis cannot be used as configured.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RedisAddressError {
+    /// The URL is malformed. It is not quoted, because it holds the password.
+    #[error("the URL is not one of a Redis")]
+    InvalidUrl,
+    /// The client library refuses the address for another reason, such as a bad certificate.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// Why a command has no result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum RedisFailure {
-    /// Not reached, no answer in time, or not ready to answer: the command may have run.
+    /// Redis was not reached, did not answer in time or is not ready: the command may have run.
     Unavailable(String),
-    /// Answered with an error.
+    /// Redis answered with an error.
     Refused(String),
-    /// Answered with something of another type than expected.
+    /// Redis answered with a value of another type than expected.
     Unexpected(String),
 }
 
-/// Clones share one connection.
+/// A connection to Redis. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub(super) struct RedisConnection(ConnectionManager);
 
@@ -57,19 +68,19 @@ impl std::fmt::Debug for RedisConnection {
 }
 
 impl RedisConnection {
-    /// Prepares a connection, which is made by the first command: a Redis that is down does not
-    /// keep the engine from starting. Must be called within a Tokio runtime.
+    /// Prepares a connection, which the first command makes: a Redis that is down does not keep the
+    /// engine from starting. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// In words, where the address is none.
+    /// Returns [`RedisAddressError`] if the address cannot be used.
     pub(super) fn prepare(
         address: &RedisAddress,
         response_timeout: Duration,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, RedisAddressError> {
         let described = |error: RedisError| match error.kind() {
             // Parsers quote what they could not parse, and that is the secret.
-            ErrorKind::InvalidClientConfig => "the URL is not one of a Redis".to_owned(),
-            _ => error.to_string(),
+            ErrorKind::InvalidClientConfig => RedisAddressError::InvalidUrl,
+            _ => RedisAddressError::Refused(error.to_string()),
         };
         let information = address.url.expose_secret().into_connection_info().map_err(described)?;
         let information = information.set_tcp_settings(
@@ -82,7 +93,7 @@ impl RedisConnection {
                 Client::build_with_tls(information, TlsCertificates { client_tls: None, root_cert })
             }
         };
-        // A command that finds no connection makes the next attempt; callers space their own.
+        // A command that finds no connection makes the next attempt; callers pause between theirs.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -93,7 +104,10 @@ impl RedisConnection {
             .map_err(described)
     }
 
-    /// Runs the commands of `pipeline` in order. Every command of this module may run twice.
+    /// Runs the commands of `pipeline` in order. Each must be one that may run twice.
+    ///
+    /// # Errors
+    /// Returns [`RedisFailure`] if there is no result.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         pipeline: &Pipeline,
@@ -106,6 +120,9 @@ impl RedisConnection {
     }
 
     /// Runs a script, which must be one that may run twice.
+    ///
+    /// # Errors
+    /// Returns [`RedisFailure`] if there is no result.
     pub(super) async fn invoke<T: FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -118,8 +135,9 @@ impl RedisConnection {
     }
 }
 
-/// The manager reconnects after a failure and not before the next command, so the first command
-/// after an outage always fails: that one is worth a second try.
+/// Whether the command failed because the connection was lost. The client reconnects after a failure
+/// and not before the next command, so the first command after an outage always fails: that one is
+/// worth a second attempt.
 fn lost_connection<T>(result: &RedisResult<T>) -> bool {
     result.as_ref().is_err_and(|error| error.is_io_error() && !error.is_timeout())
 }
@@ -153,7 +171,7 @@ mod tests {
         for url in ["redis//:hunter2@host", "http://:hunter2@host", "redis://:hunter2@host:port/"] {
             let address = RedisAddress::from(&SecretString::from(url));
             let error = RedisConnection::prepare(&address, CONNECT_TIMEOUT).expect_err(url);
-            assert!(!error.contains("hunter2"), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
             assert!(!format!("{address:?}").contains("hunter2"));
         }
     }

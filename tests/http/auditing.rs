@@ -1,9 +1,10 @@
 //! The audit of a shop that is selling.
 
-use super::shop::Shop;
-use seckill::audit::{self, AuditOptions, Check, Report};
+use domain::invariants::Invariant;
+use seckill::audit::{self, AuditOptions};
 use seckill::store::data_dir::DataDir;
 use std::time::Duration;
+use support::Shop;
 
 fn options(shop: &Shop, wait: Option<Duration>) -> AuditOptions {
     AuditOptions {
@@ -16,11 +17,6 @@ fn options(shop: &Shop, wait: Option<Duration>) -> AuditOptions {
     }
 }
 
-fn check<'a>(report: &'a Report, invariant: &str) -> &'a Check {
-    let check = report.checks.iter().find(|check| check.invariant == invariant);
-    check.expect("it was judged")
-}
-
 #[tokio::test]
 async fn a_live_audit_waits_for_the_orders_that_are_on_record() {
     const BUYERS: u64 = 20;
@@ -29,16 +25,16 @@ async fn a_live_audit_waits_for_the_orders_that_are_on_record() {
     for buyer in 1..=BUYERS {
         assert_eq!(shop.buy(&item, buyer, "key").await.status, 201);
     }
-    let report = audit::run(options(&shop, None)).await.expect("a verdict");
-    let orders = check(&report, "I4");
-    assert_eq!((orders.passed, orders.checked), (true, 0), "{orders:?}");
+    let findings = audit::run(options(&shop, None)).await.expect("a verdict");
+    let orders = findings.of(Invariant::I4).expect("it was judged");
+    assert_eq!((orders.broken, orders.checked), (0, 0), "{orders:?}");
     assert_eq!(orders.detail.as_deref(), Some("20 orders wait in the journal for the order store"));
 
     let patient = tokio::spawn(audit::run(options(&shop, Some(Duration::from_secs(60)))));
     let backends = shop.start_backends().await;
-    let report = patient.await.expect("it ends").expect("a verdict");
-    let orders = check(&report, "I4");
-    assert_eq!((orders.passed, orders.checked), (true, BUYERS), "{orders:?}");
-    assert!(report.checks.iter().all(|check| check.passed), "{report:?}");
+    let findings = patient.await.expect("it ends").expect("a verdict");
+    let orders = findings.of(Invariant::I4).expect("it was judged");
+    assert_eq!((orders.broken, orders.checked), (0, BUYERS), "{orders:?}");
+    assert!(findings.judged.iter().all(|judged| judged.broken == 0), "{findings:?}");
     backends.stop(&shop.engine, Duration::from_secs(10)).await;
 }

@@ -1,9 +1,9 @@
 //! `POST /api/v1/items/{item}/buy`, with every code that it can answer on one machine.
 
-use super::client::Connection;
-use super::shop::{Ask, Shop, offer};
 use domain::Timestamp;
+use harness::http::Connection;
 use serde_json::json;
+use support::{Ask, Shop, offer};
 
 #[tokio::test]
 async fn a_purchase_is_answered_with_its_order_and_a_repeat_with_the_same() {

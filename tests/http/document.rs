@@ -1,9 +1,9 @@
 //! The OpenAPI document against the running edge: what it says is served is served, and its links
 //! lead from a sale that is created to an order that is paid.
 
-use super::shop::{Ask, Shop};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use support::{Ask, Shop};
 
 #[tokio::test]
 async fn each_documented_path_has_the_documented_methods() {

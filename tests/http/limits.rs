@@ -1,9 +1,9 @@
 //! Drills 39 and 40: what is slow, large or too much is closed or refused, and the rest is served.
 
-use super::client::Connection;
-use super::shop::Shop;
+use harness::http::Connection;
 use seckill::http::Options;
 use std::time::Duration;
+use support::Shop;
 
 const SHORT: Duration = Duration::from_millis(200);
 

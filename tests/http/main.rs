@@ -2,7 +2,6 @@
 
 mod auditing;
 mod buying;
-mod client;
 mod document;
 mod limits;
 mod operating;
@@ -10,5 +9,4 @@ mod orders;
 mod reading;
 mod sale_lifecycle;
 mod selling;
-mod shop;
 mod users;

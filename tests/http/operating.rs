@@ -1,8 +1,8 @@
 //! What operators do: making, judging and running sales, and what is written down of it.
 
-use super::shop::{Ask, Shop, offer};
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
+use support::{Ask, Shop, offer};
 
 #[tokio::test]
 async fn a_sale_is_made_edited_and_frozen() {

@@ -1,10 +1,10 @@
 //! The buyer's orders: one, pages, paying, cancelling, watching.
 
-use super::client::Connection;
-use super::shop::{Shop, offer};
 use domain::{Event, OrderStatus, Record, ShardId, UserId};
+use harness::http::Connection;
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
+use support::{Shop, offer};
 
 async fn bought(shop: &Shop, item: &str, user_id: u64, key: &str) -> String {
     let answer = shop.buy(item, user_id, key).await;

@@ -1,9 +1,9 @@
 //! The read side: a sale and the sales of a day, straight from the catalogue and through a Redis.
 
-use super::shop::{Ask, Shop, offer};
 use domain::Timestamp;
-use seckill::store::catalogue::Day;
+use domain::catalogue::Day;
 use serde_json::{Value, json};
+use support::{Ask, Shop, offer};
 
 /// A shop without Redis and, where there is one, another with it.
 async fn shops() -> Vec<(Shop, Option<harness::Redis>)> {

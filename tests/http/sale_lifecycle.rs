@@ -1,12 +1,12 @@
 //! The end of a sale: over by the clock, settled when its shards have let go of it.
 
-use super::shop::{Shop, offer};
 use domain::ItemId;
 use seckill::sales::Sales;
-use seckill::sales::lifecycle::advance_over_sales;
+use seckill::sales::lifecycle;
 use seckill::store::read_cache::ReadCache;
 use serde_json::Value;
 use std::time::Duration;
+use support::{Shop, offer};
 
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -29,7 +29,7 @@ async fn a_sale_is_settled_when_its_orders_are_closed_and_stored_and_not_before(
     let bought = shop.buy(&items[0], 1, "key").await;
     assert_eq!(bought.status, 201, "{}", bought.text());
     let order = bought.json()["order_id"].as_str().expect("an identity").to_owned();
-    assert_eq!(advance_over_sales(&shop.engine, &sales).await, Ok(0));
+    assert_eq!(lifecycle::advance_all(&shop.engine, &sales).await, Ok(0));
     assert_eq!(status(&shop, &sale).await, "live");
 
     let backends = shop.start_backends().await;
@@ -41,16 +41,16 @@ async fn a_sale_is_settled_when_its_orders_are_closed_and_stored_and_not_before(
     while !gate(&items[1]).is_settled() {
         tokio::time::sleep(LOOK).await;
     }
-    assert_eq!(advance_over_sales(&shop.engine, &sales).await, Ok(0));
+    assert_eq!(lifecycle::advance_all(&shop.engine, &sales).await, Ok(0));
     assert_eq!(status(&shop, &sale).await, "ended");
     let paid = shop.post(&format!("/api/v1/orders/{order}/pay"), &shop.buyer(1), None).await;
     assert_eq!(paid.status, 200, "{}", paid.text());
     while !gate(&items[0]).is_settled() {
         tokio::time::sleep(LOOK).await;
     }
-    assert_eq!(advance_over_sales(&shop.engine, &sales).await, Ok(1));
+    assert_eq!(lifecycle::advance_all(&shop.engine, &sales).await, Ok(1));
     assert_eq!(status(&shop, &sale).await, "settled");
     assert_eq!(status(&shop, &other).await, "live");
-    assert_eq!(advance_over_sales(&shop.engine, &sales).await, Ok(0));
+    assert_eq!(lifecycle::advance_all(&shop.engine, &sales).await, Ok(0));
     backends.stop(&shop.engine, Duration::from_secs(10)).await;
 }

@@ -1,9 +1,9 @@
 //! What everyone may see: sales, items, the time, health, metrics, the document; and how paths and
 //! methods that are not there are told.
 
-use super::shop::{Ask, Shop, offer};
 use domain::Timestamp;
 use serde_json::json;
+use support::{Ask, Shop, offer};
 
 #[tokio::test]
 async fn an_item_shows_its_three_counters() {

@@ -1,10 +1,10 @@
 //! Registering and logging in.
 
-use super::shop::{Ask, Shop};
 use seckill::http::Options;
 use serde_json::{Value, json};
+use support::{Ask, Shop};
 
-async fn post(shop: &Shop, path: &str, body: Value) -> super::client::Answer {
+async fn post(shop: &Shop, path: &str, body: Value) -> harness::http::Answer {
     shop.ask("POST", path, Ask { body: Some(body), ..Ask::default() }).await
 }
 

@@ -12,9 +12,9 @@ pub enum Event {
     ItemOpened(ItemTerms),
     /// Units were added to an item's allotment.
     ItemRestocked {
-        /// Which item.
+        /// The item.
         item_id: ItemId,
-        /// How many units, at least 1.
+        /// Units added, at least 1.
         units: u32,
     },
     /// An item stopped selling for the moment.
@@ -23,17 +23,32 @@ pub enum Event {
     ItemResumed(ItemId),
     /// An item stopped selling for good.
     ItemEnded(ItemId),
-    /// The shard let go of an ended item and of its orders, which the order store holds.
+    /// The shard released the orders of an ended item, which the order store holds.
     ItemSettled(ItemId),
     /// An order, as it is from now on: `Reserved` is the grant, any other status a change. Whole, so
     /// that a reader needs no other record to make a row of it.
     Order(Order),
 }
 
+impl Event {
+    /// The item that it concerns.
+    pub fn item_id(&self) -> ItemId {
+        match self {
+            Self::ItemOpened(terms) => terms.item_id,
+            Self::ItemRestocked { item_id, .. }
+            | Self::ItemPaused(item_id)
+            | Self::ItemResumed(item_id)
+            | Self::ItemEnded(item_id)
+            | Self::ItemSettled(item_id) => *item_id,
+            Self::Order(order) => order.item_id,
+        }
+    }
+}
+
 /// A fact in a shard's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// Whose log.
+    /// The shard in whose log it is.
     pub shard: ShardId,
     /// The record's dense number in that log, from 1 (I5). Also the version of the order in it.
     pub seq: u64,

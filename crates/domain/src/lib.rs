@@ -4,6 +4,7 @@
 //! and commands come in as data, and effects go out as values ([`Event`], [`Outcome`]).
 
 pub mod approval;
+pub mod catalogue;
 pub mod command;
 pub mod event;
 pub mod ids;

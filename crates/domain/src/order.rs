@@ -96,3 +96,12 @@ impl Order {
         *self == Self { status: self.status, ..*other }
     }
 }
+
+/// Which of a sale's orders a page holds, and in which direction it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cursor {
+    /// The newest, placed before this order if given: for a screen.
+    Before(Option<OrderId>),
+    /// The oldest, placed after this order ([`OrderId`] 0 for all): for an export.
+    After(OrderId),
+}

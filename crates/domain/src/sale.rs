@@ -35,6 +35,9 @@ pub const LIMIT_PER_USER_MAX: u16 = 10_000;
 pub const ALLOTTED_MAX: u32 = 1_000_000_000;
 /// The largest price, in minor units: an order's amount stays far inside 2^63.
 pub const PRICE_MAX: u64 = 1_000_000_000_000;
+/// Orders beyond its limit that one buyer may place for one item, having cancelled the others:
+/// bounds the chain of a buyer's orders, and with it the work of one purchase.
+pub const SPARE_ATTEMPTS: u16 = 100;
 /// The longest payment window: thirty days.
 pub const PAYMENT_WINDOW_MILLISECONDS_MAX: u64 = 30 * 24 * 3600 * 1000;
 /// The longest product id, in bytes.

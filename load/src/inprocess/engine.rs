@@ -9,8 +9,9 @@ use std::time::Duration;
 use domain::{Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId};
 use seckill::actors::{Engine, EngineOptions, Gate, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
-use seckill::store::journal::disk::RealDisk;
-use seckill::store::journal::{self, JournalId};
+use seckill::store::journal::JournalId;
+use seckill::store::journal::file::disk::RealDisk;
+use seckill::store::journal::file::{self, FileLog};
 use seckill::store::orders::OrderStore;
 use tempfile::TempDir;
 
@@ -49,12 +50,11 @@ impl InProcessEngine {
             virtual_nodes: 160,
             permits: PERMITS,
             reply_timeout: Duration::from_secs(30),
-            journal: journal::Options::default(),
         };
         let engine = Engine::start(
             options,
             JournalId(NonZeroU64::MIN),
-            Arc::new(disk),
+            FileLog::open(Arc::new(disk), file::Options::default()),
             checkpoints,
             &orders,
             journal_failed,

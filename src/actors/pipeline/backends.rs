@@ -1,4 +1,5 @@
-//! The actors behind the sale: relay, consumer and checkpointer, and who watches the backlog.
+//! Starts and stops the actors behind the sale (relay, consumer and checkpointer), and watches the
+//! backlog.
 //!
 //! They run on a runtime of their own with one thread of low priority, so that bringing the backends
 //! up to date takes what the sale leaves over, and never the other way round.
@@ -27,13 +28,13 @@ pub struct BackendOptions {
     pub batch_records: usize,
     /// Records of one transaction in the order store.
     pub transaction_records: usize,
-    /// Backlog beyond which the operator wants to know.
+    /// Records of the backlog beyond which an alarm is raised.
     pub backlog_records_max: u64,
     /// Whether new purchases are refused beyond it.
     pub refuse_beyond_backlog: bool,
 }
 
-/// Messages that the broker may have given out and not been thanked for.
+/// Messages that the broker may have delivered and that are not acknowledged yet.
 const PREFETCH_MESSAGES: u16 = 64;
 
 /// The running actors behind the sale.
@@ -43,10 +44,10 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// Starts them on the current runtime.
+    /// Starts the actors on the current runtime.
     ///
     /// # Errors
-    /// Where an actor does not start.
+    /// Returns [`ractor::SpawnErr`] if an actor does not start.
     pub async fn start(
         engine: &Engine,
         options: BackendOptions,
@@ -103,7 +104,7 @@ impl Backends {
     }
 
     /// Waits until the order store holds everything durable, but not longer than `limit`; then stops
-    /// the actors. What is left is taken up at the next start.
+    /// the actors. The next start goes on with what is left.
     pub async fn stop(self, engine: &Engine, limit: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
         let journal = &engine.context().journal;
@@ -114,7 +115,10 @@ impl Backends {
         };
         if tokio::time::timeout(limit, emptied).await.is_err() {
             let left = engine.pipeline_status().backlog(journal);
-            tracing::warn!(records = left, "stopping with a backlog; the next start takes it up");
+            tracing::warn!(
+                records = left,
+                "stopping with a backlog; the next start goes on with it"
+            );
         }
         self.watch.abort();
         for actor in self.actors {

@@ -1,59 +1,64 @@
-//! The checkpointer: keeps what changed in each shard, so that a restart need not replay the whole
-//! journal, and lets go of what is kept elsewhere.
+//! The checkpointer: stores what changed in each shard, so that a restart need not replay the whole
+//! journal, and evicts what is kept elsewhere.
 //!
 //! A checkpoint is taken from the shard between two batches (cheap: chunks are shared), and written
-//! only once all of it is durable (I11). Segments go when checkpoint and order store hold them (rule
-//! 13), and so do the orders of settled items.
+//! only once all of it is durable (I11). The journal's old records are retired when checkpoint and
+//! order store hold them (I13), and so are the orders of items that are over.
 
-use super::relay::Continue;
+use super::message::Continue;
 use crate::actors::engine::Engine;
+use crate::actors::shard::effects::NotDelivered;
 use crate::actors::shard::mailbox::Envelope;
 use crate::crash::crash_point;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+use crate::telemetry::metrics::CHECKPOINT_FAILURES_TOTAL;
 use domain::stock::Changes;
 use domain::{Command, ItemPhase, ShardId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
 
-/// The actor.
+/// The checkpointer's actor.
 pub(in crate::actors) struct Checkpointer;
 
-/// What it starts with.
+/// What the checkpointer starts with.
 pub(in crate::actors) struct CheckpointerArguments {
     pub(in crate::actors) engine: Engine,
     pub(in crate::actors) checkpoints: CheckpointStore,
-    /// Time between two rounds.
+    /// The time between two rounds.
     pub(in crate::actors) interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub(in crate::actors) retention: Duration,
 }
 
-/// What it keeps.
+/// What the checkpointer keeps between two messages.
 pub(in crate::actors) struct CheckpointerState {
     arguments: CheckpointerArguments,
     /// What the store is known to hold of each shard.
     marks: Vec<Option<Mark>>,
 }
 
-/// Why a shard was not kept, and what a restart does meanwhile.
-struct NotKept {
-    why: String,
-    restart: &'static str,
+/// Why a shard got no checkpoint.
+#[derive(Debug, thiserror::Error)]
+enum ShardError {
+    #[error("shard {shard} does not answer: {reason:?}")]
+    NoAnswer { shard: ShardId, reason: NotDelivered },
+    #[error("the store holds {stored}, later than ours: another owner writes it")]
+    Stale { stored: Mark },
+    #[error("the store refuses a whole checkpoint")]
+    WholeRefused,
+    #[error("the journal has failed")]
+    JournalFailed,
+    #[error(transparent)]
+    Store(#[from] CheckpointError),
 }
 
-impl From<String> for NotKept {
-    fn from(why: String) -> Self {
-        Self { why, restart: "replays more of it" }
-    }
-}
-
-impl From<CheckpointError> for NotKept {
-    fn from(error: CheckpointError) -> Self {
-        let restart = match error {
-            CheckpointError::Foreign { .. } => "is refused until that is mended",
-            _ => return error.to_string().into(),
-        };
-        Self { why: error.to_string(), restart }
+impl ShardError {
+    /// What a restart does while the shard gets no checkpoint.
+    fn restart(&self) -> &'static str {
+        match self {
+            Self::Store(CheckpointError::Foreign { .. }) => "is refused until that is mended",
+            _ => "replays more of it",
+        }
     }
 }
 
@@ -89,6 +94,7 @@ impl Actor for Checkpointer {
 }
 
 impl CheckpointerState {
+    /// Brings every shard's checkpoint up to date, and evicts if that succeeds.
     async fn round(&mut self) {
         let engine = self.arguments.engine.clone();
         let context = engine.context();
@@ -102,13 +108,13 @@ impl CheckpointerState {
             if !behind {
                 continue;
             }
-            match self.keep(shard).await {
+            match self.write_changes(shard).await {
                 Ok(()) => {
                     let seq = self.marks[shard.index()].map_or(0, |mark| mark.seq);
                     status.checkpointed(shard, seq);
                 }
                 Err(error) => {
-                    metrics::counter!("seckill_checkpoint_failures_total").increment(1);
+                    metrics::counter!(CHECKPOINT_FAILURES_TOTAL).increment(1);
                     failure = Some(error);
                     break;
                 }
@@ -116,27 +122,28 @@ impl CheckpointerState {
         }
         match failure {
             Some(error) => {
-                let NotKept { why, restart } = error;
-                let meaning =
-                    format!("the sale goes on and the journal is kept; a restart {restart}: {why}");
+                let meaning = format!(
+                    "the sale goes on and the journal is kept; a restart {}: {error}",
+                    error.restart()
+                );
                 status.report("checkpoint", kind, false, meaning);
             }
             None => {
                 status.all_checkpointed(started_at);
                 status.report("checkpoint", kind, true, "a restart replays little");
-                self.let_go().await;
+                self.evict().await;
             }
         }
     }
 
     /// Writes what changed in the shard, or all of it where the store lacks what that builds on.
-    async fn keep(&mut self, shard: ShardId) -> Result<(), NotKept> {
+    async fn write_changes(&mut self, shard: ShardId) -> Result<(), ShardError> {
         let engine = self.arguments.engine.clone();
         let base = self.marks[shard.index()];
         let changes = engine
             .ask(shard, |answer| Envelope::TakeChanges { answer })
             .await
-            .map_err(|reason| format!("shard {shard} does not answer: {reason:?}"))?;
+            .map_err(|reason| ShardError::NoAnswer { shard, reason })?;
         let written = match base {
             Some(_) => self.write(base, &changes).await,
             None => self.write_whole(shard).await,
@@ -152,38 +159,34 @@ impl CheckpointerState {
                 Ok(())
             }
             Ok(Written::Stale { stored }) => {
-                engine.send(shard, Envelope::PutBack { changes: Box::new(changes) });
-                let why =
-                    format!("the store holds {stored}, later than ours: another owner writes it");
-                Err(why.into())
+                engine.send(shard, Envelope::RestoreChanges { changes: Box::new(changes) });
+                Err(ShardError::Stale { stored })
             }
-            Ok(Written::BaseMissing { .. }) => {
-                Err("the store refuses a whole checkpoint".to_owned().into())
-            }
+            Ok(Written::BaseMissing { .. }) => Err(ShardError::WholeRefused),
             Err(error) => {
-                engine.send(shard, Envelope::PutBack { changes: Box::new(changes) });
+                engine.send(shard, Envelope::RestoreChanges { changes: Box::new(changes) });
                 Err(error)
             }
         }
     }
 
-    async fn write_whole(&self, shard: ShardId) -> Result<Written, NotKept> {
+    async fn write_whole(&self, shard: ShardId) -> Result<Written, ShardError> {
         let snapshot = self
             .arguments
             .engine
-            .ask(shard, |answer| Envelope::ReadAll { answer })
+            .ask(shard, |answer| Envelope::ReadSnapshot { answer })
             .await
-            .map_err(|reason| format!("shard {shard} does not answer: {reason:?}"))?;
+            .map_err(|reason| ShardError::NoAnswer { shard, reason })?;
         self.write(None, &whole(shard, snapshot)).await
     }
 
-    async fn write(&self, base: Option<Mark>, changes: &Changes) -> Result<Written, NotKept> {
+    async fn write(&self, base: Option<Mark>, changes: &Changes) -> Result<Written, ShardError> {
         const LOOK: Duration = Duration::from_millis(1);
         let journal = &self.arguments.engine.context().journal;
         // I11: nothing that could still be lost goes into a checkpoint.
         while journal.durable_seq(changes.shard) < changes.seq {
             if journal.has_failed() {
-                return Err("the journal has failed".to_owned().into());
+                return Err(ShardError::JournalFailed);
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -192,12 +195,12 @@ impl CheckpointerState {
         Ok(self.arguments.checkpoints.write(epoch, base, changes).await?)
     }
 
-    /// Deletes segments that are kept elsewhere, and settles items that are over.
-    async fn let_go(&self) {
+    /// Retires records that are kept elsewhere, and settles items that are over.
+    async fn evict(&self) {
         let engine = &self.arguments.engine;
         let covered = engine.pipeline_status().covered();
         let journal = &engine.context().journal;
-        if journal.oldest_segment() < journal.first_segment_beyond(&covered) {
+        if journal.can_retire(&covered) {
             if let Err(error) = self.arguments.checkpoints.harden().await {
                 tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not hard yet");
                 return;

@@ -1,26 +1,29 @@
 //! The consumer: brings records into the order store, many to a transaction.
 //!
-//! Commit, then acknowledge; whatever is delivered again changes nothing. A failure that time may
-//! heal is tried again for as long as it takes, with growing pauses, since the records are safe in
-//! the journal. A record that contradicts the books is set aside with an alarm, never swallowed: by
+//! Commit, then acknowledge; a repeated delivery changes nothing. A failure that time may heal is
+//! tried again for as long as it takes, with growing pauses, since the records are safe in the
+//! journal. A record that contradicts the order store is set aside with an alarm, never dropped: by
 //! the broker where there is one, otherwise by the order store in the same transaction.
 
+use super::message::Continue;
 use super::progress::ContiguousProgress;
-use super::relay::Continue;
 use super::source::{Arrival, RecordSource};
 use crate::actors::engine::Engine;
 use crate::crash::crash_point;
-use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
+use crate::store::orders::{Conflict, OrderStore};
+use crate::telemetry::metrics::{
+    ORDER_STORE_CONFLICTS_TOTAL, ORDER_STORE_FAILURES_TOTAL, STORED_RECORDS_TOTAL,
+};
 use domain::{Record, ShardId, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The actor.
+/// The consumer's actor.
 pub(in crate::actors) struct Consumer;
 
-/// What it starts with.
+/// What the consumer starts with.
 pub(in crate::actors) struct ConsumerArguments {
     pub(in crate::actors) engine: Engine,
     pub(in crate::actors) orders: OrderStore,
@@ -29,13 +32,15 @@ pub(in crate::actors) struct ConsumerArguments {
     pub(in crate::actors) transaction_records: usize,
 }
 
-/// What it keeps.
+/// What the consumer keeps between two messages.
 pub(in crate::actors) struct ConsumerState {
     arguments: ConsumerArguments,
+    /// Whether the order store's tables are up to date and its progress is known.
     ready: bool,
     /// Whether the broker is yet to be reported as working, at first or since it failed.
     broker_missed: bool,
-    arrived: ContiguousProgress,
+    /// How far the order store is with each shard.
+    progress: ContiguousProgress,
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -57,7 +62,7 @@ impl Actor for Consumer {
             arguments,
             ready: false,
             broker_missed,
-            arrived: ContiguousProgress::default(),
+            progress: ContiguousProgress::default(),
         })
     }
 
@@ -94,16 +99,17 @@ impl ConsumerState {
         status.report("broker", "rabbitmq", healthy, meaning);
     }
 
-    /// Stores what came, however long it takes, and acknowledges it.
+    /// Stores the arrival, however long it takes, and acknowledges it.
     async fn take(&mut self, arrival: Arrival) {
         let conflicts = self.store(&arrival.records).await;
         crash_point("consumer-before-ack");
-        if let Err(error) = self.arguments.source.done(arrival, &conflicts).await {
-            tracing::warn!(error, "what was stored could not be acknowledged and comes again");
+        if let Err(error) = self.arguments.source.acknowledge(arrival, &conflicts).await {
+            tracing::warn!(%error, "what was stored could not be acknowledged and comes again");
         }
     }
 
-    async fn store(&mut self, records: &[Record]) -> Vec<(Record, String)> {
+    /// Stores the records, trying again until it succeeds. Returns those that were set aside.
+    async fn store(&mut self, records: &[Record]) -> Vec<Conflict> {
         let kind = self.arguments.orders.database().kind();
         let mut pause = PAUSE_FIRST;
         loop {
@@ -120,7 +126,7 @@ impl ConsumerState {
                     return conflicts;
                 }
                 Err(error) => {
-                    metrics::counter!("seckill_order_store_failures_total").increment(1);
+                    metrics::counter!(ORDER_STORE_FAILURES_TOTAL).increment(1);
                     let meaning =
                         format!("orders wait in the journal, none is lost; trying again: {error}");
                     let status = self.arguments.engine.pipeline_status();
@@ -132,20 +138,17 @@ impl ConsumerState {
         }
     }
 
-    async fn try_to_store(
-        &mut self,
-        records: &[Record],
-    ) -> Result<Vec<(Record, String)>, OwnershipError> {
+    async fn try_to_store(&mut self, records: &[Record]) -> Result<Vec<Conflict>, OwnershipError> {
         let orders = &self.arguments.orders;
         if !self.ready {
             // The tables may not have been reachable at the start.
             orders.migrate().await?;
             for (shard, seq) in self.arguments.engine.stored_progress(orders).await? {
-                self.arrived.know(shard, seq);
+                self.progress.advance_to(shard, seq);
             }
             self.ready = true;
         }
-        let progress = self.arrived.take(records);
+        let progress = self.progress.take(records);
         let applied = orders.apply(records, &progress, self.arguments.source.conflicts()).await?;
         let at: HashMap<ShardId, Timestamp> =
             records.iter().map(|record| (record.shard, record.at)).collect();
@@ -153,17 +156,16 @@ impl ConsumerState {
             let at = at.get(&shard).copied().unwrap_or_default();
             self.arguments.engine.pipeline_status().stored(shard, seq, at);
         }
-        metrics::counter!("seckill_stored_records_total").increment(records.len() as u64);
-        let told = applied.conflicts.into_iter().map(|conflict| {
-            metrics::counter!("seckill_order_store_conflicts_total").increment(1);
+        metrics::counter!(STORED_RECORDS_TOTAL).increment(records.len() as u64);
+        for conflict in &applied.conflicts {
+            metrics::counter!(ORDER_STORE_CONFLICTS_TOTAL).increment(1);
             tracing::error!(
                 shard = %conflict.record.shard,
                 seq = conflict.record.seq,
                 reason = %conflict.reason,
                 "a record contradicts the order store and was set aside; run `seckill audit`"
             );
-            (conflict.record, conflict.reason.to_string())
-        });
-        Ok(told.collect())
+        }
+        Ok(applied.conflicts)
     }
 }

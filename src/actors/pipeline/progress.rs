@@ -3,7 +3,7 @@
 use domain::{Record, ShardId};
 use std::collections::{BTreeMap, HashMap};
 
-/// What has arrived of each shard.
+/// Which records of each shard have arrived.
 #[derive(Debug, Default)]
 pub(in crate::actors) struct ContiguousProgress {
     shards: HashMap<ShardId, Shard>,
@@ -11,24 +11,25 @@ pub(in crate::actors) struct ContiguousProgress {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// Everything up to here.
+    /// All records up to here have arrived.
     up_to: u64,
-    /// Runs behind a gap: first and last number.
+    /// Runs of records behind a gap: first and last sequence number.
     beyond: BTreeMap<u64, u64>,
 }
 
-/// Runs behind gaps that are remembered of one shard; more are forgotten and come again.
+/// Runs behind gaps that are kept of one shard. More are dropped; the relay sends their records again.
 const RUNS_MAX: usize = 10_000;
 
 impl ContiguousProgress {
-    /// All of the shard up to `seq` is known to have arrived.
-    pub(in crate::actors) fn know(&mut self, shard: ShardId, seq: u64) {
+    /// Notes that all of the shard up to `seq` has arrived.
+    pub(in crate::actors) fn advance_to(&mut self, shard: ShardId, seq: u64) {
         let shard = self.shards.entry(shard).or_default();
         shard.up_to = shard.up_to.max(seq);
         shard.close_gaps();
     }
 
-    /// Takes records in. Returns the progress of each shard among them.
+    /// Notes that records have arrived. Returns the progress of each shard among them: its last record up
+    /// to which all have arrived.
     pub(in crate::actors) fn take(&mut self, records: &[Record]) -> Vec<(ShardId, u64)> {
         let mut touched: Vec<ShardId> = Vec::new();
         for run in records.chunk_by(|a, b| a.shard == b.shard && a.seq + 1 == b.seq) {
@@ -82,12 +83,12 @@ mod tests {
     fn progress_stops_at_a_gap_and_jumps_when_it_closes() {
         let table: [(&[u64], u64); 6] =
             [(&[1, 2, 3], 3), (&[2, 3], 3), (&[7, 8], 3), (&[5], 3), (&[4], 5), (&[6, 7], 8)];
-        let mut arrived = ContiguousProgress::default();
+        let mut progress = ContiguousProgress::default();
         for (seqs, up_to) in table {
-            let progress = arrived.take(&records(seqs.iter().copied()));
-            assert_eq!(progress, [(ShardId(3), up_to)], "{seqs:?}");
+            let reached = progress.take(&records(seqs.iter().copied()));
+            assert_eq!(reached, [(ShardId(3), up_to)], "{seqs:?}");
         }
-        arrived.know(ShardId(3), 20);
-        assert_eq!(arrived.take(&records([21])), [(ShardId(3), 21)]);
+        progress.advance_to(ShardId(3), 20);
+        assert_eq!(progress.take(&records([21])), [(ShardId(3), 21)]);
     }
 }

@@ -1,26 +1,25 @@
 //! The relay: moves durable records from the journal towards the order store.
 //!
-//! It reads the journal's files from where the order store is, so a backlog of any length costs no
-//! memory. A rush has the machine to itself for a few seconds: the orders of its first moments are
-//! sent when it is over, or has lasted. What it has sent is not what is stored: after a restart, and
-//! whenever the way in between has lost something, it begins again at the order store's own
-//! progress, and what comes twice is harmless.
+//! It follows the journal from where the order store is, so a backlog of any length costs no memory.
+//! A rush has the machine to itself for a few seconds: the orders of its first moments are sent when
+//! it is over, or has lasted that long. What was sent is not what is stored: after a restart, and
+//! whenever the transport has lost something, the relay begins again at the order store's own
+//! progress, and what comes twice is harmless. Its cursor never passes a record that the transport
+//! has not taken over (I12).
 
+use super::message::Continue;
 use super::sink::{RecordSink, Sent};
 use crate::actors::engine::Engine;
 use crate::crash::crash_point;
-use crate::store::journal::{Position, Tail, record};
+use crate::store::journal::{Follower, JournalError};
 use domain::Record;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
 
-/// The actor.
+/// The relay's actor.
 pub(in crate::actors) struct Relay;
 
-/// Go on.
-pub(in crate::actors) struct Continue;
-
-/// What it starts with.
+/// What the relay starts with.
 pub(in crate::actors) struct RelayArguments {
     pub(in crate::actors) engine: Engine,
     pub(in crate::actors) sink: RecordSink,
@@ -30,26 +29,28 @@ pub(in crate::actors) struct RelayArguments {
     pub(in crate::actors) rush_records_max: u64,
 }
 
-/// What it keeps.
+/// What the relay keeps between two messages.
 pub(in crate::actors) struct RelayState {
     engine: Engine,
     sink: RecordSink,
     batch_records: usize,
     rush_records_max: u64,
-    tail: Option<Tail>,
-    /// Each shard's last record that was sent.
-    sent: Vec<u64>,
+    /// Where the relay is in the journal: behind the last record that was sent. None if it has to begin
+    /// again behind what is stored.
+    follower: Option<Follower>,
     batch: Vec<Record>,
 }
 
-/// Lets a batch gather: the sale is not waiting, and each transaction of the order store is a sync
-/// that competes with the journal's own.
+/// How long a batch gathers: the sale does not wait for it, and each transaction of the order store is
+/// a sync that competes with the journal's own.
 const GATHER: Duration = Duration::from_millis(50);
 /// So many records while a batch gathers are a rush.
 const RUSH_RECORDS: u64 = 1_000;
 /// How long a rush may keep records from being sent.
 const RUSH_MAX: Duration = Duration::from_secs(5);
+/// How long the relay waits for a notice that more is durable.
 const IDLE: Duration = Duration::from_millis(200);
+/// The pause after a journal that could not be read.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Actor for Relay {
@@ -69,8 +70,7 @@ impl Actor for Relay {
             sink,
             batch_records,
             rush_records_max,
-            tail: None,
-            sent: Vec::new(),
+            follower: None,
             batch: Vec::new(),
         })
     }
@@ -81,17 +81,16 @@ impl Actor for Relay {
         _: Continue,
         state: &mut RelayState,
     ) -> Result<(), ActorProcessingErr> {
-        let moved = state.engine.durable_moved();
         match state.send_some().await {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => {
                 // Either is a reason to look again; the time limit covers a lost notice.
-                let _ = tokio::time::timeout(IDLE, moved.notified()).await;
+                let _ = tokio::time::timeout(IDLE, state.engine.durable_moved()).await;
                 gather(state.engine.clone(), state.rush_records_max).await;
             }
             Err(error) => {
-                tracing::error!(error, "the relay cannot read the journal; orders wait in it");
-                state.tail = None;
+                tracing::error!(%error, "the relay cannot read the journal; orders wait in it");
+                state.follower = None;
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -102,48 +101,33 @@ impl Actor for Relay {
 
 impl RelayState {
     /// Sends one batch if there is one; false if all that is durable was sent.
-    async fn send_some(&mut self) -> Result<bool, String> {
-        let tail = match &mut self.tail {
-            Some(tail) => tail,
+    async fn send_some(&mut self) -> Result<bool, JournalError> {
+        let follower = match &mut self.follower {
+            Some(follower) => follower,
             none => {
                 let Some(stored) = self.sink.stored(&self.engine).await else { return Ok(false) };
-                let journal = &self.engine.context().journal;
-                let segment = journal.first_segment_beyond(&stored);
-                self.sent = stored;
-                none.insert(journal.follow(Position { segment, offset: 0 }))
+                none.insert(self.engine.context().journal.follow(&stored))
             }
         };
-        let end = self.engine.context().journal.durable_end();
         self.batch.clear();
-        while self.batch.len() < self.batch_records {
-            let payload = tail.next(end).map_err(|error| error.to_string())?;
-            let Some(mut payload) = payload else { break };
-            while !payload.is_empty() {
-                let found = record::decode(&mut payload).map_err(|error| error.to_string())?;
-                let sent = self.sent.get_mut(found.shard.index());
-                if let Some(sent) = sent.filter(|sent| found.seq > **sent) {
-                    *sent = found.seq;
-                    self.batch.push(found);
-                }
-            }
-        }
+        while self.batch.len() < self.batch_records && follower.next(&mut self.batch).await? {}
         if self.batch.is_empty() {
             let stored = self.engine.pipeline_status().stored_seqs();
-            if self.sink.has_lost(self.sent.iter().sum(), stored.iter().sum()).await {
-                self.tail = None;
+            if self.sink.has_lost(follower.seqs().iter().sum(), stored.iter().sum()).await {
+                self.follower = None;
             }
             return Ok(false);
         }
         crash_point("relay-before-send");
         if self.sink.send(&mut self.batch).await == Sent::BeginAgain {
-            self.tail = None;
+            self.follower = None;
         }
         crash_point("relay-after-send");
         Ok(true)
     }
 }
 
-/// Lets a batch gather, and a rush pass that has left fewer than `records_max` behind.
+/// Waits while a batch gathers, and while a rush lasts that has left fewer than `records_max` behind.
 async fn gather(engine: Engine, records_max: u64) {
     let journal = &engine.context().journal;
     let passed = async {
@@ -156,6 +140,6 @@ async fn gather(engine: Engine, records_max: u64) {
             }
         }
     };
-    // However long the rush: it has had its time.
+    // A rush that lasts longer shares the machine from now on.
     let _ = tokio::time::timeout(RUSH_MAX, passed).await;
 }

@@ -1,5 +1,5 @@
-//! What lies between relay and consumer, seen from the relay: nothing but a bounded channel in the
-//! process, or a broker.
+//! The relay's end of the transport between relay and consumer: a bounded channel in the process, or
+//! a broker.
 
 use crate::actors::engine::Engine;
 use crate::actors::status::PipelineStatus;
@@ -7,11 +7,12 @@ use crate::store::broker::format::Batch;
 use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
+use crate::telemetry::metrics::{RELAY_MESSAGES_TOTAL, RELAY_RETURNED_TOTAL};
 use domain::{Record, ShardId};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// Where the relay sends.
+/// Where the relay sends records, and where it asks how many of them are stored.
 pub(in crate::actors) struct RecordSink {
     pub(in crate::actors) transport: Transport,
     pub(in crate::actors) orders: OrderStore,
@@ -22,35 +23,35 @@ pub(in crate::actors) struct RecordSink {
 
 /// How records get to the consumer.
 pub(in crate::actors) enum Transport {
-    /// To the one beside it, through a channel of [`BATCHES_BETWEEN`].
+    /// To the consumer in the same process, through a channel of [`BATCHES_BETWEEN`].
     InProcess(mpsc::Sender<Vec<Record>>),
     /// Through RabbitMQ.
     RabbitMq(Box<RabbitMq>),
 }
 
-/// What a broker's state is reported as.
+/// The kind under which the broker's state is reported.
 const RABBITMQ: &str = "rabbitmq";
 
 /// Batches that may lie between relay and consumer in the process.
 pub(in crate::actors) const BATCHES_BETWEEN: usize = 4;
 
-/// See [`Transport::RabbitMq`].
+/// Publishes records as messages, and watches whether any of them are lost.
 pub(in crate::actors) struct RabbitMq {
     publisher: RabbitMqPublisher,
     /// The journal's owner: part of a message's id.
     epoch: u64,
     message_records: usize,
-    /// Looks in a row at which nothing was in the queue and nothing more was stored.
+    /// How often in a row the queue was empty and nothing more was stored.
     idle_looks: u32,
     stored_at_last_look: u64,
 }
 
-/// What became of a batch.
+/// What became of a batch that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::actors) enum Sent {
-    /// It arrived, or is where it will not be lost (I12).
+    /// The transport has taken all of it over, so that it will not be lost (I12).
     All,
-    /// What was sent earlier may be gone: begin again behind what is stored.
+    /// What was sent earlier may be lost: the relay begins again behind what is stored.
     BeginAgain,
 }
 
@@ -81,8 +82,8 @@ impl RecordSink {
         }
     }
 
-    /// Where the order store is, if it can be asked and is the engine's: what the relay has to send
-    /// comes behind it.
+    /// Each shard's last record in the order store, if that can be read and belongs to the engine's
+    /// journal: what the relay has to send comes behind it.
     pub(in crate::actors) async fn stored(&mut self, engine: &Engine) -> Option<Vec<u64>> {
         match self.own_progress(engine).await {
             Ok(progress) => {
@@ -117,8 +118,8 @@ impl RecordSink {
         engine.stored_progress(&self.orders).await
     }
 
-    /// Whether something that was sent will not arrive, as far as can be told; asked while nothing
-    /// is left to send. `sent` and `stored` count records.
+    /// Whether something that was sent seems to be lost; asked while nothing is left to send. `sent` and
+    /// `stored` are numbers of records.
     pub(in crate::actors) async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
         match &mut self.transport {
             Transport::InProcess(_) => false,
@@ -141,7 +142,7 @@ impl RabbitMq {
                 records.next();
             }
             if body.is_empty() {
-                // One record always fits; this only keeps the loop from ever standing still.
+                // One record always fits; this only keeps the loop from running for ever.
                 records.next();
                 continue;
             }
@@ -155,7 +156,7 @@ impl RabbitMq {
         while !waiting.is_empty() {
             let state = self.publisher.state();
             let publishing = self.publisher.publish(&waiting);
-            match told_while_blocked(publishing, state, status).await {
+            match reporting_while_blocked(publishing, state, status).await {
                 Ok(verdicts) => {
                     let refused = verdicts.iter().find(|verdict| **verdict != Verdict::Confirmed);
                     match refused {
@@ -163,7 +164,7 @@ impl RabbitMq {
                             status.report("broker", RABBITMQ, true, "orders travel behind the sale")
                         }
                         Some(verdict) => {
-                            metrics::counter!("seckill_relay_returned_total").increment(1);
+                            metrics::counter!(RELAY_RETURNED_TOTAL).increment(1);
                             let meaning = format!(
                                 "the relay's cursor stands, orders wait in the journal: {verdict:?}"
                             );
@@ -186,13 +187,13 @@ impl RabbitMq {
                 }
             }
         }
-        metrics::counter!("seckill_relay_messages_total").increment(messages.len() as u64);
+        metrics::counter!(RELAY_MESSAGES_TOTAL).increment(messages.len() as u64);
         self.idle_looks = 0;
         Sent::All
     }
 
-    /// Everything was sent, the queue is empty, and still not everything is stored: looked at a few
-    /// times in a row, because a consumer holds what it has not acknowledged.
+    /// Whether everything was sent, the queue is empty, and still not everything is stored: found so
+    /// several times in a row, because a consumer holds what it has not acknowledged.
     async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
         const LOOKS: u32 = 30;
         const LOOK: Duration = Duration::from_millis(800);
@@ -221,9 +222,9 @@ impl RabbitMq {
     }
 }
 
-/// Waits for the publisher, which waits for minutes and in silence while the broker takes no
-/// messages; the operator hears of it at once.
-async fn told_while_blocked<Published>(
+/// Waits for the publisher and reports a broker that takes no messages at once: the publisher itself
+/// waits for it silently, for minutes.
+async fn reporting_while_blocked<Published>(
     publishing: impl Future<Output = Published>,
     mut state: watch::Receiver<BrokerState>,
     status: &PipelineStatus,

@@ -1,38 +1,39 @@
-//! What lies between relay and consumer, seen from the consumer.
+//! The consumer's end of the transport between relay and consumer.
 
 use crate::store::broker::{BrokerError, BrokerState, Delivery, RabbitMqConsumer};
-use crate::store::orders::Conflicts;
+use crate::store::orders::{Conflict, Conflicts};
+use crate::telemetry::metrics::DEAD_LETTERS_TOTAL;
 use domain::Record;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Where the consumer's records come from.
+/// Where the consumer receives records from.
 pub(in crate::actors) enum RecordSource {
-    /// From the relay beside it.
+    /// From the relay in the same process.
     InProcess(mpsc::Receiver<Vec<Record>>),
     /// From RabbitMQ.
     RabbitMq(Box<RabbitMqConsumer>),
 }
 
-/// What came: records, and what is to be acknowledged once they are stored.
+/// Records that were received, and the messages to be acknowledged once they are stored.
 #[derive(Default)]
 pub(in crate::actors) struct Arrival {
     pub(in crate::actors) records: Vec<Record>,
-    deliveries: Vec<Taken>,
+    messages: Vec<Received>,
 }
 
-/// A message and how many of the arrival's records are its.
-struct Taken {
+/// A message and how many of the arrival's records came with it.
+struct Received {
     delivery: Delivery,
     records: usize,
 }
 
-/// How long a look for new records takes at most, where there is somewhere to look.
+/// How long one call waits for records at most, if the transport works.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl RecordSource {
-    /// Who keeps what contradicts the order store: a broker has a queue for it, which [`Self::done`]
-    /// fills; without one the order store keeps it itself.
+    /// Where a record goes that contradicts the order store: to the broker's queue of dead letters, by
+    /// [`Self::acknowledge`]; without a broker the order store keeps it itself.
     pub(in crate::actors) fn conflicts(&self) -> Conflicts {
         match self {
             Self::InProcess(_) => Conflicts::Kept,
@@ -40,14 +41,14 @@ impl RecordSource {
         }
     }
 
-    /// What is there, about `records_max` records; nothing after a while without any.
+    /// Receives about `records_max` records; none after a while without any.
     ///
     /// # Errors
-    /// Where the broker does not answer, in words. What was received comes again.
+    /// Returns [`BrokerError`] if the broker does not answer. What was received comes again.
     pub(in crate::actors) async fn receive(
         &mut self,
         records_max: usize,
-    ) -> Result<Arrival, String> {
+    ) -> Result<Arrival, BrokerError> {
         let mut arrival = Arrival::default();
         match self {
             Self::InProcess(batches) => {
@@ -63,8 +64,8 @@ impl RecordSource {
             Self::RabbitMq(consumer) => {
                 let messages_max = records_max.div_ceil(512).max(8);
                 let mut state = consumer.state();
-                // Only a subscription may be left waiting. Connecting, and the pause before it, may
-                // take longer than a look: whoever drops them begins anew for ever.
+                // Only waiting for deliveries may be cut short. Connecting, and the pause before it, may
+                // take longer than one call: if they were dropped each time, they would never succeed.
                 let quiet = async {
                     let _ = state.wait_for(|state| *state == BrokerState::Connected).await;
                     tokio::time::sleep(LOOK).await;
@@ -74,7 +75,7 @@ impl RecordSource {
                     received = consumer.receive(messages_max) => match received {
                         Ok(deliveries) => deliveries,
                         Err(BrokerError::QueueMissing) => return Ok(arrival),
-                        Err(error) => return Err(error.to_string()),
+                        Err(error) => return Err(error),
                     },
                     () = quiet => return Ok(arrival),
                 };
@@ -83,19 +84,16 @@ impl RecordSource {
                         Ok(mut records) => {
                             let count = records.len();
                             arrival.records.append(&mut records);
-                            arrival.deliveries.push(Taken { delivery, records: count });
+                            arrival.messages.push(Received { delivery, records: count });
                         }
                         Err(malformed) => {
-                            metrics::counter!("seckill_dead_letters_total").increment(1);
+                            metrics::counter!(DEAD_LETTERS_TOTAL).increment(1);
                             tracing::error!(
                                 message_id = delivery.message_id, %malformed,
                                 "a message is not readable and goes to the dead letters; its records \
                                  are sent again from the journal"
                             );
-                            consumer
-                                .dead_letter(&delivery, &malformed.to_string())
-                                .await
-                                .map_err(|error| error.to_string())?;
+                            consumer.dead_letter(&delivery, &malformed.to_string()).await?;
                         }
                     }
                 }
@@ -104,34 +102,32 @@ impl RecordSource {
         Ok(arrival)
     }
 
-    /// Acknowledges what is stored; messages with a record among `conflicts` (indices into the
-    /// arrival's records, with reasons) go to the dead letters instead.
+    /// Acknowledges the arrival, which is stored. Messages with a record among `conflicts` go to the
+    /// dead letters instead.
     ///
     /// # Errors
-    /// Where the broker does not answer: then all of it comes again, which does no harm.
-    pub(in crate::actors) async fn done(
+    /// Returns [`BrokerError`] if the broker does not answer: then all of it comes again, which does no
+    /// harm.
+    pub(in crate::actors) async fn acknowledge(
         &mut self,
         arrival: Arrival,
-        conflicts: &[(Record, String)],
-    ) -> Result<(), String> {
+        conflicts: &[Conflict],
+    ) -> Result<(), BrokerError> {
         let Self::RabbitMq(consumer) = self else { return Ok(()) };
         let mut start = 0;
         let mut stored = Vec::new();
-        for Taken { delivery, records } in arrival.deliveries {
+        for Received { delivery, records } in arrival.messages {
             let own = &arrival.records[start..start + records];
             start += records;
-            let conflict = conflicts.iter().find(|(record, _)| own.contains(record));
+            let conflict = conflicts.iter().find(|conflict| own.contains(&conflict.record));
             match conflict {
                 None => stored.push(delivery),
-                Some((_, reason)) => {
-                    metrics::counter!("seckill_dead_letters_total").increment(1);
-                    consumer
-                        .dead_letter(&delivery, reason)
-                        .await
-                        .map_err(|error| error.to_string())?;
+                Some(conflict) => {
+                    metrics::counter!(DEAD_LETTERS_TOTAL).increment(1);
+                    consumer.dead_letter(&delivery, &conflict.reason.to_string()).await?;
                 }
             }
         }
-        consumer.ack(&stored).await.map_err(|error| error.to_string())
+        consumer.ack(&stored).await
     }
 }

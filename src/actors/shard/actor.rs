@@ -1,44 +1,36 @@
 //! The shard's actor: a thin shell around its [`ShardProcessor`].
 //!
-//! Owns when work is done, not what is done. Its own mailbox carries doorbells and ticks; envelopes lie
-//! in the [`Mailbox`] outside, and survive it.
+//! Owns when work is done, not what is done. Its own mailbox carries doorbells and ticks; envelopes wait
+//! in the [`Mailbox`](super::mailbox::Mailbox) outside, and survive it.
 
 use super::context::Context;
-use super::mailbox::Envelope;
+use super::mailbox::{Envelope, ShardMessage};
 use super::processor::{Damaged, ShardProcessor};
 use domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Envelopes worked on before the journal gets them and others get their turn.
+/// Envelopes of one batch: after so many the journal gets the records, and other actors their turn.
 const BATCH_ENVELOPES: usize = 512;
 
-/// What the actor is told.
-pub(in crate::actors) enum ShardMessage {
-    /// There are envelopes.
-    Doorbell,
-    /// Time has passed.
-    Tick,
-}
-
-/// The actor.
+/// The actor of one shard.
 pub(in crate::actors) struct Shard;
 
-/// What it starts with.
+/// What a shard's actor starts with.
 pub(in crate::actors) struct ShardArguments {
     pub(in crate::actors) shard: ShardId,
     pub(in crate::actors) context: Arc<Context>,
-    /// The recovered state; without one the actor rebuilds it before it looks at a envelope.
+    /// The recovered state; without one the actor rebuilds it before it works on an envelope.
     pub(in crate::actors) stock: Option<Stock>,
 }
 
-/// What it keeps.
+/// What a shard's actor keeps between two messages.
 pub(in crate::actors) struct ShardState {
     shard: ShardId,
     context: Arc<Context>,
     processor: Option<ShardProcessor>,
-    /// To be tried again after a rebuild, before anything else.
+    /// The envelope that is tried again after a rebuild, before anything else.
     retry: Option<Box<Envelope>>,
 }
 
@@ -54,7 +46,7 @@ impl Actor for Shard {
     ) -> Result<ShardState, ActorProcessingErr> {
         let ShardArguments { shard, context, stock } = arguments;
         let processor = stock.map(|stock| context.processor(stock));
-        // Envelopes may have come while no actor was there to hear the bell.
+        // Envelopes may have come while there was no actor to ring for.
         myself.cast(ShardMessage::Doorbell)?;
         Ok(ShardState { shard, context, processor, retry: None })
     }
@@ -68,7 +60,7 @@ impl Actor for Shard {
         fail::fail_point!("shard-handle", |_| Err("injected death".into()));
         let processor = match &mut state.processor {
             Some(processor) => processor,
-            none => none.insert(state.context.rebuild_desk(state.shard, 0).await),
+            none => none.insert(state.context.rebuild_processor(state.shard).await),
         };
         let now = state.context.clock.now();
         let worked = match message {
@@ -77,7 +69,7 @@ impl Actor for Shard {
                 processor.expire(now, state.context.expiries_per_tick)
             }
             ShardMessage::Doorbell => {
-                // Whoever is about to send is let in first: one batch instead of many.
+                // Tasks that are about to send run first: one batch instead of many.
                 tokio::task::yield_now().await;
                 let mailbox = state.context.router.mailbox(state.shard);
                 let retry = &mut state.retry;
@@ -101,6 +93,7 @@ impl Actor for Shard {
     }
 }
 
+/// Works on the envelopes, behind the one that is to be tried again.
 fn work(
     processor: &mut ShardProcessor,
     retry: &mut Option<Box<Envelope>>,

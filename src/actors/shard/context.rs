@@ -9,12 +9,13 @@ use super::router::Router;
 use crate::clock::Clock;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::journal::{Journal, JournalId};
+use crate::telemetry::metrics::SHARD_REBUILDS_TOTAL;
 use domain::{ShardId, Stock};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// See the module.
+/// What all shards of an engine share.
 pub(in crate::actors) struct Context {
     pub(in crate::actors) clock: Clock,
     pub(in crate::actors) journal: Arc<Journal<Effect>>,
@@ -31,7 +32,7 @@ pub(in crate::actors) struct Context {
 }
 
 impl Context {
-    /// A processor for this state.
+    /// A processor that goes on from `stock`.
     pub(in crate::actors) fn processor(&self, stock: Stock) -> ShardProcessor {
         ShardProcessor::new(
             stock,
@@ -41,27 +42,23 @@ impl Context {
         )
     }
 
-    /// A processor with the state rebuilt.
-    pub(in crate::actors) async fn rebuild_desk(
-        &self,
-        shard: ShardId,
-        last_seq: u64,
-    ) -> ShardProcessor {
-        let mut processor = self.processor(self.rebuild(shard, last_seq).await);
+    /// A processor that goes on from the rebuilt state, after the death of the actor before.
+    pub(in crate::actors) async fn rebuild_processor(&self, shard: ShardId) -> ShardProcessor {
+        let mut processor = self.processor(self.rebuild(shard, 0).await);
         // The gates may show less than was journalled when the last actor died.
-        processor.show_all();
+        processor.update_all_gates();
         processor
     }
 
     /// The shard's state from checkpoint and journal, once everything up to `last_seq` and whatever
-    /// else was handed to the journal is durable (rule 9).
+    /// else was handed to the journal is durable: the rebuilt state must miss none of it (I9).
     ///
-    /// Tries for ever, with a pause: a shard without its state must not answer.
+    /// Tries until it succeeds, with a pause: a shard without its state must not answer.
     pub(in crate::actors) async fn rebuild(&self, shard: ShardId, last_seq: u64) -> Stock {
         const PAUSE: Duration = Duration::from_millis(500);
-        metrics::counter!("seckill_shard_rebuilds_total").increment(1);
+        metrics::counter!(SHARD_REBUILDS_TOTAL).increment(1);
         loop {
-            self.settled(shard, last_seq).await;
+            self.wait_until_durable(shard, last_seq).await;
             match recovery::rebuild(&self.checkpoints, &self.journal, shard).await {
                 Ok(stock) => {
                     tracing::warn!(%shard, seq = stock.seq(), "shard rebuilt");
@@ -79,11 +76,11 @@ impl Context {
     }
 
     /// Waits until what was handed to the journal before is durable.
-    async fn settled(&self, shard: ShardId, last_seq: u64) {
-        let (told, durable) = tokio::sync::oneshot::channel();
+    async fn wait_until_durable(&self, shard: ShardId, last_seq: u64) {
+        let (sender, durable) = tokio::sync::oneshot::channel();
         let mut effects = vec![Effect::Call(Box::new(move || {
-            // Nobody else waits for it.
-            let _ = told.send(());
+            // A receiver that is gone waits no more.
+            let _ = sender.send(());
         }))];
         self.journal.append(shard, last_seq, 0, &mut Vec::new(), &mut effects);
         // A journal that fails stops the process, so there is nothing else to wait for.

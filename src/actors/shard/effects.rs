@@ -1,8 +1,8 @@
-//! What waits for durability, and how it is let go.
+//! What waits for durability, and how it is released.
 //!
 //! An [`Effect`] is appended to the journal together with the records it rests on and comes back
-//! when they are on disk; only then is it released. This is the one door through which a decision
-//! leaves the engine (rule 5, I8).
+//! when they are durable; only then is it released. This is the one way in which a decision leaves
+//! the engine (I8).
 
 use super::idempotency::KeyReservation;
 use super::permits::Permit;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 
-/// What became of a request to the engine (design rule 15).
+/// What became of a request to the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// Decided, and all that the decision rests on is durable.
@@ -41,10 +41,10 @@ pub enum NotDelivered {
     ShuttingDown,
 }
 
-/// Whoever waits for an answer. Dropped without one, the other side learns that it is unknown.
+/// Sends one reply to the caller. Dropped without one, the caller learns that the outcome is unknown.
 pub(in crate::actors) struct ReplySender {
     sender: Option<oneshot::Sender<Reply>>,
-    /// Held until the answer has left.
+    /// Held until the reply has left.
     _reservation: Option<KeyReservation>,
 }
 
@@ -56,14 +56,15 @@ impl ReplySender {
         Self { sender: Some(sender), _reservation: reservation }
     }
 
-    /// Nobody: the engine's own work.
-    pub(in crate::actors) fn nobody() -> Self {
+    /// For the engine's own commands, whose outcome no caller waits for.
+    pub(in crate::actors) fn none() -> Self {
         Self { sender: None, _reservation: None }
     }
 
-    /// Answers, unless that was done; whoever has hung up does not mind.
-    pub(in crate::actors) fn answer(&mut self, reply: Reply) {
+    /// Sends the reply, unless one was sent before.
+    pub(in crate::actors) fn send(&mut self, reply: Reply) {
         if let Some(sender) = self.sender.take() {
+            // A caller that has given up needs no reply.
             let _ = sender.send(reply);
         }
     }
@@ -71,22 +72,22 @@ impl ReplySender {
 
 /// Something that must not happen before the records it rests on are durable.
 pub(in crate::actors) enum Effect {
-    /// Answer.
+    /// Answers a command and gives its permit back.
     Reply { outcome: Outcome, reply_sender: ReplySender, permit: Permit, admitted_at: Timestamp },
-    /// Show an item's new state at its gate.
+    /// Shows an item's new state at its gate.
     UpdateGate { gate: Arc<Gate>, seq: u64, phase: ItemPhase, counters: ItemCounters },
-    /// Let the edge find an item.
+    /// Lets the edge find a new item's gate.
     OpenGate { gate: Arc<Gate> },
-    /// Tell whoever watches the order.
+    /// Tells the order's watchers of its new state.
     NotifyWatchers { order: Order },
-    /// Run: for what is rare.
+    /// Calls a function: for what is rare.
     Call(Box<dyn FnOnce() + Send>),
 }
 
 /// All gates by item.
 pub(in crate::actors) type Gates = Arc<DashMap<ItemId, Arc<Gate>, RandomState>>;
 
-/// Lets effects go.
+/// Where durable effects are released: to callers, gates and watchers.
 #[derive(Clone)]
 pub(in crate::actors) struct EffectSink {
     pub(in crate::actors) gates: Gates,
@@ -94,13 +95,14 @@ pub(in crate::actors) struct EffectSink {
 }
 
 impl EffectSink {
+    /// Carries out the effects, in their order. What they rest on is durable.
     pub(in crate::actors) fn release(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
                 Effect::Reply { outcome, mut reply_sender, permit, .. } => {
-                    // The permit first: whoever is answered may come back at once.
+                    // The permit first: a caller that has its answer may come back at once.
                     drop(permit);
-                    reply_sender.answer(Reply::Decided(outcome));
+                    reply_sender.send(Reply::Decided(outcome));
                 }
                 Effect::UpdateGate { gate, seq, phase, counters } => {
                     gate.publish(seq, phase, counters);
@@ -108,18 +110,19 @@ impl EffectSink {
                 Effect::OpenGate { gate } => {
                     self.gates.insert(gate.terms().item_id, gate);
                 }
-                Effect::NotifyWatchers { order } => self.watchers.tell(order),
+                Effect::NotifyWatchers { order } => self.watchers.notify(order),
                 Effect::Call(run) => run(),
             }
         }
     }
 }
 
-/// The durable changes of one order, from the moment it was asked for.
+/// The durable changes of one order, from the call that returned it. Ends when the engine stops.
 #[derive(Debug)]
 pub struct OrderChanges(broadcast::Receiver<Order>);
 
-/// More changes than are kept came at once: some are lost, and the order itself has the last one.
+/// More changes came than are kept for a slow caller: some were missed, and the order itself has the
+/// last one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("changes of the order were missed")]
 pub struct ChangesMissed;
@@ -138,7 +141,7 @@ impl OrderChanges {
     }
 }
 
-/// Who watches which order.
+/// The watchers of each order.
 #[derive(Clone, Default)]
 pub(in crate::actors) struct OrderWatchers(Arc<WatchersInner>);
 
@@ -149,7 +152,7 @@ struct WatchersInner {
 }
 
 impl OrderWatchers {
-    /// Each later durable change of the order.
+    /// The order's durable changes from now on.
     pub(in crate::actors) fn watch(&self, order_id: OrderId) -> OrderChanges {
         const CHANGES_MAX: usize = 8;
         let watched = self.0.orders.entry(order_id).or_insert_with(|| {
@@ -159,7 +162,7 @@ impl OrderWatchers {
         OrderChanges(watched.subscribe())
     }
 
-    /// Forgets orders that nobody watches any more.
+    /// Drops the channels of orders that have no watcher any more.
     pub(in crate::actors) fn sweep(&self) {
         if self.0.count.load(Ordering::Acquire) > 0 {
             self.0.orders.retain(|_, sender| {
@@ -170,11 +173,11 @@ impl OrderWatchers {
         }
     }
 
-    fn tell(&self, order: Order) {
+    fn notify(&self, order: Order) {
         if self.0.count.load(Ordering::Acquire) > 0
             && let Some(sender) = self.0.orders.get(&order.order_id)
         {
-            // Without receivers there is nobody to tell.
+            // The last watcher may just have gone.
             let _ = sender.send(order);
         }
     }

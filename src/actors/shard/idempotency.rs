@@ -1,8 +1,8 @@
 //! Idempotency keys across items (I7): one key of one buyer, one order, whatever item it names.
 //!
-//! A shard sees only its own items. So a request with the client's key first keys the key for its
-//! item while it is under way; and a filter remembers the keys that got an order, at two bytes each.
-//! The filter's "maybe" sends the edge to ask the shards; its "no" is certain.
+//! A shard sees only its own items. So a request with the client's key first reserves the key for its
+//! item while it is under way; and a Bloom filter remembers the keys that got an order, at two bytes
+//! each. The filter's "maybe" makes the engine ask the shards; its "no" is certain.
 
 use crate::actors::bloom_filter::BloomFilter;
 use dashmap::DashMap;
@@ -24,18 +24,21 @@ struct Inner {
     granted: KeyFilter,
 }
 
-/// A key that is under way for one item; given back when dropped.
+/// The reservation of a key for one item; released when dropped.
 pub(in crate::actors) struct KeyReservation {
     inner: Arc<Inner>,
     key: Key,
 }
 
-/// The key is under way for another item.
+/// The key is reserved for another item at present.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::actors) struct ReservedForAnotherItem;
 
 impl IdempotencyKeys {
-    /// IdempotencyKeys the key for the item. Repeats for the same item share the reservation.
+    /// Reserves the key for the item. Repeats for the same item share the reservation.
+    ///
+    /// # Errors
+    /// Returns [`ReservedForAnotherItem`] if a request for another item has the key.
     pub(in crate::actors) fn reserve(
         &self,
         user_id: UserId,
@@ -81,16 +84,17 @@ impl Drop for KeyReservation {
 }
 
 /// Filters, each twice as large as the one before: when the newest is full the next one is begun, so
-/// that growing copies nothing and nobody waits for it.
+/// that growing copies nothing and no request waits for it.
 struct KeyFilter {
     generations: [OnceLock<BloomFilter>; GENERATIONS_MAX],
     newest: AtomicUsize,
-    /// Keys in the newest.
+    /// Number of keys in the newest.
     count: AtomicUsize,
 }
 
-/// A million million keys.
+/// Enough for a million million keys.
 const GENERATIONS_MAX: usize = 24;
+/// Keys that the first filter is made for.
 const FIRST_KEYS: usize = 1 << 16;
 
 impl Default for KeyFilter {
@@ -110,7 +114,7 @@ impl KeyFilter {
             self.generations[number].get_or_init(|| BloomFilter::for_members(FIRST_KEYS << number));
         filter.insert(key);
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        // One of those who see it full begins the next; the last one takes what comes beyond it.
+        // One of the callers that fill it begins the next; the last filter takes all that still comes.
         if count == filter.capacity() && number + 1 < GENERATIONS_MAX {
             self.count.store(0, Ordering::Relaxed);
             self.newest.store(number + 1, Ordering::Release);
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_never_forgets_and_rarely_errs() {
+    fn the_filter_never_loses_a_key_and_rarely_errs() {
         let keys = IdempotencyKeys::default();
         let count = 300_000;
         for number in 0..count {

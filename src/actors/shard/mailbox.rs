@@ -12,35 +12,43 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
-/// What a shard can be sent.
+/// What a shard's actor is told through its own mailbox.
+pub(in crate::actors) enum ShardMessage {
+    /// There are envelopes in the [`Mailbox`].
+    Doorbell,
+    /// Time has passed: orders may be due, and quarantines over.
+    Tick,
+}
+
+/// What a shard can be sent, with where the answer goes.
 pub(in crate::actors) enum Envelope {
-    /// PendingCommand.
+    /// Decides a command.
     Command(PendingCommand),
-    /// Look an order up.
+    /// Reads an order.
     ReadOrder { order_id: OrderId, answer: oneshot::Sender<Option<Order>> },
-    /// Look a buyer's orders up, newest first.
+    /// Reads a buyer's orders, newest first.
     ReadOrdersOf {
         user_id: UserId,
         before: Option<OrderId>,
         limit: usize,
         answer: oneshot::Sender<Vec<Order>>,
     },
-    /// Look for the order that a buyer got for a request, on any item.
+    /// Reads the order that a buyer got for a request, on any item of the shard.
     FindRequest { user_id: UserId, request_id: RequestId, answer: oneshot::Sender<Option<Order>> },
-    /// Hand out what changed since the last checkpoint.
+    /// Takes out what changed since the last checkpoint.
     TakeChanges { answer: oneshot::Sender<Changes> },
-    /// These changes were not kept.
-    PutBack { changes: Box<Changes> },
-    /// Copy everything: for comparisons.
-    ReadAll { answer: oneshot::Sender<Snapshot> },
+    /// Puts changes back that no checkpoint holds, so that the next one has them.
+    RestoreChanges { changes: Box<Changes> },
+    /// Copies the whole state, for a checkpoint that builds on none.
+    ReadSnapshot { answer: oneshot::Sender<Snapshot> },
 }
 
-/// A command, and who waits for the answer.
+/// A command that was admitted and is not decided yet.
 pub(in crate::actors) struct PendingCommand {
     pub(in crate::actors) command: Command,
     pub(in crate::actors) reply_sender: ReplySender,
     pub(in crate::actors) permit: Permit,
-    /// When it was admitted, for its deadline.
+    /// The time at which it was admitted, for its deadline.
     pub(in crate::actors) admitted_at: Timestamp,
     /// Whether the request id is the client's and may come again on another item.
     pub(in crate::actors) keyed: bool,
@@ -64,10 +72,11 @@ impl PendingCommand {
     }
 }
 
-/// See the module.
+/// The envelopes of one shard, first in, first out.
 #[derive(Default)]
 pub(in crate::actors) struct Mailbox {
     waiting: Mutex<Waiting>,
+    /// The batch that is worked on. Locked for as long as that takes.
     in_hand: Mutex<VecDeque<Envelope>>,
 }
 
@@ -79,7 +88,7 @@ struct Waiting {
 }
 
 impl Mailbox {
-    /// Puts a envelope in; true if the doorbell has to be rung.
+    /// Puts an envelope in; true if the doorbell has to be rung.
     #[must_use]
     pub(in crate::actors) fn push(&self, envelope: Envelope) -> bool {
         let mut waiting = self.waiting.lock();
@@ -123,7 +132,7 @@ impl Mailbox {
         overdue
     }
 
-    /// Envelopes that wait.
+    /// Number of envelopes that wait.
     pub(in crate::actors) fn depth(&self) -> usize {
         self.waiting.lock().envelopes.len()
     }
@@ -134,12 +143,12 @@ fn take_overdue(
     deadline: Timestamp,
     overdue: &mut Vec<PendingCommand>,
 ) {
-    while let Some(Envelope::Command(decide)) = envelopes.front() {
-        if decide.admitted_at >= deadline {
+    while let Some(Envelope::Command(command)) = envelopes.front() {
+        if command.admitted_at >= deadline {
             break;
         }
-        if let Some(Envelope::Command(decide)) = envelopes.pop_front() {
-            overdue.push(decide);
+        if let Some(Envelope::Command(command)) = envelopes.pop_front() {
+            overdue.push(command);
         }
     }
 }

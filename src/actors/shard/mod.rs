@@ -3,7 +3,7 @@
 //! In the order of a purchase: `permits` and `idempotency` bound what comes in, `router` and `ring`
 //! find the shard, `mailbox` keeps what was admitted, `actor` and `processor` decide, `effects` are
 //! released once they are durable. `context` is what all shards share; `supervisor`, `quarantine` and
-//! `recovery` are for the bad days.
+//! `recovery` are for failures.
 
 mod actor;
 pub(in crate::actors) mod context;
@@ -19,5 +19,5 @@ pub(in crate::actors) mod router;
 pub(in crate::actors) mod supervisor;
 
 pub use effects::{ChangesMissed, NotDelivered, OrderChanges, Reply};
-pub use recovery::RecoveryError;
+pub use recovery::{Lack, RecoveryError};
 pub use ring::Ring;

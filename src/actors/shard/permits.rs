@@ -1,12 +1,12 @@
-//! The bound in front of the mailboxes: so many requests may be under transport, and no more.
+//! The bound in front of the mailboxes: so many requests may be under way, and no more.
 //!
-//! A permit rides in the message and comes back when the answer has left, so it also bounds what
-//! waits for the disk. Counted in one number; nobody queues for a permit.
+//! A permit travels with its command and comes back when the answer has left, so it also bounds what
+//! waits for the disk. Counted in one number; there is no queue for permits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The permits of an engine.
+/// The permits of an engine. Clones share one count.
 #[derive(Clone, Debug)]
 pub(in crate::actors) struct Permits(Arc<Count>);
 
@@ -16,11 +16,12 @@ struct Count {
     limit: usize,
 }
 
-/// Leave to be under way; given back when dropped.
+/// Allows one request to be under way; given back when dropped.
 #[derive(Debug)]
 pub(in crate::actors) struct Permit(Arc<Count>);
 
 impl Permits {
+    /// `limit` permits.
     pub(in crate::actors) fn new(limit: usize) -> Self {
         Self(Arc::new(Count { used: AtomicUsize::new(0), limit }))
     }
@@ -40,10 +41,12 @@ impl Permits {
         Permit(Arc::clone(&self.0))
     }
 
+    /// Number of permits in use.
     pub(in crate::actors) fn used(&self) -> usize {
         self.0.used.load(Ordering::Acquire)
     }
 
+    /// Number of all permits.
     pub(in crate::actors) fn limit(&self) -> usize {
         self.0.limit
     }

@@ -1,9 +1,13 @@
 //! A shard at work: envelopes in, records and effects out.
 //!
-//! The synchronous heart of the shard's actor. Decides in the order of arrival, appends in the order
-//! of decision, applies, and hands the journal one buffer a batch; there is no await between decide
-//! and append (rule 3). A panic is contained here: deciding is pure, so nothing is lost by it;
-//! applying may leave the state half-changed, so the processor stops and asks to be rebuilt (rule 9).
+//! The synchronous heart of the shard's actor. Decides in the order of arrival, applies each record to
+//! the state, and only then encodes it: one that contradicts the state never reaches the journal. At
+//! the end of a batch the journal gets all its records in one buffer, with what waits for them. There
+//! is no await in between, so the journal's order is the order of the decisions, and what the state
+//! is ahead of the journal shows in effects alone, which wait until it is durable (I8).
+//!
+//! A panic is contained here: deciding is pure, so nothing is lost by it; applying may leave the state
+//! half-changed, so the processor stops and asks to be rebuilt.
 
 use super::effects::{Effect, EffectSink, NotDelivered, Reply};
 use super::idempotency::IdempotencyKeys;
@@ -12,16 +16,18 @@ use super::quarantine::Quarantine;
 use crate::actors::gate::Gate;
 use crate::crash::crash_point;
 use crate::store::journal::{Journal, record};
+use crate::telemetry::metrics::SHARD_PANICS_TOTAL;
 use domain::stock::Decision;
-use domain::{Command, Event, ItemId, OrderStatus, Outcome, Record, Stock, Timestamp};
+use domain::{Command, Event, ItemId, Order, OrderStatus, Outcome, Record, Stock, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Times that deciding one request may panic before its item is put in quarantine.
 const PANICS_MAX: u8 = 3;
 
-/// See the module.
+/// The state of one shard and the batch that is worked on.
 pub(in crate::actors) struct ShardProcessor {
     stock: Stock,
     journal: Arc<Journal<Effect>>,
@@ -29,9 +35,13 @@ pub(in crate::actors) struct ShardProcessor {
     idempotency_keys: IdempotencyKeys,
     quarantine: Quarantine,
     gates: HashMap<ItemId, Arc<Gate>, foldhash::fast::RandomState>,
+    /// The batch's records, encoded.
     bytes: Vec<u8>,
+    /// Their number.
     records: u64,
+    /// The batch's effects, without those that update gates.
     effects: Vec<Effect>,
+    /// The items that the batch has changed.
     touched: Vec<ItemId>,
     /// Up to here expiries were decided; the next ones wait until it is durable.
     expired_up_to: u64,
@@ -41,9 +51,12 @@ pub(in crate::actors) struct ShardProcessor {
 
 /// The state may be half-changed: it must be rebuilt before anything else is decided.
 pub(in crate::actors) struct Damaged {
-    /// The request that did it, to be tried again unless it was answered.
+    /// The command that did it, to be tried again unless it was answered.
     pub(in crate::actors) retry: Option<Box<Envelope>>,
 }
+
+/// The record contradicts the state.
+struct Contradiction;
 
 impl ShardProcessor {
     pub(in crate::actors) fn new(
@@ -76,11 +89,11 @@ impl ShardProcessor {
         self.stock = stock;
         self.last_seq = self.stock.seq();
         self.find_gates();
-        self.show_all();
+        self.update_all_gates();
     }
 
     /// Shows every item's state at its gate, once it is durable.
-    pub(in crate::actors) fn show_all(&mut self) {
+    pub(in crate::actors) fn update_all_gates(&mut self) {
         self.touched = self.stock.items().iter().map(|item| item.terms.item_id).collect();
         self.hand_over();
     }
@@ -90,7 +103,11 @@ impl ShardProcessor {
         self.last_seq
     }
 
-    /// Works through the batch. On damage the envelopes behind the one that did it stay in `batch`.
+    /// Works through the batch.
+    ///
+    /// # Errors
+    /// Returns [`Damaged`] if the state must be rebuilt. The envelopes behind the one that did it stay
+    /// in `batch`.
     pub(in crate::actors) fn work(
         &mut self,
         now: Timestamp,
@@ -98,7 +115,7 @@ impl ShardProcessor {
     ) -> Result<(), Damaged> {
         while let Some(envelope) = batch.pop_front() {
             let done = match envelope {
-                Envelope::Command(decide) => self.decide(now, decide),
+                Envelope::Command(pending) => self.decide(now, pending),
                 read => {
                     self.read(read);
                     Ok(())
@@ -114,6 +131,9 @@ impl ShardProcessor {
     }
 
     /// Expires up to `limit` orders that are due, once the expiries before are durable.
+    ///
+    /// # Errors
+    /// Returns [`Damaged`] if the state must be rebuilt.
     pub(in crate::actors) fn expire(
         &mut self,
         now: Timestamp,
@@ -153,8 +173,8 @@ impl ShardProcessor {
         }
     }
 
-    fn decide(&mut self, now: Timestamp, mut envelope: PendingCommand) -> Result<(), Damaged> {
-        let item_id = envelope.item_id().or_else(|| match &envelope.command {
+    fn decide(&mut self, now: Timestamp, mut pending: PendingCommand) -> Result<(), Damaged> {
+        let item_id = pending.item_id().or_else(|| match &pending.command {
             Command::Pay { order_id, .. } | Command::Cancel { order_id, .. } => {
                 self.stock.order(*order_id).map(|order| order.item_id)
             }
@@ -163,65 +183,82 @@ impl ShardProcessor {
         if let Some(item_id) = item_id
             && self.quarantine.holds(item_id, now)
         {
-            envelope.reply_sender.answer(Reply::NotDelivered(NotDelivered::Quarantined));
+            pending.reply_sender.send(Reply::NotDelivered(NotDelivered::Quarantined));
             return Ok(());
         }
-        let decision = loop {
-            let decided = catch_unwind(AssertUnwindSafe(|| {
-                poison("shard-decide", item_id);
-                self.stock.decide(now, &envelope.command)
-            }));
-            match decided {
-                Ok(decision) => break decision,
-                // Nothing was changed: deciding only looks.
-                Err(_) if !self.has_panicked(&mut envelope, item_id, now) => {}
-                Err(_) => return Ok(()),
-            }
+        let Some(Decision { event, outcome }) = self.decision(now, &mut pending, item_id) else {
+            return Ok(());
         };
         crash_point("shard-after-decide");
-        let Decision { event, outcome } = decision;
         let changes_item = event.is_some();
         if let Some(event) = event {
-            let change = match &event {
-                Event::Order(order) if order.status == OrderStatus::Reserved => {
-                    // Before the answer, so that a repeat never meets a gate that has forgotten.
-                    if let Some(gate) = self.gates.get(&order.item_id) {
-                        gate.add_buyer(order.user_id);
-                    }
-                    if envelope.keyed {
-                        self.idempotency_keys.record_granted(order.user_id, order.request_id);
-                    }
-                    None
-                }
-                Event::Order(order) => Some(*order),
-                _ => None,
-            };
+            let change = self.note_grant(&event, pending.keyed);
             let committed = catch_unwind(AssertUnwindSafe(|| {
                 poison("shard-apply", item_id);
                 self.commit(now, event)
             }));
             if !matches!(committed, Ok(Ok(()))) {
-                let answered = self.has_panicked(&mut envelope, item_id, now);
+                let answered = self.count_panic(&mut pending, item_id, now);
                 return Err(Damaged {
-                    retry: (!answered).then(|| Box::new(Envelope::Command(envelope))),
+                    retry: (!answered).then(|| Box::new(Envelope::Command(pending))),
                 });
             }
             if let Some(order) = change {
                 self.effects.push(Effect::NotifyWatchers { order });
             }
         }
-        if let Command::Open(terms) = &envelope.command
+        if let Command::Open(terms) = &pending.command
             && changes_item
         {
             self.open_gate(terms.item_id);
         }
-        self.answer(outcome, envelope);
+        self.reply(outcome, pending);
         Ok(())
     }
 
-    /// Encodes the record and applies it. On failure the record is taken back; the state may be
-    /// half-changed.
-    fn commit(&mut self, now: Timestamp, event: Event) -> Result<(), ()> {
+    /// Decides the command, again if it panics; none if it was answered without a decision.
+    fn decision(
+        &mut self,
+        now: Timestamp,
+        pending: &mut PendingCommand,
+        item_id: Option<ItemId>,
+    ) -> Option<Decision> {
+        loop {
+            let decided = catch_unwind(AssertUnwindSafe(|| {
+                poison("shard-decide", item_id);
+                self.stock.decide(now, &pending.command)
+            }));
+            match decided {
+                Ok(decision) => return Some(decision),
+                // Nothing was changed: deciding only reads.
+                Err(_) if !self.count_panic(pending, item_id, now) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Notes a new order at its gate and among the keys, before it is answered, so that a repeat never
+    /// meets a gate that does not know it. Of an order that has changed, returns the new state.
+    fn note_grant(&self, event: &Event, keyed: bool) -> Option<Order> {
+        match event {
+            Event::Order(order) if order.status == OrderStatus::Reserved => {
+                if let Some(gate) = self.gates.get(&order.item_id) {
+                    gate.add_buyer(order.user_id);
+                }
+                if keyed {
+                    self.idempotency_keys.record_granted(order.user_id, order.request_id);
+                }
+                None
+            }
+            Event::Order(order) => Some(*order),
+            _ => None,
+        }
+    }
+
+    /// Makes the event the shard's next record, applies that to the state and encodes it for the journal.
+    ///
+    /// Applied first, so that a failure leaves no record. A panic may leave the state half-changed.
+    fn commit(&mut self, now: Timestamp, event: Event) -> Result<(), Contradiction> {
         let record = Record {
             shard: self.stock.shard(),
             seq: self.stock.seq() + 1,
@@ -230,8 +267,9 @@ impl ShardProcessor {
         };
         if let Err(violation) = self.stock.apply(&record) {
             tracing::error!(%violation, "a decision contradicts the state; rebuilding the shard");
-            return Err(());
+            return Err(Contradiction);
         }
+        debug_assert_eq!(record.seq, self.last_seq + 1, "I5: each record follows the one before");
         record::encode(&record, &mut self.bytes);
         self.records += 1;
         self.last_seq = record.seq;
@@ -249,25 +287,25 @@ impl ShardProcessor {
             | Event::ItemEnded(item_id)
             | Event::ItemSettled(item_id) => *item_id,
         };
-        // A repeat is harmless, so only the likeliest ones are looked for.
+        // A repeat is harmless, so only the likeliest ones are searched.
         if self.touched.last() != Some(&item_id)
-            && !self.touched.iter().take(8).any(|t| *t == item_id)
+            && !self.touched.iter().take(8).any(|touched| *touched == item_id)
         {
             self.touched.push(item_id);
         }
         Ok(())
     }
 
-    /// Counts a panic; true if the item went into quarantine and the request was answered.
-    fn has_panicked(
+    /// Counts a panic; true if the item went into quarantine and the command was answered.
+    fn count_panic(
         &mut self,
-        envelope: &mut PendingCommand,
+        pending: &mut PendingCommand,
         item_id: Option<ItemId>,
         now: Timestamp,
     ) -> bool {
-        envelope.panics += 1;
-        metrics::counter!("seckill_shard_panics_total").increment(1);
-        if envelope.panics < PANICS_MAX {
+        pending.panics += 1;
+        metrics::counter!(SHARD_PANICS_TOTAL).increment(1);
+        if pending.panics < PANICS_MAX {
             return false;
         }
         if let Some(item_id) = item_id {
@@ -282,12 +320,12 @@ impl ShardProcessor {
                  later, other items sell on"
             );
         }
-        envelope.reply_sender.answer(Reply::NotDelivered(NotDelivered::Quarantined));
+        pending.reply_sender.send(Reply::NotDelivered(NotDelivered::Quarantined));
         true
     }
 
-    fn answer(&mut self, outcome: Outcome, envelope: PendingCommand) {
-        let PendingCommand { reply_sender, permit, admitted_at, .. } = envelope;
+    fn reply(&mut self, outcome: Outcome, pending: PendingCommand) {
+        let PendingCommand { reply_sender, permit, admitted_at, .. } = pending;
         self.effects.push(Effect::Reply { outcome, reply_sender, permit, admitted_at });
     }
 
@@ -295,25 +333,13 @@ impl ShardProcessor {
         match envelope {
             Envelope::Command(_) => {}
             Envelope::ReadOrder { order_id, answer } => {
-                let order = self.stock.order(order_id);
-                self.after(move || {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(order);
-                });
+                self.answer(answer, self.stock.order(order_id));
             }
             Envelope::ReadOrdersOf { user_id, before, limit, answer } => {
-                let orders = self.stock.orders_of(user_id, before, limit);
-                self.after(move || {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(orders);
-                });
+                self.answer(answer, self.stock.orders_of(user_id, before, limit));
             }
             Envelope::FindRequest { user_id, request_id, answer } => {
-                let order = self.stock.order_of_request(user_id, request_id);
-                self.after(move || {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(order);
-                });
+                self.answer(answer, self.stock.order_of_request(user_id, request_id));
             }
             Envelope::TakeChanges { answer } => {
                 let changes = self.stock.take_changes();
@@ -321,15 +347,20 @@ impl ShardProcessor {
                     self.stock.put_back(&changes);
                 }
             }
-            Envelope::PutBack { changes } => self.stock.put_back(&changes),
-            Envelope::ReadAll { answer } => {
+            Envelope::RestoreChanges { changes } => self.stock.put_back(&changes),
+            Envelope::ReadSnapshot { answer } => {
+                // A checkpointer that waits no more takes another one later.
                 let _ = answer.send(self.stock.snapshot());
             }
         }
     }
 
-    fn after(&mut self, run: impl FnOnce() + Send + 'static) {
-        self.effects.push(Effect::Call(Box::new(run)));
+    /// Answers a read once what it has seen is durable.
+    fn answer<T: Send + 'static>(&mut self, answer: oneshot::Sender<T>, value: T) {
+        self.effects.push(Effect::Call(Box::new(move || {
+            // A caller that has given up needs no answer.
+            let _ = answer.send(value);
+        })));
     }
 
     fn open_gate(&mut self, item_id: ItemId) {
@@ -349,15 +380,15 @@ impl ShardProcessor {
         }
     }
 
-    /// What was decided before the damage stands; what the state shows now does not.
+    /// Hands over what was decided before the damage. The gates are not updated from the damaged state.
     fn hand_over_undamaged(&mut self) {
         self.touched.clear();
         self.hand_over();
     }
 
-    /// Gives the batch to the journal, or lets it go at once if all it rests on is durable.
+    /// Gives the batch to the journal, or releases it at once if all it rests on is durable.
     fn hand_over(&mut self) {
-        // Gates first: whoever has an answer may look at the item at once.
+        // Gates first: a caller that has its answer may look at the item at once.
         let mut effects: Vec<Effect> = Vec::with_capacity(self.touched.len() + self.effects.len());
         for item_id in self.touched.drain(..) {
             if let (Some(item), Some(gate)) = (self.stock.item(item_id), self.gates.get(&item_id)) {
@@ -381,7 +412,7 @@ impl ShardProcessor {
     }
 }
 
-/// A place where a test may make one item panic, for ever.
+/// A place where a test may make one item panic, each time.
 fn poison(name: &'static str, item_id: Option<ItemId>) {
     let _ = (name, item_id);
     fail::fail_point!(name, |argument| {

@@ -1,36 +1,32 @@
-//! From what is on disk to the shards' state: checkpoint, then the journal behind it.
+//! From what is stored to the shards' state: checkpoint, then the journal behind it.
 //!
-//! A checkpoint that is missing, old or damaged makes this slower, never wrong. Where older segments
-//! were deleted and no checkpoint reaches up to what is left, the order store gives the state back;
-//! rule 13 saw to it that it can. A checkpoint ahead of the journal means that the journal has lost
-//! what was confirmed: then nothing starts. Nor does it where checkpoint or order store were made from
-//! another journal: what is theirs would be sold as ours.
+//! A checkpoint that is missing, old or damaged makes this slower, never wrong. Where older records
+//! were retired and no checkpoint reaches up to what is left, the order store gives the state back
+//! (I13: nothing is retired that it does not hold). A checkpoint ahead of the journal means that the
+//! journal has lost what was confirmed: then nothing starts. Nor does it where checkpoint or order
+//! store were made from another journal, whose stock would be sold as this one's.
 
 use super::effects::Effect;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::database::StoreError;
-use crate::store::journal::disk::Disk;
-use crate::store::journal::{self, Journal, JournalId, Position, ReadError, Resumption, record};
+use crate::store::journal::{Journal, JournalError, JournalId, OpenedLog, Replayed};
 use crate::store::orders::ownership::{self, OwnershipError};
-use crate::store::orders::{OrderStore, SetAside, StoredOrder};
+use crate::store::orders::{OrderStore, SetAside, StoredItem, StoredOrder};
 use domain::stock::{ItemState, Violation};
-use domain::{ItemCounters, ShardId, Stock, Timestamp};
+use domain::{ItemCounters, OrderId, ShardId, Stock, Timestamp};
 use futures_util::{StreamExt, stream};
-use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
 
 /// Why the engine cannot start, or a shard not be rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     /// The journal cannot be read.
     #[error(transparent)]
-    Journal(#[from] ReadError),
-    /// The journal's torn tail cannot be cut.
-    #[error("the journal's torn tail cannot be cut: {0}")]
-    Cut(#[source] io::Error),
+    Journal(#[from] JournalError),
     /// A checkpoint and the journal contradict each other.
     #[error(
         "the checkpoint of shard {shard} is at record {checkpoint_seq} of owner {checkpoint_epoch}, \
@@ -38,15 +34,15 @@ pub enum RecoveryError {
          lost records, or the checkpoint is of other data"
     )]
     CheckpointAhead {
-        /// Whose.
+        /// The checkpoint's shard.
         shard: ShardId,
-        /// Where the checkpoint is.
+        /// The last record that the checkpoint holds.
         checkpoint_seq: u64,
-        /// Who wrote it.
+        /// The owner that wrote the checkpoint.
         checkpoint_epoch: u64,
-        /// Where the journal ends.
+        /// The shard's last record in the journal.
         journal_seq: u64,
-        /// Who wrote that.
+        /// The owner that wrote the journal's last batch.
         journal_epoch: u64,
     },
     /// A checkpoint was made from another journal: [`CheckpointError::Foreign`].
@@ -57,16 +53,16 @@ pub enum RecoveryError {
     ForeignOrders(OwnershipError),
     /// Neither checkpoint nor order store reach up to what is left of the journal.
     #[error(
-        "shard {shard}: the journal starts behind record {base_seq}, and {reason}; bring the \
+        "shard {shard}: the journal starts behind record {base_seq}, and {lack}; bring the \
          checkpoint store or the order store back"
     )]
     NothingBeneath {
-        /// Whose.
+        /// The shard that cannot be rebuilt.
         shard: ShardId,
-        /// Where the journal starts.
+        /// Its last record that was retired from the journal.
         base_seq: u64,
         /// What is missing.
-        reason: String,
+        lack: Lack,
     },
     /// The state that a store gave back contradicts itself.
     #[error("what the order store gave back contradicts itself: {0}")]
@@ -74,15 +70,61 @@ pub enum RecoveryError {
     /// The order store cannot be read.
     #[error("the order store cannot be read: {0}")]
     Orders(#[source] StoreError),
-    /// The work was cut short.
+    /// The runtime stopped before the journal was read.
     #[error("recovery was cut short")]
     CutShort,
 }
 
-/// The shards as they were, and where the journal goes on.
-pub(in crate::actors) struct Recovered {
+/// What a shard lacks that the journal's retired records could be replaced by.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Lack {
+    /// The checkpoint is too old or missing, and the order store is not asked while the engine runs.
+    #[error("the checkpoint does not reach it")]
+    Checkpoint,
+    /// The order store does not hold all that was retired.
+    #[error("the order store only reaches record {stored_seq}")]
+    Progress {
+        /// The last record up to which it holds all.
+        stored_seq: u64,
+    },
+    /// The order store lacks a record that it has set aside: its units would be sold once more.
+    #[error(
+        "record {seq} is a dead letter of the order store, to be mended and replayed with \
+         `seckill dead-letters`: {reason}"
+    )]
+    DeadLetter {
+        /// The record's sequence number.
+        seq: u64,
+        /// What it contradicted, in words.
+        reason: String,
+    },
+    /// The order store holds an order ahead of its own progress.
+    #[error(
+        "order {order_id} is stored as of record {version}, ahead of the store's progress \
+         {stored_seq}"
+    )]
+    OrderAhead {
+        /// The order.
+        order_id: OrderId,
+        /// The record that its row is made of.
+        version: u64,
+        /// The last record up to which the order store holds all.
+        stored_seq: u64,
+    },
+}
+
+/// A record of the journal that no shard can take up.
+#[derive(Debug, thiserror::Error)]
+#[error("a record of shard {shard}, but only {shards} shards are configured: raise engine.shards")]
+struct UnknownShard {
+    shard: ShardId,
+    shards: usize,
+}
+
+/// The shards as they were, and the journal to go on with.
+pub(in crate::actors) struct Recovered<L> {
     pub(in crate::actors) stocks: Vec<Stock>,
-    pub(in crate::actors) resumption: Resumption,
+    pub(in crate::actors) journal: Replayed<L>,
     /// What each shard's checkpoint holds.
     pub(in crate::actors) marks: Vec<Option<Mark>>,
 }
@@ -100,38 +142,16 @@ impl From<OwnershipError> for RecoveryError {
 /// shard.
 const LOADS_MAX: usize = 16;
 
-/// Recovers all shards of the journal on `disk`.
-pub(in crate::actors) async fn recover(
+/// Recovers all shards of a journal.
+pub(in crate::actors) async fn recover<O: OpenedLog>(
     journal_id: JournalId,
-    disk: Arc<dyn Disk>,
+    opened: O,
     checkpoints: &CheckpointStore,
     orders: &OrderStore,
     shards: u16,
-) -> Result<Recovered, RecoveryError> {
-    let base = journal::base(disk.as_ref())?;
-    let mut stocks = Vec::with_capacity(usize::from(shards));
-    let mut marks = Vec::with_capacity(usize::from(shards));
-    let reachable = AtomicBool::new(true);
-    let load = async |shard| {
-        // Nobody waits once more, for each shard, for a store that does not answer.
-        if !reachable.load(Ordering::Relaxed) {
-            return (shard, Ok(None));
-        }
-        let kept = from_checkpoint(checkpoints, shard).await;
-        if matches!(kept, Err(CheckpointError::Unavailable(_))) {
-            reachable.store(false, Ordering::Relaxed);
-        }
-        (shard, kept)
-    };
-    let mut loads = pin!(stream::iter((0..shards).map(ShardId)).map(load).buffered(LOADS_MAX));
-    while let Some((shard, kept)) = loads.next().await {
-        if let Err(foreign @ CheckpointError::Foreign { .. }) = kept {
-            return Err(RecoveryError::ForeignCheckpoint(foreign));
-        }
-        let (stock, mark) = or_empty(shard, kept);
-        stocks.push(stock);
-        marks.push(mark);
-    }
+) -> Result<Recovered<O::Log>, RecoveryError> {
+    let base = opened.base()?;
+    let (mut stocks, mut marks) = load_checkpoints(checkpoints, shards).await?;
     let lacking: Vec<ShardId> = stocks
         .iter()
         .filter(|stock| stock.seq() < base.get(stock.shard().index()).copied().unwrap_or(0))
@@ -146,56 +166,75 @@ pub(in crate::actors) async fn recover(
             stocks[index] = stock;
         }
     }
-    let replayed = tokio::task::spawn_blocking(move || replay(disk.as_ref(), stocks, &base));
-    let (stocks, resumption) = replayed.await.map_err(|_| RecoveryError::CutShort)??;
+    let replayed = tokio::task::spawn_blocking(move || replay(opened, stocks));
+    let (stocks, journal) = replayed.await.map_err(|_| RecoveryError::CutShort)??;
     for (stock, mark) in stocks.iter().zip(&marks) {
-        let journal_seq = resumption.seqs[stock.shard().index()];
-        let journal_epoch = resumption.scan.last.epoch;
+        let journal_seq = journal.seqs[stock.shard().index()];
         if let Some(mark) = mark
-            && (stock.seq() > journal_seq || mark.epoch > journal_epoch)
+            && (stock.seq() > journal_seq || mark.epoch > journal.last_epoch)
         {
             return Err(RecoveryError::CheckpointAhead {
                 shard: stock.shard(),
                 checkpoint_seq: mark.seq,
                 checkpoint_epoch: mark.epoch,
                 journal_seq,
-                journal_epoch,
+                journal_epoch: journal.last_epoch,
             });
         }
     }
-    Ok(Recovered { stocks, resumption, marks })
+    Ok(Recovered { stocks, journal, marks })
+}
+
+/// Each shard as its checkpoint has it, and what that holds; empty where there is none that can be
+/// used.
+async fn load_checkpoints(
+    checkpoints: &CheckpointStore,
+    shards: u16,
+) -> Result<(Vec<Stock>, Vec<Option<Mark>>), RecoveryError> {
+    let mut stocks = Vec::with_capacity(usize::from(shards));
+    let mut marks = Vec::with_capacity(usize::from(shards));
+    let reachable = AtomicBool::new(true);
+    let load = async |shard| {
+        // A store that does not answer is not waited for once more for each shard.
+        if !reachable.load(Ordering::Relaxed) {
+            return (shard, Ok(None));
+        }
+        let loaded = from_checkpoint(checkpoints, shard).await;
+        if matches!(loaded, Err(CheckpointError::Unavailable(_))) {
+            reachable.store(false, Ordering::Relaxed);
+        }
+        (shard, loaded)
+    };
+    let mut loads = pin!(stream::iter((0..shards).map(ShardId)).map(load).buffered(LOADS_MAX));
+    while let Some((shard, loaded)) = loads.next().await {
+        if let Err(foreign @ CheckpointError::Foreign { .. }) = loaded {
+            return Err(RecoveryError::ForeignCheckpoint(foreign));
+        }
+        let (stock, mark) = or_empty(shard, loaded);
+        stocks.push(stock);
+        marks.push(mark);
+    }
+    Ok((stocks, marks))
 }
 
 /// The state of one shard while the others go on. Everything handed to the journal for it is
 /// durable.
 pub(in crate::actors) async fn rebuild(
     checkpoints: &CheckpointStore,
-    journal: &Journal<Effect>,
+    journal: &Arc<Journal<Effect>>,
     shard: ShardId,
 ) -> Result<Stock, RecoveryError> {
-    let end = journal.durable_end();
-    let mut tail = journal.follow(Position { segment: journal.oldest_segment(), offset: 0 });
-    let base = journal::base(journal.disk().as_ref())?.get(shard.index()).copied().unwrap_or(0);
     let (mut stock, _) = or_empty(shard, from_checkpoint(checkpoints, shard).await);
-    if stock.seq() < base {
-        let reason = "the checkpoint does not reach it".to_owned();
-        return Err(RecoveryError::NothingBeneath { shard, base_seq: base, reason });
+    let base_seq = journal.base_seq(shard);
+    if stock.seq() < base_seq {
+        return Err(RecoveryError::NothingBeneath { shard, base_seq, lack: Lack::Checkpoint });
     }
+    let (journal, runtime) = (Arc::clone(journal), Handle::current());
+    // Reading may take its time, which the other shards' thread does not have.
     let replayed = tokio::task::spawn_blocking(move || {
-        while let Some(payload) = tail.next(end)? {
-            apply_payload(payload, |found| {
-                if found.shard == shard && found.seq > stock.seq() {
-                    stock.apply(found).map_err(|violation| violation.to_string())?;
-                }
-                Ok(())
-            })
-            .map_err(|detail| ReadError::Refused {
-                file: journal::segment_name(tail.position().segment),
-                offset: tail.position().offset,
-                detail,
-            })?;
-        }
-        Ok::<Stock, ReadError>(stock)
+        let after = stock.seq();
+        let replayed = journal.replay(shard, after, |found| Ok(stock.apply(found)?));
+        runtime.block_on(replayed).map(|()| stock)
     });
     Ok(replayed.await.map_err(|_| RecoveryError::CutShort)??)
 }
@@ -215,9 +254,9 @@ async fn from_checkpoint(
 /// record.
 fn or_empty(
     shard: ShardId,
-    kept: Result<Option<(Stock, Mark)>, CheckpointError>,
+    loaded: Result<Option<(Stock, Mark)>, CheckpointError>,
 ) -> (Stock, Option<Mark>) {
-    match kept {
+    match loaded {
         Ok(Some((stock, mark))) => (stock, Some(mark)),
         Ok(None) => (Stock::new(shard), None),
         Err(error) => {
@@ -227,62 +266,19 @@ fn or_empty(
     }
 }
 
-fn replay(
-    disk: &dyn Disk,
+/// Brings each stock forward to the journal's end.
+fn replay<O: OpenedLog>(
+    opened: O,
     mut stocks: Vec<Stock>,
-    base: &[u64],
-) -> Result<(Vec<Stock>, Resumption), RecoveryError> {
-    let mut seqs = base.to_vec();
-    seqs.resize(stocks.len().max(seqs.len()), 0);
-    let mut sealed: VecDeque<(u64, Vec<u64>)> = VecDeque::new();
-    let mut segment = 0;
-    let mut scan = journal::scan(disk, |position, _, payload| {
-        if segment != 0 && position.segment != segment {
-            sealed.push_back((segment, seqs.clone()));
-        }
-        segment = position.segment;
-        apply_payload(payload, |found| {
-            let Some(stock) = stocks.get_mut(found.shard.index()) else {
-                return Err(format!(
-                    "a record of shard {}, but only {} shards are configured: raise engine.shards",
-                    found.shard,
-                    stocks.len()
-                ));
-            };
-            if found.seq > stock.seq() {
-                stock.apply(found).map_err(|violation| violation.to_string())?;
-            }
-            seqs[found.shard.index()] = found.seq;
-            Ok(())
-        })
+) -> Result<(Vec<Stock>, Replayed<O::Log>), JournalError> {
+    let after: Vec<u64> = stocks.iter().map(Stock::seq).collect();
+    let replayed = opened.replay(&after, |found| {
+        let shards = stocks.len();
+        let stock = stocks.get_mut(found.shard.index());
+        stock.ok_or(UnknownShard { shard: found.shard, shards })?.apply(found)?;
+        Ok(())
     })?;
-    if let Some(torn) = &scan.torn {
-        tracing::warn!(
-            file = journal::segment_name(torn.position.segment),
-            offset = torn.position.offset,
-            bytes = torn.bytes,
-            "cutting the journal's torn tail: a batch that a crash interrupted and nobody was told of"
-        );
-    }
-    // The last segment may have a header and no whole frame yet.
-    if segment != 0 && scan.end.segment != segment {
-        sealed.push_back((segment, seqs.clone()));
-    }
-    journal::cut_torn_tail(disk, &mut scan).map_err(RecoveryError::Cut)?;
-    seqs.truncate(stocks.len());
-    seqs.resize(stocks.len(), 0);
-    Ok((stocks, Resumption { scan, seqs, sealed }))
-}
-
-fn apply_payload(
-    mut payload: &[u8],
-    mut apply: impl FnMut(&domain::Record) -> Result<(), String>,
-) -> Result<(), String> {
-    while !payload.is_empty() {
-        let found = record::decode(&mut payload).map_err(|error| error.to_string())?;
-        apply(&found)?;
-    }
-    Ok(())
+    Ok((stocks, replayed))
 }
 
 /// The states of `shards` as the order store has them.
@@ -291,16 +287,35 @@ async fn from_orders(
     shards: &[ShardId],
     base: &[u64],
 ) -> Result<Vec<Stock>, RecoveryError> {
-    const PAGE: usize = 10_000;
     let progress: HashMap<ShardId, u64> =
         orders.progress().await.map_err(RecoveryError::Orders)?.into_iter().collect();
-    let stored_items = orders.items().await.map_err(RecoveryError::Orders)?;
+    let items = orders.items().await.map_err(RecoveryError::Orders)?;
     let set_aside = orders.set_aside(usize::MAX).await.map_err(RecoveryError::Orders)?;
+    let mut rows = rows_of(orders, shards).await.map_err(RecoveryError::Orders)?;
+    let mut stocks = Vec::with_capacity(shards.len());
+    for shard in shards.iter().copied() {
+        let seq = progress.get(&shard).copied().unwrap_or(0);
+        let rows = rows.remove(&shard).unwrap_or_default();
+        let base_seq = base.get(shard.index()).copied().unwrap_or(0);
+        if let Some(lack) = lack_of(shard, base_seq, seq, &set_aside, &rows) {
+            return Err(RecoveryError::NothingBeneath { shard, base_seq, lack });
+        }
+        stocks.push(from_rows(shard, seq, &items, &rows)?);
+    }
+    Ok(stocks)
+}
+
+/// All orders of `shards` that the order store holds.
+async fn rows_of(
+    orders: &OrderStore,
+    shards: &[ShardId],
+) -> Result<HashMap<ShardId, Vec<StoredOrder>>, StoreError> {
+    const PAGE: usize = 10_000;
     let mut rows: HashMap<ShardId, Vec<StoredOrder>> = HashMap::new();
-    let mut after = domain::OrderId(0);
+    let mut after = OrderId(0);
     loop {
-        let page = orders.scan(after, PAGE).await.map_err(RecoveryError::Orders)?;
-        let Some(last) = page.last() else { break };
+        let page = orders.scan(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(rows) };
         after = last.order.order_id;
         for row in page {
             let shard = row.order.order_id.shard();
@@ -309,55 +324,55 @@ async fn from_orders(
             }
         }
     }
-    let mut stocks = Vec::with_capacity(shards.len());
-    for shard in shards.iter().copied() {
-        let seq = progress.get(&shard).copied().unwrap_or(0);
-        let base_seq = base.get(shard.index()).copied().unwrap_or(0);
-        let lacks = |reason: String| RecoveryError::NothingBeneath { shard, base_seq, reason };
-        if seq < base_seq {
-            return Err(lacks(format!("the order store only reaches record {seq}")));
-        }
-        // Its stock would be sold once more.
-        if let Some(SetAside { record, reason }) =
-            set_aside.iter().find(|set_aside| set_aside.record.shard == shard)
-        {
-            return Err(lacks(format!(
-                "record {} is a dead letter of the order store, to be mended and replayed with \
-                 `seckill dead-envelopes`: {reason}",
-                record.seq
-            )));
-        }
-        let rows = rows.remove(&shard).unwrap_or_default();
-        if let Some(ahead) = rows.iter().find(|row| row.version > seq) {
-            return Err(lacks(format!(
-                "order {} is stored as of record {}, ahead of the store's progress {seq}",
-                ahead.order.order_id, ahead.version
-            )));
-        }
-        let items: Vec<ItemState> = stored_items
-            .iter()
-            .filter(|item| item.shard == shard && item.opened_seq <= seq)
-            .map(|item| ItemState {
-                terms: item.terms.clone(),
-                phase: item.phase,
-                counters: ItemCounters {
-                    allotted: item.allotted,
-                    available: item.allotted,
-                    reserved: 0,
-                    sold: 0,
-                },
-                settled: item.settled,
-                last_seq: item.last_seq,
-            })
-            .collect();
-        let at = stored_items.iter().filter(|item| item.shard == shard).map(|item| item.last_at);
-        let at = at.max().unwrap_or(Timestamp(0));
-        let orders = rows.iter().map(|row| (row.order, row.version));
-        stocks.push(
-            Stock::from_order_store(shard, seq, at, items, orders).map_err(RecoveryError::Sales)?,
-        );
+}
+
+/// What the order store lacks of a shard of which the journal has retired all up to `base_seq`.
+fn lack_of(
+    shard: ShardId,
+    base_seq: u64,
+    stored_seq: u64,
+    set_aside: &[SetAside],
+    rows: &[StoredOrder],
+) -> Option<Lack> {
+    if stored_seq < base_seq {
+        return Some(Lack::Progress { stored_seq });
     }
-    Ok(stocks)
+    if let Some(SetAside { record, reason }) =
+        set_aside.iter().find(|set_aside| set_aside.record.shard == shard)
+    {
+        return Some(Lack::DeadLetter { seq: record.seq, reason: reason.clone() });
+    }
+    let ahead = rows.iter().find(|row| row.version > stored_seq)?;
+    let (order_id, version) = (ahead.order.order_id, ahead.version);
+    Some(Lack::OrderAhead { order_id, version, stored_seq })
+}
+
+/// A shard's state as of record `seq`, made of the order store's items and orders.
+fn from_rows(
+    shard: ShardId,
+    seq: u64,
+    items: &[StoredItem],
+    rows: &[StoredOrder],
+) -> Result<Stock, RecoveryError> {
+    let own = || items.iter().filter(|item| item.shard == shard);
+    let at = own().map(|item| item.last_at).max().unwrap_or(Timestamp(0));
+    let items: Vec<ItemState> = own()
+        .filter(|item| item.opened_seq <= seq)
+        .map(|item| ItemState {
+            terms: item.terms.clone(),
+            phase: item.phase,
+            counters: ItemCounters {
+                allotted: item.allotted,
+                available: item.allotted,
+                reserved: 0,
+                sold: 0,
+            },
+            settled: item.settled,
+            last_seq: item.last_seq,
+        })
+        .collect();
+    let orders = rows.iter().map(|row| (row.order, row.version));
+    Stock::from_order_store(shard, seq, at, items, orders).map_err(RecoveryError::Sales)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use domain::ShardId;
 use sha2::{Digest, Sha256};
 
-/// The circle.
+/// The places of all shards on the circle.
 #[derive(Clone, Debug)]
 pub struct Ring {
     places: Vec<(u64, ShardId)>,
@@ -30,7 +30,7 @@ impl Ring {
         Self { places }
     }
 
-    /// The owner of a product.
+    /// The shard that owns a product.
     pub fn owner(&self, product_id: &str) -> ShardId {
         let place = place(b"product", product_id.as_bytes());
         let next = self.places.partition_point(|(at, _)| *at < place);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_are_the_same_for_ever() {
+    fn owners_are_the_same_in_every_version() {
         let ring = Ring::new(64, 160);
         let owners: Vec<u16> =
             ["phone", "153", "152", "151", ""].iter().map(|id| ring.owner(id).0).collect();

@@ -1,14 +1,13 @@
 //! From a shard's number to its mailbox and its actor. The only holder of actor references; after a
 //! restart it has the new one.
 
-use super::actor::ShardMessage;
-use super::mailbox::{Envelope, Mailbox, PendingCommand};
+use super::mailbox::{Envelope, Mailbox, PendingCommand, ShardMessage};
 use super::ring::Ring;
 use domain::{ShardId, Timestamp};
 use parking_lot::RwLock;
 use ractor::ActorRef;
 
-/// See the module.
+/// Mailboxes and actors of all shards, and the ring that products are looked up in.
 pub(in crate::actors) struct Router {
     ring: Ring,
     mailboxes: Vec<Mailbox>,
@@ -24,7 +23,7 @@ impl Router {
         }
     }
 
-    /// The owner of a product.
+    /// The shard that owns a product.
     pub(in crate::actors) fn owner(&self, product_id: &str) -> ShardId {
         self.ring.owner(product_id)
     }
@@ -44,7 +43,7 @@ impl Router {
         &self.mailboxes[shard.index()]
     }
 
-    /// Puts a envelope in a shard's mailbox and rings if need be. The shard exists.
+    /// Puts an envelope in a shard's mailbox and rings if need be. The shard exists.
     pub(in crate::actors) fn send(&self, shard: ShardId, envelope: Envelope) {
         if self.mailboxes[shard.index()].push(envelope) {
             self.tell(shard, ShardMessage::Doorbell);
@@ -54,26 +53,27 @@ impl Router {
     /// Tells a shard's actor. One that is down finds its envelopes when it is up again.
     pub(in crate::actors) fn tell(&self, shard: ShardId, message: ShardMessage) {
         if let Some(actor) = &*self.actors[shard.index()].read() {
+            // One that is stopping is replaced, and the new one looks by itself.
             let _ = actor.cast(message);
         }
     }
 
-    /// Where a shard's actor is from now on.
+    /// Sets a shard's actor; none while it is down.
     pub(in crate::actors) fn set(&self, shard: ShardId, actor: Option<ActorRef<ShardMessage>>) {
         *self.actors[shard.index()].write() = actor;
     }
 
-    /// Shards whose actor is up.
+    /// Number of shards whose actor is up.
     pub(in crate::actors) fn up(&self) -> usize {
         self.actors.iter().filter(|actor| actor.read().is_some()).count()
     }
 
-    /// Envelopes that wait in all mailboxes.
+    /// Number of envelopes that wait in all mailboxes.
     pub(in crate::actors) fn depth(&self) -> usize {
         self.mailboxes.iter().map(Mailbox::depth).sum()
     }
 
-    /// Takes out what was admitted before `deadline` and has not been looked at.
+    /// Takes out the commands that were admitted before `deadline` and that no actor has begun with.
     pub(in crate::actors) fn take_overdue(&self, deadline: Timestamp) -> Vec<PendingCommand> {
         self.mailboxes.iter().flat_map(|mailbox| mailbox.take_overdue(deadline)).collect()
     }

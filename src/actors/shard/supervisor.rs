@@ -3,9 +3,11 @@
 //! Its tick is the engine's only timer on the buy path: one coarse sweep finds requests beyond their
 //! deadline and orders beyond their payment window, so that neither costs a timer of its own.
 
-use super::actor::{Shard, ShardArguments, ShardMessage};
+use super::actor::{Shard, ShardArguments};
 use super::context::Context;
 use super::effects::{Effect, NotDelivered, Reply};
+use super::mailbox::ShardMessage;
+use crate::telemetry::metrics::{REQUESTS_OVERDUE_TOTAL, SHARD_RESTARTS_TOTAL};
 use domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
@@ -19,24 +21,24 @@ pub(in crate::actors) const TICK: Duration = Duration::from_millis(50);
 /// Ticks between two looks at what is rare.
 const TICKS_PER_SWEEP: u64 = 20;
 
-/// The actor.
+/// The actor above the shards' actors.
 pub(in crate::actors) struct Supervisor;
 
-/// What the actor is told.
+/// What the supervisor is told.
 pub(in crate::actors) enum SupervisorMessage {
     /// Time has passed.
     Tick,
-    /// Start this shard's actor again.
+    /// The pause is over: this shard's actor is started again.
     Restart(ShardId),
 }
 
-/// What it starts with.
+/// What the supervisor starts with.
 pub(in crate::actors) struct SupervisorArguments {
     pub(in crate::actors) context: Arc<Context>,
     pub(in crate::actors) stocks: Vec<Stock>,
 }
 
-/// What it keeps.
+/// What the supervisor keeps between two messages.
 pub(in crate::actors) struct SupervisorState {
     context: Arc<Context>,
     shards: HashMap<ActorId, ShardId>,
@@ -90,14 +92,14 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let (who, why) = match event {
-            SupervisionEvent::ActorFailed(who, error) => (who.get_id(), error.to_string()),
-            SupervisionEvent::ActorTerminated(who, _, reason) => {
-                (who.get_id(), reason.unwrap_or_default())
+        let (actor_id, why) = match event {
+            SupervisionEvent::ActorFailed(actor, error) => (actor.get_id(), error.to_string()),
+            SupervisionEvent::ActorTerminated(actor, _, reason) => {
+                (actor.get_id(), reason.unwrap_or_default())
             }
             _ => return Ok(()),
         };
-        let Some(shard) = state.shards.remove(&who) else { return Ok(()) };
+        let Some(shard) = state.shards.remove(&actor_id) else { return Ok(()) };
         state.context.router.set(shard, None);
         if state.context.draining.load(Ordering::Acquire) {
             return Ok(());
@@ -106,7 +108,7 @@ impl Actor for Supervisor {
         let deaths = state.deaths.entry(shard).or_default();
         let pause = Duration::from_millis(10 << (*deaths).min(9)).min(PAUSE_MAX);
         *deaths += 1;
-        metrics::counter!("seckill_shard_restarts_total").increment(1);
+        metrics::counter!(SHARD_RESTARTS_TOTAL).increment(1);
         tracing::error!(
             %shard, why, pause_milliseconds = pause.as_millis(),
             "a shard's actor died; it is started again with its state, its envelopes wait"
@@ -145,8 +147,8 @@ impl SupervisorState {
         }
     }
 
-    /// Answers what has waited beyond the deadline: what lies in a mailbox was not delivered; of what
-    /// waits for the disk nobody knows.
+    /// Answers what has waited beyond the deadline: what is in a mailbox was not delivered; the outcome
+    /// of what waits for the disk is unknown.
     fn answer_overdue(&mut self) {
         let context = &self.context;
         if context.permits.used() == 0 {
@@ -155,8 +157,8 @@ impl SupervisorState {
         let timeout = u64::try_from(context.reply_timeout.as_millis()).unwrap_or(u64::MAX);
         let deadline = Timestamp(context.clock.now().0.saturating_sub(timeout));
         let mut overdue = 0_u64;
-        for mut envelope in context.router.take_overdue(deadline) {
-            envelope.reply_sender.answer(Reply::NotDelivered(NotDelivered::Overloaded));
+        for mut command in context.router.take_overdue(deadline) {
+            command.reply_sender.send(Reply::NotDelivered(NotDelivered::Overloaded));
             overdue += 1;
         }
         let syncs = context.journal.figures().syncs;
@@ -166,11 +168,11 @@ impl SupervisorState {
                 if let Effect::Reply { reply_sender, admitted_at, .. } = effect
                     && *admitted_at < deadline
                 {
-                    reply_sender.answer(Reply::Unknown);
+                    reply_sender.send(Reply::Unknown);
                     overdue += 1;
                 }
             });
         }
-        metrics::counter!("seckill_requests_overdue_total").increment(overdue);
+        metrics::counter!(REQUESTS_OVERDUE_TOTAL).increment(overdue);
     }
 }

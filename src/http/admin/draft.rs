@@ -9,7 +9,8 @@ use crate::http::request::fields::{Body, body};
 use crate::http::request::rules::{
     self, Characters, CurrencyCode, Instant, Integer, List, Rule, Text,
 };
-use crate::sales::{CatalogueError, ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX};
+use crate::sales::CatalogueError;
+use domain::catalogue::{ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX};
 use domain::sale::{
     ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
     PRODUCT_ID_LENGTH_MAX,

@@ -73,7 +73,7 @@ pub async fn list(
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<LogPage>, Problem> {
     let (limit, before) = query.read::<u64>()?;
-    let mut entries = edge.sales.logged(before, limit + 1).await?;
+    let mut entries = edge.sales.log_page(before, limit + 1).await?;
     let has_more = entries.len() > limit;
     entries.truncate(limit);
     let data = entries

@@ -275,7 +275,7 @@ async fn log(
 ) {
     let items: Vec<&str> = done.iter().map(|item| item.item_id.as_str()).collect();
     edge.sales
-        .log(LogEntry {
+        .append_log(LogEntry {
             at: edge.engine.now(),
             actor: operator.name.clone(),
             action: format!("items.{}", operation.name()),
@@ -339,7 +339,7 @@ pub async fn restock(
         .ok_or_else(Problem::item_not_found)?;
     let counters = decide(&edge, &gate, Command::Restock { item_id, units }).await?;
     edge.sales
-        .log(LogEntry {
+        .append_log(LogEntry {
             at: edge.engine.now(),
             actor: operator.name,
             action: "item.restock".to_owned(),

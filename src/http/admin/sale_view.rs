@@ -5,8 +5,8 @@ use crate::http::api::items::CountersView;
 use crate::http::request::rules::{CurrencyCode, Identity};
 use crate::http::state::Edge;
 use crate::http::timestamp;
-use crate::sales::{Sale, SaleItem};
 use domain::Timestamp;
+use domain::catalogue::{Sale, SaleItem};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -162,8 +162,11 @@ fn look(edge: &Edge) -> ReadyView {
     let well = status.shards_up == status.shards
         && status.quarantined_items.is_empty()
         && status.dependencies.iter().all(|dependency| dependency.healthy);
-    let refusing_because =
-        if draining { Some("the server is stopping".to_owned()) } else { status.refusing_because };
+    let refusing_because = if draining {
+        Some("the server is stopping".to_owned())
+    } else {
+        status.refusing_because.map(|reason| format!("{reason:?}"))
+    };
     ReadyView {
         status: match (status.accepting && !draining, well) {
             (false, _) => ReadyStatus::NotReady,

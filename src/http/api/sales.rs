@@ -9,9 +9,9 @@ use crate::http::request::path::Id;
 use crate::http::request::rules::Identity;
 use crate::http::state::Edge;
 use crate::http::timestamp;
-use crate::sales::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
 use axum::Json;
 use axum::extract::State;
+use domain::catalogue::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
 use domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub async fn list(
     Parameters(query): Parameters<SalesQuery>,
 ) -> Result<Json<SalePage>, Problem> {
     if let Some(day) = query.day()? {
-        let day = edge.sales.sales_of_day(day).await?;
+        let day = edge.sales.of_day(day).await?;
         let data = day.sales.iter().map(|sale| view(&edge, sale)).collect();
         return Ok(Json(SalePage { data, has_more: day.has_more }));
     }
@@ -132,10 +132,10 @@ pub async fn page(
     before: Option<SaleId>,
     limit: usize,
 ) -> Result<(Vec<Sale>, bool), Problem> {
-    let found = edge.sales.sales(statuses, before, limit).await?;
+    let found = edge.sales.page(statuses, before, limit).await?;
     let has_more = match found.last() {
         Some(last) if found.len() == limit => {
-            !edge.sales.sales(statuses, Some(last.sale_id), 1).await?.is_empty()
+            !edge.sales.page(statuses, Some(last.sale_id), 1).await?.is_empty()
         }
         _ => false,
     };

@@ -6,6 +6,11 @@
 
 use super::connection::Stall;
 use crate::http::problem::Code;
+use crate::telemetry::metrics::{
+    HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL, HTTP_CONNECTIONS_REFUSED_TOTAL,
+    HTTP_EVENT_STREAMS, HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT,
+    HTTP_REQUESTS_TOTAL, Metric, PURCHASES_TOTAL,
+};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -144,13 +149,8 @@ impl EdgeMetrics {
     }
 
     fn render_purchases(&self, out: &mut String) {
-        let name = "seckill_purchases_total";
-        header(
-            out,
-            name,
-            "counter",
-            "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.",
-        );
+        let name = PURCHASES_TOTAL;
+        header(out, name);
         for (outcome, counter) in [("placed", &self.placed), ("replayed", &self.replayed)] {
             sample(out, name, &format!("outcome=\"{outcome}\""), counter);
         }
@@ -162,46 +162,43 @@ impl EdgeMetrics {
     }
 
     fn render_requests(&self, out: &mut String) {
-        let name = "seckill_http_requests_total";
-        header(out, name, "counter", "Requests answered, purchases excepted, by class of status.");
+        let name = HTTP_REQUESTS_TOTAL;
+        header(out, name);
         for (class, counter) in self.others.iter().enumerate().skip(1) {
             sample(out, name, &format!("status=\"{}xx\"", class + 1), counter);
         }
-        let name = "seckill_http_request_duration_seconds";
-        header(
-            out,
-            name,
-            "histogram",
-            "Time from a request's head to its answer's head; purchases by a sample.",
-        );
+        let name = HTTP_REQUEST_DURATION_SECONDS;
+        header(out, name);
         self.purchase_duration.render(name, "route=\"buy\"", out);
         self.other_duration.render(name, "route=\"other\"", out);
-        let name = "seckill_http_requests_in_flight";
-        header(out, name, "gauge", "Requests being answered.");
+        let name = HTTP_REQUESTS_IN_FLIGHT;
+        header(out, name);
         sample(out, name, "", &self.in_flight);
     }
 
     fn render_connections(&self, out: &mut String) {
-        let name = "seckill_http_connections";
-        header(out, name, "gauge", "Connections open.");
+        let name = HTTP_CONNECTIONS;
+        header(out, name);
         sample(out, name, "", &self.connections);
-        let name = "seckill_http_connections_accepted_total";
-        header(out, name, "counter", "Connections accepted.");
+        let name = HTTP_CONNECTIONS_ACCEPTED_TOTAL;
+        header(out, name);
         sample(out, name, "", &self.connections_accepted);
-        let name = "seckill_http_connections_refused_total";
-        header(out, name, "counter", "Connections closed by a limit, by reason.");
+        let name = HTTP_CONNECTIONS_REFUSED_TOTAL;
+        header(out, name);
         sample(out, name, "reason=\"too_many\"", &self.refused_full);
         for (reason, counter) in ["slow_head", "slow_reader", "idle"].iter().zip(&self.stalled) {
             sample(out, name, &format!("reason=\"{reason}\""), counter);
         }
-        let name = "seckill_http_event_streams";
-        header(out, name, "gauge", "Server-sent event streams open.");
+        let name = HTTP_EVENT_STREAMS;
+        header(out, name);
         sample(out, name, "", &self.event_streams);
     }
 }
 
-fn header(out: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+/// Begins a metric with what the catalogue says of it.
+fn header(out: &mut String, name: &str) {
+    let Some(Metric { kind, help, .. }) = Metric::named(name) else { return };
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
 }
 
 fn sample(out: &mut String, name: &str, labels: &str, counter: &AtomicU64) {

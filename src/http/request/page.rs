@@ -3,7 +3,7 @@
 use super::rules::{Identity, Integer, Rule};
 use crate::http::api::example;
 use crate::http::problem::Problem;
-use crate::sales::Day;
+use domain::catalogue::Day;
 use serde::Deserialize;
 use std::str::FromStr;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};

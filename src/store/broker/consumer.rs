@@ -1,9 +1,12 @@
-//! Consuming: messages in, in order, each acknowledged or dead-lettered by its receiver.
+//! Consuming: receives messages in order; the receiver acknowledges or dead-letters each.
 
+use super::address::BrokerAddress;
+use super::error::{BrokerError, is_not_found};
 use super::format::{self, MalformedMessage};
-use super::link::{Backoff, Link, Outgoing, failed};
-use super::publisher::Verdict;
-use super::{BrokerAddress, BrokerError, BrokerState, topology};
+use super::link::{Backoff, Link, Outgoing};
+use super::state::BrokerState;
+use super::topology;
+use super::verdict::Verdict;
 use domain::Record;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -13,40 +16,42 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// The header of a dead letter that says why, in words.
+/// The header of a dead letter that holds the reason, in words.
 pub(super) const REASON_HEADER: &str = "x-seckill-reason";
-/// Bytes of the reason that are kept.
+/// The most bytes of the reason that are kept.
 const REASON_LENGTH_MAX: usize = 500;
-/// How long an acknowledgement may take to leave.
+/// How long sending acknowledgements may take.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_NAME: &str = "seckill consumer";
 const DEAD_LETTER_CONNECTION_NAME: &str = "seckill dead letters";
 
-/// A message that was delivered and is to be acknowledged or dead-lettered.
+/// A delivered message, which is to be acknowledged or dead-lettered.
 #[derive(Debug)]
 pub struct Delivery {
     /// The id that its publisher gave it.
     pub message_id: String,
-    /// Its records. A message that is none of ours, or damaged, is to be dead-lettered.
+    /// Its records. A message that this program did not make, or a damaged one, is to be
+    /// dead-lettered.
     pub records: Result<Vec<Record>, MalformedMessage>,
-    /// Whether it may have been delivered before.
+    /// Whether the broker may have delivered it before.
     pub redelivered: bool,
     body: Vec<u8>,
     acker: Acker,
 }
 
-/// Receives on a connection of its own. Connects when it is used, and again after each failure, with
-/// growing pauses.
+/// Receives on a connection of its own. Connects when it is first used, and again after each failure,
+/// with growing pauses.
 #[derive(Debug)]
 pub struct RabbitMqConsumer {
     address: BrokerAddress,
     prefetch_messages: u16,
     subscription: Option<Subscription>,
-    /// An attempt to subscribe, on a task of its own: it goes on while its caller does something
-    /// else, however short the caller's patience is.
+    /// An attempt to subscribe, on a task of its own: it goes on while the caller does something
+    /// else, however soon the caller's own time limit ends.
     subscribing: Option<JoinHandle<Result<Subscription, BrokerError>>>,
-    /// Dead letters are published on their own connection: a broker that takes no messages stops
-    /// reading from connections that publish, and acknowledgements must still get through.
+    /// The connection on which dead letters are published, apart from the subscription's: a broker
+    /// that accepts no messages stops reading from connections that publish, and acknowledgements
+    /// must still get through.
     dead_letters: Option<Link>,
     backoff: Backoff,
     state: watch::Sender<BrokerState>,
@@ -57,14 +62,14 @@ struct Subscription {
     #[expect(dead_code, reason = "dropping it would end the connection")]
     link: Link,
     consumer: Consumer,
-    /// Why nothing more will come. Heard once, perhaps together with deliveries, which are handed
-    /// over first; whoever listened again would wait for ever.
+    /// Why nothing more will be delivered. The stream says so once, perhaps together with deliveries,
+    /// which are handed over first; polling it again would wait for ever.
     over: Option<BrokerError>,
 }
 
 impl RabbitMqConsumer {
-    /// A consumer that has not connected yet. The broker delivers up to `prefetch_messages` (at
-    /// least 1) that are not acknowledged, which bounds the memory they take.
+    /// Creates a consumer that has not connected yet. The broker delivers up to `prefetch_messages`
+    /// (at least 1) that are not acknowledged, which bounds the memory they take.
     pub fn new(address: impl Into<BrokerAddress>, prefetch_messages: u16) -> Self {
         Self {
             address: address.into(),
@@ -77,17 +82,19 @@ impl RabbitMqConsumer {
         }
     }
 
-    /// How the connection stands, and each change of it.
+    /// The connection's state, and each change of it.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         self.state.subscribe()
     }
 
-    /// Waits for a message, and takes those that are there already, up to `messages_max` in all.
-    /// May be dropped at any time: no message is lost, and an attempt to connect goes on.
+    /// Waits for a message and returns it with those that are there already, up to `messages_max` in
+    /// all. The future may be dropped at any time: no message is lost, and an attempt to connect
+    /// goes on.
     ///
     /// # Errors
-    /// Where the connection is gone, or cannot be made: what was received and not acknowledged
-    /// comes again. [`BrokerError::QueueMissing`] until a publisher has declared the queue.
+    /// Returns [`BrokerError`] if the connection is lost or cannot be made: what was received and not
+    /// acknowledged is delivered again. [`BrokerError::QueueMissing`] until a publisher has declared
+    /// the queue.
     pub async fn receive(&mut self, messages_max: usize) -> Result<Vec<Delivery>, BrokerError> {
         if self.subscription.is_none() {
             let attempt = self.subscribing.get_or_insert_with(|| {
@@ -121,7 +128,7 @@ impl RabbitMqConsumer {
                     deliveries.push(taken(delivery));
                     None
                 }
-                Some(Err(error)) => Some(failed(error)),
+                Some(Err(error)) => Some(error.into()),
                 // The broker cancelled the subscription: the queue was deleted.
                 None => Some(BrokerError::QueueMissing),
             };
@@ -144,10 +151,11 @@ impl RabbitMqConsumer {
         Ok(deliveries)
     }
 
-    /// Acknowledges messages, whose records are in the order store.
+    /// Acknowledges messages whose records are in the order store.
     ///
     /// # Errors
-    /// Where the connection they came by is gone: they come again.
+    /// Returns [`BrokerError`] if the connection that delivered them is lost: they are delivered
+    /// again.
     pub async fn ack(&mut self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
         let acks = deliveries.iter().map(|delivery| delivery.acker.ack(BasicAckOptions::default()));
         let acks = futures_util::future::join_all(acks);
@@ -161,20 +169,20 @@ impl RabbitMqConsumer {
                     let gone = "the connection of a delivery is gone".to_owned();
                     return Err(self.note(BrokerError::Unavailable(gone)));
                 }
-                Err(error) => return Err(self.note(failed(error))),
+                Err(error) => return Err(self.note(error.into())),
             }
         }
         Ok(())
     }
 
-    /// Moves a message that can never be stored to the dead letters, content, id and reason, and
+    /// Moves a message that can never be stored to the dead letters, with content, id and reason, and
     /// acknowledges it.
     ///
-    /// The copy is confirmed first: where this fails the message is still there, at worst twice.
+    /// The copy is confirmed first: if this fails the message is still there, at worst twice.
     ///
     /// # Errors
-    /// Where the copy was not confirmed or the acknowledgement failed: this message and all others
-    /// that are not acknowledged come again.
+    /// Returns [`BrokerError`] if the copy was not confirmed or the acknowledgement failed: this
+    /// message and all others that are not acknowledged are delivered again.
     pub async fn dead_letter(
         &mut self,
         delivery: &Delivery,
@@ -242,8 +250,8 @@ async fn subscribe(
     };
     match tokio::time::timeout(address.confirm_timeout, subscribing).await {
         Ok(Ok(consumer)) => Ok(Subscription { link, consumer, over: None }),
-        Ok(Err(error)) if topology::is_not_found(&error) => Err(BrokerError::QueueMissing),
-        Ok(Err(error)) => Err(failed(error)),
+        Ok(Err(error)) if is_not_found(&error) => Err(BrokerError::QueueMissing),
+        Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(BrokerError::Unavailable("no answer in time".to_owned())),
     }
 }

@@ -1,13 +1,16 @@
-//! Messages that could not be stored: looking at them, and sending them once more.
+//! Dead letters, the messages that could not be stored: listing them, and publishing them again.
 //!
-//! For the operator's command line, beside a running engine. Nothing here removes a message before
+//! For the operator's command line, also while an engine runs. Nothing here removes a message before
 //! its copy is confirmed.
 
+use super::address::BrokerAddress;
 use super::consumer::{REASON_HEADER, message_id};
+use super::error::{BrokerError, is_not_found};
 use super::format::{self, MalformedMessage};
-use super::link::{Link, Outgoing, failed};
-use super::publisher::Verdict;
-use super::{BrokerAddress, BrokerError, BrokerState, topology};
+use super::link::{Link, Outgoing};
+use super::state::BrokerState;
+use super::topology;
+use super::verdict::Verdict;
 use domain::Record;
 use lapin::BasicProperties;
 use lapin::message::BasicGetMessage;
@@ -16,62 +19,62 @@ use lapin::types::AMQPValue;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Why the broker itself gave a message up, such as `delivery_limit`.
+/// The header in which the broker says why it dead-lettered a message, such as `delivery_limit`.
 const BROKER_REASON_HEADER: &str = "x-first-death-reason";
 const CONNECTION_NAME: &str = "seckill dead-letters command";
-/// How long one command to the broker may take.
+/// How long the broker may take to answer one command.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A dead letter.
+/// A message in the queue of dead letters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter {
     /// The id that its publisher gave it.
     pub message_id: String,
-    /// Why it is here: the consumer's words, or the broker's.
+    /// Why it was dead-lettered, in the consumer's words or the broker's.
     pub reason: String,
     /// Its length in bytes.
     pub length: usize,
-    /// Its records, where it has any.
+    /// Its records, if its bytes are a batch of records.
     pub records: Result<Vec<Record>, MalformedMessage>,
 }
 
-/// Dead letters, up to `limit`, in the broker's order; all stay where they are.
+/// Returns dead letters, up to `limit`, in the broker's order; all stay in the queue.
 ///
 /// # Errors
-/// Where the broker cannot be asked; [`BrokerError::QueueMissing`] where no engine has declared the
-/// queue yet.
+/// Returns [`BrokerError`] if the broker does not answer; [`BrokerError::QueueMissing`] if no engine
+/// has declared the queue yet.
 pub async fn list(
     address: impl Into<BrokerAddress>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, BrokerError> {
     let link = Link::connect(&address.into(), CONNECTION_NAME).await?;
-    let mut letters = Vec::new();
-    while letters.len() < limit {
+    let mut found = Vec::new();
+    while found.len() < limit {
         let Some(message) = get(&link).await? else { break };
-        letters.push(DeadLetter {
+        found.push(DeadLetter {
             message_id: message_id(&message.properties),
             reason: reason(&message.properties),
             length: message.data.len(),
             records: format::decode(&message.data),
         });
     }
-    // What was not acknowledged goes back into the queue with the end of the channel.
+    // What was not acknowledged returns to the queue when the channel ends.
     close(&link).await;
-    Ok(letters)
+    Ok(found)
 }
 
 /// Publishes dead letters again, up to `limit` and not more than there are now, and returns how
-/// many. What still cannot be stored comes back as a new dead letter.
+/// many. What still cannot be stored becomes a new dead letter.
 ///
 /// # Errors
-/// Where the broker cannot be asked, or does not confirm a copy; what was not confirmed is still a
-/// dead letter.
+/// Returns [`BrokerError`] if the broker does not answer or does not confirm a copy; what was not
+/// confirmed is still a dead letter.
 pub async fn replay(address: impl Into<BrokerAddress>, limit: usize) -> Result<usize, BrokerError> {
     let address = address.into();
     let mut link = Link::connect(&address, CONNECTION_NAME).await?;
     let (state, _) = watch::channel(BrokerState::Connected);
     let mut replayed = 0;
-    // Those that come back while this runs are not sent round again.
+    // Those that are dead-lettered again while this runs are not published once more.
     let mut remaining = limit;
     while remaining > 0 {
         let Some(message) = get(&link).await? else { break };
@@ -93,7 +96,7 @@ pub async fn replay(address: impl Into<BrokerAddress>, limit: usize) -> Result<u
         match message.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => replayed += 1,
             Ok(false) => return Err(BrokerError::Unavailable("connection closed".to_owned())),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     close(&link).await;
@@ -104,16 +107,16 @@ async fn get(link: &Link) -> Result<Option<BasicGetMessage>, BrokerError> {
     let asked = link.channel.basic_get(topology::DEAD_LETTERS.into(), BasicGetOptions::default());
     match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
         Ok(Ok(message)) => Ok(message),
-        Ok(Err(error)) if topology::is_not_found(&error) => Err(BrokerError::QueueMissing),
-        Ok(Err(error)) => Err(failed(error)),
+        Ok(Err(error)) if is_not_found(&error) => Err(BrokerError::QueueMissing),
+        Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(BrokerError::Unavailable("no answer in time".to_owned())),
     }
 }
 
-/// Ends the connection in an orderly way, so that acknowledgements arrive before its end.
+/// Closes the connection in an orderly way, so that acknowledgements reach the broker before its end.
 async fn close(link: &Link) {
-    let closing = link.connection.close(200, "OK".into());
-    drop(tokio::time::timeout(ANSWER_TIMEOUT, closing).await);
+    let ending = link.connection.close(200, "OK".into());
+    drop(tokio::time::timeout(ANSWER_TIMEOUT, ending).await);
 }
 
 fn reason(properties: &BasicProperties) -> String {

@@ -18,9 +18,9 @@
 use crate::store::journal::record::{self, RECORD_LENGTH_MAX};
 use domain::Record;
 
-/// What messages call their content.
+/// The content type of messages.
 pub const CONTENT_TYPE: &str = "application/vnd.seckill.records";
-/// The most bytes that a message has: far below what brokers accept (16 MiB in RabbitMQ 4).
+/// The longest message, in bytes: far below what brokers accept (16 MiB in RabbitMQ 4).
 pub const MESSAGE_LENGTH_MAX: usize = 256 << 10;
 
 const MAGIC: [u8; 4] = *b"SKRB";
@@ -29,12 +29,12 @@ const HEADER_LENGTH: usize = 8;
 const COUNT_OFFSET: usize = 6;
 const CHECKSUM_LENGTH: usize = 4;
 
-/// The bytes are not a batch of records.
+/// The bytes are not a batch of records: what is wrong with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("malformed message: {0}")]
 pub struct MalformedMessage(pub &'static str);
 
-/// A message being filled.
+/// A message that is being filled with records.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
@@ -48,7 +48,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// An empty batch.
+    /// Creates an empty batch.
     pub fn new() -> Self {
         let mut bytes = Vec::with_capacity(HEADER_LENGTH + 8 * RECORD_LENGTH_MAX);
         bytes.extend_from_slice(&MAGIC);
@@ -56,7 +56,8 @@ impl Batch {
         Self { bytes, count: 0 }
     }
 
-    /// Adds a record, if there is room for it; a batch without room is to be finished.
+    /// Adds a record and returns whether there was room for it; a batch without room is to be
+    /// finished.
     #[must_use]
     pub fn push(&mut self, record: &Record) -> bool {
         let length_at_most = self.bytes.len() + RECORD_LENGTH_MAX + CHECKSUM_LENGTH;
@@ -68,17 +69,17 @@ impl Batch {
         true
     }
 
-    /// How many records it holds.
+    /// The number of records in it.
     pub fn len(&self) -> usize {
         usize::from(self.count)
     }
 
-    /// Whether it holds none, and so makes no message.
+    /// Whether it holds no record, and so makes no message.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The message's bytes.
+    /// Completes the message and returns its bytes.
     pub fn finish(self) -> Vec<u8> {
         let Self { mut bytes, count } = self;
         bytes[COUNT_OFFSET..HEADER_LENGTH].copy_from_slice(&count.to_le_bytes());
@@ -88,10 +89,11 @@ impl Batch {
     }
 }
 
-/// The records of a message.
+/// Decodes the records of a message.
 ///
 /// # Errors
-/// Where the bytes are not what [`Batch::finish`] made, or of an unknown version.
+/// Returns [`MalformedMessage`] if the bytes are not what [`Batch::finish`] made, or of an unknown
+/// version.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, MalformedMessage> {
     if !bytes.starts_with(&MAGIC) {
         return Err(MalformedMessage("not one of ours"));

@@ -1,42 +1,40 @@
-//! A connection with one channel that confirms: the only way messages go out.
+//! A connection with one channel in confirm mode. Every message is published through it.
 //!
-//! What the client library leaves to its user, each measured:
-//! - An unroutable message is returned *and* acknowledged, and the return may arrive attached to
+//! What the client library leaves to its user, each of it measured:
+//! - An unroutable message is returned *and* acknowledged, and the return may come attached to
 //!   another message's confirm: returns are matched by message id, once a batch is complete.
 //! - A confirm in flight may stay pending for ever: there is a time limit, and a batch that is not
-//!   complete by then counts for nothing and takes the connection with it, so that a late return
-//!   never meets the confirms of a later batch.
+//!   complete by then counts as unknown and its connection is dropped, so that a late return never
+//!   meets the confirms of a later batch.
 //! - A broker short of memory or disk stops reading: the time limit does not run meanwhile.
 
-use super::publisher::Verdict;
-use super::{BrokerAddress, BrokerError, BrokerState};
+use super::address::BrokerAddress;
+use super::error::BrokerError;
+use super::state::BrokerState;
+use super::topology;
+use super::verdict::Verdict;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, Event,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event};
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long connecting may take, declarations not included.
+/// How long connecting may take, without the declarations.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two signs of life, unless the URL says otherwise. A peer that is silent for about twice
-/// as long is gone.
+/// Seconds between two heartbeats, unless the URL says otherwise. A peer that is silent for about
+/// twice as long counts as lost.
 const HEARTBEAT_SECONDS: u16 = 15;
-/// How long a broker may take no messages before the caller hears of it.
+/// How long a broker may accept no messages before the caller gets an error.
 const BLOCKED_WAIT_MAX: Duration = Duration::from_secs(300);
+/// The shortest and the longest pause between two attempts, before it is varied.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-
-const ACCESS_REFUSED: u16 = 403;
-const PRECONDITION_FAILED: u16 = 406;
-const NOT_ALLOWED: u16 = 530;
 
 /// A connection and its confirming channel.
 pub(super) struct Link {
@@ -45,7 +43,7 @@ pub(super) struct Link {
     events: BoxStream<'static, Event>,
 }
 
-/// A message as it goes out.
+/// A message to publish, borrowed from its owner.
 pub(super) struct Outgoing<'a> {
     pub(super) exchange: &'a str,
     pub(super) message_id: &'a str,
@@ -60,7 +58,11 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Connects. `name` is what the broker's own tools show.
+    /// Connects to the broker. `name` is what the broker's own tools show.
+    ///
+    /// # Errors
+    /// Returns [`BrokerError`] if the address cannot be used, or the broker does not answer in time
+    /// or refuses.
     pub(super) async fn connect(address: &BrokerAddress, name: &str) -> Result<Self, BrokerError> {
         // The parser's error repeats what it could not parse, and that is the secret.
         let mut uri: AMQPUri = address.url.expose_secret().parse().map_err(|_| {
@@ -79,21 +81,24 @@ impl Link {
             Ok(Self { connection, channel, events })
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(failed),
+            Ok(connected) => connected.map_err(|error: lapin::Error| error.into()),
             Err(_) => Err(BrokerError::Unavailable("connecting takes too long".to_owned())),
         }
     }
 
-    /// Publishes all, then awaits each confirm. A verdict for each message, in their order, once
-    /// all are known; after an error nothing is known of any, and the link must be dropped.
+    /// Publishes all messages, then awaits each confirm, and returns a verdict for each, in their
+    /// order.
+    ///
+    /// # Errors
+    /// Returns [`BrokerError`] if the connection fails or the confirms take too long. Nothing is
+    /// known of any message then, and the link must be dropped.
     pub(super) async fn publish(
         &mut self,
         messages: &[Outgoing<'_>],
         confirm_timeout: Duration,
         state: &watch::Sender<BrokerState>,
     ) -> Result<Vec<Verdict>, BrokerError> {
-        let mut verdicts: Vec<Option<Verdict>> = vec![None; messages.len()];
-        let mut returns: HashMap<String, Verdict> = HashMap::new();
+        let mut answers = Answers::to(messages);
         let mut confirms: FuturesUnordered<_> = messages
             .iter()
             .enumerate()
@@ -110,20 +115,7 @@ impl Link {
                 biased;
                 confirm = confirms.next() => {
                     let Some((place, confirmation)) = confirm else { break };
-                    let (verdict, returned) = match confirmation.map_err(failed)? {
-                        Confirmation::Ack(returned) => (Verdict::Confirmed, returned),
-                        Confirmation::Nack(returned) => (Verdict::Rejected, returned),
-                        Confirmation::NotRequested => {
-                            return Err(BrokerError::Unavailable("confirms are off".to_owned()));
-                        }
-                    };
-                    verdicts[place] = Some(verdict);
-                    if let Some(returned) = returned {
-                        let id = returned.properties.message_id().as_ref();
-                        let id = id.map(ToString::to_string).unwrap_or_default();
-                        let reason = format!("{} {}", returned.reply_code, returned.reply_text);
-                        returns.insert(id, Verdict::Returned(reason));
-                    }
+                    answers.take(place, confirmation?)?;
                 }
                 event = self.events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
@@ -134,7 +126,7 @@ impl Link {
                         state.send_replace(BrokerState::Connected);
                         blocked = None;
                     }
-                    // Whoever awaits a confirm gets the error as well.
+                    // Errors come with the confirms as well.
                     Some(_) => {}
                     None => {
                         return Err(BrokerError::Unavailable("connection closed".to_owned()));
@@ -149,11 +141,50 @@ impl Link {
             }
         }
         drop(confirms);
-        let verdicts = verdicts.into_iter().zip(messages).map(|(verdict, message)| {
+        Ok(answers.verdicts())
+    }
+}
+
+/// The broker's answers to the messages of one batch, while they come in.
+struct Answers<'a> {
+    messages: &'a [Outgoing<'a>],
+    confirms: Vec<Option<Verdict>>,
+    /// Returns by message id.
+    returns: HashMap<String, Verdict>,
+}
+
+impl<'a> Answers<'a> {
+    fn to(messages: &'a [Outgoing<'a>]) -> Self {
+        Self { messages, confirms: vec![None; messages.len()], returns: HashMap::new() }
+    }
+
+    /// Takes the confirm of the message at `place`, and the return that came attached to it.
+    fn take(&mut self, place: usize, confirmation: Confirmation) -> Result<(), BrokerError> {
+        let (verdict, returned) = match confirmation {
+            Confirmation::Ack(returned) => (Verdict::Confirmed, returned),
+            Confirmation::Nack(returned) => (Verdict::Rejected, returned),
+            Confirmation::NotRequested => {
+                return Err(BrokerError::Unavailable("confirms are off".to_owned()));
+            }
+        };
+        self.confirms[place] = Some(verdict);
+        if let Some(returned) = returned {
+            let id = returned.properties.message_id().as_ref();
+            let id = id.map(ToString::to_string).unwrap_or_default();
+            let reason = format!("{} {}", returned.reply_code, returned.reply_text);
+            self.returns.insert(id, Verdict::Returned(reason));
+        }
+        Ok(())
+    }
+
+    /// A verdict for each message, once every confirm is there.
+    fn verdicts(self) -> Vec<Verdict> {
+        let Self { messages, confirms, returns } = self;
+        let verdicts = confirms.into_iter().zip(messages).map(|(confirm, message)| {
             // A return that names no message of this batch can only be one without its id.
-            returns.get(message.message_id).cloned().or(verdict).unwrap_or(Verdict::Rejected)
+            returns.get(message.message_id).cloned().or(confirm).unwrap_or(Verdict::Rejected)
         });
-        Ok(verdicts.collect())
+        verdicts.collect()
     }
 }
 
@@ -168,31 +199,19 @@ async fn confirm_of(
         .with_delivery_mode(PERSISTENT)
         .with_message_id(ShortString::from(message.message_id));
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let (exchange, key) = (message.exchange.into(), super::topology::ROUTING_KEY.into());
+    let (exchange, key) = (message.exchange.into(), topology::ROUTING_KEY.into());
     channel.basic_publish(exchange, key, mandatory, message.body, properties).await?.await
 }
 
-/// What an error of the client library means to us.
-pub(super) fn failed(error: lapin::Error) -> BrokerError {
-    match error.kind() {
-        ErrorKind::ProtocolError(protocol)
-            if [ACCESS_REFUSED, PRECONDITION_FAILED, NOT_ALLOWED].contains(&protocol.get_id()) =>
-        {
-            BrokerError::Refused(protocol.to_string())
-        }
-        _ => BrokerError::Unavailable(error.to_string()),
-    }
-}
-
-/// Pauses between attempts that fail: longer each time, up to a limit, and of random length, so
-/// that many nodes do not come back as one.
+/// The pauses between attempts that fail: longer each time, up to a limit, and of random length, so
+/// that many nodes do not reconnect at the same moment.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// How long to wait before the next attempt; not at all before the first.
+    /// How long to wait before the next attempt: zero before the first.
     pub(super) fn pause(&self) -> Duration {
         let Some(steps) = self.failures.checked_sub(1) else { return Duration::ZERO };
         let pause = BACKOFF_MIN.saturating_mul(1 << steps.min(16)).min(BACKOFF_MAX);
@@ -211,7 +230,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::broker::{CONFIRM_TIMEOUT, topology};
+    use crate::store::broker::address::CONFIRM_TIMEOUT;
     use secrecy::SecretString;
 
     /// Every other message is unroutable, so returns and confirms come interleaved and in bulk.

@@ -1,12 +1,16 @@
-//! Publishing: batches of messages out, a verdict for each back.
+//! Publishing: sends batches of messages and returns a verdict for each.
 
+use super::address::BrokerAddress;
+use super::error::BrokerError;
 use super::link::{Backoff, Link, Outgoing};
-use super::{BrokerAddress, BrokerError, BrokerState, format, topology};
+use super::state::BrokerState;
+use super::verdict::Verdict;
+use super::{format, topology};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use tokio::sync::watch;
 
-/// Messages published before their confirms are awaited; a longer list goes in several runs.
+/// Messages published before their confirms are awaited; a longer list is sent in several runs.
 const IN_FLIGHT_MAX: usize = 1_024;
 const CONNECTION_NAME: &str = "seckill relay";
 
@@ -15,45 +19,34 @@ const CONNECTION_NAME: &str = "seckill relay";
 pub struct Message {
     /// Unique and stable: the same records published again carry the same id. At most 255 bytes.
     pub message_id: String,
-    /// What [`format::Batch::finish`] gave.
+    /// The bytes that [`format::Batch::finish`] returned.
     pub body: Vec<u8>,
 }
 
-/// What became of one message.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// In the queue, on disk. Only this lets the relay's cursor pass (I12).
-    Confirmed,
-    /// It led to no queue: why. Whatever else the broker said of it.
-    Returned(String),
-    /// The broker would not take it.
-    Rejected,
-}
-
-/// What is in the queue of orders.
+/// How full the queue of orders is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Depth {
-    /// Messages waiting for delivery; those delivered and not yet acknowledged are not counted.
+    /// Messages that wait for delivery; those delivered and not yet acknowledged are not counted.
     pub messages: u32,
-    /// Consumers attached.
+    /// Consumers subscribed to it.
     pub consumers: u32,
 }
 
-/// Publishes on a connection of its own, one batch after another. Connects when it is used, and
+/// Publishes on a connection of its own, one batch after another. Connects when it is first used, and
 /// again after each failure, with growing pauses.
 #[derive(Debug)]
 pub struct RabbitMqPublisher {
     address: BrokerAddress,
     link: Option<Link>,
-    /// The queue was seen to be gone and the caller has not been told. Outlives the call that saw
-    /// it, which may fail or be dropped after it has declared the queue.
+    /// Whether the queue was found missing and the caller has not been told yet. Outlives the call
+    /// that found it, which may fail or be dropped after it has declared the queue.
     queue_was_gone: bool,
     backoff: Backoff,
     state: watch::Sender<BrokerState>,
 }
 
 impl RabbitMqPublisher {
-    /// A publisher that has not connected yet.
+    /// Creates a publisher that has not connected yet.
     pub fn new(address: impl Into<BrokerAddress>) -> Self {
         Self {
             address: address.into(),
@@ -64,27 +57,27 @@ impl RabbitMqPublisher {
         }
     }
 
-    /// How the connection stands, and each change of it.
+    /// The connection's state, and each change of it.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         self.state.subscribe()
     }
 
-    /// Publishes all messages to the queue of orders, persistent and mandatory, and gives a verdict
+    /// Publishes all messages to the queue of orders, persistent and mandatory, and returns a verdict
     /// for each, in their order.
     ///
-    /// While the broker takes no messages this waits, and [`Self::state`] says so. May be dropped
-    /// at any time: nothing is known of the messages then, as after an error.
+    /// While the broker accepts no messages this waits, and [`Self::state`] says so. The future may
+    /// be dropped at any time: nothing is known of the messages then, as after an error.
     ///
     /// # Errors
-    /// [`BrokerError::QueueCreated`] before anything is published, where the queue was gone: publish
-    /// first what is not in the order store. The others mean that nothing is known of any message
-    /// and all are to be published again, which does no harm.
+    /// Returns [`BrokerError::QueueCreated`] before anything is published if the queue was missing:
+    /// what is not in the order store has to be published first. Any other error means that nothing
+    /// is known of any message and all are to be published again, which does no harm.
     pub async fn publish(&mut self, messages: &[Message]) -> Result<Vec<Verdict>, BrokerError> {
         let mut verdicts = Vec::with_capacity(messages.len());
         for run in messages.chunks(IN_FLIGHT_MAX) {
             let outgoing: Vec<Outgoing<'_>> = run.iter().map(outgoing).collect();
-            // Out of its place while it is in use: a call that is dropped leaves confirms behind
-            // that no later batch may meet.
+            // Taken out of its field while in use: a call that is dropped leaves confirms behind
+            // that must not meet a later batch.
             let mut link = self.link().await?;
             let published =
                 link.publish(&outgoing, self.address.confirm_timeout, &self.state).await;
@@ -97,8 +90,8 @@ impl RabbitMqPublisher {
                 self.backoff.succeeded();
                 self.state.send_replace(BrokerState::Connected);
             } else {
-                // Something of the topology is missing, or full: the next call connects again,
-                // after a pause, and declares it again.
+                // A part of the topology is missing, or full: the next call connects again, after a
+                // pause, and declares it again.
                 let refused = "messages are returned or rejected".to_owned();
                 self.note(BrokerError::Refused(refused));
             }
@@ -106,12 +99,12 @@ impl RabbitMqPublisher {
         Ok(verdicts)
     }
 
-    /// What is in the queue of orders.
+    /// How full the queue of orders is.
     ///
     /// # Errors
-    /// [`BrokerError::QueueMissing`] where it does not exist any more (the next
-    /// [`Self::publish`] declares it and says so), [`BrokerError::QueueCreated`] where this call
-    /// has declared it.
+    /// Returns [`BrokerError::QueueMissing`] if it does not exist any more (the next
+    /// [`Self::publish`] declares it and says so), [`BrokerError::QueueCreated`] if this call has
+    /// declared it, another [`BrokerError`] if the broker does not answer.
     pub async fn depth(&mut self) -> Result<Depth, BrokerError> {
         let link = self.link().await?;
         let depth = in_time(&self.address, topology::depth(&link.connection)).await;
@@ -128,7 +121,7 @@ impl RabbitMqPublisher {
         }
     }
 
-    /// The link, taken out of its place; connected first where there is none.
+    /// Takes the link out of its field, connecting first if there is none.
     async fn link(&mut self) -> Result<Link, BrokerError> {
         if let Some(link) = self.link.take()
             && link.connection.status().connected()

@@ -1,16 +1,15 @@
-//! Exchanges and queues, and what each of their settings is for.
+//! Exchanges and queues, and the reason for each of their settings.
 //!
-//! RabbitMQ 3.10 notes a new quorum queue in its register on disk only every three minutes and when
-//! it stops. A broker *killed* before that comes back with a queue that has no leader and no content:
-//! it takes messages and never confirms them. The relay's cursor stands still then, as it must; the
-//! operator deletes the queue (`rabbitmqctl delete_queue seckill.orders`), the publisher declares it
-//! again and says [`BrokerError::QueueCreated`], and all is published again.
+//! RabbitMQ 3.10 writes a new quorum queue to its register on disk only every three minutes and when
+//! it stops. A broker that is *killed* before that comes back with a queue that has no leader and no
+//! content: it accepts messages and never confirms them. The relay's cursor stands still then, as it
+//! must; the operator deletes the queue (`rabbitmqctl delete_queue seckill.orders`), the publisher
+//! declares it again and returns [`BrokerError::QueueCreated`], and all is published again.
 
-use super::BrokerError;
-use super::link::failed;
+use super::error::{BrokerError, is_not_found};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ExchangeKind};
 
 /// The exchange that records are published to, and the queue bound to it.
 pub(super) const ORDERS: &str = "seckill.orders";
@@ -19,23 +18,23 @@ pub(super) const DEAD_LETTERS: &str = "seckill.dead-letters";
 /// The key of all bindings; it stays the same when a message is dead-lettered.
 pub(super) const ROUTING_KEY: &str = "orders";
 
-/// A delivery that ends with its connection counts, and while the order store is down for days the
-/// consumer's connection may end many times: so this is only to stop a message that ends the
-/// connection by itself, and is generous.
+/// How often a message may be delivered before the broker moves it to the dead letters. A delivery
+/// counts when its connection ends, and while the order store is down for days the consumer's
+/// connection may end many times. The limit only has to stop a message that itself ends the
+/// connection, so it is generous.
 const DELIVERY_LIMIT: i64 = 1_000;
-/// Looking at dead letters counts as a delivery of each; RabbitMQ 4 would drop them after 20.
+/// How often a dead letter may be delivered: listing dead letters counts as a delivery of each, and
+/// RabbitMQ 4 would drop them after 20.
 const DEAD_LETTER_DELIVERY_LIMIT: i64 = 1_000_000_000;
-const NOT_FOUND: u16 = 404;
 
-/// Declares what is not there.
+/// Declares the exchanges and queues that do not exist yet.
 pub(super) async fn declare(connection: &Connection) -> Result<(), BrokerError> {
-    let channel = connection.create_channel().await.map_err(failed)?;
+    let channel = connection.create_channel().await?;
     for exchange in [DEAD_LETTERS, ORDERS] {
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         channel
             .exchange_declare(exchange.into(), ExchangeKind::Direct, durable, FieldTable::default())
-            .await
-            .map_err(failed)?;
+            .await?;
     }
     let dead_letters =
         arguments([("x-delivery-limit", AMQPValue::LongLongInt(DEAD_LETTER_DELIVERY_LIMIT))]);
@@ -53,10 +52,10 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), BrokerError> 
     Ok(())
 }
 
-/// Messages ready and consumers of the queue of orders; none where it does not exist.
+/// The number of ready messages and of consumers of the queue of orders; none if there is no queue.
 pub(super) async fn depth(connection: &Connection) -> Result<Option<(u32, u32)>, BrokerError> {
-    // The broker closes the channel of whoever asks for what does not exist.
-    let channel = connection.create_channel().await.map_err(failed)?;
+    // The broker closes a channel that asks for a queue which does not exist, so this takes its own.
+    let channel = connection.create_channel().await?;
     let passive = QueueDeclareOptions::durable().passive();
     match channel.queue_declare(ORDERS.into(), passive, FieldTable::default()).await {
         Ok(queue) => {
@@ -64,27 +63,20 @@ pub(super) async fn depth(connection: &Connection) -> Result<Option<(u32, u32)>,
             Ok(Some((queue.message_count(), queue.consumer_count())))
         }
         Err(error) if is_not_found(&error) => Ok(None),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(error.into()),
     }
-}
-
-/// Whether the broker said that something does not exist.
-pub(super) fn is_not_found(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
 }
 
 async fn queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), BrokerError> {
     let durable = QueueDeclareOptions::durable();
-    channel.queue_declare(name.into(), durable, arguments).await.map_err(failed)?;
+    channel.queue_declare(name.into(), durable, arguments).await?;
     let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-    channel
-        .queue_bind(name.into(), name.into(), ROUTING_KEY.into(), options, none)
-        .await
-        .map_err(failed)
+    channel.queue_bind(name.into(), name.into(), ROUTING_KEY.into(), options, none).await?;
+    Ok(())
 }
 
-/// Written and synced on a quorum before it is confirmed, even on one node; RabbitMQ 4 has no other
-/// replicated kind.
+/// The arguments of a quorum queue with these settings. A quorum queue writes and syncs a message
+/// before it confirms it, even on one node; RabbitMQ 4 has no other replicated kind.
 fn arguments<const COUNT: usize>(settings: [(&str, AMQPValue); COUNT]) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
@@ -98,7 +90,7 @@ fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(text))
 }
 
-/// Gives a channel back; where that fails the connection is gone, and the next use says so.
+/// Closes a channel. If that fails the connection is lost, which its next use reports.
 async fn close(channel: &Channel) {
     drop(channel.close(200, "OK".into()).await);
 }

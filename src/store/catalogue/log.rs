@@ -1,7 +1,9 @@
-//! The operators' log: who did what to which sale or item, and when. Only ever appended to.
+//! The operators' log: who did what to which sale or item, and when. Entries are only appended.
 
-use super::{Catalogue, CatalogueError, LOG_PAGE_MAX, NAME_LENGTH_MAX, check_text, narrow, signed};
-use super::{reading, unsigned, writing};
+use super::error::CatalogueError;
+use super::handle::{Catalogue, reading, writing};
+use super::limits::{LOG_PAGE_MAX, NAME_LENGTH_MAX, check_text};
+use super::numbers::{number, signed};
 use crate::store::database::StoreError;
 use crate::store::database::statements::limit_of;
 use domain::Timestamp;
@@ -14,30 +16,31 @@ const SUBJECT_LENGTH_MAX: usize = 128;
 /// The longest detail, in characters of JSON.
 const DETAIL_LENGTH_MAX: usize = 8 * 1024;
 
-/// What an operator did.
+/// An entry of the operators' log: one thing that an operator did.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LogEntry {
-    /// When.
+    /// When it was done.
     pub at: Timestamp,
-    /// Who.
+    /// The name of the operator who did it.
     pub actor: String,
-    /// What, such as `sale.approve` or `item.restock`.
+    /// What was done, such as `sale.approve` or `item.restock`.
     pub action: String,
-    /// To what, such as `sale:7` or `item:12`.
+    /// What it was done to, such as `sale:7` or `item:12`.
     pub subject: String,
-    /// Whatever else is worth knowing.
+    /// Further facts, as JSON.
     pub detail: Value,
 }
 
-/// An entry with its place in the log.
+/// An entry with its number in the log.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LoggedEntry {
-    /// Grows with every entry.
+    /// The entry's number, which grows with every entry.
     pub entry_id: u64,
     /// What was done.
     pub entry: LogEntry,
 }
 
+/// A row of `operator_log`, in the order in which its columns are selected.
 type EntryRow = (i64, i64, String, String, String, String);
 
 /// Appends to the log within an open transaction.
@@ -46,7 +49,7 @@ macro_rules! append {
         sqlx::query(
             "INSERT INTO operator_log (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
         )
-        .bind($crate::store::catalogue::signed($entry.at.0))
+        .bind($crate::store::catalogue::numbers::signed($entry.at.0))
         .bind($entry.actor.as_str())
         .bind($entry.action.as_str())
         .bind($entry.subject.as_str())
@@ -58,10 +61,10 @@ macro_rules! append {
 pub(super) use append;
 
 impl Catalogue {
-    /// Appends an entry. What the catalogue itself does, it logs by itself.
+    /// Appends an entry. Changes that the catalogue makes are logged by itself.
     ///
     /// # Errors
-    /// [`CatalogueError::Invalid`] where a field is empty or too long.
+    /// Returns [`CatalogueError::Invalid`] if a field is empty or too long.
     pub async fn append_log(&self, entry: &LogEntry) -> Result<(), CatalogueError> {
         entry.check()?;
         writing!(&self.database, |connection| {
@@ -70,11 +73,11 @@ impl Catalogue {
         })
     }
 
-    /// The log, newest first, from before the entry `before` if given; at most `limit` and
+    /// Returns the log, newest first, beginning before the entry `before` if given; at most `limit` and
     /// [`LOG_PAGE_MAX`].
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
     pub async fn log(
         &self,
         before: Option<u64>,
@@ -104,8 +107,10 @@ impl LogEntry {
 
 fn read(row: EntryRow) -> Result<LoggedEntry, CatalogueError> {
     let (entry_id, at, actor, action, subject, detail) = row;
-    let detail = serde_json::from_str(&detail)
-        .map_err(|_| StoreError::corrupt("the detail of a log entry is not JSON"))?;
-    let entry = LogEntry { at: Timestamp(unsigned(at)?), actor, action, subject, detail };
-    Ok(LoggedEntry { entry_id: narrow(entry_id)?, entry })
+    let detail = serde_json::from_str(&detail).map_err(|_| {
+        StoreError::corrupt(format!("log entry {entry_id}: its detail is not JSON"))
+    })?;
+    let at = Timestamp(number(format_args!("log entry {entry_id}, at"), at)?);
+    let entry = LogEntry { at, actor, action, subject, detail };
+    Ok(LoggedEntry { entry_id: number("log entry", entry_id)?, entry })
 }

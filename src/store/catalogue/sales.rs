@@ -3,16 +3,16 @@
 //! Every change is a compare-and-set on the sale's revision, so two operators cannot overwrite one
 //! another, and leaves an entry in the operators' log in the same transaction.
 
+use super::error::CatalogueError;
+use super::handle::{Catalogue, InsertedKey as _, reading, writing};
+use super::limits::{NAME_LENGTH_MAX, SALES_PAGE_MAX, check_text};
 use super::log::{LogEntry, append};
-use super::{
-    Catalogue, CatalogueError, Day, NAME_LENGTH_MAX, Offer, PUBLIC_STATUSES, SALES_PAGE_MAX,
-    SaleDraft, SalesOfDay, check_text,
-};
-use super::{InsertedKey as _, narrow, reading, signed, unsigned, writing};
-use crate::store::database::StoreError;
-use crate::store::database::statements::{Sized, chunks, limit_of};
+use super::numbers::{number, signed};
+use super::rows::{ItemRow, SaleRow, join};
+use crate::store::database::statements::{SizedStatement, chunks, limit_of};
 use domain::approval::{SALE_STATUSES, take_step};
-use domain::{Currency, ItemId, ItemTerms, Makers, SaleId, SaleStatus, SaleStep, Timestamp};
+use domain::catalogue::{Day, PUBLIC_STATUSES, Sale, SaleDraft, SalesOfDay};
+use domain::{ItemId, SaleId, SaleStatus, SaleStep, Timestamp};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -20,97 +20,12 @@ use std::sync::LazyLock;
 /// The longest note on a step, in characters.
 const NOTE_LENGTH_MAX: usize = 500;
 
-/// A sale with its items.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sale {
-    /// Its number.
-    pub sale_id: SaleId,
-    /// What it is called.
-    pub title: String,
-    /// First instant at which a purchase can succeed.
-    pub starts_at: Timestamp,
-    /// First instant at which none can any more.
-    pub ends_at: Timestamp,
-    /// How far it has come.
-    pub status: SaleStatus,
-    /// Grows with every change.
-    pub revision: u64,
-    /// Who created it.
-    pub created_by: String,
-    /// When.
-    pub created_at: Timestamp,
-    /// Who edited it last.
-    pub edited_by: String,
-    /// Who submitted it and when, if it was.
-    pub submitted: Option<(String, Timestamp)>,
-    /// Who approved it and when, if it was.
-    pub approved: Option<(String, Timestamp)>,
-    /// When it was changed last.
-    pub changed_at: Timestamp,
-    /// In the order of display.
-    pub items: Vec<SaleItem>,
-}
-
-/// One product in a sale.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SaleItem {
-    /// Its number.
-    pub item_id: ItemId,
-    /// What is offered.
-    pub offer: Offer,
-}
-
-impl Sale {
-    /// What the shard of `item` must know of it.
-    pub fn terms(&self, item: &SaleItem) -> ItemTerms {
-        ItemTerms {
-            item_id: item.item_id,
-            sale_id: self.sale_id,
-            product_id: item.offer.product_id.as_str().into(),
-            price: item.offer.price,
-            currency: item.offer.currency,
-            allotted: item.offer.allotted,
-            limit_per_user: item.offer.limit_per_user,
-            payment_window_milliseconds: item.offer.payment_window_milliseconds,
-            starts_at: self.starts_at,
-            ends_at: self.ends_at,
-        }
-    }
-
-    fn makers(&self) -> Makers<'_> {
-        Makers {
-            created_by: &self.created_by,
-            edited_by: &self.edited_by,
-            submitted_by: self.submitted.as_ref().map(|(name, _)| name.as_str()),
-        }
-    }
-}
-
 const SALE: &str = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
                     created_at, edited_by, submitted_by, submitted_at, approved_by, approved_at, \
                     changed_at FROM sales WHERE sale_id = ?";
 
-type SaleRow = (
-    i64,
-    String,
-    i64,
-    i64,
-    i64,
-    i64,
-    String,
-    i64,
-    String,
-    Option<String>,
-    Option<i64>,
-    Option<String>,
-    Option<i64>,
-    i64,
-);
-
-type ItemRow = (i64, i64, String, String, i64, Option<i64>, String, i64, i64, i64);
-
-static ITEMS: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(
+static ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
         "SELECT item_id, sale_id, product_id, title, price, list_price, currency, allotted, \
          limit_per_user, payment_window_milliseconds FROM sale_items WHERE sale_id IN (",
         "?",
@@ -125,7 +40,7 @@ const UPDATE_ITEM: &str = "UPDATE sale_items SET position = ?, title = ?, price 
                            list_price = ?, currency = ?, allotted = ?, limit_per_user = ?, \
                            payment_window_milliseconds = ?, product_id = ? WHERE item_id = ?";
 
-/// Fills in an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its key.
+/// Writes an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its key.
 macro_rules! write_item {
     ($connection:expr, $text:expr, $position:expr, $offer:expr, $key:expr) => {
         sqlx::query($text)
@@ -161,7 +76,7 @@ macro_rules! with_items {
     }};
 }
 
-/// Reads one sale in the open transaction, or fails.
+/// Reads one sale in the open transaction; fails if there is none.
 macro_rules! sale_of {
     ($connection:expr, $sale_id:expr) => {{
         let query = sqlx::query_as(SALE).bind(signed($sale_id.0));
@@ -171,10 +86,10 @@ macro_rules! sale_of {
 }
 
 impl Catalogue {
-    /// Creates a draft.
+    /// Creates a sale as a draft.
     ///
     /// # Errors
-    /// [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`].
+    /// Returns [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`] if there are any.
     pub async fn create_sale(
         &self,
         draft: &SaleDraft,
@@ -197,7 +112,7 @@ impl Catalogue {
                 .bind(signed(now.0))
                 .execute(&mut *connection)
                 .await?;
-            let sale_id = SaleId(narrow(inserted.inserted_key())?);
+            let sale_id = SaleId(number("sales.sale_id", inserted.inserted_key())?);
             for (position, offer) in draft.items.iter().enumerate() {
                 write_item!(connection, INSERT_ITEM, position, offer, signed(sale_id.0))?;
             }
@@ -206,12 +121,13 @@ impl Catalogue {
         })
     }
 
-    /// Replaces a draft's content. An item whose product stays keeps its number. With `revision`,
-    /// only if the sale is still at that one.
+    /// Replaces a draft's content. An item whose product stays keeps its number. If `revision` is
+    /// given, the sale must still be at that one.
     ///
     /// # Errors
-    /// [`CatalogueError::Frozen`] past the draft, [`CatalogueError::ChangedMeanwhile`] at another
-    /// revision, [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`].
+    /// Returns [`CatalogueError::Frozen`] if the sale is not a draft any more,
+    /// [`CatalogueError::ChangedMeanwhile`] if it is at another revision,
+    /// [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`] if there are any.
     pub async fn replace_sale(
         &self,
         sale_id: SaleId,
@@ -223,7 +139,7 @@ impl Catalogue {
         check_draft(draft, actor)?;
         writing!(&self.database, |connection| {
             let sale = sale_of!(connection, sale_id);
-            sale.check_editable(revision)?;
+            check_editable(&sale, revision)?;
             let text = "UPDATE sales SET title = ?, starts_at = ?, ends_at = ?, edited_by = ?, \
                         changed_at = ?, revision = revision + 1 \
                         WHERE sale_id = ? AND revision = ?";
@@ -264,7 +180,7 @@ impl Catalogue {
     /// Deletes a draft. Its numbers are not used again.
     ///
     /// # Errors
-    /// [`CatalogueError::Frozen`] past the draft.
+    /// Returns [`CatalogueError::Frozen`] if the sale is not a draft any more.
     pub async fn delete_sale(
         &self,
         sale_id: SaleId,
@@ -274,8 +190,8 @@ impl Catalogue {
         check_text("actor", actor, NAME_LENGTH_MAX)?;
         writing!(&self.database, |connection| {
             let sale = sale_of!(connection, sale_id);
-            sale.check_editable(None)?;
-            // The revision first: it locks the sale against a submission in the same moment.
+            check_editable(&sale, None)?;
+            // The revision comes first: it locks the sale against a submission at the same moment.
             let text =
                 "UPDATE sales SET revision = revision + 1 WHERE sale_id = ? AND revision = ?";
             let updated = sqlx::query(text)
@@ -298,8 +214,8 @@ impl Catalogue {
     /// `note`, if any.
     ///
     /// # Errors
-    /// [`CatalogueError::Refused`] where the rules forbid it; [`CatalogueError::ChangedMeanwhile`]
-    /// where someone else was faster.
+    /// Returns [`CatalogueError::Refused`] if the rules forbid it,
+    /// [`CatalogueError::ChangedMeanwhile`] if another operator changed the sale at the same time.
     pub async fn take_step(
         &self,
         sale_id: SaleId,
@@ -345,10 +261,10 @@ impl Catalogue {
         })
     }
 
-    /// The sale, if there is one.
+    /// Returns the sale, if there is one.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
     pub async fn sale(&self, sale_id: SaleId) -> Result<Option<Sale>, CatalogueError> {
         let sales: Result<Vec<Sale>, CatalogueError> = reading!(&self.database, |connection| {
             let query = sqlx::query_as(SALE).bind(signed(sale_id.0));
@@ -358,24 +274,24 @@ impl Catalogue {
         Ok(sales?.pop())
     }
 
-    /// The sale that the item belongs to, if there is one.
+    /// Returns the sale that the item belongs to, if there is one.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
     pub async fn sale_of_item(&self, item_id: ItemId) -> Result<Option<Sale>, CatalogueError> {
         let row: Result<Option<(i64,)>, CatalogueError> = reading!(&self.database, |connection| {
             let query = sqlx::query_as("SELECT sale_id FROM sale_items WHERE item_id = ?");
             Ok(query.bind(signed(item_id.0)).fetch_optional(connection).await?)
         });
         let Some((sale_id,)) = row? else { return Ok(None) };
-        self.sale(SaleId(narrow(sale_id)?)).await
+        self.sale(SaleId(number(format_args!("item {item_id}, sale_id"), sale_id)?)).await
     }
 
-    /// Sales in one of these statuses (in any, if none is given), newest first, created before
+    /// Returns sales in one of these statuses (in any, if none is given), newest first, created before
     /// `before` if given; at most `limit` and [`SALES_PAGE_MAX`].
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
     pub async fn sales(
         &self,
         statuses: &[SaleStatus],
@@ -391,7 +307,7 @@ impl Catalogue {
             let mut query =
                 sqlx::query_as(text).bind(before.map_or(i64::MAX, |sale_id| signed(sale_id.0)));
             for status in SALE_STATUSES {
-                // Zero is no status.
+                // No status has the number 0.
                 let is_wanted = statuses.is_empty() || statuses.contains(&status);
                 query = query.bind(if is_wanted { status as i64 } else { 0 });
             }
@@ -401,10 +317,10 @@ impl Catalogue {
         })
     }
 
-    /// The public sales whose window touches the day, by their start.
+    /// Returns the public sales whose window touches the day, by their start.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
     pub async fn sales_of_day(&self, day: Day) -> Result<SalesOfDay, CatalogueError> {
         let window = day.window();
         let sales: Result<Vec<Sale>, CatalogueError> = reading!(&self.database, |connection| {
@@ -418,7 +334,7 @@ impl Catalogue {
             for status in PUBLIC_STATUSES {
                 query = query.bind(status as i64);
             }
-            // One more than are shown tells whether there are more.
+            // One more than is returned, to know whether there are more.
             let query = query.bind(limit_of(SALES_PAGE_MAX + 1));
             let rows = query.fetch_all(&mut *connection).await?;
             Ok(with_items!(connection, rows)?)
@@ -431,16 +347,14 @@ impl Catalogue {
     }
 }
 
-impl Sale {
-    fn check_editable(&self, revision: Option<u64>) -> Result<(), CatalogueError> {
-        if self.status != SaleStatus::Draft {
-            return Err(CatalogueError::Frozen);
-        }
-        if revision.is_some_and(|revision| revision != self.revision) {
-            return Err(CatalogueError::ChangedMeanwhile);
-        }
-        Ok(())
+fn check_editable(sale: &Sale, revision: Option<u64>) -> Result<(), CatalogueError> {
+    if sale.status != SaleStatus::Draft {
+        return Err(CatalogueError::Frozen);
     }
+    if revision.is_some_and(|revision| revision != sale.revision) {
+        return Err(CatalogueError::ChangedMeanwhile);
+    }
+    Ok(())
 }
 
 fn check_draft(draft: &SaleDraft, actor: &str) -> Result<(), CatalogueError> {
@@ -449,10 +363,12 @@ fn check_draft(draft: &SaleDraft, actor: &str) -> Result<(), CatalogueError> {
     if problems.is_empty() { Ok(()) } else { Err(CatalogueError::Invalid(problems)) }
 }
 
+/// Checks that a compare-and-set changed its row.
 fn check_hit(rows: u64) -> Result<(), CatalogueError> {
     if rows == 1 { Ok(()) } else { Err(CatalogueError::ChangedMeanwhile) }
 }
 
+/// The entry of the operators' log for a change of a sale.
 fn entry(
     action: &str,
     sale_id: SaleId,
@@ -467,62 +383,4 @@ fn entry(
         subject: format!("sale:{sale_id}"),
         detail: note.map_or_else(|| json!({}), |note| json!({ "note": note })),
     }
-}
-
-/// Sales in the order of their rows, each with its items in the order of theirs.
-fn join(rows: Vec<SaleRow>, items: Vec<ItemRow>) -> Result<Vec<Sale>, StoreError> {
-    let mut items_of: HashMap<i64, Vec<SaleItem>> = HashMap::with_capacity(rows.len());
-    for row in items {
-        items_of.entry(row.1).or_default().push(read_item(row)?);
-    }
-    rows.into_iter()
-        .map(|row| {
-            let items = items_of.remove(&row.0).unwrap_or_default();
-            read_sale(row, items)
-        })
-        .collect()
-}
-
-fn read_sale(row: SaleRow, items: Vec<SaleItem>) -> Result<Sale, StoreError> {
-    Ok(Sale {
-        sale_id: SaleId(unsigned(row.0)?),
-        title: row.1,
-        starts_at: Timestamp(unsigned(row.2)?),
-        ends_at: Timestamp(unsigned(row.3)?),
-        status: SaleStatus::from_number(narrow(row.4)?)
-            .ok_or_else(|| StoreError::corrupt("unknown status in sales"))?,
-        revision: unsigned(row.5)?,
-        created_by: row.6,
-        created_at: Timestamp(unsigned(row.7)?),
-        edited_by: row.8,
-        submitted: signature(row.9, row.10)?,
-        approved: signature(row.11, row.12)?,
-        changed_at: Timestamp(unsigned(row.13)?),
-        items,
-    })
-}
-
-/// Who did it and when, if it was done.
-fn signature(
-    name: Option<String>,
-    at: Option<i64>,
-) -> Result<Option<(String, Timestamp)>, StoreError> {
-    let Some((name, at)) = name.zip(at) else { return Ok(None) };
-    Ok(Some((name, Timestamp(unsigned(at)?))))
-}
-
-fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
-    let (item_id, _, product_id, title, price, list_price, currency, allotted, limit, window) = row;
-    let offer = Offer {
-        product_id,
-        title,
-        price: unsigned(price)?,
-        list_price: list_price.map(unsigned).transpose()?,
-        currency: Currency::parse(&currency)
-            .ok_or_else(|| StoreError::corrupt("no currency code in sale_items"))?,
-        allotted: narrow(allotted)?,
-        limit_per_user: narrow(limit)?,
-        payment_window_milliseconds: unsigned(window)?,
-    };
-    Ok(SaleItem { item_id: ItemId(unsigned(item_id)?), offer })
 }

@@ -1,7 +1,9 @@
-//! Registered buyers. Hashes passwords nowhere: what comes in is the hash.
+//! Registered buyers. Never sees a password, only its hash.
 
-use super::{Catalogue, CatalogueError, NAME_LENGTH_MAX, check_text, narrow, signed};
-use super::{InsertedKey as _, reading, writing};
+use super::error::CatalogueError;
+use super::handle::{Catalogue, InsertedKey as _, reading, writing};
+use super::limits::{NAME_LENGTH_MAX, check_text};
+use super::numbers::{number, signed};
 use domain::{Timestamp, UserId};
 
 /// The longest password hash, in bytes.
@@ -11,8 +13,8 @@ impl Catalogue {
     /// Registers a buyer. Numbers begin at 1,000,000,000,000, far above those of minted tokens.
     ///
     /// # Errors
-    /// [`CatalogueError::NameTaken`] where the name differs from another's by upper and lower case
-    /// or surrounding blanks at most; [`CatalogueError::Invalid`] where it is empty or too long.
+    /// Returns [`CatalogueError::NameTaken`] if the name differs from another's by upper and lower case
+    /// or surrounding blanks at most, [`CatalogueError::Invalid`] if it is empty or too long.
     pub async fn create_user(
         &self,
         name: &str,
@@ -33,7 +35,7 @@ impl Catalogue {
                 .execute(connection)
                 .await;
             match inserted {
-                Ok(result) => Ok(UserId(narrow(result.inserted_key())?)),
+                Ok(result) => Ok(UserId(number("users.user_id", result.inserted_key())?)),
                 Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
                     Err(CatalogueError::NameTaken)
                 }
@@ -42,10 +44,10 @@ impl Catalogue {
         })
     }
 
-    /// The buyer of this name, without regard to case, and the hash of the password.
+    /// Returns the buyer of this name, without regard to case, and the hash of the password.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
     pub async fn user_by_name(
         &self,
         name: &str,
@@ -56,11 +58,11 @@ impl Catalogue {
                 Ok(sqlx::query_as(text).bind(name_key(name)).fetch_optional(connection).await?)
             });
         let Some((user_id, password_hash)) = row? else { return Ok(None) };
-        Ok(Some((UserId(narrow(user_id)?), password_hash)))
+        Ok(Some((UserId(number("users.user_id", user_id)?), password_hash)))
     }
 }
 
-/// What makes a name unique. Bytes, so that no collation has an opinion.
+/// The key by which names are unique. As bytes, so that no collation changes how it is compared.
 fn name_key(name: &str) -> Vec<u8> {
     name.trim().to_lowercase().into_bytes()
 }

@@ -1,9 +1,8 @@
-//! A checkpoint's bytes: what a store keeps for a shard's header, for an item and for a chunk of
-//! orders.
+//! A checkpoint's bytes: how a store keeps a shard's header, an item and a chunk of orders.
 //!
 //! ```text
 //! version u8   1
-//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all let go
+//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all evicted
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
@@ -20,7 +19,9 @@
 
 use crate::store::journal::record::{encode_terms, take_terms};
 use domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
-use domain::{ItemCounters, ItemPhase, OrderId, RequestId, ShardId, Timestamp, UserId};
+use domain::{
+    ItemCounters, ItemPhase, OrderId, OrderStatus, RequestId, ShardId, Timestamp, UserId,
+};
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
@@ -29,21 +30,24 @@ const PART_ITEM: u8 = 2;
 const PART_CHUNK: u8 = 3;
 const PART_VACANT_CHUNK: u8 = 4;
 
+/// The status byte of an order that was released; the statuses' own numbers begin at 1.
+const STATUS_RELEASED: u8 = 0;
+
 const ENTRY_LENGTH: usize = 40;
 const PREFIX_LENGTH: usize = 2;
 const CHECKSUM_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 32;
 const ITEM_TAIL_LENGTH: usize = 26;
 
-/// The length in bytes of an encoded chunk that is full: what sizes of batches are reckoned in.
+/// The length in bytes of a full encoded chunk, from which the sizes of batches are estimated.
 pub(super) const CHUNK_LENGTH_MAX: usize =
     PREFIX_LENGTH + CHUNK_ENTRIES * ENTRY_LENGTH + CHECKSUM_LENGTH;
 
-/// The bytes are not what was written.
+/// The bytes are not what was written: what is wrong with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Malformed(pub &'static str);
 
-/// What a checkpoint says of the shard as a whole.
+/// What a checkpoint holds of the shard as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Header {
     pub epoch: u64,
@@ -107,13 +111,17 @@ pub(super) fn decode_item(
             reserved: u32_at(tail, 9),
             sold: u32_at(tail, 13),
         },
-        settled: tail[17] != 0,
+        settled: match tail[17] {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed("neither settled nor not")),
+        },
         last_seq: u64_at(tail, 18),
     })
 }
 
-/// A chunk whose orders were all let go leaves a few bytes, so that it can be told from one that
-/// the store has lost.
+/// Encodes a chunk. One whose orders were all evicted leaves a few bytes, so that it can be told from
+/// one that the store has lost.
 pub(super) fn encode_chunk(shard: ShardId, number: u32, chunk: Option<&Chunk>) -> Vec<u8> {
     let Some(chunk) = chunk else { return seal(shard, number, PART_VACANT_CHUNK, |_| ()) };
     seal(shard, number, PART_CHUNK, |bytes| {
@@ -135,7 +143,7 @@ pub(super) fn decode_chunk(
             if !rest.is_empty() || entries.is_empty() {
                 return Err(Malformed("chunk's length"));
             }
-            let entries: Vec<Entry> = entries.iter().map(decode_entry).collect();
+            let entries: Vec<Entry> = entries.iter().map(decode_entry).collect::<Result<_, _>>()?;
             let chunk = Chunk::from_entries(&entries).ok_or(Malformed("chunk's length"))?;
             Ok(Some(Arc::new(chunk)))
         }
@@ -153,12 +161,16 @@ fn encode_entry(entry: &Entry) -> [u8; ENTRY_LENGTH] {
     bytes[32..34].copy_from_slice(&entry.quantity.to_le_bytes());
     bytes[34..36].copy_from_slice(&entry.attempt.to_le_bytes());
     bytes[36..38].copy_from_slice(&entry.live_units.to_le_bytes());
-    bytes[38] = entry.status;
+    bytes[38] = entry.status.map_or(STATUS_RELEASED, |status| status as u8);
     bytes
 }
 
-fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Entry {
-    Entry {
+fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Result<Entry, Malformed> {
+    let status = match bytes[38] {
+        STATUS_RELEASED => None,
+        number => Some(OrderStatus::from_number(number).ok_or(Malformed("unknown status"))?),
+    };
+    Ok(Entry {
         order_id: OrderId(u64_at(bytes, 0)),
         user_id: UserId(u64_at(bytes, 8)),
         request_id: RequestId(u64_at(bytes, 16)),
@@ -167,8 +179,8 @@ fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Entry {
         quantity: u16_at(bytes, 32),
         attempt: u16_at(bytes, 34),
         live_units: u16_at(bytes, 36),
-        status: bytes[38],
-    }
+        status,
+    })
 }
 
 fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -180,7 +192,7 @@ fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) 
     bytes
 }
 
-/// The part and its fields, if these are the bytes that were written at this place.
+/// Returns the part and its fields if these are the bytes that were written at this place.
 fn open(shard: ShardId, number: u32, bytes: &[u8]) -> Result<(u8, &[u8]), Malformed> {
     let (content, stored) =
         bytes.split_last_chunk::<CHECKSUM_LENGTH>().ok_or(Malformed("cut short"))?;
@@ -239,7 +251,7 @@ mod tests {
                 quantity: short[0],
                 attempt: short[1],
                 live_units: short[2],
-                status,
+                status: OrderStatus::from_number(status),
             },
         )
     }

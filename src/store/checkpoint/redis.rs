@@ -3,7 +3,7 @@
 //! ```text
 //! seckill::checkpoint::{shard-N}                    hash
 //!     mark          epoch and seq, twenty digits each: what scripts compare
-//!     journal       identity of the journal that it was made from; another's is left alone
+//!     journal       identity of the journal that it was made from; another journal's is not touched
 //!     header        see format.rs
 //!     item_count, chunk_count   how many i… and c… there must be
 //!     i0, i1, …     items by position
@@ -11,22 +11,25 @@
 //!     overlay       present while the next key holds fields that replace those here
 //! seckill::checkpoint::{shard-N}::overlay           hash of i… and c…
 //! seckill::checkpoint::{shard-N}::staging::NONCE    hash of i… and c…, expires by itself
-//! seckill::product::{product id}                    hash: the course's counters, to be read by others
+//! seckill::product::{product id}                    hash: a product's counters, for other programs
 //! ```
 //!
 //! An increment of up to [`SCRIPT_BYTES_MAX`] is one script. A larger one, after a long outage, must
-//! neither block Redis nor be seen by halves: it is staged in commands of [`STAGE_BYTES_MAX`], made
+//! neither block Redis nor be seen in part: it is staged in commands of [`STAGE_BYTES_MAX`], made
 //! current by one script of constant cost, which turns the staged hash into an overlay, and folded
-//! into place by scripts of [`FOLD_FIELDS`] fields each. Readers see the same state before, during
-//! and after the folding; a fold that was cut off is resumed by the next write.
+//! into the main hash by scripts of [`FOLD_FIELDS`] fields each. Readers see the same state before,
+//! during and after the folding; a fold that was interrupted is resumed by the next write.
 //!
 //! Each key of a shard has the same hash tag, the products have none, so one Redis (or a primary
-//! with replicas) is needed, not a Cluster. Eviction must be off; keys that vanish all the same are
-//! noticed.
+//! with replicas) is needed, not a Redis Cluster. Eviction must be off; keys that vanish all the same
+//! are noticed.
 
+use super::error::CheckpointError;
 use super::format::{self, CHUNK_LENGTH_MAX, Header, Malformed};
-use super::scripts::{FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT};
-use super::{CheckpointError, Mark, Written, count, refusal};
+use super::mark::{Mark, Written, count, refusal};
+use super::scripts::{
+    Answer, FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT, mark_text, parse_mark,
+};
 use crate::store::journal::JournalId;
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
 use domain::ShardId;
@@ -35,23 +38,23 @@ use redis::{ScriptInvocation, pipe};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A slow Redis slows the checkpointer, and that only.
+/// How long a command may take. A slow Redis slows the checkpointer and nothing else.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest increment that is written by one script.
+/// The largest increment that is written by one script, in bytes.
 pub const SCRIPT_BYTES_MAX: usize = 4 << 20;
-/// About the size of one command that stages a part of a larger one.
+/// The approximate size of a command that stages a part of a larger increment.
 const STAGE_BYTES_MAX: usize = 1 << 20;
-/// How long a staged hash that nobody made current stays.
+/// How long a staged hash stays if it is never made current.
 const STAGE_LIFE_SECONDS: i64 = 3600;
 /// Fields moved by one fold: about 650 kB of chunks.
 const FOLD_FIELDS: usize = 256;
 /// Fields read by one command.
 const LOAD_FIELDS: u32 = 256;
-/// Products written by one script when the counters go on their own.
+/// Products written by one script if their counters are written apart from an increment.
 const PRODUCTS_MAX: usize = 256;
 /// How often a load that a write overtook starts again.
 const LOAD_ATTEMPTS_MAX: usize = 3;
-/// What an item takes at most, its length field names included.
+/// The most bytes that an item takes, its field's name included.
 const ITEM_LENGTH_MAX: usize = 256;
 
 /// A journal's checkpoints in a Redis. Clones share one connection.
@@ -61,7 +64,7 @@ pub struct RedisCheckpoints {
     journal: JournalId,
 }
 
-/// The state of a shard's main key, without items and chunks.
+/// A shard's main hash, without items and chunks.
 struct Stored {
     mark: Mark,
     header: Vec<u8>,
@@ -70,24 +73,21 @@ struct Stored {
     overlay: bool,
 }
 
-/// What a script answers: a word and a mark, or the journal that a foreign checkpoint is of.
-type Answer = (String, String);
-
 impl RedisCheckpoints {
-    /// Prepares the connection; the first command makes it. Must be called within a Tokio runtime.
+    /// Prepares the connection, which the first command makes. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// Where the address is none.
+    /// Returns [`CheckpointError::Configuration`] if the address cannot be used.
     pub fn open(address: &RedisAddress, journal: JournalId) -> Result<Self, CheckpointError> {
-        let connection = RedisConnection::prepare(address, RESPONSE_TIMEOUT)
-            .map_err(CheckpointError::Configuration)?;
+        let connection = RedisConnection::prepare(address, RESPONSE_TIMEOUT)?;
         Ok(Self { connection, journal })
     }
 
-    /// See [`super::CheckpointStore::write`].
+    /// Writes `changes` on top of `base`, or everything if there is no base, atomically for readers.
     ///
     /// # Errors
-    /// Where Redis cannot be reached or refuses, or holds another journal's checkpoint.
+    /// Returns [`CheckpointError`] if Redis cannot be reached or refuses, or holds another journal's
+    /// checkpoint.
     pub async fn write(
         &self,
         epoch: u64,
@@ -99,20 +99,22 @@ impl RedisCheckpoints {
         let mark = Mark { epoch, seq: changes.seq };
         let keys = Keys::of(changes.shard);
         loop {
-            let (word, stored) = if bytes_at_most <= SCRIPT_BYTES_MAX {
+            let answer = if bytes_at_most <= SCRIPT_BYTES_MAX {
                 self.write_at_once(&keys, mark, base, changes).await?
             } else {
                 self.write_in_steps(&keys, mark, base, changes).await?
             };
-            let owner = (word == "foreign").then_some(stored.as_str());
-            self.is_own(changes.shard, owner)?;
-            match (word.as_str(), parse_mark(&stored)) {
-                ("stored", _) => return Ok(Written::Stored(mark)),
-                ("stale", Some(stored)) => return Ok(Written::Stale { stored }),
-                // A fold was cut off: finish it, or, where its fields are lost, start anew.
-                ("overlay", _) if self.fold(&keys).await? => {}
-                ("overlay" | "base missing", stored) => return Ok(Written::BaseMissing { stored }),
-                _ => return Err(CheckpointError::Unavailable(format!("answered {word}"))),
+            match answer {
+                Answer::Stored => return Ok(Written::Stored(mark)),
+                Answer::Stale { stored } => return Ok(Written::Stale { stored }),
+                Answer::BaseMissing { stored } => return Ok(Written::BaseMissing { stored }),
+                // A fold was interrupted: finish it, or, if its fields are lost, write everything.
+                Answer::Unfolded { stored } => {
+                    if !self.fold(&keys).await? {
+                        return Ok(Written::BaseMissing { stored });
+                    }
+                }
+                Answer::Foreign { owner } => return Err(self.foreign(changes.shard, owner)),
             }
         }
     }
@@ -132,7 +134,7 @@ impl RedisCheckpoints {
             invocation.arg(name).arg(content);
         }
         add_products(&mut invocation, products(changes).into_iter());
-        Ok(self.connection.invoke(&invocation).await?)
+        Answer::parse(self.connection.invoke(&invocation).await?)
     }
 
     async fn write_in_steps(
@@ -147,17 +149,13 @@ impl RedisCheckpoints {
             Err(CheckpointError::Corrupt(_)) => None,
             stored => stored?,
         };
-        let refused = match refusal(stored.as_ref().map(|stored| stored.mark), base, mark) {
-            Some(Written::Stale { .. }) => Some("stale"),
-            Some(_) => Some("base missing"),
-            None if base.is_some() && stored.as_ref().is_some_and(|stored| stored.overlay) => {
-                Some("overlay")
-            }
-            None => None,
-        };
-        if let Some(word) = refused {
-            let stored = stored.map_or_else(String::new, |stored| text(stored.mark));
-            return Ok((word.to_owned(), stored));
+        let has_overlay = stored.as_ref().is_some_and(|stored| stored.overlay);
+        let stored = stored.map(|stored| stored.mark);
+        match refusal(stored, base, mark) {
+            Some(Written::Stale { stored }) => return Ok(Answer::Stale { stored }),
+            Some(_) => return Ok(Answer::BaseMissing { stored }),
+            None if base.is_some() && has_overlay => return Ok(Answer::Unfolded { stored }),
+            None => {}
         }
         let staging = format!("{}::staging::{:016x}", keys.shard, rand::random::<u64>());
         let promoted = match self.stage(&staging, changes).await {
@@ -166,22 +164,20 @@ impl RedisCheckpoints {
                 invocation.key(&keys.overlay).key(&staging);
                 self.add_marks(&mut invocation, mark, base, changes);
                 invocation.arg(changes.items.len() + changes.chunks.len());
-                self.connection.invoke::<Answer>(&invocation).await
+                let answer = self.connection.invoke(&invocation).await;
+                answer.map_err(CheckpointError::from).and_then(Answer::parse)
             }
-            Err(failure) => Err(failure),
+            Err(failure) => Err(failure.into()),
         };
-        match &promoted {
-            Ok((word, _)) if word == "stored" => {}
-            // It expires by itself as well, so nothing is lost if this fails too.
-            _ => drop(self.connection.run::<()>(pipe().unlink(&staging)).await),
-        }
-        let promoted = promoted?;
-        if promoted.0 == "stored" {
-            // What follows only tidies up; where it fails, the next write goes on with it.
+        if promoted == Ok(Answer::Stored) {
+            // This only tidies up: if it fails, the next write goes on with it.
             let _ = self.fold(keys).await;
             let _ = self.write_products(changes).await;
+        } else {
+            // The staged hash expires by itself as well, so nothing is lost if this fails.
+            drop(self.connection.run::<()>(pipe().unlink(&staging)).await);
         }
-        Ok(promoted)
+        promoted
     }
 
     async fn stage(&self, staging: &str, changes: &Changes) -> Result<(), RedisFailure> {
@@ -203,7 +199,7 @@ impl RedisCheckpoints {
         Ok(())
     }
 
-    /// Moves the overlay's fields into place; false where they are lost.
+    /// Moves the overlay's fields into the main hash. Returns false if they are lost.
     async fn fold(&self, keys: &Keys) -> Result<bool, CheckpointError> {
         let mut cursor = "0".to_owned();
         loop {
@@ -228,10 +224,11 @@ impl RedisCheckpoints {
         Ok(())
     }
 
-    /// See [`super::CheckpointStore::load`].
+    /// Returns the shard's checkpoint, if there is one.
     ///
     /// # Errors
-    /// Where Redis cannot be reached or refuses, or does not hold what this journal wrote.
+    /// Returns [`CheckpointError`] if Redis cannot be reached or refuses, or does not hold what this
+    /// journal wrote.
     pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
         let keys = Keys::of(shard);
         for _ in 0..LOAD_ATTEMPTS_MAX {
@@ -291,7 +288,8 @@ impl RedisCheckpoints {
             let numbers = first..count.min(first + LOAD_FIELDS);
             let names: Vec<String> =
                 numbers.clone().map(|number| format!("{prefix}{number}")).collect();
-            // The overlay first: a field that is folded meanwhile is then found in one of the two.
+            // The overlay is read first: a field that is folded meanwhile is then found in one of
+            // the two.
             let mut pipeline = pipe();
             pipeline.cmd("HMGET").arg(&keys.overlay).arg(&names);
             pipeline.cmd("HMGET").arg(&keys.shard).arg(&names);
@@ -346,10 +344,11 @@ impl RedisCheckpoints {
         Ok(Some(Stored { mark, header, item_count, chunk_count, overlay: overlay.is_some() }))
     }
 
-    /// See [`super::CheckpointStore::marks`].
+    /// Returns the marks of all shards that have a checkpoint, ascending by shard.
     ///
     /// # Errors
-    /// Where Redis cannot be reached or refuses, or holds another journal's checkpoint.
+    /// Returns [`CheckpointError`] if Redis cannot be reached or refuses, or holds another journal's
+    /// checkpoint.
     pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
         let mut pipeline = pipe();
         for shard in 0..shards {
@@ -368,15 +367,17 @@ impl RedisCheckpoints {
         Ok(marks)
     }
 
-    /// Whether a hash that names this journal is this one's. One that names none is nobody's: it is
-    /// of a version that did not name it, and what it holds is not to be relied on.
+    /// Whether a hash that names `journal` is this journal's. One that names none was written by a
+    /// version that did not name it, and is not to be relied on.
     fn is_own(&self, shard: ShardId, journal: Option<&str>) -> Result<bool, CheckpointError> {
         match journal.and_then(|text| text.parse().ok()) {
-            Some(owner) if owner != self.journal => {
-                Err(CheckpointError::Foreign { shard, owner, ours: self.journal })
-            }
+            Some(owner) if owner != self.journal => Err(self.foreign(shard, owner)),
             owner => Ok(owner.is_some()),
         }
+    }
+
+    fn foreign(&self, shard: ShardId, owner: JournalId) -> CheckpointError {
+        CheckpointError::Foreign { shard, owner, ours: self.journal }
     }
 
     fn add_marks(
@@ -393,8 +394,8 @@ impl RedisCheckpoints {
             last_order_id: changes.last_order_id,
         };
         invocation
-            .arg(text(mark))
-            .arg(base.map_or_else(String::new, text))
+            .arg(mark_text(mark))
+            .arg(base.map_or_else(String::new, mark_text))
             .arg(self.journal.to_string())
             .arg(format::encode_header(changes.shard, &header))
             .arg(count(&changes.items))
@@ -402,16 +403,7 @@ impl RedisCheckpoints {
     }
 }
 
-impl From<RedisFailure> for CheckpointError {
-    fn from(failure: RedisFailure) -> Self {
-        match failure {
-            RedisFailure::Unavailable(why) => Self::Unavailable(why),
-            RedisFailure::Refused(why) | RedisFailure::Unexpected(why) => Self::Refused(why),
-        }
-    }
-}
-
-/// The keys of a shard whose names are always the same.
+/// A shard's keys, apart from those of staged hashes.
 struct Keys {
     shard: String,
     overlay: String,
@@ -423,16 +415,6 @@ impl Keys {
         let overlay = format!("{shard}::overlay");
         Self { shard, overlay }
     }
-}
-
-/// Twenty digits are enough for 64 bits, and texts of equal length compare like their numbers.
-fn text(mark: Mark) -> String {
-    format!("{:020}-{:020}", mark.epoch, mark.seq)
-}
-
-fn parse_mark(text: &str) -> Option<Mark> {
-    let (epoch, seq) = text.split_once('-')?;
-    Some(Mark { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
 }
 
 fn corrupt(shard: ShardId, what: &str, why: &str) -> CheckpointError {
@@ -450,7 +432,7 @@ fn fields(changes: &Changes) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
     items.chain(chunks)
 }
 
-/// The changed items, one per product: the one that moved last.
+/// The changed items, one per product: the one that changed last.
 fn products(changes: &Changes) -> Vec<&ItemState> {
     let mut latest: HashMap<&str, &ItemState> = HashMap::new();
     for (_, item) in &changes.items {

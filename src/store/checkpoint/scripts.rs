@@ -1,17 +1,20 @@
-//! The scripts that make a checkpoint in Redis move from one whole state to the next.
+//! The Lua scripts that move a checkpoint in Redis from one whole state to the next.
 //!
-//! Redis runs each without interruption. A timed-out script may still run later, after others; so
-//! every one compares marks first and may run twice. Marks are fixed-width decimal text and so
-//! compare as text; Lua's numbers lose integers past 2^53. Marks of two journals do not compare: a
-//! shard's hash names its journal, and nothing of another's is touched.
+//! Redis runs each without interruption. A script that timed out may still run later, after others,
+//! so each compares marks first and may run twice. Marks are fixed-width decimal text and so compare
+//! as text; Lua's numbers lose integers beyond 2^53. Marks of two journals cannot be compared: a
+//! shard's hash names its journal, and another journal's hash is not touched.
 
+use super::error::CheckpointError;
+use super::mark::Mark;
+use crate::store::journal::JournalId;
 use redis::Script;
 use std::sync::LazyLock;
 
 /// The functions that several scripts share.
 ///
-/// `refusal` gives the answer to a write that must not happen, or nothing. A mark that is none, or of
-/// a journal that is none, counts as no checkpoint, so that writing everything heals it.
+/// `refusal` returns the answer to a write that must not happen, or nothing. A malformed mark, or a
+/// malformed journal's identity, counts as no checkpoint, so that writing everything repairs it.
 const SHARED: &str = r"
 local function refusal(shard, mark, base, journal)
     local stored, owner = unpack(redis.call('HMGET', shard, 'mark', 'journal'))
@@ -36,7 +39,7 @@ local function set_mark(shard, mark, journal, header, items, chunks)
     redis.call('HSET', shard, 'mark', mark, 'journal', journal, 'header', header)
 end
 
--- The course's counters. A product sold in several sales shows the item that moved last.
+-- A product's counters. One that is sold in several sales shows the item that changed last.
 local function set_products(first_key, first_argument)
     local argument = first_argument
     for key = first_key, #KEYS do
@@ -55,7 +58,8 @@ end
 ";
 
 /// KEYS shard, overlay, products…; ARGV mark, base or empty, journal, header, items, chunks, number
-/// of fields, then name and content of each field, then six values per product.
+/// of fields, then name and content of each field, then six values per product. Writes one increment,
+/// or everything, at once.
 const WRITE: &str = r"
 local refused = refusal(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
@@ -70,7 +74,7 @@ return {'stored', ARGV[1]}
 ";
 
 /// KEYS shard, overlay, staging; ARGV mark, base or empty, journal, header, items, chunks, fields
-/// staged.
+/// staged. Makes a staged increment current.
 const PROMOTE: &str = r"
 local refused = refusal(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 if refused then return refused end
@@ -90,7 +94,7 @@ return {'stored', ARGV[1]}
 ";
 
 /// KEYS shard, overlay; ARGV cursor, fields to look at. Answers the next cursor, 0 at the end, or
-/// nothing where the overlay is lost.
+/// nothing if the overlay is lost.
 const FOLD: &str = r"
 if redis.call('HEXISTS', KEYS[1], 'overlay') == 0 then return '0' end
 if redis.call('EXISTS', KEYS[2]) == 0 then return false end
@@ -107,21 +111,63 @@ end
 return reply[1]
 ";
 
-/// KEYS products…; ARGV six values per product.
+/// KEYS products…; ARGV six values per product. Writes their counters.
 const PRODUCTS: &str = r"
 set_products(1, 1)
 return 'OK'
 ";
 
-/// One increment, or everything, at once.
+/// Writes an increment, or everything, at once.
 pub(super) static WRITE_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(WRITE));
-/// Makes what was staged in many commands current.
+/// Makes an increment current that was staged in many commands.
 pub(super) static PROMOTE_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PROMOTE));
-/// Moves some fields of the overlay to where small increments write.
+/// Moves some fields of the overlay into the main hash.
 pub(super) static FOLD_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(FOLD));
-/// The course's counters alone, for what was written in many commands.
+/// Writes products' counters alone, after an increment that was staged.
 pub(super) static PRODUCTS_SCRIPT: LazyLock<Script> = LazyLock::new(|| script(PRODUCTS));
 
 fn script(code: &str) -> Script {
     Script::new(&format!("{SHARED}{code}"))
+}
+
+/// What a writing script answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answer {
+    /// The increment is stored.
+    Stored,
+    /// A later mark is stored.
+    Stale { stored: Mark },
+    /// What the increment builds on is not stored.
+    BaseMissing { stored: Option<Mark> },
+    /// An earlier increment is still an overlay, which has to be folded first.
+    Unfolded { stored: Option<Mark> },
+    /// The checkpoint is another journal's.
+    Foreign { owner: JournalId },
+}
+
+impl Answer {
+    /// Reads a script's answer: a word, and a mark or a journal's identity.
+    pub(super) fn parse((word, detail): (String, String)) -> Result<Self, CheckpointError> {
+        let stored = parse_mark(&detail);
+        match (word.as_str(), stored, detail.parse()) {
+            ("stored", _, _) => Ok(Self::Stored),
+            ("stale", Some(stored), _) => Ok(Self::Stale { stored }),
+            ("base missing", stored, _) => Ok(Self::BaseMissing { stored }),
+            ("overlay", stored, _) => Ok(Self::Unfolded { stored }),
+            ("foreign", _, Ok(owner)) => Ok(Self::Foreign { owner }),
+            _ => Err(CheckpointError::Unavailable(format!("answered {word}"))),
+        }
+    }
+}
+
+/// A mark as scripts compare it: twenty digits are enough for 64 bits, and texts of equal length
+/// compare like their numbers.
+pub(super) fn mark_text(mark: Mark) -> String {
+    format!("{:020}-{:020}", mark.epoch, mark.seq)
+}
+
+/// Reads a mark from its text.
+pub(super) fn parse_mark(text: &str) -> Option<Mark> {
+    let (epoch, seq) = text.split_once('-')?;
+    Some(Mark { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
 }

@@ -4,8 +4,9 @@
 //! take the last commits away, which only means replaying more of the journal, and never tears one.
 //! Before journal segments are deleted, [`SqliteCheckpoints::harden`] syncs.
 
+use super::error::CheckpointError;
 use super::format::{self, Header, Malformed};
-use super::{CheckpointError, Mark, Written, count, refusal};
+use super::mark::{Mark, Written, count, refusal};
 use domain::ShardId;
 use domain::stock::{Changes, Snapshot};
 use futures_util::TryStreamExt;
@@ -17,7 +18,7 @@ use sqlx::{Connection, Row};
 use std::path::Path;
 use std::time::Duration;
 
-/// The layout below, kept in the file's `user_version`.
+/// The version of the tables below, kept in the file's `user_version`.
 const SCHEMA_VERSION: i64 = 1;
 
 /// `place` is the shard's number times 2^32 plus the item's position or the chunk's number, so that
@@ -43,7 +44,7 @@ const LOG_BYTES_MAX: &str = "67108864";
 const BATCH_SIZES: [usize; 3] = [64, 8, 1];
 /// One writer and one reader; a second writer waits its turn.
 const CONNECTIONS_MAX: u32 = 2;
-/// How long a writer waits for another, whose increment may be large.
+/// How long a writer waits for another one, whose increment may be large.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Checkpoints in a SQLite file. Clones share the file.
@@ -52,7 +53,7 @@ pub struct SqliteCheckpoints {
     pool: SqlitePool,
 }
 
-/// What the store says of a shard.
+/// A shard's row.
 struct Stored {
     mark: Mark,
     item_count: u32,
@@ -61,10 +62,11 @@ struct Stored {
 }
 
 impl SqliteCheckpoints {
-    /// Opens the file, creating it if it is not there.
+    /// Opens the file at `path`, creating it if it does not exist.
     ///
     /// # Errors
-    /// Where it is no database of ours, or cannot be opened.
+    /// Returns [`CheckpointError`] if it is not a SQLite database, has a later version of the tables,
+    /// or cannot be opened.
     pub async fn open(path: &Path) -> Result<Self, CheckpointError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -93,10 +95,10 @@ impl SqliteCheckpoints {
         Ok(Self { pool })
     }
 
-    /// See [`super::CheckpointStore::write`].
+    /// Writes `changes` on top of `base`, or everything if there is no base, in one transaction.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Returns [`CheckpointError`] if the file cannot be written.
     pub async fn write(
         &self,
         epoch: u64,
@@ -144,13 +146,13 @@ impl SqliteCheckpoints {
         Ok(Written::Stored(mark))
     }
 
-    /// See [`super::CheckpointStore::load`].
+    /// Returns the shard's checkpoint, if there is one.
     ///
     /// # Errors
-    /// Where the file cannot be read, or does not hold what was written.
+    /// Returns [`CheckpointError`] if the file cannot be read, or does not hold what was written.
     pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        // One transaction sees one state of all three tables.
+        // One transaction reads one state of all three tables.
         let mut transaction = connection.begin().await.map_err(failed)?;
         let Some(stored) = stored(&mut transaction, shard).await? else { return Ok(None) };
         let malformed = |what: &str, Malformed(why)| {
@@ -180,10 +182,10 @@ impl SqliteCheckpoints {
         Ok(Some((stored.mark, snapshot)))
     }
 
-    /// See [`super::CheckpointStore::marks`].
+    /// Returns the marks of all shards that have a checkpoint, ascending by shard.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// Returns [`CheckpointError`] if the file cannot be read.
     pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
         let rows: Vec<(u16, i64, i64)> =
             sqlx::query_as("SELECT shard, epoch, seq FROM shards WHERE shard < ? ORDER BY shard")
@@ -196,10 +198,10 @@ impl SqliteCheckpoints {
         Ok(rows.into_iter().map(|(shard, epoch, seq)| (ShardId(shard), mark(epoch, seq))).collect())
     }
 
-    /// See [`super::CheckpointStore::harden`].
+    /// Makes what was written so far survive a power cut.
     ///
     /// # Errors
-    /// Where the file cannot be synced.
+    /// Returns [`CheckpointError`] if the file cannot be synced.
     pub async fn harden(&self) -> Result<(), CheckpointError> {
         // Moves the log into the file, which syncs the log before and the file after.
         let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(FULL)")
@@ -296,7 +298,7 @@ async fn upsert(
     Ok(())
 }
 
-/// The shard's rows, of which there must be `count`, numbered from 0 without a gap.
+/// Reads the shard's rows, of which there must be `count`, numbered from 0 without a gap.
 async fn rows<T>(
     connection: &mut SqliteConnection,
     table: &str,

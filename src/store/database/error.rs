@@ -1,27 +1,27 @@
-//! What can go wrong with a database, and whether trying again can help.
+//! What can go wrong with a database, and whether a retry can help.
 //!
 //! The store classifies, its caller retries: a consumer that retries a whole batch is simpler than
-//! two nested retries, and every write of this store may be repeated. Never holds a connection URL.
+//! two nested retries, and every write of this store may be repeated. No error holds a connection URL.
 
 use sqlx::migrate::MigrateError;
 
-/// The database did not do what it was asked. Nothing of the failed transaction is kept, except
-/// that a lost connection leaves open whether its commit happened.
+/// Why the database did not do what it was asked. Nothing of the failed transaction is kept, except
+/// that after a lost connection its commit may have happened.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, or went away meanwhile.
+    /// It cannot be reached, or the connection was lost.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
     /// It did not answer within the deadline.
     #[error("the database did not answer in time")]
     TimedOut,
-    /// Another transaction was in the way: a deadlock or a lock held too long.
+    /// Another transaction holds a lock: a deadlock, or a lock that was held for too long.
     #[error("another transaction was in the way: {0}")]
     Contention(String),
-    /// It refused the statement: missing tables or rights, a value out of range.
+    /// It refused the statement: a missing table or right, a value out of range.
     #[error("the database refused: {0}")]
     Refused(String),
-    /// A row holds what this program never writes.
+    /// A row holds what this program never writes: which row, and what.
     #[error("the database holds an impossible value: {0}")]
     Corrupt(String),
     /// Its tables cannot be brought up to date.
@@ -32,19 +32,21 @@ pub enum StoreError {
     InvalidUrl,
 }
 
-/// Server errors after which the same transaction may well succeed: MySQL's numbers.
+/// MySQL's numbers of errors after which the same transaction may succeed at once.
 const DEADLOCK: u16 = 1213;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
-/// Too many connections, server shutdown, disk full, read-only during a failover, killed, gone.
+/// MySQL's numbers for: too many connections, server shutdown, disk full, read-only during a failover,
+/// connection killed, connection lost.
 const UNAVAILABLE: [u16; 12] =
     [1021, 1037, 1040, 1041, 1053, 1114, 1203, 1290, 1317, 1836, 1927, 3169];
 
-/// SQLite's primary result codes: busy, locked; full, I/O error, cannot open, out of memory.
+/// SQLite's primary result codes: busy, locked.
 const SQLITE_CONTENTION: [i32; 2] = [5, 6];
+/// SQLite's primary result codes: out of memory, I/O error, full, cannot open.
 const SQLITE_UNAVAILABLE: [i32; 4] = [7, 10, 13, 14];
 
 impl StoreError {
-    /// Whether the same call may succeed later without anyone changing anything here.
+    /// Whether the same call may succeed later although nothing is changed here.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::TimedOut | Self::Contention(_))
     }

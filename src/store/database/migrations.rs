@@ -1,17 +1,17 @@
-//! The tables' history: numbered SQL files of each store, compiled in, run in order, each once.
+//! The migrations: numbered SQL files of each store, compiled in, run in order, each once.
 //!
 //! Every statement says `IF NOT EXISTS`, because MySQL does not roll back the creation of a table:
-//! a migration that a crash cut short is forgotten and run again. An applied file is never edited;
-//! its checksum is on record.
+//! a migration that a crash interrupted is deleted from the list of applied ones and run again. An
+//! applied file is never edited, because its checksum is in that list.
 
-use super::StoreError;
+use super::error::StoreError;
 use futures_util::future::BoxFuture;
 use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
 use sqlx::{MySqlPool, SqlitePool};
 use std::borrow::Cow;
 
-/// Number, description, text.
+/// A migration: number, description, text.
 type Step = (i64, &'static str, &'static str);
 
 const SQLITE: &[Step] = &[
@@ -28,6 +28,7 @@ const MYSQL: &[Step] = &[
     (4, "journal", include_str!("../orders/migrations/mysql/0004_journal.sql")),
 ];
 
+/// The migrations of one dialect, which are compiled into the program.
 #[derive(Debug)]
 struct Embedded(&'static [Step]);
 
@@ -54,9 +55,9 @@ pub(super) async fn run_sqlite(pool: &SqlitePool) -> Result<(), StoreError> {
 pub(super) async fn run_mysql(pool: &MySqlPool) -> Result<(), StoreError> {
     let migrator = Migrator::new(Embedded(MYSQL)).await?;
     match migrator.run(pool).await {
-        // Seen under the migration lock, so the process that began it is gone.
+        // Found under the migration lock, so the process that began it does not run any more.
         Err(MigrateError::Dirty(number)) => {
-            tracing::warn!(number, "running a migration again that was cut short");
+            tracing::warn!(number, "running a migration again that was interrupted");
             sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ? AND success = FALSE")
                 .bind(number)
                 .execute(pool)

@@ -6,14 +6,14 @@
 //!
 //! **SQLite** has one writer connection and a few readers, in WAL mode with `synchronous=FULL`: a
 //! commit is durable when it returns. `NORMAL` would be consistent, because each shard's progress is
-//! written in the transaction of its orders and the journal could replay what a power cut took, but
+//! written in the transaction of its orders and the journal could replay what a power cut lost, but
 //! only while the journal still has it: a segment is deleted once the order store holds its orders
-//! (I13), and that must mean *on disk*. One sync per batch costs about a percent.
+//! (I13), and that must mean *on disk*. One sync per batch costs about one percent of throughput.
 //!
 //! **MySQL** connections run at READ COMMITTED, which locks rows and no gaps, and with bounded lock
-//! waits. What is committed is as durable as the server's `innodb_flush_log_at_trx_commit`, which
-//! has to be 1. Every statement has a deadline; a connection that missed one is thrown away, because
-//! an answer may still be on its way.
+//! waits. What is committed is as durable as the server's `innodb_flush_log_at_trx_commit` makes it,
+//! which has to be 1. Every statement has a deadline; a connection that missed one is closed, because
+//! its answer may still come.
 
 mod error;
 mod migrations;
@@ -32,44 +32,44 @@ use std::time::Duration;
 
 /// How long a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a read or a small write may take before its connection is given up.
+/// How long a read or a small write may take before its connection is closed.
 pub(in crate::store) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections that read a SQLite file besides the one that writes.
+/// How many connections read a SQLite file, besides the one that writes.
 const SQLITE_READERS: u32 = 4;
-/// How long a SQLite statement waits for another process that holds the file.
+/// How long a SQLite statement waits for another process that locks the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Rows that a SQLite reader may run ahead of its consumer.
+/// How many rows a SQLite reader may read ahead of its consumer.
 const SQLITE_ROW_BUFFER: usize = 1024;
-/// MySQL connections, unless asked otherwise.
+/// The default number of MySQL connections.
 pub const MYSQL_CONNECTIONS_DEFAULT: u32 = 8;
 
-/// A handle to the database; cheap to clone.
+/// A handle to the database. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub enum Database {
-    /// A file.
+    /// A SQLite file.
     Sqlite(SqliteDatabase),
-    /// A server.
+    /// A MySQL or MariaDB server.
     MySql(MySqlDatabase),
 }
 
-/// A SQLite file.
+/// The connections to a SQLite file.
 #[derive(Clone, Debug)]
 pub struct SqliteDatabase {
     writer: SqlitePool,
     readers: SqlitePool,
 }
 
-/// A MySQL or MariaDB server.
+/// The connections to a MySQL or MariaDB server.
 #[derive(Clone, Debug)]
 pub struct MySqlDatabase {
     pool: MySqlPool,
 }
 
 impl Database {
-    /// Opens the file at `path`, creating it if needed. Its folder must exist.
+    /// Opens the SQLite file at `path`, creating it if needed. Its directory must exist.
     ///
     /// # Errors
-    /// Where the file cannot be opened or is not a database.
+    /// Returns [`StoreError`] if the file cannot be opened or is not a SQLite database.
     pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -85,12 +85,12 @@ impl Database {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            // Pages, 64 MiB: a page that several batches write is copied to the file once.
             .connect_with(
                 options
                     .clone()
+                    // In pages, 64 MiB: a page that several batches write is copied to the file once.
                     .pragma("wal_autocheckpoint", "16384")
-                    // 64 MiB: the inner pages of the random indexes of some ten million orders.
+                    // 64 MiB, for the inner pages of the random indexes of some ten million orders.
                     .pragma("cache_size", "-65536"),
             )
             .await?;
@@ -109,10 +109,10 @@ impl Database {
 
     /// Prepares connections to the server that `url` names (`mysql://user:password@host/database`),
     /// at most `connections_max` at a time. Connects when first used, so that a server that is down
-    /// does not keep the sale from starting. To be called within a Tokio runtime.
+    /// does not keep the sale from starting. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// [`StoreError::InvalidUrl`] where `url` is not of that form.
+    /// Returns [`StoreError::InvalidUrl`] if `url` is not of that form.
     pub fn open_mysql(url: &SecretString, connections_max: u32) -> Result<Self, StoreError> {
         let url = url.expose_secret();
         let is_ours = url.starts_with("mysql://") || url.starts_with("mariadb://");
@@ -142,7 +142,7 @@ impl Database {
     /// Brings the tables up to date. Safe to repeat, and by several processes at once.
     ///
     /// # Errors
-    /// Where the database cannot be reached, or was migrated by a newer version.
+    /// Returns [`StoreError`] if the database cannot be reached, or was migrated by a newer version.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(database) => migrations::run_sqlite(&database.writer).await,
@@ -150,10 +150,10 @@ impl Database {
         }
     }
 
-    /// Asks the database whether it answers.
+    /// Asks the database for a sign of life.
     ///
     /// # Errors
-    /// Where it does not.
+    /// Returns [`StoreError`] if it does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(database) => {
@@ -171,7 +171,7 @@ impl Database {
         }
     }
 
-    /// Closes all connections, waiting for those in use.
+    /// Closes all connections, after those in use have been returned.
     pub async fn close(&self) {
         match self {
             Self::Sqlite(database) => {
@@ -182,7 +182,7 @@ impl Database {
         }
     }
 
-    /// `sqlite` or `mysql`.
+    /// The database's name in metrics and readiness: `sqlite` or `mysql`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sqlite",
@@ -202,7 +202,7 @@ impl SqliteDatabase {
 }
 
 impl MySqlDatabase {
-    /// Whether somebody may hold one connection and wait for another.
+    /// Whether a caller may hold one connection and wait for another.
     pub(in crate::store) fn has_two_connections(&self) -> bool {
         self.pool.options().get_max_connections() > 1
     }
@@ -217,7 +217,10 @@ impl MySqlDatabase {
 }
 
 /// Does `work` on a connection, within the statement deadline. A connection that missed it is closed
-/// at once: nobody may read an answer meant for someone else.
+/// at once, so that its late answer is never taken for another statement's.
+///
+/// # Errors
+/// Returns the error of `work`, or [`StoreError::TimedOut`] if it missed the deadline.
 pub(in crate::store) async fn within<DB: sqlx::Database, T, E: From<StoreError>>(
     mut connection: PoolConnection<DB>,
     work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, E>,

@@ -1,7 +1,7 @@
 //! Statement texts for many rows at once, in a few fixed sizes.
 //!
-//! A connection keeps prepared statements by their text, so a batch is cut into 512s, 64s, 8s and
-//! 1s: four texts instead of one per length. Must not know any table.
+//! A connection caches prepared statements by their text, so a batch is cut into chunks of 512, 64, 8
+//! and 1 rows: four texts instead of one per length. Must not know any table.
 
 use domain::OrderId;
 use std::fmt::Write as _;
@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 /// Rows per statement, largest first.
 pub(in crate::store) const SIZES: [usize; 4] = [512, 64, 8, 1];
 
-/// One statement in each of [`SIZES`].
+/// The text of one statement in each of [`SIZES`].
 #[derive(Debug)]
-pub(in crate::store) struct Sized([String; SIZES.len()]);
+pub(in crate::store) struct SizedStatement([String; SIZES.len()]);
 
-impl Sized {
-    /// `head`, then `part` once per row, comma-separated, then `tail`.
+impl SizedStatement {
+    /// Composes `head`, then `part` once per row, comma-separated, then `tail`.
     pub(in crate::store) fn new(head: &str, part: &str, tail: &str) -> Self {
         Self(SIZES.map(|size| {
             let mut text = String::with_capacity(head.len() + size * (part.len() + 1) + tail.len());
@@ -27,7 +27,7 @@ impl Sized {
         }))
     }
 
-    /// The statement for `rows` rows, which is one of [`SIZES`].
+    /// The text for `rows` rows, which must be one of [`SIZES`].
     pub(in crate::store) fn of(&self, rows: usize) -> &str {
         let position = SIZES.iter().position(|size| *size == rows);
         debug_assert!(position.is_some(), "rows come from `chunks`");
@@ -35,7 +35,7 @@ impl Sized {
     }
 }
 
-/// Cuts a slice into pieces whose lengths are in [`SIZES`], in order.
+/// Cuts a slice into chunks whose lengths are in [`SIZES`], in order.
 pub(in crate::store) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
@@ -45,12 +45,12 @@ pub(in crate::store) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> 
     })
 }
 
-/// The exclusive upper bound of identities that `before` stands for.
+/// The exclusive upper bound of identities for a page before `before`: the largest if there is none.
 pub(in crate::store) fn before_bound(before: Option<OrderId>) -> u64 {
     before.map_or(i64::MAX as u64, |order_id| order_id.0.min(i64::MAX as u64))
 }
 
-/// A page's length as SQL takes it.
+/// A page's length as the type that SQL takes.
 pub(in crate::store) fn limit_of(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_statement_has_as_many_parts_as_rows() {
-        let statement = Sized::new("INSERT INTO t VALUES ", "(?,?)", " RETURNING a");
+        let statement = SizedStatement::new("INSERT INTO t VALUES ", "(?,?)", " RETURNING a");
         assert_eq!(statement.of(1), "INSERT INTO t VALUES (?,?) RETURNING a");
         for size in SIZES {
             assert_eq!(statement.of(size).matches("(?,?)").count(), size);

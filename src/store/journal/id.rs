@@ -1,4 +1,4 @@
-//! Which journal it is: what tells a shop's own checkpoints and orders from another shop's.
+//! The identity of a journal: what tells a shop's own checkpoints and orders from another shop's.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -9,13 +9,13 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct JournalId(pub NonZeroU64);
 
-/// The text is not what a [`JournalId`] is written as.
+/// A text that is not what a [`JournalId`] is written as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not 16 hexadecimal digits")]
 pub struct NoJournalId;
 
 impl JournalId {
-    /// One that no other journal has.
+    /// A new identity, drawn at random, that no other journal has.
     pub fn random() -> Self {
         Self(rand::random())
     }
@@ -32,7 +32,7 @@ impl FromStr for JournalId {
 
     fn from_str(text: &str) -> Result<Self, NoJournalId> {
         let number = u64::from_str_radix(text, 16).ok().and_then(NonZeroU64::new);
-        // Only what is written as this: no sign, no capitals.
+        // Only the form that is written: no sign, no capitals.
         number.map(Self).filter(|id| id.to_string() == text).ok_or(NoJournalId)
     }
 }

@@ -65,10 +65,26 @@ pub fn encode(record: &Record, buffer: &mut Vec<u8>) {
     buffer[start..start + LENGTH_FIELD].copy_from_slice(&length.to_le_bytes());
 }
 
-/// Takes one record off the front of `bytes`.
+/// The records of a batch, in their order. Ends behind the first one that is malformed.
+pub fn each_record(bytes: &[u8]) -> impl Iterator<Item = Result<Record, MalformedRecord>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let decoded = decode(&mut rest);
+        if decoded.is_err() {
+            rest = &[];
+        }
+        Some(decoded)
+    })
+}
+
+/// Takes one record off the front of `bytes`, which stay as they are on an error.
 ///
 /// # Errors
-/// Where the bytes are cut short, or hold an unknown kind or an impossible value.
+/// Returns [`MalformedRecord`] if the bytes are cut short, or hold an unknown kind or an impossible
+/// value.
 pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
     let mut fields = Fields(bytes);
     let length = usize::from(fields.u16()?);
@@ -155,7 +171,7 @@ fn decode_terms(fields: &mut Fields<'_>) -> Result<ItemTerms, MalformedRecord> {
 /// Takes an item's terms off the front of `bytes`.
 ///
 /// # Errors
-/// Where they are cut short or hold an impossible value.
+/// Returns [`MalformedRecord`] if they are cut short or hold an impossible value.
 pub fn take_terms(bytes: &mut &[u8]) -> Result<ItemTerms, MalformedRecord> {
     let mut fields = Fields(bytes);
     let terms = decode_terms(&mut fields)?;
@@ -293,11 +309,15 @@ mod tests {
             encode(&record, &mut bytes);
             prop_assert!(bytes.len() <= RECORD_LENGTH_MAX);
             let mut rest = bytes.as_slice();
-            prop_assert_eq!(decode(&mut rest), Ok(record));
+            prop_assert_eq!(decode(&mut rest), Ok(record.clone()));
             prop_assert!(rest.is_empty());
             for length in 0..bytes.len() {
                 prop_assert!(decode(&mut &bytes[..length]).is_err());
             }
+            let twice = [bytes.as_slice(), &bytes, &[0]].concat();
+            let decoded: Vec<_> = each_record(&twice).collect();
+            let cut_short = Err(MalformedRecord("cut short"));
+            prop_assert_eq!(decoded, [Ok(record.clone()), Ok(record), cut_short]);
         }
 
         #[test]

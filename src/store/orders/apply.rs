@@ -1,148 +1,40 @@
-//! How a folded batch gets into the tables: the one algorithm, over either database.
+//! Applies a folded batch to the tables: one algorithm for both databases.
 //!
-//! Grants are inserted without looking. Where the database answers that a key is taken, which undoes
-//! that statement and no more, the rows are looked up and judged one against the other: repeats,
-//! older and newer facts, contradictions. Changes are looked up first. Only rows that were found,
-//! with equal content, are updated by *upsert*: on a row that is not there, an upsert would answer a
-//! clash of the second key (sale, item, user, attempt) by changing another order's row.
+//! Grants are inserted without a look-up. If the database answers that a key is taken, which undoes
+//! that statement and no more, the stored rows are looked up and each row is compared with its stored
+//! one: a repeat, an older or newer version, or a contradiction. Changes are looked up first. Only
+//! rows that were found, with equal content, are updated by *upsert*: on a row that does not exist, an
+//! upsert would answer a clash of the second key (sale, item, user, attempt) by changing another
+//! order's row.
 //!
 //! Must not know SQL, nor commit.
 
 use super::batch::{Batch, ItemRow};
-use super::{StoreError, StoredOrder};
+use super::conflict::{Conflict, ConflictReason, Conflicts, SetAside};
+use super::row::StoredOrder;
+use super::session::{Insertion, Session};
+use crate::store::database::StoreError;
 use crate::store::database::statements::chunks;
-use domain::{Order, OrderId, OrderStatus, Record, ShardId};
+use domain::{OrderId, Record, ShardId};
 use hashbrown::HashMap;
-use std::future::Future;
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Applied {
-    /// Orders that were not stored before.
+    /// How many orders were not stored before.
     pub inserted: usize,
-    /// Orders that were stored in an earlier version.
+    /// How many orders were stored in an earlier version.
     pub updated: usize,
-    /// Order records that changed nothing: repeats, and those that a later record of the same order,
-    /// stored or in the batch, stands for.
+    /// How many records of orders changed nothing: repeats, and those that a later record of the same
+    /// order, stored or in the batch, replaces.
     pub duplicates: usize,
-    /// Records of items that were not stored before.
+    /// How many records of items were not stored before.
     pub item_events: usize,
-    /// Records that were left out because they contradict what is stored. Each wants an alarm.
+    /// Records that were left out because they contradict what is stored. Each is reason for an alarm.
     pub conflicts: Vec<Conflict>,
 }
 
-/// A record that contradicts what is stored.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Conflict {
-    /// The record.
-    pub record: Record,
-    /// What it contradicts.
-    pub reason: ConflictReason,
-}
-
-/// What becomes of a batch's conflicts. They are handed back in either case.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Conflicts {
-    /// Nothing more: the caller has a durable place for them, such as a broker's queue.
-    HandedBack,
-    /// They are kept beside the orders, in the transaction of their batch, until
-    /// [`replay`](super::OrderStore::replay) brings them in.
-    Kept,
-}
-
-/// A record that was set aside, as [`Conflicts::Kept`] says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SetAside {
-    /// The record.
-    pub record: Record,
-    /// What it contradicted when it was tried last, in words.
-    pub reason: String,
-}
-
-/// What a record contradicts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ConflictReason {
-    /// The order is stored with another item, buyer, quantity or price.
-    #[error("order {} is stored with other content", .stored.order_id)]
-    OtherPurchase {
-        /// As it is stored.
-        stored: Order,
-    },
-    /// The same version of the order is stored with another status.
-    #[error("this version of the order is stored as {}", .stored.name())]
-    OtherStatus {
-        /// As it is stored.
-        stored: OrderStatus,
-    },
-    /// The buyer's attempt for this item is another order.
-    #[error("the buyer's attempt for this item is order {holder}")]
-    AttemptTaken {
-        /// The order that is stored.
-        holder: OrderId,
-    },
-    /// The shard's record of this number is stored with another content.
-    #[error("the shard's record of this number is stored with other content")]
-    OtherItemEvent,
-    /// The order's identity names another shard than the record, or is none.
-    #[error("the order's identity does not belong to the record's shard")]
-    Misplaced,
-}
-
-/// Whether an insert of several rows went in, all or none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Insertion {
-    Done,
-    KeyTaken,
-}
-
-/// The statements of one open transaction. Slices come from [`chunks`]; a failed insert leaves the
-/// transaction usable and everything before it in place.
-pub(super) trait Session: Send {
-    fn stored(
-        &mut self,
-        order_ids: &[OrderId],
-    ) -> impl Future<Output = Result<Vec<StoredOrder>, StoreError>> + Send;
-
-    fn holder(&mut self, order: &Order)
-    -> impl Future<Output = Result<OrderId, StoreError>> + Send;
-
-    fn insert(
-        &mut self,
-        rows: &[StoredOrder],
-    ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
-
-    fn update(
-        &mut self,
-        rows: &[StoredOrder],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    fn stored_item(
-        &mut self,
-        shard: ShardId,
-        seq: u64,
-    ) -> impl Future<Output = Result<Vec<u8>, StoreError>> + Send;
-
-    fn insert_items(
-        &mut self,
-        rows: &[ItemRow],
-    ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
-
-    /// Keeps these as they are now, whatever was kept of the same records before.
-    fn keep(&mut self, rows: &[SetAside]) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    fn release(
-        &mut self,
-        shard: ShardId,
-        seq: u64,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    fn advance(
-        &mut self,
-        progress: &[(ShardId, u64)],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-}
-
-/// Brings the batch into the tables.
+/// Applies the batch, with its conflicts and progress.
 pub(super) async fn apply(
     session: &mut impl Session,
     mut batch: Batch,
@@ -154,18 +46,18 @@ pub(super) async fn apply(
     Ok(applied)
 }
 
-/// Brings a record in that was set aside; one that still contradicts the tables stays where it is,
-/// with its reason of today.
+/// Applies a record that was set aside; one that still contradicts the tables stays set aside, with
+/// its present reason.
 pub(super) async fn replay(session: &mut impl Session, record: &Record) -> Result<(), StoreError> {
     let batch = Batch::fold(std::slice::from_ref(record), &[]);
     let applied = apply_rows(session, batch).await?;
     if applied.conflicts.is_empty() {
-        return session.release(record.shard, record.seq).await;
+        return session.delete_set_aside(record.shard, record.seq).await;
     }
-    keep(session, &applied.conflicts).await
+    set_aside(session, &applied.conflicts).await
 }
 
-/// Brings the batch's rows into the tables, and leaves conflicts and progress to [`finish`].
+/// Applies the batch's rows, and leaves conflicts and progress to [`finish`].
 pub(super) async fn apply_rows(
     session: &mut impl Session,
     batch: Batch,
@@ -199,9 +91,9 @@ pub(super) async fn apply_rows(
     Ok(applied)
 }
 
-/// Keeps the conflicts, if they are to be kept, and raises the shards' progress, which passes them
-/// (I13). Last before the commit, because the rows of the progress are few and everybody's: they are
-/// locked until then.
+/// Sets the conflicts aside, if they are to be kept, and raises the shards' progress, which passes
+/// them (I13). Last before the commit, because every session writes the few rows of the progress, and
+/// they are locked until then.
 pub(super) async fn finish(
     session: &mut impl Session,
     applied: &Applied,
@@ -209,7 +101,7 @@ pub(super) async fn finish(
     progress: &[(ShardId, u64)],
 ) -> Result<(), StoreError> {
     if conflicts == Conflicts::Kept {
-        keep(session, &applied.conflicts).await?;
+        set_aside(session, &applied.conflicts).await?;
     }
     for progress in chunks(progress) {
         session.advance(progress).await?;
@@ -217,21 +109,21 @@ pub(super) async fn finish(
     Ok(())
 }
 
-async fn keep(session: &mut impl Session, conflicts: &[Conflict]) -> Result<(), StoreError> {
-    let set_aside = |Conflict { record, reason }: &Conflict| SetAside {
+async fn set_aside(session: &mut impl Session, conflicts: &[Conflict]) -> Result<(), StoreError> {
+    let row = |Conflict { record, reason }: &Conflict| SetAside {
         record: record.clone(),
         reason: reason.to_string(),
     };
-    let mut rows: Vec<SetAside> = conflicts.iter().map(set_aside).collect();
+    let mut rows: Vec<SetAside> = conflicts.iter().map(row).collect();
     // Locks taken in one order do not deadlock.
     rows.sort_by_key(|row| (row.record.shard, row.record.seq));
     for rows in chunks(&rows) {
-        session.keep(rows).await?;
+        session.set_aside(rows).await?;
     }
     Ok(())
 }
 
-/// Brings rows in of which some may be stored.
+/// Applies rows of which some may be stored.
 async fn merge(
     session: &mut impl Session,
     rows: &[StoredOrder],
@@ -267,7 +159,7 @@ async fn merge(
     Ok(())
 }
 
-/// Brings a row in that may clash with another order of the same attempt, or that someone else may
+/// Applies a row that may clash with another order of the same attempt, or that another session may
 /// have stored a moment ago.
 async fn merge_one(
     session: &mut impl Session,
@@ -293,6 +185,7 @@ async fn merge_one(
     Ok(())
 }
 
+/// Applies a record of an item that may be stored.
 async fn merge_item(
     session: &mut impl Session,
     row: &ItemRow,
@@ -307,11 +200,14 @@ async fn merge_item(
     Ok(())
 }
 
-/// What a row is to the stored row of the same order.
+/// How a row compares with the stored row of the same order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Judgement {
+    /// A later version of the same order.
     Newer,
+    /// The stored version, or an earlier one.
     Known,
+    /// Both cannot be true.
     Contradiction(ConflictReason),
 }
 
@@ -332,7 +228,7 @@ fn judge(stored: &StoredOrder, row: &StoredOrder) -> Judgement {
 }
 
 impl Applied {
-    /// What became of both.
+    /// The outcome of both batches.
     pub(super) fn with(mut self, other: Self) -> Self {
         self.inserted += other.inserted;
         self.updated += other.updated;

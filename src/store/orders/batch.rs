@@ -1,30 +1,31 @@
-//! Folds a batch of records to what each table needs, before any connection is taken. Pure.
+//! Folds a batch of records to the rows that each table needs, before any connection is taken. Pure.
 
-use super::apply::{Conflict, ConflictReason};
-use super::{StoredOrder, bytes};
+use super::bytes;
+use super::conflict::{Conflict, ConflictReason};
+use super::row::StoredOrder;
 use domain::{Event, OrderId, OrderStatus, Record, ShardId};
 
-/// A batch, folded: of several records of one order only the latest is left.
+/// A folded batch: of several records of one order only the latest is left.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// How many order records it was.
+    /// How many records of orders it was made of.
     pub(super) order_records: usize,
     /// Orders whose grant is in the batch, so that they are probably not stored yet. By identity.
     pub(super) granted: Vec<StoredOrder>,
     /// Orders without their grant, so that they are probably stored. By identity.
     pub(super) changed: Vec<StoredOrder>,
-    /// Records that contradict another one of the batch: which is right, the tables decide. In the
+    /// Records that contradict another one of the batch: the tables decide which is right. In the
     /// order of the batch.
     pub(super) contested: Vec<StoredOrder>,
     /// Records of items, by shard and `seq`.
     pub(super) items: Vec<ItemRow>,
     /// Records that can never be stored.
     pub(super) impossible: Vec<Conflict>,
-    /// Up to where each shard's log is applied with this batch, by shard.
+    /// Up to which record each shard's log is applied with this batch, by shard.
     pub(super) progress: Vec<(ShardId, u64)>,
 }
 
-/// A record of an item and its bytes.
+/// A row of the table of items' records.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ItemRow {
     pub(super) record: Record,
@@ -34,30 +35,28 @@ pub(super) struct ItemRow {
 }
 
 impl Batch {
+    /// Folds records, and the progress that applies with them.
     pub(super) fn fold(records: &[Record], progress: &[(ShardId, u64)]) -> Self {
         let mut batch = Self::default();
         let mut orders: Vec<StoredOrder> = Vec::with_capacity(records.len());
         for record in records {
-            match &record.event {
-                Event::Order(order) => {
-                    batch.order_records += 1;
-                    let row =
-                        StoredOrder { order: *order, version: record.seq, changed_at: record.at };
-                    // Versions are comparable within the order's own shard only, and identities
-                    // have 63 bits.
-                    let is_possible = order.order_id.shard() == record.shard
-                        && order.order_id <= OrderId(i64::MAX as u64);
-                    if is_possible {
-                        orders.push(row);
-                    } else {
-                        let reason = ConflictReason::Misplaced;
-                        batch.impossible.push(Conflict { record: record.clone(), reason });
-                    }
-                }
-                event => batch.items.push(ItemRow::of(record, event)),
+            let Event::Order(order) = &record.event else {
+                batch.items.extend(ItemRow::of(record));
+                continue;
+            };
+            batch.order_records += 1;
+            // Versions are comparable within the order's own shard only, and identities have 63 bits.
+            let is_possible = order.order_id.shard() == record.shard
+                && order.order_id <= OrderId(i64::MAX as u64);
+            if is_possible {
+                let (version, changed_at) = (record.seq, record.at);
+                orders.push(StoredOrder { order: *order, version, changed_at });
+            } else {
+                let reason = ConflictReason::Misplaced;
+                batch.impossible.push(Conflict { record: record.clone(), reason });
             }
         }
-        // Stable: repeats and contradictions stay in the order of their arrival. Ascending keys are
+        // A stable sort: repeats and contradictions stay in the order of the batch. Ascending keys are
         // also the quickest to insert, and locks taken in one order do not deadlock.
         orders.sort_by_key(|row| (row.order.order_id, row.version));
         for same in orders.chunk_by(|left, right| left.order.order_id == right.order.order_id) {
@@ -75,8 +74,8 @@ impl Batch {
         batch
     }
 
-    /// Takes half of the grants out, if there are so many that two sessions are quicker than one,
-    /// and if nothing in the batch has to come in a certain order.
+    /// Moves half of the grants to a batch of their own, if there are so many that two sessions are
+    /// quicker than one, and if nothing in the batch has to be applied in a certain order.
     pub(super) fn split_off_grants(&mut self) -> Option<Self> {
         const GRANTS_MIN: usize = 1_024;
         if self.granted.len() < GRANTS_MIN || !self.contested.is_empty() {
@@ -87,7 +86,7 @@ impl Batch {
         Some(Self { order_records: granted.len(), granted, ..Self::default() })
     }
 
-    /// Takes in all rows of one order, by version.
+    /// Folds all rows of one order, which come by version.
     fn fold_order(&mut self, rows: &[StoredOrder]) {
         let Some((first, others)) = rows.split_first() else { return };
         let mut latest = *first;
@@ -106,16 +105,18 @@ impl Batch {
 }
 
 impl ItemRow {
-    fn of(record: &Record, event: &Event) -> Self {
-        let (item_id, kind) = match event {
+    /// The row of a record; none if the record is an order's.
+    fn of(record: &Record) -> Option<Self> {
+        let (item_id, kind) = match &record.event {
             Event::ItemOpened(terms) => (terms.item_id, "opened"),
             Event::ItemRestocked { item_id, .. } => (*item_id, "restocked"),
             Event::ItemPaused(item_id) => (*item_id, "paused"),
             Event::ItemResumed(item_id) => (*item_id, "resumed"),
             Event::ItemEnded(item_id) => (*item_id, "ended"),
             Event::ItemSettled(item_id) => (*item_id, "settled"),
-            Event::Order(order) => (order.item_id, "order"),
+            Event::Order(_) => return None,
         };
-        Self { record: record.clone(), item_id: item_id.0, kind, bytes: bytes::encode(record) }
+        let bytes = bytes::encode(record);
+        Some(Self { record: record.clone(), item_id: item_id.0, kind, bytes })
     }
 }

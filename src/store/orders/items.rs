@@ -1,35 +1,35 @@
-//! An item's state as the fold of its stored records.
+//! The state of an item: the fold of its stored records.
 
-use super::StoreError;
+use crate::store::database::StoreError;
 use domain::{Event, ItemId, ItemPhase, ItemTerms, Record, ShardId, Timestamp};
 use std::collections::BTreeMap;
 
-/// What the order store knows of an item. Counters follow from it and the item's orders.
+/// An item as the order store knows it. Its counters follow from this and the item's orders.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredItem {
-    /// Whose.
+    /// The shard that owns it.
     pub shard: ShardId,
-    /// As it was preheated.
+    /// Its terms, as it was preheated.
     pub terms: ItemTerms,
-    /// What operators made of it since.
+    /// Its phase, which operators may have changed since.
     pub phase: ItemPhase,
     /// Units put on sale, restocks included.
     pub allotted: u32,
-    /// Whether its orders were let go.
+    /// Whether it was settled: its shard has evicted its orders.
     pub settled: bool,
     /// The record of the preheat: items of a shard are numbered in this order.
     pub opened_seq: u64,
     /// The last record about the item itself; its orders may have later ones.
     pub last_seq: u64,
-    /// When that was decided.
+    /// The time of that record.
     pub last_at: Timestamp,
 }
 
-/// Folds records, which come by shard and `seq`. Items whose preheat is not stored are left out: a
-/// shard's progress does not reach them.
+/// Folds the records of items, which come by shard and `seq`. Items whose preheat is not stored are
+/// left out: a shard's progress does not reach them.
 ///
 /// # Errors
-/// Where a record is none of an item.
+/// Returns [`StoreError::Corrupt`] if a record is not an item's.
 pub(super) fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
     let mut items: Vec<StoredItem> = Vec::new();
     let mut positions: BTreeMap<(ShardId, ItemId), usize> = BTreeMap::new();
@@ -55,7 +55,9 @@ pub(super) fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
             | Event::ItemEnded(item_id)
             | Event::ItemSettled(item_id) => *item_id,
             Event::ItemOpened(_) | Event::Order(_) => {
-                return Err(StoreError::corrupt("a record among item events is not an item's"));
+                let (shard, seq) = (record.shard, record.seq);
+                let what = format!("item_events, shard {shard} record {seq}: not an item's record");
+                return Err(StoreError::corrupt(what));
             }
         };
         let Some(position) = positions.get(&(record.shard, item_id)) else { continue };

@@ -1,23 +1,24 @@
 //! The order store's statements in the dialect that MySQL 8 and MariaDB share.
 //!
-//! Rows are looked up `FOR UPDATE`, so that what was judged stays as it was until the commit. In
+//! Rows are looked up `FOR UPDATE`, so that what was compared stays as it was until the commit. In
 //! `ON DUPLICATE KEY UPDATE`, assignments take effect from left to right, so the version comes last:
-//! the others compare against it. `VALUES()` is used although MySQL 8 would rather have a row alias,
-//! which MariaDB does not know.
+//! the others compare with it. `VALUES()` is used although MySQL 8 prefers a row alias, which MariaDB
+//! does not know.
 
-use super::apply::{self, Applied, Conflicts, Insertion, Session, SetAside};
+use super::apply::{self, Applied};
 use super::batch::{Batch, ItemRow};
-use super::{Cursor, StoredOrder, bytes};
-use crate::store::database::statements::{Sized, before_bound, limit_of};
+use super::bytes;
+use super::conflict::{Conflicts, SetAside};
+use super::row::{StoredOrder, bind_order, columns, decode_order};
+use super::session::{Insertion, Session, insertion};
+use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
 use crate::store::journal::JournalId;
-use domain::{
-    Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
-    UserId,
-};
+use domain::order::Cursor;
+use domain::{ItemId, Order, OrderId, Record, SaleId, ShardId, UserId};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
-use sqlx::{Connection, Error, MySql, MySqlConnection, Row};
+use sqlx::{Connection, MySql, MySqlConnection, Row};
 use std::future::Future;
 use std::sync::LazyLock;
 
@@ -27,14 +28,6 @@ pub struct MySqlOrders {
     database: MySqlDatabase,
 }
 
-/// The columns of a row, in the order of [`decode`] and [`bind`].
-macro_rules! columns {
-    () => {
-        "order_id, sale_id, item_id, user_id, request_id, attempt, quantity, amount, currency, \
-         status, expires_at, changed_at, version"
-    };
-}
-
 const INSERT_HEAD: &str = concat!("INSERT INTO orders (", columns!(), ") VALUES ");
 const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?)";
 const UPSERT_TAIL: &str = " ON DUPLICATE KEY UPDATE
@@ -42,29 +35,31 @@ const UPSERT_TAIL: &str = " ON DUPLICATE KEY UPDATE
      changed_at = IF(VALUES(version) > version, VALUES(changed_at), changed_at),
      version = IF(VALUES(version) > version, VALUES(version), version)";
 
-static INSERT: LazyLock<Sized> = LazyLock::new(|| Sized::new(INSERT_HEAD, ROW, ""));
-static UPSERT: LazyLock<Sized> = LazyLock::new(|| Sized::new(INSERT_HEAD, ROW, UPSERT_TAIL));
-static STORED: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(
+static INSERT: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, ""));
+static UPSERT: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, UPSERT_TAIL));
+static STORED: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
         concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("),
         "?",
         ") FOR UPDATE",
     )
 });
-static INSERT_ITEMS: LazyLock<Sized> = LazyLock::new(|| {
+static INSERT_ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
     let head = "INSERT INTO item_events (shard, seq, item_id, kind, at, record) VALUES ";
-    Sized::new(head, "(?,?,?,?,?,?)", "")
+    SizedStatement::new(head, "(?,?,?,?,?,?)", "")
 });
-static KEEP: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(
+static SET_ASIDE: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
         "INSERT INTO dead_letters (shard, seq, at, reason, record) VALUES ",
         "(?,?,?,?,?)",
         " ON DUPLICATE KEY UPDATE
              at = VALUES(at), reason = VALUES(reason), record = VALUES(record)",
     )
 });
-static ADVANCE: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(
+static ADVANCE: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
         "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
         "(?,?)",
         " ON DUPLICATE KEY UPDATE
@@ -81,9 +76,9 @@ impl MySqlOrders {
         self.database.clone()
     }
 
-    /// A session is one thread at the server, so a large batch goes through two: what is split off
-    /// is committed, with the conflicts in it, before the rest, which says how far the orders have
-    /// come.
+    /// Applies a batch. A session is one thread at the server, so a large batch is applied in two
+    /// sessions: the part that is split off is committed, with its conflicts, before the rest, which
+    /// raises the progress.
     pub(super) async fn apply(
         &self,
         mut batch: Batch,
@@ -135,15 +130,16 @@ impl MySqlOrders {
         (shard, seq): (ShardId, u64),
         limit: usize,
     ) -> Result<Vec<SetAside>, StoreError> {
-        const TEXT: &str = "SELECT record, reason FROM dead_letters \
+        const TEXT: &str = "SELECT shard, seq, record, reason FROM dead_letters \
                             WHERE shard > ? OR (shard = ? AND seq > ?) \
                             ORDER BY shard, seq LIMIT ?";
         let query = sqlx::query(TEXT).bind(shard.0).bind(shard.0).bind(seq);
         let query = query.bind(limit_of(limit));
         within(self.database.reader().await?, async |connection| {
             let decode = |row: &MySqlRow| {
-                let record = bytes::decode(row.try_get(0)?)?;
-                Ok(SetAside { record, reason: row.try_get(1)? })
+                let (shard, seq) = (ShardId(row.try_get(0)?), row.try_get(1)?);
+                let record = bytes::decode("dead_letters", shard, seq, row.try_get(2)?)?;
+                Ok(SetAside { record, reason: row.try_get(3)? })
             };
             query.fetch_all(connection).await?.iter().map(decode).collect()
         })
@@ -168,7 +164,7 @@ impl MySqlOrders {
         .await
     }
 
-    pub(super) async fn claim(&self, journal: JournalId) -> Result<(), StoreError> {
+    pub(super) async fn assign_owner(&self, journal: JournalId) -> Result<(), StoreError> {
         const TEXT: &str = "INSERT INTO journal (place, identity) VALUES (1, ?) \
                             ON DUPLICATE KEY UPDATE identity = identity";
         within(self.database.writer().await?, async |connection| {
@@ -256,10 +252,15 @@ impl MySqlOrders {
 
     pub(super) async fn item_records(&self) -> Result<Vec<Record>, StoreError> {
         within(self.database.reader().await?, async |connection| {
-            let rows = sqlx::query("SELECT record FROM item_events ORDER BY shard, seq")
-                .fetch_all(connection)
-                .await?;
-            rows.iter().map(|row| bytes::decode(row.try_get(0)?)).collect()
+            let rows =
+                sqlx::query("SELECT shard, seq, record FROM item_events ORDER BY shard, seq")
+                    .fetch_all(connection)
+                    .await?;
+            let decode = |row: &MySqlRow| {
+                let (shard, seq) = (ShardId(row.try_get(0)?), row.try_get(1)?);
+                bytes::decode("item_events", shard, seq, row.try_get(2)?)
+            };
+            rows.iter().map(decode).collect()
         })
         .await
     }
@@ -331,8 +332,8 @@ impl Session for MySqlConnection {
         insertion(query.execute(self).await)
     }
 
-    async fn keep(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
-        let mut query = sqlx::query(KEEP.of(rows.len()));
+    async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(SET_ASIDE.of(rows.len()));
         for SetAside { record, reason } in rows {
             query = query
                 .bind(record.shard.0)
@@ -345,7 +346,7 @@ impl Session for MySqlConnection {
         Ok(())
     }
 
-    async fn release(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
+    async fn delete_set_aside(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
         let query = sqlx::query("DELETE FROM dead_letters WHERE shard = ? AND seq = ?");
         query.bind(shard.0).bind(seq).execute(self).await?;
         Ok(())
@@ -361,54 +362,18 @@ impl Session for MySqlConnection {
     }
 }
 
-fn insertion<T>(result: Result<T, Error>) -> Result<Insertion, StoreError> {
-    match result {
-        Ok(_) => Ok(Insertion::Done),
-        Err(Error::Database(refusal)) if refusal.is_unique_violation() => Ok(Insertion::KeyTaken),
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn bind<'q>(
     query: Query<'q, MySql, MySqlArguments>,
     row: &'q StoredOrder,
 ) -> Query<'q, MySql, MySqlArguments> {
-    let order = &row.order;
-    query
-        .bind(order.order_id.0)
-        .bind(order.sale_id.0)
-        .bind(order.item_id.0)
-        .bind(order.user_id.0)
-        .bind(order.request_id.0)
-        .bind(order.attempt)
-        .bind(order.quantity)
-        .bind(order.amount)
-        .bind(order.currency.as_str())
-        .bind(order.status as u8)
-        .bind(order.expires_at.0)
-        .bind(row.changed_at.0)
-        .bind(row.version)
+    bind_order!(query, row, kept)
 }
 
 fn decode(row: &MySqlRow) -> Result<StoredOrder, StoreError> {
-    let currency: &str = row.try_get(8)?;
-    Ok(StoredOrder {
-        order: Order {
-            order_id: OrderId(row.try_get(0)?),
-            sale_id: SaleId(row.try_get(1)?),
-            item_id: ItemId(row.try_get(2)?),
-            user_id: UserId(row.try_get(3)?),
-            request_id: RequestId(row.try_get(4)?),
-            attempt: row.try_get(5)?,
-            quantity: row.try_get(6)?,
-            amount: row.try_get(7)?,
-            currency: Currency::parse(currency)
-                .ok_or_else(|| StoreError::corrupt("no currency code in orders"))?,
-            status: OrderStatus::from_number(row.try_get(9)?)
-                .ok_or_else(|| StoreError::corrupt("unknown status in orders"))?,
-            expires_at: Timestamp(row.try_get(10)?),
-        },
-        version: row.try_get(12)?,
-        changed_at: Timestamp(row.try_get(11)?),
-    })
+    decode_order!(row, kept)
+}
+
+/// The number as MySQL keeps it, whose integers may be unsigned.
+fn kept(number: u64) -> u64 {
+    number
 }

@@ -1,18 +1,18 @@
-//! Whether the order store was filled from this engine's journal.
+//! Checks that the order store was filled from this engine's journal.
 //!
-//! Asked before anything in it is believed or changed. A store of another journal would make the relay
-//! skip records, and its shop's orders and this one's would be mixed beyond telling apart; one that is
-//! ahead of the journal holds orders that the journal has lost.
+//! To be checked before anything in it is believed or changed. The progress of another journal would
+//! make the relay skip records, and the orders of two shops would be mixed in a way that cannot be
+//! undone. A store that is ahead of the journal holds orders that the journal has lost.
 
-use super::OrderStore;
+use super::store::OrderStore;
 use crate::store::database::StoreError;
 use crate::store::journal::JournalId;
 use domain::ShardId;
 
-/// Why the order store is left alone.
+/// Why the order store must neither be believed nor changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OwnershipError {
-    /// It cannot be asked.
+    /// It does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It was filled from another journal.
@@ -26,25 +26,25 @@ pub enum OwnershipError {
         /// The journal that asks.
         ours: JournalId,
     },
-    /// It holds what the journal does not.
+    /// It holds records that the journal does not hold.
     #[error(
         "the order store holds shard {shard} up to record {stored_seq}, but the journal ends at \
          record {journal_seq}: the journal has lost records, or the order store is of other data"
     )]
     Ahead {
-        /// Which shard.
+        /// The shard whose log it is.
         shard: ShardId,
-        /// How far the order store is.
+        /// The last record of the shard that the order store holds.
         stored_seq: u64,
-        /// Where the journal ends.
+        /// The last record of the shard in the journal.
         journal_seq: u64,
     },
 }
 
-/// The order store's owner, if it may be this journal.
+/// Returns the journal that the order store is filled from, if it has one and it is `ours`.
 ///
 /// # Errors
-/// Where it is another one, or cannot be asked.
+/// Returns [`OwnershipError`] if it is another one, or the store does not answer.
 pub async fn check_owner(
     orders: &OrderStore,
     ours: JournalId,
@@ -55,12 +55,14 @@ pub async fn check_owner(
     }
 }
 
-/// How far the order store is with each shard's log, once it is known to be filled from `ours`. A
-/// store that nobody has claimed is claimed, if the journal holds all that is in it: so it is with an
-/// empty one, and with one of a version that claimed none. `durable_seqs` says where the journal ends.
+/// Returns how far the order store is with each shard's log, once it is known to be filled from
+/// `ours`. A store without an owner (an empty one, or one of a version that assigned none) is assigned
+/// to `ours`, if the journal holds all that is in it. `durable_seqs` returns the last durable record
+/// of each shard.
 ///
 /// # Errors
-/// Where it is another journal's, or cannot be asked.
+/// Returns [`OwnershipError`] if the store is another journal's or ahead of this one, or does not
+/// answer.
 pub async fn own_progress(
     orders: &OrderStore,
     ours: JournalId,
@@ -68,7 +70,7 @@ pub async fn own_progress(
 ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
     let owner = check_owner(orders, ours).await?;
     let progress = orders.progress().await?;
-    // Later than the progress, which follows the journal.
+    // Read after the progress, which follows the journal.
     let durable_seqs = durable_seqs();
     for (shard, stored_seq) in progress.iter().copied() {
         let journal_seq = durable_seqs.get(shard.index()).copied().unwrap_or(0);
@@ -77,7 +79,7 @@ pub async fn own_progress(
         }
     }
     if owner.is_none() {
-        let owner = orders.claim(ours).await?;
+        let owner = orders.assign_owner(ours).await?;
         if owner != ours {
             return Err(OwnershipError::Foreign { owner, ours });
         }
@@ -119,7 +121,7 @@ mod tests {
             let orders = orders.expect("the order store");
             orders.migrate().await.expect("tables");
             if let Some(owner) = owner {
-                assert_eq!(orders.claim(owner).await, Ok(owner));
+                assert_eq!(orders.assign_owner(owner).await, Ok(owner));
             }
             if let Some(seq) = stored {
                 let applied = orders.apply(&[], &[(SHARD, seq)], Conflicts::HandedBack).await;

@@ -3,19 +3,20 @@
 //! SQLite's integers are signed: 64-bit numbers are kept as the signed number of equal bits. Only
 //! order identities and sequence numbers are compared in SQL, and those stay below 2^63.
 
-use super::apply::{self, Applied, Conflicts, Insertion, Session, SetAside};
+use super::apply::{self, Applied};
 use super::batch::{Batch, ItemRow};
-use super::{Cursor, StoredOrder, bytes};
-use crate::store::database::statements::{Sized, before_bound, limit_of};
+use super::bytes;
+use super::conflict::{Conflicts, SetAside};
+use super::row::{StoredOrder, bind_order, columns, decode_order};
+use super::session::{Insertion, Session, insertion};
+use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
 use crate::store::journal::JournalId;
-use domain::{
-    Currency, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp,
-    UserId,
-};
+use domain::order::Cursor;
+use domain::{ItemId, Order, OrderId, Record, SaleId, ShardId, UserId};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Connection, Error, Row, Sqlite, SqliteConnection};
+use sqlx::{Connection, Row, Sqlite, SqliteConnection};
 use std::sync::LazyLock;
 
 /// The orders in a SQLite file; cheap to clone.
@@ -24,39 +25,37 @@ pub struct SqliteOrders {
     database: SqliteDatabase,
 }
 
-/// The columns of a row, in the order of [`decode`] and [`bind`].
-macro_rules! columns {
-    () => {
-        "order_id, sale_id, item_id, user_id, request_id, attempt, quantity, amount, currency, \
-         status, expires_at, changed_at, version"
-    };
-}
-
 const INSERT_HEAD: &str = concat!("INSERT INTO orders (", columns!(), ") VALUES ");
 const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?)";
 const UPSERT_TAIL: &str = " ON CONFLICT (order_id) DO UPDATE SET status = excluded.status,
      changed_at = excluded.changed_at, version = excluded.version
      WHERE excluded.version > orders.version";
 
-static INSERT: LazyLock<Sized> = LazyLock::new(|| Sized::new(INSERT_HEAD, ROW, ""));
-static UPSERT: LazyLock<Sized> = LazyLock::new(|| Sized::new(INSERT_HEAD, ROW, UPSERT_TAIL));
-static STORED: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("), "?", ")")
+static INSERT: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, ""));
+static UPSERT: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, UPSERT_TAIL));
+static STORED: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
+        concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("),
+        "?",
+        ")",
+    )
 });
-static INSERT_ITEMS: LazyLock<Sized> = LazyLock::new(|| {
+static INSERT_ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
     let head = "INSERT INTO item_events (shard, seq, item_id, kind, at, record) VALUES ";
-    Sized::new(head, "(?,?,?,?,?,?)", "")
+    SizedStatement::new(head, "(?,?,?,?,?,?)", "")
 });
-static KEEP: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(
+static SET_ASIDE: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
         "INSERT INTO dead_letters (shard, seq, at, reason, record) VALUES ",
         "(?,?,?,?,?)",
         " ON CONFLICT (shard, seq) DO UPDATE SET at = excluded.at, reason = excluded.reason,
              record = excluded.record",
     )
 });
-static ADVANCE: LazyLock<Sized> = LazyLock::new(|| {
-    Sized::new(
+static ADVANCE: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
         "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
         "(?,?)",
         " ON CONFLICT (shard) DO UPDATE SET applied_seq = max(applied_seq, excluded.applied_seq)",
@@ -78,8 +77,8 @@ impl SqliteOrders {
         conflicts: Conflicts,
     ) -> Result<Applied, StoreError> {
         within(self.database.writer().await?, async |connection| {
-            // Takes the write lock at once: a transaction that begins reading and writes later may
-            // find that another process wrote in between.
+            // Takes the write lock at once: in a transaction that reads first and writes later, another
+            // process may write in between.
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             let applied = apply::apply(&mut *transaction, batch, conflicts).await?;
             transaction.commit().await?;
@@ -102,15 +101,16 @@ impl SqliteOrders {
         (shard, seq): (ShardId, u64),
         limit: usize,
     ) -> Result<Vec<SetAside>, StoreError> {
-        const TEXT: &str = "SELECT record, reason FROM dead_letters \
+        const TEXT: &str = "SELECT shard, seq, record, reason FROM dead_letters \
                             WHERE shard > ? OR (shard = ? AND seq > ?) \
                             ORDER BY shard, seq LIMIT ?";
         let query = sqlx::query(TEXT).bind(shard.0).bind(shard.0).bind(signed(seq));
         let query = query.bind(limit_of(limit));
         within(self.database.reader().await?, async |connection| {
             let decode = |row: &SqliteRow| {
-                let record = bytes::decode(row.try_get(0)?)?;
-                Ok(SetAside { record, reason: row.try_get(1)? })
+                let (shard, seq) = (ShardId(row.try_get(0)?), unsigned(row.try_get(1)?));
+                let record = bytes::decode("dead_letters", shard, seq, row.try_get(2)?)?;
+                Ok(SetAside { record, reason: row.try_get(3)? })
             };
             query.fetch_all(connection).await?.iter().map(decode).collect()
         })
@@ -122,11 +122,9 @@ impl SqliteOrders {
             let rows = sqlx::query("SELECT shard, applied_seq FROM shard_progress ORDER BY shard")
                 .fetch_all(connection)
                 .await?;
-            rows.iter()
-                .map(|row| {
-                    Ok((ShardId(narrow::<u16>(row.try_get(0)?)?), unsigned(row.try_get(1)?)))
-                })
-                .collect()
+            let decode =
+                |row: &SqliteRow| Ok((ShardId(row.try_get(0)?), unsigned(row.try_get(1)?)));
+            rows.iter().map(decode).collect()
         })
         .await
     }
@@ -139,7 +137,7 @@ impl SqliteOrders {
         .await
     }
 
-    pub(super) async fn claim(&self, journal: JournalId) -> Result<(), StoreError> {
+    pub(super) async fn assign_owner(&self, journal: JournalId) -> Result<(), StoreError> {
         const TEXT: &str =
             "INSERT INTO journal (place, identity) VALUES (1, ?) ON CONFLICT (place) DO NOTHING";
         within(self.database.writer().await?, async |connection| {
@@ -229,10 +227,15 @@ impl SqliteOrders {
 
     pub(super) async fn item_records(&self) -> Result<Vec<Record>, StoreError> {
         within(self.database.reader().await?, async |connection| {
-            let rows = sqlx::query("SELECT record FROM item_events ORDER BY shard, seq")
-                .fetch_all(connection)
-                .await?;
-            rows.iter().map(|row| bytes::decode(row.try_get(0)?)).collect()
+            let rows =
+                sqlx::query("SELECT shard, seq, record FROM item_events ORDER BY shard, seq")
+                    .fetch_all(connection)
+                    .await?;
+            let decode = |row: &SqliteRow| {
+                let (shard, seq) = (ShardId(row.try_get(0)?), unsigned(row.try_get(1)?));
+                bytes::decode("item_events", shard, seq, row.try_get(2)?)
+            };
+            rows.iter().map(decode).collect()
         })
         .await
     }
@@ -304,8 +307,8 @@ impl Session for SqliteConnection {
         insertion(query.execute(self).await)
     }
 
-    async fn keep(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
-        let mut query = sqlx::query(KEEP.of(rows.len()));
+    async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(SET_ASIDE.of(rows.len()));
         for SetAside { record, reason } in rows {
             query = query
                 .bind(record.shard.0)
@@ -318,7 +321,7 @@ impl Session for SqliteConnection {
         Ok(())
     }
 
-    async fn release(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
+    async fn delete_set_aside(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
         let query = sqlx::query("DELETE FROM dead_letters WHERE shard = ? AND seq = ?");
         query.bind(shard.0).bind(signed(seq)).execute(self).await?;
         Ok(())
@@ -334,68 +337,23 @@ impl Session for SqliteConnection {
     }
 }
 
-fn insertion<T>(result: Result<T, Error>) -> Result<Insertion, StoreError> {
-    match result {
-        Ok(_) => Ok(Insertion::Done),
-        Err(Error::Database(refusal)) if refusal.is_unique_violation() => Ok(Insertion::KeyTaken),
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn bind<'q>(
     query: Query<'q, Sqlite, SqliteArguments<'q>>,
     row: &'q StoredOrder,
 ) -> Query<'q, Sqlite, SqliteArguments<'q>> {
-    let order = &row.order;
-    query
-        .bind(signed(order.order_id.0))
-        .bind(signed(order.sale_id.0))
-        .bind(signed(order.item_id.0))
-        .bind(signed(order.user_id.0))
-        .bind(signed(order.request_id.0))
-        .bind(order.attempt)
-        .bind(order.quantity)
-        .bind(signed(order.amount))
-        .bind(order.currency.as_str())
-        .bind(order.status as u8)
-        .bind(signed(order.expires_at.0))
-        .bind(signed(row.changed_at.0))
-        .bind(signed(row.version))
+    bind_order!(query, row, signed)
 }
 
 fn decode(row: &SqliteRow) -> Result<StoredOrder, StoreError> {
-    let currency: &str = row.try_get(8)?;
-    Ok(StoredOrder {
-        order: Order {
-            order_id: OrderId(unsigned(row.try_get(0)?)),
-            sale_id: SaleId(unsigned(row.try_get(1)?)),
-            item_id: ItemId(unsigned(row.try_get(2)?)),
-            user_id: UserId(unsigned(row.try_get(3)?)),
-            request_id: RequestId(unsigned(row.try_get(4)?)),
-            attempt: narrow::<u16>(row.try_get(5)?)?,
-            quantity: narrow::<u16>(row.try_get(6)?)?,
-            amount: unsigned(row.try_get(7)?),
-            currency: Currency::parse(currency)
-                .ok_or_else(|| StoreError::corrupt("no currency code in orders"))?,
-            status: OrderStatus::from_number(narrow::<u8>(row.try_get(9)?)?)
-                .ok_or_else(|| StoreError::corrupt("unknown status in orders"))?,
-            expires_at: Timestamp(unsigned(row.try_get(10)?)),
-        },
-        version: unsigned(row.try_get(12)?),
-        changed_at: Timestamp(unsigned(row.try_get(11)?)),
-    })
+    decode_order!(row, unsigned)
 }
 
-/// The signed number of equal bits.
+/// The number as SQLite keeps it: the signed one of equal bits.
 fn signed(number: u64) -> i64 {
     number.cast_signed()
 }
 
-/// The unsigned number of equal bits.
+/// The number that SQLite kept as the signed one of equal bits.
 fn unsigned(number: i64) -> u64 {
     number.cast_unsigned()
-}
-
-fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T, StoreError> {
-    T::try_from(number).map_err(|_| StoreError::corrupt("a number out of range in orders"))
 }

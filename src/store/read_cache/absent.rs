@@ -1,25 +1,26 @@
-//! What is known not to be there, remembered for a moment.
+//! Keys that are known to have no value, remembered for a few seconds.
 //!
-//! Bounded in number: where more is asked for, the oldest is forgotten, and what that costs is
-//! bounded by the number of loads at a time.
+//! Bounded in number: beyond it the oldest is forgotten. What that costs is bounded by the number of
+//! loads at a time.
 
 use domain::Timestamp;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// How long something counts as absent: what was made elsewhere meanwhile is found after that.
+/// How long a key counts as absent: a value that another process made meanwhile is found after that.
 const LIFE_MILLISECONDS: u64 = 5_000;
-/// Keys remembered at a time: some 500 kB.
+/// The most keys that are remembered at a time, which take some 500 kB.
 pub(super) const ABSENT_MAX: usize = 10_000;
 
+/// The keys that are known to have no value.
 #[derive(Debug)]
 pub(super) struct Absent<Key>(Mutex<Entries<Key>>);
 
 #[derive(Debug)]
 struct Entries<Key> {
     until: HashMap<Key, Timestamp>,
-    /// In the order of their insertion, which is also that of their end.
+    /// In the order of their insertion, which is also that of their expiry.
     order: VecDeque<(Key, Timestamp)>,
 }
 

@@ -1,9 +1,11 @@
-//! One load per key at a time: who comes first fetches, who comes meanwhile waits for its result.
+//! Single flight: one fetch per key at a time. The first caller, the leader, fetches; callers that come
+//! meanwhile, the waiters, get its result.
 //!
-//! A fetch belongs to its caller's request and ends with it; the next in line fetches then, so that
-//! a reader who goes away never leaves the others without an answer. Must not know what is fetched.
+//! A fetch is part of the leader's request and ends with it; one of the waiters becomes the leader
+//! then, so that a reader that disconnects never leaves the others without an answer. Must not know
+//! what is fetched.
 
-use super::ReadError;
+use super::error::ReadError;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -12,11 +14,12 @@ use std::hash::Hash;
 use std::time::Duration;
 use tokio::sync::watch;
 
-type Landing<Value> = Option<Result<Value, ReadError>>;
+/// The result of a fetch, once there is one.
+type Outcome<Value> = Option<Result<Value, ReadError>>;
 
 /// The fetches under way.
 pub(super) struct Flights<Key, Value> {
-    under_way: Mutex<HashMap<Key, watch::Receiver<Landing<Value>>>>,
+    under_way: Mutex<HashMap<Key, watch::Receiver<Outcome<Value>>>>,
 }
 
 impl<Key, Value> Default for Flights<Key, Value> {
@@ -32,10 +35,11 @@ impl<Key, Value> fmt::Debug for Flights<Key, Value> {
 }
 
 impl<Key: Copy + Eq + Hash, Value: Clone> Flights<Key, Value> {
-    /// The result of the fetch of `key` that is under way, or of `fetch` where none is.
+    /// Returns the result of the fetch of `key` that is under way, or of `fetch` if there is none.
     ///
     /// # Errors
-    /// As the fetch, and where another's took longer than `wait_max`.
+    /// Returns the fetch's error, or [`ReadError::Overloaded`] if another caller's fetch took longer
+    /// than `wait_max`.
     pub(super) async fn join(
         &self,
         key: Key,
@@ -44,52 +48,53 @@ impl<Key: Copy + Eq + Hash, Value: Clone> Flights<Key, Value> {
     ) -> Result<Value, ReadError> {
         let waiting = async {
             loop {
-                let mut landing = match self.board(key) {
-                    Boarded::Leader(seat) => return Err(seat),
-                    Boarded::Waiter(landing) => landing,
+                let mut outcome = match self.enter(key) {
+                    Role::Leader(lead) => return Err(lead),
+                    Role::Waiter(outcome) => outcome,
                 };
-                // An error means that the leader went away without a result.
-                if let Ok(landed) = landing.wait_for(Option::is_some).await
-                    && let Some(result) = landed.clone()
+                // An error means that the leader ended without a result.
+                if let Ok(known) = outcome.wait_for(Option::is_some).await
+                    && let Some(result) = known.clone()
                 {
                     return Ok(result);
                 }
             }
         };
-        let seat = match tokio::time::timeout(wait_max, waiting).await {
+        let lead = match tokio::time::timeout(wait_max, waiting).await {
             Ok(Ok(result)) => return result,
-            Ok(Err(seat)) => seat,
+            Ok(Err(lead)) => lead,
             Err(_) => return Err(ReadError::Overloaded),
         };
         let result = fetch.await;
-        seat.landing.send_replace(Some(result.clone()));
+        lead.outcome.send_replace(Some(result.clone()));
         result
     }
 
-    fn board(&self, key: Key) -> Boarded<'_, Key, Value> {
+    /// Makes the caller a waiter of the fetch that is under way, or the leader of a new one.
+    fn enter(&self, key: Key) -> Role<'_, Key, Value> {
         let mut under_way = self.under_way.lock();
-        if let Some(landing) = under_way.get(&key) {
-            return Boarded::Waiter(landing.clone());
+        if let Some(outcome) = under_way.get(&key) {
+            return Role::Waiter(outcome.clone());
         }
-        let (landing, passengers) = watch::channel(None);
-        under_way.insert(key, passengers);
-        Boarded::Leader(Seat { flights: self, key, landing })
+        let (outcome, waiters) = watch::channel(None);
+        under_way.insert(key, waiters);
+        Role::Leader(Lead { flights: self, key, outcome })
     }
 }
 
-enum Boarded<'a, Key: Copy + Eq + Hash, Value> {
-    Leader(Seat<'a, Key, Value>),
-    Waiter(watch::Receiver<Landing<Value>>),
+enum Role<'a, Key: Copy + Eq + Hash, Value> {
+    Leader(Lead<'a, Key, Value>),
+    Waiter(watch::Receiver<Outcome<Value>>),
 }
 
-/// The duty to fetch. Given up when dropped, with or without a result.
-struct Seat<'a, Key: Copy + Eq + Hash, Value> {
+/// The duty to fetch, which ends when this is dropped, with or without a result.
+struct Lead<'a, Key: Copy + Eq + Hash, Value> {
     flights: &'a Flights<Key, Value>,
     key: Key,
-    landing: watch::Sender<Landing<Value>>,
+    outcome: watch::Sender<Outcome<Value>>,
 }
 
-impl<Key: Copy + Eq + Hash, Value> Drop for Seat<'_, Key, Value> {
+impl<Key: Copy + Eq + Hash, Value> Drop for Lead<'_, Key, Value> {
     fn drop(&mut self) {
         self.flights.under_way.lock().remove(&self.key);
     }

@@ -1,4 +1,4 @@
-//! Where the read side lies in Redis: the course's keys (§66), readable by its own tools.
+//! The read cache's keys and values in Redis, readable by other programs too.
 //!
 //! ```text
 //! seckill::{date}::rounds               list    the day's sales, by id, in order of display
@@ -11,32 +11,24 @@
 //! ```
 //!
 //! A sale's keys are replaced in one transaction. A read that finds a part of another generation, or
-//! none because it ended or was evicted, takes nothing. All keys end by themselves. The engine reads
-//! all but `rounds`, which is there for others: the document says the same.
+//! misses a part because it expired or was evicted, is a miss as a whole. All keys expire. The engine
+//! reads all but `rounds`, which is there for other programs: the document holds the same.
 
-use super::Generation;
-use crate::store::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
+use super::document::Document;
+use super::generation::Generation;
 use crate::store::redis_connection::{RedisConnection, RedisFailure};
+use domain::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
 use domain::{Currency, SaleId, SaleStatus, Timestamp};
 use redis::{Pipeline, pipe};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// How long a key lives: not longer than a change may go unseen that the engine never learnt of,
-/// and each time another, so that what was filled together does not end together.
+/// How long a key lives: at most as long as a change of unknown outcome may go unseen, and a random
+/// time, so that keys that were filled together do not expire together.
 pub(super) const LIFE_SECONDS: RangeInclusive<i64> = 30..=60;
 
 type Fields = HashMap<String, String>;
-
-/// The whole-day document.
-#[derive(Serialize, Deserialize)]
-struct Document<Sales> {
-    generation: Generation,
-    #[serde(flatten)]
-    day: Sales,
-}
 
 fn rounds_key(day: Day) -> String {
     format!("seckill::{day}::rounds")
@@ -66,10 +58,8 @@ pub(super) async fn get_day(
     let mut pipeline = pipe();
     pipeline.get(document_key(day));
     let (document,): (Option<Vec<u8>>,) = redis.run(&pipeline).await?;
-    // A document of another version is as good as none.
-    let document: Option<Document<SalesOfDay>> =
-        document.and_then(|document| serde_json::from_slice(&document).ok());
-    Ok(document.filter(|document| document.generation == generation).map(|document| document.day))
+    // A document of another version is a miss.
+    Ok(document.and_then(|document| Document::read(&document)?.into_day(generation.0)))
 }
 
 pub(super) async fn put_day(
@@ -78,7 +68,7 @@ pub(super) async fn put_day(
     sales: &SalesOfDay,
     generation: Generation,
 ) -> Result<(), RedisFailure> {
-    let document = serde_json::to_vec(&Document { generation, day: sales })
+    let document = serde_json::to_vec(&Document::new(generation.0, sales))
         .map_err(|error| RedisFailure::Unexpected(error.to_string()))?;
     let life = rand::random_range(LIFE_SECONDS);
     let mut pipeline = pipe();
@@ -160,7 +150,7 @@ pub(super) async fn put_sale(
     redis.run(&pipeline).await
 }
 
-/// Replaces a list. Redis has no empty ones.
+/// Replaces a list. An empty one is deleted, because Redis has no empty lists.
 fn put_list<Entry: redis::ToRedisArgs + redis::ToSingleRedisArg>(
     pipeline: &mut Pipeline,
     key: &str,

@@ -1,35 +1,43 @@
-//! The read side: sales as everybody asks for them, kept in Redis so that a rush of readers never
-//! reaches the catalogue.
+//! The read cache: public sales, kept in Redis so that a rush of readers never reaches the catalogue.
 //!
-//! A read looks into Redis, then asks its loader, then fills Redis. What holds:
-//! - *No stale sale*. Every entry carries the *generation* in which its load began, and counts in
+//! A read asks Redis, then its loader, then fills Redis. The cache guarantees:
+//! - *No stale sale*. Every entry carries the *generation* in which its load began, and is valid in
 //!   that one only. A change of any sale begins the next, in this process, which is the only one
-//!   that changes sales. So nothing has to be deleted: a load that overlaps a change, a write that
-//!   reaches Redis late, a Redis that was away meanwhile and what an earlier process left there all
-//!   carry another generation.
+//!   that changes sales. So no entry has to be deleted: a load that overlaps a change, a write that
+//!   reaches Redis late, a Redis that was unreachable meanwhile and the entries of an earlier process
+//!   all carry another generation.
 //! - *No stampede*. One caller per key and generation loads, the others wait for its result.
-//!   Entries live for a random time, so that those filled together do not end together.
-//! - *No penetration*. An id that nobody knows and a day without sales are remembered here, briefly
-//!   and in a bounded number, and only so many loads run at a time whatever is asked for. Redis
+//!   Entries live for a random time, so that those filled together do not expire together.
+//! - *No penetration*. An unknown id and a day without sales are remembered here, briefly and in a
+//!   bounded number, and the number of loads at a time is bounded whatever is asked for. Redis
 //!   holds sales that exist, and days near today: a bounded number of keys.
-//! - *A sick Redis* is left alone for a while, so that reads do not wait for it.
+//! - *A failing Redis* is not asked for a while, so that reads do not wait for it.
 //!
-//! Owns keys and bytes in Redis and the waiting. Must not know HTTP or databases: whoever reads
-//! brings the loader.
+//! Owns keys and bytes in Redis and the waiting. Must not know HTTP or databases: the caller brings
+//! the loader.
 
 mod absent;
+mod document;
+mod error;
 mod flight;
+mod generation;
 mod layout;
 
+pub use error::ReadError;
+pub use generation::Changing;
+
 use crate::clock::Clock;
-use crate::store::catalogue::{CatalogueError, Day, PublicSale, SalesOfDay};
-use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
-use crate::telemetry;
+use crate::store::catalogue::CatalogueError;
+use crate::store::redis_connection::{
+    RedisAddress, RedisAddressError, RedisConnection, RedisFailure,
+};
+use crate::telemetry::metrics::SALE_LOOKUPS_TOTAL;
 use absent::Absent;
 use domain::SaleId;
+use domain::catalogue::{Day, PublicSale, SalesOfDay};
 use flight::Flights;
+use generation::{Generation, Generations};
 use metrics::counter;
-use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,41 +46,26 @@ use tokio::sync::Semaphore;
 
 /// How long a read waits for Redis before it goes to the loader.
 const REDIS_WAIT_MAX: Duration = Duration::from_millis(300);
-/// How long Redis is left alone after it failed.
+/// How long Redis is not asked after it failed.
 const REDIS_PAUSE_MILLISECONDS: u64 = 2_000;
-/// How long a read waits for another's load, or for its turn to load.
+/// How long a read waits for another caller's load, or for its turn to load.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(3);
-/// Loads that run at a time, whatever is asked for.
+/// The most loads that run at a time, whatever is asked for.
 const LOADS_MAX: usize = 16;
-/// Days around today that Redis may hold; others are loaded each time.
+/// How many days before and after today Redis may hold; others are loaded each time.
 const DAYS_AROUND_MAX: u64 = 31;
 
-/// Why a read has no answer.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The loader failed.
-    #[error(transparent)]
-    Load(#[from] CatalogueError),
-    /// Others were loading for too long.
-    #[error("too many reads wait for the same data")]
-    Overloaded,
-}
-
-/// The time between two changes of sales. Begins anywhere, so that no two processes share one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-struct Generation(u64);
-
-/// The cache. Cheap to clone; clones share everything.
+/// A handle to the read cache. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct ReadCache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     redis: Option<RedisConnection>,
-    /// Until when Redis is left alone.
+    /// Until when Redis is not asked, in milliseconds since 1970.
     redis_paused_until: AtomicU64,
     clock: Clock,
-    generation: AtomicU64,
+    generations: Generations,
     days: Flights<(Generation, Day), Arc<SalesOfDay>>,
     sales: Flights<(Generation, SaleId), Option<Arc<PublicSale>>>,
     empty_days: Absent<(Generation, Day)>,
@@ -81,24 +74,13 @@ struct Inner {
     load_wait_max: Duration,
 }
 
-/// A change of sales under way. Its end, however the change went, ends what was read before.
-#[derive(Debug)]
-#[must_use = "the cache is told of the change when this is dropped"]
-pub struct Changing<'a>(&'a AtomicU64);
-
-impl Drop for Changing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 impl ReadCache {
-    /// A cache in Redis, or without one, where reads go to their loaders, protected all the same.
-    /// With Redis it must be called within a Tokio runtime.
+    /// Creates a cache in Redis, or one without Redis, whose reads go to their loaders and are bounded
+    /// all the same. With Redis it must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// In words, where the address is none.
-    pub fn new(redis: Option<&RedisAddress>, clock: Clock) -> Result<Self, String> {
+    /// Returns [`RedisAddressError`] if the address cannot be used.
+    pub fn new(redis: Option<&RedisAddress>, clock: Clock) -> Result<Self, RedisAddressError> {
         Self::with_patience(redis, clock, LOAD_WAIT_MAX)
     }
 
@@ -106,14 +88,14 @@ impl ReadCache {
         redis: Option<&RedisAddress>,
         clock: Clock,
         load_wait_max: Duration,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, RedisAddressError> {
         let redis =
             redis.map(|address| RedisConnection::prepare(address, REDIS_WAIT_MAX)).transpose()?;
         Ok(Self(Arc::new(Inner {
             redis,
             redis_paused_until: AtomicU64::new(0),
             clock,
-            generation: AtomicU64::new(rand::random()),
+            generations: Generations::begin(),
             days: Flights::default(),
             sales: Flights::default(),
             empty_days: Absent::default(),
@@ -123,16 +105,17 @@ impl ReadCache {
         })))
     }
 
-    /// To be held while a sale is changed. A change whose outcome was never learnt, and which takes
-    /// effect after this is dropped, is seen when the entries end: after a minute at the latest.
+    /// Begins a change of a sale; the guard is to be held until the change is done. A change whose
+    /// outcome was never learnt, and which takes effect after the guard is dropped, is seen when the
+    /// entries expire: after a minute at the latest.
     pub fn changing(&self) -> Changing<'_> {
-        Changing(&self.0.generation)
+        self.0.generations.changing()
     }
 
-    /// The sales of a day: from the whole-day document, or from `load`.
+    /// Returns the sales of a day, from the whole-day document or from `load`.
     ///
     /// # Errors
-    /// Where `load` failed, or did not end in time.
+    /// Returns [`ReadError`] if `load` failed or could not run in time.
     pub async fn day<Loading>(
         &self,
         day: Day,
@@ -142,7 +125,7 @@ impl ReadCache {
         Loading: Future<Output = Result<SalesOfDay, CatalogueError>>,
     {
         let cache = &self.0;
-        let (generation, now) = (cache.generation(), cache.clock.now());
+        let (generation, now) = (cache.generations.current(), cache.clock.now());
         if cache.empty_days.contains((generation, day), now) {
             count("absent");
             return Ok(Arc::default());
@@ -167,10 +150,10 @@ impl ReadCache {
         cache.days.join((generation, day), cache.load_wait_max, fetch).await
     }
 
-    /// A sale, from Redis or from `load`; none where neither knows it.
+    /// Returns a sale, from Redis or from `load`; none if neither knows it.
     ///
     /// # Errors
-    /// Where `load` failed, or did not end in time.
+    /// Returns [`ReadError`] if `load` failed or could not run in time.
     pub async fn sale<Loading>(
         &self,
         sale_id: SaleId,
@@ -180,7 +163,7 @@ impl ReadCache {
         Loading: Future<Output = Result<Option<PublicSale>, CatalogueError>>,
     {
         let cache = &self.0;
-        let generation = cache.generation();
+        let generation = cache.generations.current();
         if cache.unknown_sales.contains((generation, sale_id), cache.clock.now()) {
             count("absent");
             return Ok(None);
@@ -204,11 +187,7 @@ impl ReadCache {
 }
 
 impl Inner {
-    fn generation(&self) -> Generation {
-        Generation(self.generation.load(Ordering::SeqCst))
-    }
-
-    /// What Redis knows; nothing where there is none, or it does not answer.
+    /// Asks Redis. Returns nothing if there is none, or it does not answer.
     async fn ask<'a, Value, Asking>(
         &'a self,
         ask: impl FnOnce(&'a RedisConnection) -> Asking,
@@ -226,13 +205,13 @@ impl Inner {
             Ok(Err(failure)) => failure,
             Err(_) => RedisFailure::Unavailable("no answer in time".to_owned()),
         };
-        tracing::warn!(?failure, "read cache does without redis");
+        tracing::warn!(?failure, "reads go past the read cache: redis failed");
         let until = now.plus_milliseconds(REDIS_PAUSE_MILLISECONDS);
         self.redis_paused_until.store(until.0, Ordering::Relaxed);
         None
     }
 
-    /// Lets Redis know, if it listens.
+    /// Writes to Redis, if there is one and it answers.
     async fn tell<'a, Telling>(&'a self, tell: impl FnOnce(&'a RedisConnection) -> Telling)
     where
         Telling: Future<Output = Result<(), RedisFailure>>,
@@ -245,6 +224,7 @@ impl Inner {
         .unwrap_or_default();
     }
 
+    /// Calls the loader, once it is its turn.
     async fn load<Loading, Value>(&self, load: impl FnOnce() -> Loading) -> Result<Value, ReadError>
     where
         Loading: Future<Output = Result<Value, CatalogueError>>,
@@ -256,8 +236,9 @@ impl Inner {
     }
 }
 
+/// Counts a look-up by where its answer came from.
 fn count(answer: &'static str) {
-    counter!(telemetry::SALE_LOOKUPS_TOTAL, "answer" => answer).increment(1);
+    counter!(SALE_LOOKUPS_TOTAL, "answer" => answer).increment(1);
 }
 
 #[cfg(test)]

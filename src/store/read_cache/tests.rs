@@ -2,8 +2,8 @@
 
 use super::absent::ABSENT_MAX;
 use super::*;
-use crate::store::catalogue::PublicItem;
 use crate::store::database::StoreError;
+use domain::catalogue::PublicItem;
 use domain::{Currency, ItemId, SaleStatus, Timestamp};
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::Notify;
@@ -55,12 +55,12 @@ fn failure() -> CatalogueError {
     StoreError::TimedOut.into()
 }
 
-/// A loader that must not be needed.
+/// A loader that fails: what it is given to must be answered from elsewhere.
 async fn no_sale() -> Result<Option<PublicSale>, CatalogueError> {
     Err(failure())
 }
 
-/// A loader that must not be needed.
+/// A loader that fails: what it is given to must be answered from elsewhere.
 async fn no_day() -> Result<SalesOfDay, CatalogueError> {
     Err(failure())
 }
@@ -125,7 +125,7 @@ async fn a_failed_load_fails_for_all_who_wait_and_for_no_one_else() {
 }
 
 #[tokio::test]
-async fn a_reader_who_goes_away_leaves_the_load_to_the_next() {
+async fn a_reader_that_disconnects_leaves_the_load_to_the_next() {
     let cache = cache(None);
     let abandoned = cache.sale(SaleId(1), std::future::pending);
     let next = async {
@@ -248,7 +248,7 @@ async fn a_load_that_overlaps_a_change_brings_nothing_back() {
         let change = async {
             let _both = loaded.acquire_many(2).await.expect("never closed");
             drop(cache.changing());
-            // Who asks now does not get what was loaded before, nor wait for it.
+            // A reader that asks now does not get what was loaded before, nor waits for it.
             assert_eq!(read(&cache, &ended(8)).await, ended(8));
             assert_eq!(read_day(&cache, day, &[ended(8)]).await, day_of(&[ended(8)]));
             changed.add_permits(2);
@@ -263,7 +263,7 @@ async fn a_load_that_overlaps_a_change_brings_nothing_back() {
 }
 
 #[tokio::test]
-async fn redis_holds_the_courses_keys() {
+async fn redis_holds_keys_that_other_programs_can_read() {
     let Some(redis) = harness::redis() else { return };
     let cache = cache(Some(&redis));
     let day = today(&cache);
@@ -290,7 +290,7 @@ async fn redis_holds_the_courses_keys() {
     }
     assert_eq!(cache.day(day, no_day).await.as_deref(), Ok(&day_of(&sales)));
 
-    // A part that is missing, or is none, makes the whole a miss, and the load fills it again.
+    // A part that is missing or malformed makes the whole a miss, and the load fills it again.
     for breakage in [
         &["del", "seckill::8::杯子-0::info"][..],
         &["del", "seckill::round::8::products"],

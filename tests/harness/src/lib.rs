@@ -1,4 +1,5 @@
-//! Private instances of real servers for tests, and a proxy that misbehaves on request.
+//! What tests from outside need: private instances of real servers, a proxy that misbehaves on
+//! request, an HTTP client, random numbers from a seed, and a way to wait.
 //!
 //! Each server runs on free loopback ports in a temporary directory of its own. Dropping the
 //! handle kills it and removes the directory; if the test process itself is killed, a watchdog
@@ -18,22 +19,27 @@
 //! ```
 
 mod error;
+pub mod http;
 mod mariadb;
 mod port;
 mod process;
 mod proxy;
 mod pump;
 mod rabbitmq;
+mod random;
 mod redis;
 mod server;
+mod wait;
 mod watchdog;
 
 pub use error::Error;
 pub use mariadb::MariaDb;
 pub use proxy::{Proxy, Sender};
 pub use rabbitmq::RabbitMq;
+pub use random::Random;
 pub use redis::{AppendOnly, Redis, RedisOptions};
 pub use server::Server;
+pub use wait::{patiently, until};
 
 /// A server that can be started with its defaults; what [`require`] asks for.
 pub trait Start: Sized {

@@ -55,6 +55,10 @@ impl BuyerIndex {
 
     /// Makes `slot` the buyer's newest order of the item. The entry must be in `orders`.
     pub(super) fn set(&mut self, orders: &OrderTable, item: u32, user_id: UserId, slot: u32) {
+        debug_assert!(
+            is_of(orders, slot, item, user_id),
+            "a slot is found again by the item and buyer of its entry",
+        );
         self.partition();
         let hash = self.hash(item, user_id);
         let hasher = &self.hasher;

@@ -1,18 +1,18 @@
 //! What a command leads to: an event to journal, if anything changes, and the answer.
 
-use super::{ItemState, SPARE_ATTEMPTS, Stock};
+use super::state::{ItemState, Stock};
 use crate::command::{Buy, Command, Outcome, Refusal};
 use crate::event::Event;
 use crate::ids::{ItemId, OrderId, Timestamp, UserId};
 use crate::order::{Order, OrderStatus};
-use crate::sale::{ALLOTTED_MAX, ItemPhase};
+use crate::sale::{ALLOTTED_MAX, ItemPhase, SPARE_ATTEMPTS};
 
 /// What was decided: the fact, if there is a new one, and what to answer once it is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
     /// The fact to journal and apply.
     pub event: Option<Event>,
-    /// The answer to whoever asked.
+    /// The answer to the caller.
     pub outcome: Outcome,
 }
 
@@ -68,10 +68,10 @@ impl Stock {
         let mut attempts = 0;
         if let Some(newest) = newest {
             // A repeat gets its order whatever became of the sale since.
-            let mut chain = self.orders.chain(newest);
-            if let Some(entry) = chain.find(|entry| entry.request_id == buy.request_id) {
-                return if entry.quantity == buy.quantity {
-                    Decision { event: None, outcome: Outcome::Replayed(self.view(entry)) }
+            let earlier = self.orders.of_request(newest, buy.request_id);
+            if let Some(order) = earlier.and_then(|entry| self.view(entry)) {
+                return if order.quantity == buy.quantity {
+                    Decision { event: None, outcome: Outcome::Replayed(order) }
                 } else {
                     Decision::refused(Refusal::IdempotencyKeyReused)
                 };
@@ -86,7 +86,7 @@ impl Stock {
         }
         let limit = item.terms.limit_per_user;
         let units = u32::from(live_units) + u32::from(buy.quantity);
-        if units > u32::from(limit) || attempts >= limit + SPARE_ATTEMPTS {
+        if units > u32::from(limit) || attempts >= limit.saturating_add(SPARE_ATTEMPTS) {
             return Decision::refused(Refusal::LimitReached);
         }
         if item.counters.available < u32::from(buy.quantity) {

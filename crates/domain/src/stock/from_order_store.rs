@@ -1,19 +1,22 @@
-//! A shard's state from the books: its items and orders as the order store has them.
+//! A shard's state from the order store: its items and orders as their rows have them.
 //!
 //! The way back when neither checkpoint nor journal reach far enough. Must not know where the rows
 //! come from.
 
 use super::orders::{Entry, NO_SLOT};
-use super::{ItemState, Stock, Violation};
+use super::state::{ItemState, Stock};
+use super::violation::{Broken, Violation};
 use crate::ids::{ShardId, Timestamp};
+use crate::invariants::{Invariant, i2_not_below_zero};
 use crate::order::{Order, OrderStatus};
+use crate::sale::ItemCounters;
 
 impl Stock {
     /// The state as of record `seq`: items in the order of their preheat with nothing sold, and all
     /// orders with the number of their last record, by ascending identity.
     ///
     /// # Errors
-    /// Where the rows contradict each other.
+    /// Returns [`Violation`] if the rows contradict each other.
     pub fn from_order_store(
         shard: ShardId,
         seq: u64,
@@ -21,63 +24,67 @@ impl Stock {
         items: Vec<ItemState>,
         orders: impl IntoIterator<Item = (Order, u64)>,
     ) -> Result<Self, Violation> {
-        let violation = |invariant: &'static str, detail: String| Violation {
-            shard: shard.0,
-            seq,
-            invariant,
-            detail,
-        };
         let mut stock = Self::new(shard);
         stock.seq = seq;
         stock.at = at;
         for item in items {
-            stock.insert_item(item)?;
+            stock.insert_item(item).map_err(|broken| broken.at(shard, seq))?;
         }
         for (order, version) in orders {
-            let position = stock
-                .position(order.item_id)
-                .ok_or_else(|| violation("I4", format!("order {} of no item", order.order_id)))?;
-            if order.order_id <= stock.last_order_id || order.order_id.shard() != shard {
-                return Err(violation("I9", format!("order {} out of place", order.order_id)));
-            }
-            stock.at = stock.at.max(order.created_at());
-            stock.last_order_id = order.order_id;
-            let units = u32::from(order.quantity);
-            let item = &mut stock.items[position as usize];
-            item.last_seq = item.last_seq.max(version);
-            let counters = &mut item.counters;
-            let counter = match order.status {
-                OrderStatus::Reserved => Some(&mut counters.reserved),
-                OrderStatus::Paid => Some(&mut counters.sold),
-                OrderStatus::Cancelled | OrderStatus::Expired | OrderStatus::RefundDue => None,
-            };
-            if let Some(counter) = counter {
-                *counter += units;
-                counters.available = counters
-                    .available
-                    .checked_sub(units)
-                    .ok_or_else(|| violation("I2", "the books are oversold".to_owned()))?;
-            }
-            if item.settled {
-                continue;
-            }
-            let newest = stock.buyers.find(&stock.orders, position, order.user_id);
-            let live_before =
-                newest.and_then(|slot| stock.orders.get(slot)).map_or(0, |entry| entry.live_units);
-            let live = if order.status.is_live() { order.quantity } else { 0 };
-            let slot = stock.orders.push(Entry {
-                order_id: order.order_id,
-                user_id: order.user_id,
-                request_id: order.request_id,
-                item: position,
-                previous: newest.unwrap_or(NO_SLOT),
-                quantity: order.quantity,
-                attempt: order.attempt,
-                live_units: live_before.saturating_add(live),
-                status: order.status as u8,
-            });
-            stock.buyers.set(&stock.orders, position, order.user_id, slot);
+            stock.insert_order(&order, version).map_err(|broken| broken.at(shard, seq))?;
         }
         Ok(stock)
+    }
+
+    fn insert_order(&mut self, order: &Order, version: u64) -> Result<(), Broken> {
+        let order_id = order.order_id;
+        let position = self
+            .position(order.item_id)
+            .ok_or_else(|| Broken::form(format!("order {order_id} is of an unknown item")))?;
+        if order_id <= self.last_order_id || order_id.shard() != self.shard {
+            return Err(Broken::form(format!("order {order_id} is out of place")));
+        }
+        self.at = self.at.max(order.created_at());
+        self.last_order_id = order_id;
+        let item = &mut self.items[position as usize];
+        item.last_seq = item.last_seq.max(version);
+        item.counters.count(order)?;
+        if item.settled {
+            return Ok(());
+        }
+        let newest = self.buyers.find(&self.orders, position, order.user_id);
+        let live_before =
+            newest.and_then(|slot| self.orders.get(slot)).map_or(0, |entry| entry.live_units);
+        let live = if order.status.is_live() { order.quantity } else { 0 };
+        let slot = self.orders.push(Entry {
+            order_id,
+            user_id: order.user_id,
+            request_id: order.request_id,
+            item: position,
+            previous: newest.unwrap_or(NO_SLOT),
+            quantity: order.quantity,
+            attempt: order.attempt,
+            live_units: live_before.saturating_add(live),
+            status: Some(order.status),
+        });
+        self.buyers.set(&self.orders, position, order.user_id, slot);
+        Ok(())
+    }
+}
+
+impl ItemCounters {
+    /// Counts an order's units where its status has them.
+    fn count(&mut self, order: &Order) -> Result<(), Broken> {
+        let units = u32::from(order.quantity);
+        let counter = match order.status {
+            OrderStatus::Reserved => &mut self.reserved,
+            OrderStatus::Paid => &mut self.sold,
+            OrderStatus::Cancelled | OrderStatus::Expired | OrderStatus::RefundDue => return Ok(()),
+        };
+        i2_not_below_zero("available", i64::from(self.available) - i64::from(units))
+            .map_err(Broken::invariant(Invariant::I2))?;
+        *counter += units;
+        self.available -= units;
+        Ok(())
     }
 }

@@ -5,21 +5,19 @@
 //! exact and costs the sale nothing but the copies of what changes meanwhile.
 
 use crate::ids::{OrderId, RequestId, UserId};
+use crate::order::OrderStatus;
 use std::sync::Arc;
 
 /// Orders in one chunk.
 pub const CHUNK_ENTRIES: usize = 64;
-/// No earlier order of this buyer.
+/// The slot of an earlier order where this buyer has none.
 pub(super) const NO_SLOT: u32 = u32::MAX;
-/// The status of an entry that was let go.
-const VACANT: u8 = 0;
-
 /// An order as the shard holds it: 40 bytes. What item and identity already tell is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Entry {
-    /// The order.
+    /// The order's identity.
     pub order_id: OrderId,
-    /// Its buyer.
+    /// The buyer.
     pub user_id: UserId,
     /// The request that placed it.
     pub request_id: RequestId,
@@ -27,15 +25,17 @@ pub struct Entry {
     pub item: u32,
     /// The slot of the same buyer's order of the same item before this one, or `u32::MAX`.
     pub previous: u32,
-    /// Units.
+    /// Units bought.
     pub quantity: u16,
     /// The how-many-eth of this buyer and item, from 1.
     pub attempt: u16,
     /// In a buyer's newest order: the units of all its live orders of the item. Stale in others.
     pub live_units: u16,
-    /// The number of the order's status, 0 where it was let go.
-    pub status: u8,
+    /// Where the order stands; `None` where it was released.
+    pub status: Option<OrderStatus>,
 }
+
+const _: () = assert!(size_of::<Entry>() == 40, "a million orders are to fit in 40 MB");
 
 /// A run of [`CHUNK_ENTRIES`] slots.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,11 +51,11 @@ impl Chunk {
         let mut chunk = Self::empty();
         chunk.entries.get_mut(..entries.len())?.copy_from_slice(entries);
         chunk.length = u16::try_from(entries.len()).ok()?;
-        chunk.held = entries.iter().map(|entry| u16::from(entry.status != VACANT)).sum();
+        chunk.held = entries.iter().map(|entry| u16::from(entry.status.is_some())).sum();
         Some(chunk)
     }
 
-    /// The slots in use, those let go included.
+    /// The entries in use, released ones included.
     pub fn entries(&self) -> &[Entry] {
         &self.entries[..usize::from(self.length)]
     }
@@ -89,14 +89,14 @@ impl OrderTable {
                 table.held += usize::from(chunk.held);
                 first_id = chunk.entries[0].order_id;
             }
-            // A chunk that was let go holds nothing to be found; its neighbour's bound will do.
+            // A chunk that was released holds nothing to be found; its neighbour's bound will do.
             table.first_ids.push(first_id);
         }
         table.chunks = chunks;
         table
     }
 
-    /// Slots in use, those let go included.
+    /// Slots in use, released ones included.
     pub(super) fn len(&self) -> u32 {
         self.length
     }
@@ -117,19 +117,25 @@ impl OrderTable {
     pub(super) fn get(&self, slot: u32) -> Option<&Entry> {
         let chunk = self.chunks.get(slot as usize / CHUNK_ENTRIES)?.as_ref()?;
         let entry = chunk.entries().get(slot as usize % CHUNK_ENTRIES)?;
-        (entry.status != VACANT).then_some(entry)
+        entry.status.is_some().then_some(entry)
     }
 
     pub(super) fn find(&self, order_id: OrderId) -> Option<u32> {
         let number = self.first_ids.partition_point(|first| *first <= order_id).checked_sub(1)?;
         let chunk = self.chunks[number].as_ref()?;
         let place = chunk.entries().binary_search_by_key(&order_id, |e| e.order_id).ok()?;
-        (chunk.entries[place].status != VACANT).then_some((number * CHUNK_ENTRIES + place) as u32)
+        chunk.entries[place].status.is_some().then_some((number * CHUNK_ENTRIES + place) as u32)
     }
 
-    /// The entries of one buyer and item, newest first, from `head`.
-    pub(super) fn chain(&self, head: u32) -> impl Iterator<Item = &Entry> {
-        std::iter::successors(self.get(head), |entry| self.get(entry.previous))
+    /// The entries of one buyer and item, newest first, from the slot `newest`.
+    pub(super) fn chain(&self, newest: u32) -> impl Iterator<Item = &Entry> {
+        std::iter::successors(self.get(newest), |entry| self.get(entry.previous))
+    }
+
+    /// The entry of this request among those of one buyer and item, of which `newest` is the slot
+    /// of the newest.
+    pub(super) fn of_request(&self, newest: u32, request_id: RequestId) -> Option<&Entry> {
+        self.chain(newest).find(|entry| entry.request_id == request_id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -139,6 +145,16 @@ impl OrderTable {
     /// Appends an entry, whose identity is greater than all before, and returns its slot.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let slot = self.length;
+        debug_assert!(
+            entry.previous == NO_SLOT || entry.previous < slot,
+            "a chain leads to older orders only, so that it ends",
+        );
+        debug_assert!(
+            slot.checked_sub(1)
+                .and_then(|last| self.get(last))
+                .is_none_or(|last| last.order_id < entry.order_id),
+            "identities grow with the slots: the table is searched by halves",
+        );
         let number = slot as usize / CHUNK_ENTRIES;
         if number == self.chunks.len() {
             self.chunks.push(Some(Arc::new(Chunk::empty())));
@@ -158,6 +174,7 @@ impl OrderTable {
 
     /// Changes the entry in `slot`, which is held.
     pub(super) fn update(&mut self, slot: u32, change: impl FnOnce(&mut Entry)) {
+        debug_assert!(self.get(slot).is_some(), "a released order has no life to change");
         let number = slot as usize / CHUNK_ENTRIES;
         if let Some(chunk) = &mut self.chunks[number] {
             change(&mut Arc::make_mut(chunk).entries[slot as usize % CHUNK_ENTRIES]);
@@ -165,12 +182,13 @@ impl OrderTable {
         }
     }
 
-    /// Lets the entry in `slot` go, and the chunk with its last entry.
+    /// Releases the entry in `slot`, which is held, and the chunk with its last entry.
     pub(super) fn vacate(&mut self, slot: u32) {
+        debug_assert!(self.get(slot).is_some(), "what is held is counted: release it once");
         let number = slot as usize / CHUNK_ENTRIES;
         if let Some(shared) = &mut self.chunks[number] {
             let chunk = Arc::make_mut(shared);
-            chunk.entries[slot as usize % CHUNK_ENTRIES].status = VACANT;
+            chunk.entries[slot as usize % CHUNK_ENTRIES].status = None;
             chunk.held -= 1;
             self.held -= 1;
             // The last chunk still takes entries, and its length is known by it alone.

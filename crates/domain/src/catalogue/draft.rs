@@ -1,0 +1,197 @@
+//! What an operator writes of a sale, and what is wrong with it.
+
+use crate::ids::Timestamp;
+use crate::sale::{
+    ALLOTTED_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
+    PRODUCT_ID_LENGTH_MAX,
+};
+use std::collections::HashSet;
+
+/// The longest title of a sale or an item, in characters.
+pub const TITLE_LENGTH_MAX: usize = 200;
+/// The most items of one sale.
+pub const ITEMS_PER_SALE_MAX: usize = 200;
+/// The shortest payment window.
+const PAYMENT_WINDOW_MILLISECONDS_MIN: u64 = 1000;
+
+/// A sale before it has a number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SaleDraft {
+    /// 1 to [`TITLE_LENGTH_MAX`] characters.
+    pub title: String,
+    /// First instant at which a purchase can succeed.
+    pub starts_at: Timestamp,
+    /// First instant at which none can any more.
+    pub ends_at: Timestamp,
+    /// In the order of display, 1 to [`ITEMS_PER_SALE_MAX`].
+    pub items: Vec<Offer>,
+}
+
+/// What is offered of one product.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// The product: 1 to 64 bytes, once per sale.
+    pub product_id: String,
+    /// 1 to [`TITLE_LENGTH_MAX`] characters.
+    pub title: String,
+    /// Price of one unit, in minor units of `currency`.
+    pub price: u64,
+    /// What it costs otherwise, to be shown beside the price.
+    pub list_price: Option<u64>,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// Units on sale at the start.
+    pub allotted: u32,
+    /// Live units one buyer may hold.
+    pub limit_per_user: u16,
+    /// How long an order may stay unpaid.
+    pub payment_window_milliseconds: u64,
+}
+
+/// A field that is out of range.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DraftProblem {
+    /// The field's name in the API, such as `items[2].price`.
+    pub field: String,
+    /// What it should be.
+    pub detail: String,
+}
+
+impl SaleDraft {
+    /// All that is wrong with the draft; empty if it can be stored.
+    pub fn problems(&self) -> Vec<DraftProblem> {
+        let mut problems = Vec::new();
+        problems.extend(text_problem("title", &self.title, TITLE_LENGTH_MAX));
+        if self.ends_at <= self.starts_at || self.ends_at > Timestamp::MAX {
+            problems.push(problem("ends_at", "after starts_at, before the year 10000"));
+        }
+        if !(1..=ITEMS_PER_SALE_MAX).contains(&self.items.len()) {
+            problems.push(problem("items", format!("1 to {ITEMS_PER_SALE_MAX} items")));
+        }
+        let mut products = HashSet::new();
+        for (position, offer) in self.items.iter().enumerate().take(ITEMS_PER_SALE_MAX) {
+            offer.collect_problems(&format!("items[{position}]"), &mut problems);
+            if !products.insert(offer.product_id.as_str()) {
+                let field = format!("items[{position}].product_id");
+                problems.push(problem(field, "each product once per sale"));
+            }
+        }
+        problems
+    }
+}
+
+impl Offer {
+    fn collect_problems(&self, place: &str, problems: &mut Vec<DraftProblem>) {
+        let mut check = |field: &str, is_right: bool, detail: String| {
+            if !is_right {
+                problems.push(problem(format!("{place}.{field}"), detail));
+            }
+        };
+        let has_control = self.product_id.chars().any(char::is_control);
+        check(
+            "product_id",
+            (1..=PRODUCT_ID_LENGTH_MAX).contains(&self.product_id.len()) && !has_control,
+            format!("1 to {PRODUCT_ID_LENGTH_MAX} bytes without control characters"),
+        );
+        check("price", self.price <= PRICE_MAX, format!("0 to {PRICE_MAX}"));
+        check(
+            "list_price",
+            self.list_price.is_none_or(|price| (self.price..=PRICE_MAX).contains(&price)),
+            format!("price to {PRICE_MAX}"),
+        );
+        check(
+            "allotted",
+            (1..=ALLOTTED_MAX).contains(&self.allotted),
+            format!("1 to {ALLOTTED_MAX}"),
+        );
+        check(
+            "limit_per_user",
+            (1..=LIMIT_PER_USER_MAX).contains(&self.limit_per_user),
+            format!("1 to {LIMIT_PER_USER_MAX}"),
+        );
+        let window = PAYMENT_WINDOW_MILLISECONDS_MIN..=PAYMENT_WINDOW_MILLISECONDS_MAX;
+        check(
+            "payment_window_seconds",
+            window.contains(&self.payment_window_milliseconds),
+            format!("1 to {}", PAYMENT_WINDOW_MILLISECONDS_MAX / 1000),
+        );
+        problems.extend(text_problem(&format!("{place}.title"), &self.title, TITLE_LENGTH_MAX));
+    }
+}
+
+/// What is wrong with a text that must have 1 to `length_max` characters and no controls.
+pub fn text_problem(field: &str, text: &str, length_max: usize) -> Option<DraftProblem> {
+    let length = text.chars().count();
+    let is_right = (1..=length_max).contains(&length) && !text.chars().any(char::is_control);
+    (!is_right)
+        .then(|| problem(field, format!("1 to {length_max} characters without control characters")))
+}
+
+fn problem(field: impl Into<String>, detail: impl Into<String>) -> DraftProblem {
+    DraftProblem { field: field.into(), detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> SaleDraft {
+        let offer = Offer {
+            product_id: "p-1".to_owned(),
+            title: "苹果".to_owned(),
+            price: 100,
+            list_price: Some(200),
+            currency: Currency::parse("CNY").expect("a code"),
+            allotted: 10,
+            limit_per_user: 1,
+            payment_window_milliseconds: 600_000,
+        };
+        SaleDraft {
+            title: "noon".to_owned(),
+            starts_at: Timestamp(1_000),
+            ends_at: Timestamp(2_000),
+            items: vec![offer],
+        }
+    }
+
+    /// Applies a change to a right draft and lists the fields that are wrong then.
+    fn check(change: impl FnOnce(&mut SaleDraft), expected: &[&str]) {
+        let mut draft = draft();
+        change(&mut draft);
+        let fields: Vec<String> = draft.problems().into_iter().map(|p| p.field).collect();
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn each_field_has_its_range() {
+        check(|_| {}, &[]);
+        check(|draft| draft.title.clear(), &["title"]);
+        check(|draft| draft.title = "a\nb".to_owned(), &["title"]);
+        check(|draft| draft.ends_at = draft.starts_at, &["ends_at"]);
+        check(|draft| draft.items.clear(), &["items"]);
+        check(
+            |draft| draft.items[0].price = PRICE_MAX + 1,
+            &["items[0].price", "items[0].list_price"],
+        );
+        check(|draft| draft.items[0].list_price = Some(99), &["items[0].list_price"]);
+        check(|draft| draft.items[0].allotted = 0, &["items[0].allotted"]);
+        check(|draft| draft.items[0].limit_per_user = 0, &["items[0].limit_per_user"]);
+        check(
+            |draft| draft.items[0].payment_window_milliseconds = 999,
+            &["items[0].payment_window_seconds"],
+        );
+        check(|draft| draft.items[0].product_id = "x".repeat(65), &["items[0].product_id"]);
+        check(|draft| draft.items.push(draft.items[0].clone()), &["items[1].product_id"]);
+        check(
+            |draft| draft.items = vec![draft.items[0].clone(); ITEMS_PER_SALE_MAX + 1],
+            &[
+                vec!["items".to_owned()],
+                (1..ITEMS_PER_SALE_MAX).map(|i| format!("items[{i}].product_id")).collect(),
+            ]
+            .concat()
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! The catalogue's plain values: a sale as an operator writes it, as it is stored, and as everybody
+//! may see it.
+//!
+//! Must not know how sales are stored, cached or shown; which step may be taken is
+//! [`crate::approval`]'s to say.
+
+mod day;
+mod draft;
+mod public;
+mod sale;
+
+pub use day::{Day, NotADay};
+pub use draft::{
+    DraftProblem, ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX, text_problem,
+};
+pub use public::{PUBLIC_STATUSES, PublicItem, PublicSale, SalesOfDay};
+pub use sale::{Sale, SaleItem};

@@ -1,0 +1,111 @@
+//! Sales as everybody may see them: approved, and without who wrote and judged them.
+//!
+//! The form in which sales are listed, cached and shown. Counters are not part of it; they change
+//! with each purchase. Neither is whether a sale is live: that is the clock's to say.
+
+use super::sale::{Sale, SaleItem};
+use crate::approval::SaleStatus;
+use crate::ids::{ItemId, SaleId, Timestamp};
+use crate::sale::{Currency, ItemTerms};
+
+/// Statuses of the sales that everybody may see. No step leads out of them.
+pub const PUBLIC_STATUSES: [SaleStatus; 4] =
+    [SaleStatus::Approved, SaleStatus::Preheated, SaleStatus::Ended, SaleStatus::Settled];
+
+/// A sale as everybody may see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublicSale {
+    /// The sale.
+    pub sale_id: SaleId,
+    /// Its title.
+    pub title: String,
+    /// How far it has come: one of [`PUBLIC_STATUSES`].
+    pub status: SaleStatus,
+    /// First instant at which it sells.
+    pub starts_at: Timestamp,
+    /// First instant at which it sells no more.
+    pub ends_at: Timestamp,
+    /// Its items, in their order of display.
+    pub items: Vec<PublicItem>,
+}
+
+/// An item of a sale, without its counters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublicItem {
+    /// The item.
+    pub item_id: ItemId,
+    /// The product, of which a sale has one item.
+    pub product_id: String,
+    /// Its title.
+    pub title: String,
+    /// Price of one unit in minor units of `currency`.
+    pub price: u64,
+    /// What it costs outside the sale.
+    pub list_price: Option<u64>,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// Units on sale.
+    pub allotted: u32,
+    /// Units one buyer may hold.
+    pub limit_per_user: u16,
+    /// How long an order may stay unpaid.
+    pub payment_window_milliseconds: u64,
+}
+
+/// The sales of one day.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SalesOfDay {
+    /// In the order of their start, as many as a page holds.
+    pub sales: Vec<PublicSale>,
+    /// Whether the day has more than those.
+    pub has_more: bool,
+}
+
+impl Sale {
+    /// The sale as everybody may see it, if they may.
+    pub fn public(&self) -> Option<PublicSale> {
+        PUBLIC_STATUSES.contains(&self.status).then(|| PublicSale {
+            sale_id: self.sale_id,
+            title: self.title.clone(),
+            status: self.status,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            items: self.items.iter().map(PublicItem::from).collect(),
+        })
+    }
+}
+
+impl From<&SaleItem> for PublicItem {
+    fn from(item: &SaleItem) -> Self {
+        let offer = &item.offer;
+        Self {
+            item_id: item.item_id,
+            product_id: offer.product_id.clone(),
+            title: offer.title.clone(),
+            price: offer.price,
+            list_price: offer.list_price,
+            currency: offer.currency,
+            allotted: offer.allotted,
+            limit_per_user: offer.limit_per_user,
+            payment_window_milliseconds: offer.payment_window_milliseconds,
+        }
+    }
+}
+
+impl PublicSale {
+    /// The item's terms, as they were approved.
+    pub fn terms(&self, item: &PublicItem) -> ItemTerms {
+        ItemTerms {
+            item_id: item.item_id,
+            sale_id: self.sale_id,
+            product_id: item.product_id.as_str().into(),
+            price: item.price,
+            currency: item.currency,
+            allotted: item.allotted,
+            limit_per_user: item.limit_per_user,
+            payment_window_milliseconds: item.payment_window_milliseconds,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! An independent, plain model of a journal's orders and items: maps and sums, written for being
+//! obviously right.
+
+use super::catalogue::{Invariant, Rule};
+use super::checks::{
+    UnitCounts, Verdict, i1_balance, i2_not_below_zero, i5_dense, i6_limit, i7_granted_once,
+    i10_ends_once, i14_price,
+};
+use crate::event::{Event, Record};
+use crate::ids::{ItemId, OrderId, RequestId, ShardId, UserId};
+use crate::order::{Order, OrderStatus};
+use crate::sale::{ALLOTTED_MAX, ItemPhase, ItemTerms, SPARE_ATTEMPTS};
+use std::collections::{BTreeMap, HashMap};
+
+/// The model. It is fed every record and judges its form and I1, I2, I5, I6, I7, I10 and I14. It
+/// shares no code with the state machine but the invariants' functions.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    shards: BTreeMap<ShardId, u64>,
+    last_order_ids: HashMap<ShardId, OrderId>,
+    items: HashMap<ItemId, LedgerItem>,
+    orders: HashMap<OrderId, Order>,
+    requests: HashMap<(UserId, RequestId), OrderId>,
+    buyers: HashMap<(ItemId, UserId), Buyer>,
+    findings: BTreeMap<Rule, Finding>,
+}
+
+/// An item in the ledger.
+#[derive(Clone, Debug)]
+pub struct LedgerItem {
+    /// The terms under which it was opened.
+    pub terms: ItemTerms,
+    /// Its counters, by the ledger's own arithmetic.
+    pub counters: UnitCounts,
+    shard: ShardId,
+    phase: ItemPhase,
+    is_settled: bool,
+}
+
+/// One buyer's orders of one item.
+#[derive(Clone, Copy, Debug, Default)]
+struct Buyer {
+    live_units: u32,
+    attempts: u16,
+}
+
+/// How often a rule was judged and what first broke it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finding {
+    /// Times it was judged.
+    pub checked: u64,
+    /// Times it did not hold.
+    pub broken: u64,
+    /// The first place where it did not, in words.
+    pub first: Option<String>,
+}
+
+impl Finding {
+    /// Counts a verdict reached at `place`.
+    pub fn add(&mut self, place: &str, verdict: Verdict) {
+        self.checked += 1;
+        if let Err(detail) = verdict {
+            self.broken += 1;
+            self.first.get_or_insert_with(|| format!("{place}: {detail}"));
+        }
+    }
+}
+
+impl Ledger {
+    /// Takes a record in, judging as it goes. Records of one shard come in their order.
+    ///
+    /// A record of the wrong form changes nothing; one that breaks an invariant counts as it is.
+    pub fn record(&mut self, record: &Record) {
+        let place = format!("shard {} record {}", record.shard, record.seq);
+        let last = self.shards.insert(record.shard, record.seq);
+        // A journal that was cut starts where its checkpoint ends: only what follows must be dense.
+        if let Some(last) = last {
+            self.judge(Invariant::I5, &place, i5_dense(last, record.seq));
+        }
+        match &record.event {
+            Event::Order(order) if order.status == OrderStatus::Reserved => {
+                self.grant(&place, record.shard, order);
+            }
+            Event::Order(order) => self.change(&place, record.shard, order),
+            event => {
+                let verdict = self.operate(record.shard, event);
+                self.judge(Rule::Form, &place, verdict);
+            }
+        }
+    }
+
+    /// Takes an item as given, with nothing sold: its preheat is no longer on record.
+    pub fn assume_item(&mut self, shard: ShardId, terms: ItemTerms, allotted: u32) {
+        let item_id = terms.item_id;
+        let allotted = i64::from(allotted);
+        let counters = UnitCounts { allotted, available: allotted, reserved: 0, sold: 0 };
+        let phase = ItemPhase::Open;
+        let item = LedgerItem { terms, counters, shard, phase, is_settled: false };
+        self.items.insert(item_id, item);
+    }
+
+    /// Takes an order of a known item as given: its grant is no longer on record.
+    pub fn assume_order(&mut self, order: Order) {
+        self.enter(&order);
+        let units = i64::from(order.quantity);
+        if let Some(item) = self.items.get_mut(&order.item_id)
+            && order.status.is_live()
+        {
+            item.counters.available -= units;
+            match order.status {
+                OrderStatus::Paid => item.counters.sold += units,
+                _ => item.counters.reserved += units,
+            }
+            let available = item.counters.available;
+            let verdict = i2_not_below_zero("available", available);
+            self.judge(Invariant::I2, "order store", verdict);
+        }
+    }
+
+    /// Takes a shard's records up to `seq` as given.
+    pub fn assume_seq(&mut self, shard: ShardId, seq: u64) {
+        self.shards.insert(shard, seq);
+    }
+
+    /// What each rule that was judged came to.
+    pub fn findings(&self) -> &BTreeMap<Rule, Finding> {
+        &self.findings
+    }
+
+    /// What the rule came to; all zeros if it was never judged.
+    pub fn finding(&self, rule: impl Into<Rule>) -> Finding {
+        self.findings.get(&rule.into()).cloned().unwrap_or_default()
+    }
+
+    /// Each order as of the last record.
+    pub fn orders(&self) -> &HashMap<OrderId, Order> {
+        &self.orders
+    }
+
+    /// Each item as of the last record.
+    pub fn items(&self) -> &HashMap<ItemId, LedgerItem> {
+        &self.items
+    }
+
+    /// The last record's number of each shard.
+    pub fn seqs(&self) -> &BTreeMap<ShardId, u64> {
+        &self.shards
+    }
+
+    /// Adds a verdict on a rule at a place.
+    pub fn judge(&mut self, rule: impl Into<Rule>, place: &str, verdict: Verdict) {
+        self.findings.entry(rule.into()).or_default().add(place, verdict);
+    }
+
+    /// Whether an operator's record can follow; if so, it does.
+    fn operate(&mut self, shard: ShardId, event: &Event) -> Verdict {
+        let item_id = event.item_id();
+        if let Event::ItemOpened(terms) = event {
+            if self.items.contains_key(&terms.item_id) {
+                return Err(format!("item {item_id} was opened twice"));
+            }
+            self.assume_item(shard, terms.clone(), terms.allotted);
+            return Ok(());
+        }
+        let Some(item) = self.items.get_mut(&item_id).filter(|item| item.shard == shard) else {
+            return Err(format!("item {item_id} was never opened"));
+        };
+        match event {
+            Event::ItemRestocked { units, .. } => {
+                let allotted = item.counters.allotted + i64::from(*units);
+                if allotted > i64::from(ALLOTTED_MAX) {
+                    return Err(format!("item {item_id} has {allotted} units allotted"));
+                }
+                item.counters.allotted = allotted;
+                item.counters.available += i64::from(*units);
+            }
+            Event::ItemPaused(_) | Event::ItemResumed(_) | Event::ItemEnded(_)
+                if item.phase == ItemPhase::Ended =>
+            {
+                return Err(format!("item {item_id} had ended"));
+            }
+            Event::ItemPaused(_) => item.phase = ItemPhase::Paused,
+            Event::ItemResumed(_) => item.phase = ItemPhase::Open,
+            Event::ItemEnded(_) => item.phase = ItemPhase::Ended,
+            Event::ItemSettled(_) if item.counters.reserved > 0 => {
+                return Err(format!("item {item_id} was settled with reserved units"));
+            }
+            Event::ItemSettled(_) => item.is_settled = true,
+            Event::ItemOpened(_) | Event::Order(_) => {}
+        }
+        Ok(())
+    }
+
+    fn grant(&mut self, place: &str, shard: ShardId, order: &Order) {
+        let earlier = self.requests.get(&(order.user_id, order.request_id)).copied();
+        let verdict = i7_granted_once(earlier, order.order_id);
+        self.judge(Invariant::I7, place, verdict);
+        let form = self.form_of_grant(shard, order);
+        if form.is_err() {
+            // The same grant again is named already.
+            if earlier.is_none() {
+                self.judge(Rule::Form, place, form);
+            }
+            return;
+        }
+        self.judge(Rule::Form, place, form);
+        self.enter(order);
+        let live_units = self.buyer(order).live_units;
+        let Some(item) = self.items.get_mut(&order.item_id) else { return };
+        item.counters.available -= i64::from(order.quantity);
+        item.counters.reserved += i64::from(order.quantity);
+        let (counters, price) = (item.counters, item.terms.price);
+        let limit = u32::from(item.terms.limit_per_user);
+        self.judge(Invariant::I2, place, i2_not_below_zero("available", counters.available));
+        self.judge(Invariant::I1, place, i1_balance(counters));
+        self.judge(Invariant::I6, place, i6_limit(limit, live_units));
+        self.judge(Invariant::I14, place, i14_price(price, order.quantity, order.amount));
+    }
+
+    fn form_of_grant(&mut self, shard: ShardId, order: &Order) -> Verdict {
+        let item = self.items.get(&order.item_id).filter(|item| item.shard == shard);
+        let Some(item) = item else {
+            return Err(format!("item {} was never opened", order.item_id));
+        };
+        if item.is_settled {
+            return Err(format!("item {} was settled", order.item_id));
+        }
+        if order.order_id.shard() != shard {
+            return Err(format!("order {} is another shard's", order.order_id));
+        }
+        let attempts_max = item.terms.limit_per_user.saturating_add(SPARE_ATTEMPTS);
+        let last = self.last_order_ids.get(&shard).copied().unwrap_or_default();
+        if order.order_id <= last {
+            return Err(format!("order {} follows order {last}", order.order_id));
+        }
+        let attempts = self.buyer(order).attempts;
+        if attempts >= attempts_max || order.attempt != attempts + 1 {
+            return Err(format!("attempt {} follows attempt {attempts}", order.attempt));
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, place: &str, shard: ShardId, order: &Order) {
+        let is_settled = self.items.get(&order.item_id).is_some_and(|item| item.is_settled);
+        let before = self.orders.get(&order.order_id).copied();
+        let before = before.filter(|_| order.order_id.shard() == shard);
+        let form = match before {
+            None => Err(format!("order {} was never granted", order.order_id)),
+            Some(_) if is_settled => Err(format!("item {} was settled", order.item_id)),
+            Some(before) if !before.same_purchase(order) => {
+                Err(format!("order {} changed its content", order.order_id))
+            }
+            Some(_) => Ok(()),
+        };
+        let is_of_right_form = form.is_ok();
+        self.judge(Rule::Form, place, form);
+        let Some(before) = before.filter(|_| is_of_right_form) else { return };
+        let verdict = i10_ends_once(before.status, order.status);
+        let is_allowed = verdict.is_ok();
+        self.judge(Invariant::I10, place, verdict);
+        // Its stock went where it belongs when it ended first.
+        if !is_allowed {
+            return;
+        }
+        self.orders.insert(order.order_id, *order);
+        if before.status.is_live() && !order.status.is_live() {
+            self.buyer(order).live_units -= u32::from(order.quantity);
+        }
+        let Some(item) = self.items.get_mut(&order.item_id) else { return };
+        if before.status == OrderStatus::Reserved {
+            let units = i64::from(order.quantity);
+            item.counters.reserved -= units;
+            if order.status == OrderStatus::Paid {
+                item.counters.sold += units;
+            } else {
+                item.counters.available += units;
+            }
+            let counters = item.counters;
+            self.judge(Invariant::I2, place, i2_not_below_zero("reserved", counters.reserved));
+            self.judge(Invariant::I1, place, i1_balance(counters));
+        }
+    }
+
+    /// Enters an order everywhere but in its item's counters.
+    fn enter(&mut self, order: &Order) {
+        self.requests.entry((order.user_id, order.request_id)).or_insert(order.order_id);
+        self.orders.insert(order.order_id, *order);
+        let last = self.last_order_ids.entry(order.order_id.shard()).or_default();
+        *last = order.order_id.max(*last);
+        let buyer = self.buyer(order);
+        buyer.attempts = buyer.attempts.max(order.attempt);
+        if order.status.is_live() {
+            buyer.live_units += u32::from(order.quantity);
+        }
+    }
+
+    fn buyer(&mut self, order: &Order) -> &mut Buyer {
+        self.buyers.entry((order.item_id, order.user_id)).or_default()
+    }
+}

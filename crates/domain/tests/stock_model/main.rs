@@ -1,0 +1,7 @@
+//! The shard's state machine against a plain ledger of its records, step by step; and for each rule
+//! a record that breaks it.
+
+mod machine;
+mod planted;
+mod round_trips;
+mod shop;

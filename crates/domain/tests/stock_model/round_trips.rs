@@ -1,0 +1,268 @@
+//! I9: a shard from a checkpoint and the records behind it, or from the books, equals the one that
+//! never stopped.
+
+use crate::shop::{OPENING, SHARD, Shop, buying, terms};
+use domain::stock::{Changes, ItemState, Snapshot};
+use domain::{
+    Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal, RequestId,
+    Stock, UserId,
+};
+use std::collections::HashMap;
+
+/// Puts an increment into a checkpoint, as a store does.
+fn keep(kept: &mut Snapshot, changes: &Changes) {
+    (kept.seq, kept.at, kept.last_order_id) = (changes.seq, changes.at, changes.last_order_id);
+    for (position, item) in &changes.items {
+        match kept.items.get_mut(*position as usize) {
+            Some(place) => *place = item.clone(),
+            None => kept.items.push(item.clone()),
+        }
+    }
+    for (number, chunk) in &changes.chunks {
+        let length = kept.chunks.len().max(*number as usize + 1);
+        kept.chunks.resize(length, None);
+        kept.chunks[*number as usize] = chunk.clone();
+    }
+}
+
+fn replay(stock: &mut Stock, records: &[Record]) {
+    for record in records.iter().filter(|record| record.seq > stock.seq()).collect::<Vec<_>>() {
+        stock.apply(record).expect("its own record");
+    }
+}
+
+fn assert_same(left: &Stock, right: &Stock, what: &str) {
+    let (one, other) = (left.snapshot(), right.snapshot());
+    assert_eq!((one.seq, one.at, one.last_order_id), (other.seq, other.at, other.last_order_id));
+    assert_eq!(one.items, other.items, "{what}");
+    assert!(left.orders().eq(right.orders()), "{what}: orders differ");
+    assert_eq!(left.order_count(), right.order_count(), "{what}");
+}
+
+/// Both would answer every question of every buyer alike.
+fn assert_decides_alike(shop: &Shop, other: &Stock, what: &str) {
+    for item in shop.stock.items() {
+        for user in 0..9 {
+            for (request, quantity) in [(77_777, 1), (77_777, 2)] {
+                let command = buying(item.terms.item_id.0, user, request, quantity);
+                let expected = shop.stock.decide(shop.now, &command);
+                assert_eq!(other.decide(shop.now, &command), expected, "{what}: {command:?}");
+            }
+        }
+    }
+    for order in shop.ledger.orders().values() {
+        let Order { order_id, user_id, request_id, .. } = *order;
+        for command in [
+            buying(order.item_id.0, user_id.0, request_id.0, order.quantity),
+            Command::Pay { order_id, user_id },
+            Command::Cancel { order_id, user_id },
+            Command::Expire { order_id },
+        ] {
+            let expected = shop.stock.decide(shop.now, &command);
+            assert_eq!(other.decide(shop.now, &command), expected, "{what}: {command:?}");
+        }
+    }
+}
+
+/// Checkpoints the shop's history at several places, with writes that fail between, and rebuilds.
+pub fn check(shop: &mut Shop) {
+    let mut kept = Snapshot::default();
+    let mut live = Stock::new(SHARD);
+    for (number, record) in shop.records.iter().enumerate() {
+        live.apply(record).expect("its own record");
+        if number % 7 == 3 {
+            let changes = live.take_changes();
+            match number % 2 {
+                // The write failed: the next one has it all.
+                0 => live.put_back(&changes),
+                _ => keep(&mut kept, &changes),
+            }
+        }
+        if number % 23 == 20 {
+            let mut restored = Stock::restore(SHARD, kept.clone()).expect("a checkpoint");
+            replay(&mut restored, &shop.records[..=number]);
+            assert_same(&restored, &live, "checkpoint and tail");
+        }
+    }
+    keep(&mut kept, &live.take_changes());
+    assert!(live.take_changes().chunks.is_empty(), "nothing changed since");
+    let restored = Stock::restore(SHARD, kept).expect("a checkpoint");
+    let whole = Stock::restore(SHARD, shop.stock.snapshot()).expect("a snapshot");
+    for (other, what) in
+        [(live, "replay of all"), (restored, "the last checkpoint"), (whole, "a whole checkpoint")]
+    {
+        assert_same(&other, &shop.stock, what);
+        assert_decides_alike(shop, &other, what);
+    }
+    let books = from_order_store(shop);
+    assert_eq!(books.items(), shop.stock.items(), "books");
+    assert!(books.orders().eq(shop.stock.orders()), "books");
+    assert_decides_alike(shop, &books, "books");
+}
+
+/// What an order store holds of the shop, and a shard made of it.
+fn from_order_store(shop: &Shop) -> Stock {
+    let mut versions = HashMap::new();
+    let mut opened = HashMap::new();
+    for record in &shop.records {
+        match &record.event {
+            Event::Order(order) => versions.insert(order.order_id, record.seq),
+            Event::ItemOpened(terms) => opened.insert(terms.item_id, record.seq),
+            Event::ItemRestocked { item_id, .. }
+            | Event::ItemPaused(item_id)
+            | Event::ItemResumed(item_id)
+            | Event::ItemEnded(item_id)
+            | Event::ItemSettled(item_id) => opened.insert(*item_id, record.seq),
+        };
+    }
+    let items = shop.stock.items().iter().map(|item| ItemState {
+        counters: ItemCounters {
+            allotted: item.counters.allotted,
+            available: item.counters.allotted,
+            reserved: 0,
+            sold: 0,
+        },
+        last_seq: opened[&item.terms.item_id],
+        ..item.clone()
+    });
+    let mut orders: Vec<(Order, u64)> =
+        shop.ledger.orders().values().map(|order| (*order, versions[&order.order_id])).collect();
+    orders.sort_unstable_by_key(|(order, _)| order.order_id);
+    Stock::from_order_store(SHARD, shop.stock.seq(), shop.stock.at(), items.collect(), orders)
+        .expect("books that agree")
+}
+
+#[test]
+fn many_chunks_round_trip_with_gaps_of_settled_items() {
+    let mut shop = Shop::with([terms(1, 500, 1, 1_000), terms(2, 500, 1, 2_000)]);
+    for user in 0..400 {
+        // Runs of either item, so that whole chunks are let go.
+        shop.place(1 + user / 100 % 2, user, user).expect("stock is left");
+    }
+    let orders: Vec<Order> = shop.stock.orders().collect();
+    for order in &orders {
+        if order.order_id.0 % 3 == 0 {
+            shop.pay(order);
+        } else {
+            shop.cancel(order);
+        }
+    }
+    shop.ask(Command::End(ItemId(1)));
+    let stored_seq = shop.stock.seq();
+    let memory = shop.stock.memory_bytes();
+    let settled = shop.ask(Command::Settle { item_id: ItemId(1), stored_seq });
+    assert!(matches!(settled, Outcome::Item(_)), "{settled:?}");
+    assert_eq!(shop.stock.order_count(), 200);
+    assert!(shop.stock.memory_bytes() < memory, "chunks and buyers are let go");
+    for user in 1_000..1_100 {
+        shop.place(2, user, user).expect("stock is left");
+    }
+    shop.check_orders();
+    check(&mut shop);
+}
+
+#[test]
+fn an_item_is_settled_only_when_ended_closed_and_stored() {
+    let mut shop = Shop::with([terms(1, 5, 1, 1_000)]);
+    let order = shop.place(1, 1, 1).expect("stock is left");
+    let refused = Outcome::Refused(Refusal::PhaseConflict);
+    let settle =
+        |shop: &mut Shop, stored_seq| shop.ask(Command::Settle { item_id: ItemId(1), stored_seq });
+    assert_eq!(settle(&mut shop, u64::MAX), refused, "not ended");
+    shop.ask(Command::End(ItemId(1)));
+    assert_eq!(settle(&mut shop, u64::MAX), refused, "an order is open");
+    shop.cancel(&order);
+    let seq = shop.stock.seq();
+    assert_eq!(settle(&mut shop, seq - 1), refused, "the last record is not stored");
+    assert!(matches!(settle(&mut shop, seq), Outcome::Item(_)));
+    assert_eq!(shop.stock.order(order.order_id), None);
+    assert_eq!(shop.stock.orders_of(UserId(1), None, 10), []);
+    assert_eq!(shop.pay(&order), Outcome::Refused(Refusal::OrderNotFound));
+    check(&mut shop);
+}
+
+#[test]
+fn orders_are_found_by_id_buyer_and_request() {
+    let mut shop = Shop::with([terms(1, 300, 5, 1_000), terms(2, 300, 5, 1_000)]);
+    let mut placed = Vec::new();
+    for round in 0..200 {
+        placed.push(shop.place(1 + round % 2, round % 50, round).expect("stock is left"));
+    }
+    for order in &placed {
+        assert_eq!(shop.stock.order(order.order_id), Some(*order));
+        let by_request = shop.stock.order_of_request(order.user_id, order.request_id);
+        assert_eq!(by_request, Some(*order));
+        assert_eq!(shop.stock.order_of_request(order.user_id, RequestId(9_999)), None);
+    }
+    for user in 0..50 {
+        let mut expected: Vec<Order> =
+            placed.iter().filter(|order| order.user_id.0 == user).copied().collect();
+        expected.reverse();
+        let user_id = UserId(user);
+        assert_eq!(shop.stock.orders_of(user_id, None, 100), expected);
+        assert_eq!(shop.stock.orders_of(user_id, None, 2), expected[..2]);
+        let rest = shop.stock.orders_of(user_id, Some(expected[1].order_id), 100);
+        assert_eq!(rest, expected[2..]);
+    }
+    for gap in [0, placed[0].order_id.0 - 1, placed[199].order_id.0 + 1] {
+        assert_eq!(shop.stock.order(domain::OrderId(gap)), None);
+    }
+}
+
+#[test]
+fn due_finds_what_is_due_across_payment_windows_and_restores() {
+    let mut shop =
+        Shop::with([terms(1, 900, 1, 300), terms(2, 900, 1, 100), terms(3, 900, 1, 200)]);
+    for user in 0..600 {
+        shop.now = OPENING.plus_milliseconds(user);
+        shop.place(1 + user % 3, user, user).expect("stock is left");
+        if user % 5 == 0 {
+            let order = shop.stock.orders().last().expect("placed");
+            shop.pay(&order);
+        }
+        if user == 300 {
+            shop.stock = Stock::restore(SHARD, shop.stock.snapshot()).expect("a snapshot");
+        }
+        if user % 11 == 0 {
+            let due = shop.ledger.orders().values().filter(|order| {
+                order.status == OrderStatus::Reserved && order.expires_at <= shop.now
+            });
+            let due = due.count();
+            assert_eq!(shop.expire(usize::MAX).len(), due, "at {user}");
+        }
+    }
+    // Opened late, an item with a window in use joins its cursor, one with a new window brings one.
+    shop.ask(Command::Open(terms(4, 10, 1, 100)));
+    shop.ask(Command::Open(terms(5, 10, 1, 50)));
+    shop.place(4, 1, 10_001).expect("stock is left");
+    shop.place(5, 1, 10_002).expect("stock is left");
+    shop.now = shop.now.plus_milliseconds(10_000);
+    shop.expire(usize::MAX);
+    assert!(shop.stock.orders().all(|order| order.status != OrderStatus::Reserved));
+    shop.check_orders();
+}
+
+#[test]
+fn limit_and_attempts_hold() {
+    let mut shop = Shop::with([terms(1, 1_000, 2, 1_000)]);
+    let refused = Outcome::Refused(Refusal::LimitReached);
+    let first = shop.place(1, 7, 1).expect("stock is left");
+    shop.place(1, 7, 2).expect("stock is left");
+    assert_eq!(shop.ask(buying(1, 7, 3, 1)), refused);
+    assert_eq!(shop.ask(buying(1, 8, 3, 3)), refused, "at once");
+    shop.cancel(&first);
+    let mut live = shop.place(1, 7, 3).expect("a cancelled order counts no more");
+    // Each cancelled one is an attempt, of which there is an end.
+    let mut placed = 3;
+    for request in 4.. {
+        shop.cancel(&live);
+        match shop.place(1, 7, request) {
+            Some(order) => live = order,
+            None => break,
+        }
+        placed += 1;
+    }
+    assert_eq!(placed, 2 + domain::sale::SPARE_ATTEMPTS);
+    assert_eq!(shop.ask(buying(1, 7, 10_000, 1)), refused);
+    check(&mut shop);
+}

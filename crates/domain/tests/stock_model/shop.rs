@@ -1,0 +1,145 @@
+//! A shard with the ledger beside it: every decision is applied to one and recorded in the other.
+
+use domain::invariants::{Ledger, UnitCounts};
+use domain::{
+    Buy, Command, Currency, Event, ItemId, ItemTerms, Order, OrderId, Outcome, Record, RequestId,
+    SaleId, ShardId, Stock, Timestamp, UserId,
+};
+
+/// When the shop opens.
+pub const OPENING: Timestamp = Timestamp(1_790_000_000_000);
+/// The shop's shard.
+pub const SHARD: ShardId = ShardId(5);
+
+/// See the module.
+pub struct Shop {
+    /// The state machine.
+    pub stock: Stock,
+    /// The model.
+    pub ledger: Ledger,
+    /// All records so far.
+    pub records: Vec<Record>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Terms of an item that opens at once and closes never.
+pub fn terms(item: u64, allotted: u32, limit: u16, window_milliseconds: u64) -> ItemTerms {
+    ItemTerms {
+        item_id: ItemId(item),
+        sale_id: SaleId(9),
+        product_id: format!("product-{item}").into(),
+        price: 100 + item,
+        currency: Currency::CNY,
+        allotted,
+        limit_per_user: limit,
+        payment_window_milliseconds: window_milliseconds,
+        starts_at: Timestamp(0),
+        ends_at: Timestamp::MAX,
+    }
+}
+
+/// A purchase.
+pub fn buying(item: u64, user: u64, request: u64, quantity: u16) -> Command {
+    Command::Buy(Buy {
+        item_id: ItemId(item),
+        user_id: UserId(user),
+        request_id: RequestId(request),
+        quantity,
+    })
+}
+
+impl Shop {
+    /// An empty shard.
+    pub fn new() -> Self {
+        Self {
+            stock: Stock::new(SHARD),
+            ledger: Ledger::default(),
+            records: Vec::new(),
+            now: OPENING,
+        }
+    }
+
+    /// A shard with these items.
+    pub fn with(items: impl IntoIterator<Item = ItemTerms>) -> Self {
+        let mut shop = Self::new();
+        for terms in items {
+            shop.ask(Command::Open(terms));
+        }
+        shop
+    }
+
+    /// Decides, applies and records; both must agree.
+    pub fn ask(&mut self, command: Command) -> Outcome {
+        let decision = self.stock.decide(self.now, &command);
+        if let Some(event) = decision.event {
+            let at = self.now.max(self.stock.at());
+            let record = Record { shard: SHARD, seq: self.stock.seq() + 1, at, event };
+            if let Err(violation) = self.stock.apply(&record) {
+                panic!("{command:?} was decided and is refused: {violation}");
+            }
+            self.ledger.record(&record);
+            self.records.push(record);
+            self.check();
+        }
+        decision.outcome
+    }
+
+    /// Buys; the order if there is a new one.
+    pub fn place(&mut self, item: u64, user: u64, request: u64) -> Option<Order> {
+        match self.ask(buying(item, user, request, 1)) {
+            Outcome::Placed(order) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// Pays as the order's buyer.
+    pub fn pay(&mut self, order: &Order) -> Outcome {
+        self.ask(Command::Pay { order_id: order.order_id, user_id: order.user_id })
+    }
+
+    /// Cancels as the order's buyer.
+    pub fn cancel(&mut self, order: &Order) -> Outcome {
+        self.ask(Command::Cancel { order_id: order.order_id, user_id: order.user_id })
+    }
+
+    /// Expires what is due, at most `limit` orders; says which.
+    pub fn expire(&mut self, limit: usize) -> Vec<OrderId> {
+        let due = self.stock.due(self.now, limit);
+        for order_id in &due {
+            self.ask(Command::Expire { order_id: *order_id });
+        }
+        due
+    }
+
+    /// The next record's number, decided now, with this event.
+    pub fn record(&self, event: Event) -> Record {
+        Record { shard: SHARD, seq: self.stock.seq() + 1, at: self.now, event }
+    }
+
+    /// State machine and model tell the same story.
+    pub fn check(&self) {
+        for (rule, finding) in self.ledger.findings() {
+            assert_eq!(finding.first, None, "{rule}");
+        }
+        assert_eq!(self.stock.items().len(), self.ledger.items().len());
+        for item in self.stock.items() {
+            let modelled = &self.ledger.items()[&item.terms.item_id];
+            let counters = UnitCounts::from(&item.counters);
+            assert_eq!(counters, modelled.counters, "item {}", item.terms.item_id);
+        }
+    }
+
+    /// Every order the shard holds is as the model has it, and none is missing but those let go.
+    pub fn check_orders(&self) {
+        let mut held = 0;
+        for (order_id, order) in self.ledger.orders() {
+            let item = self.stock.item(order.item_id).expect("the order's item");
+            let expected = (!item.settled).then_some(*order);
+            assert_eq!(self.stock.order(*order_id), expected, "order {order_id}");
+            held += usize::from(expected.is_some());
+        }
+        assert_eq!(self.stock.order_count(), held);
+        assert_eq!(self.stock.orders().count(), held);
+    }
+}

@@ -1,0 +1,108 @@
+//! The checkpoints against the journal.
+
+use super::journal;
+use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
+use crate::store::journal::file::disk::Disk;
+use domain::invariants::{self, Invariant, Ledger};
+use domain::{Record, ShardId, Stock};
+use std::collections::BTreeMap;
+
+/// Each shard's checkpoint: where it stands, and the state that it leads to or what is wrong with
+/// it. A shard whose mark is there without a checkpoint has none.
+#[derive(Default)]
+pub(super) struct Checkpoints(BTreeMap<ShardId, (Mark, Option<Result<Stock, String>>)>);
+
+impl Checkpoints {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// Returns [`CheckpointError`] if the store does not answer.
+    pub(super) async fn read(
+        store: &CheckpointStore,
+        shards: u16,
+    ) -> Result<Self, CheckpointError> {
+        let mut all = BTreeMap::new();
+        for (shard, mark) in store.marks(shards).await? {
+            let checkpoint = match store.load(shard).await {
+                Ok(None) => (mark, None),
+                Ok(Some((mark, snapshot))) => {
+                    let stock = Stock::restore(shard, snapshot);
+                    (mark, Some(stock.map_err(|violation| violation.to_string())))
+                }
+                Err(error) => (mark, Some(Err(error.to_string()))),
+            };
+            all.insert(shard, checkpoint);
+        }
+        Ok(Self(all))
+    }
+
+    /// Judges I9 and I11: each checkpoint, brought forward by the journal, against the journal alone.
+    pub(super) fn compare(self, disk: &dyn Disk, base: &[u64], ledger: &mut Ledger) {
+        let mut pairs: BTreeMap<ShardId, Pair> = BTreeMap::new();
+        for (shard, (mark, stock)) in self.0 {
+            let place = format!("shard {shard}");
+            let end = ledger.seqs().get(&shard).copied().unwrap_or(0);
+            let end = end.max(base.get(shard.index()).copied().unwrap_or(0));
+            let verdict = invariants::i11_checkpoint(mark.seq, end);
+            ledger.judge(Invariant::I11, &place, verdict);
+            match stock {
+                Some(Ok(stock)) => drop(pairs.insert(shard, Pair::new(mark, stock))),
+                Some(Err(wrong)) => ledger.judge(Invariant::I9, &place, Err(wrong)),
+                None => {}
+            }
+        }
+        // Where records were deleted, there is no state of the journal alone.
+        if base.iter().any(|seq| *seq > 0) {
+            return;
+        }
+        let read = journal::read(
+            disk,
+            |_| (),
+            |found| {
+                if let Some(pair) = pairs.get_mut(&found.shard) {
+                    pair.apply(&found);
+                }
+            },
+        );
+        // A journal that is damaged, or was cut meanwhile, leads to no state to compare with.
+        if !read.is_ok_and(|scan| scan.base.iter().all(|seq| *seq == 0)) {
+            return;
+        }
+        for (shard, pair) in pairs {
+            ledger.judge(Invariant::I9, &format!("shard {shard}"), pair.verdict());
+        }
+    }
+}
+
+/// A shard's state twice: from its checkpoint and the records after it, and from all records.
+struct Pair {
+    mark: Mark,
+    restored: Stock,
+    replayed: Stock,
+}
+
+impl Pair {
+    fn new(mark: Mark, restored: Stock) -> Self {
+        let replayed = Stock::new(restored.shard());
+        Self { mark, restored, replayed }
+    }
+
+    /// Applies a record to both. What cannot be applied shows as a difference in the end.
+    fn apply(&mut self, record: &Record) {
+        if record.seq > self.restored.seq() {
+            let _ = self.restored.apply(record);
+        }
+        let _ = self.replayed.apply(record);
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        let Self { mark, restored, replayed } = self;
+        if restored.seq() == replayed.seq()
+            && restored.items() == replayed.items()
+            && restored.orders().eq(replayed.orders())
+        {
+            return Ok(());
+        }
+        Err(format!("the checkpoint of {mark} does not lead to the journal's state"))
+    }
+}

@@ -1,0 +1,59 @@
+//! What the journal says no longer because its segments were deleted: taken from the order store.
+
+use super::journal;
+use super::orders::Stored;
+use crate::store::database::StoreError;
+use crate::store::journal::file::disk::Disk;
+use crate::store::orders::OrderStore;
+use domain::invariants::Ledger;
+use domain::{Event, ItemId, Order, OrderId, OrderStatus, ShardId};
+use std::collections::{HashMap, HashSet};
+
+/// Gives the ledger the state before the oldest segment that is left: what the order store holds,
+/// less what the journal still says.
+///
+/// # Errors
+/// Returns [`StoreError`] if the order store does not answer.
+pub(super) async fn assume_what_was_deleted(
+    disk: &dyn Disk,
+    stored: &Stored,
+    orders: &OrderStore,
+    base: &[u64],
+    ledger: &mut Ledger,
+) -> Result<(), StoreError> {
+    let mut granted_later: HashSet<OrderId> = HashSet::new();
+    let mut changed_later: HashSet<OrderId> = HashSet::new();
+    let mut restocked_later: HashMap<ItemId, u32> = HashMap::new();
+    // What is unreadable is found again, and reported, by the pass that judges.
+    let _ = journal::read(
+        disk,
+        |_| (),
+        |found| match found.event {
+            Event::Order(order) if order.status == OrderStatus::Reserved => {
+                granted_later.insert(order.order_id);
+            }
+            Event::Order(order) => {
+                changed_later.insert(order.order_id);
+            }
+            Event::ItemRestocked { item_id, units } => {
+                *restocked_later.entry(item_id).or_default() += units;
+            }
+            _ => {}
+        },
+    );
+    for item in orders.items().await? {
+        if item.opened_seq <= base.get(item.shard.index()).copied().unwrap_or(0) {
+            let later = restocked_later.get(&item.terms.item_id).copied().unwrap_or(0);
+            ledger.assume_item(item.shard, item.terms, item.allotted.saturating_sub(later));
+        }
+    }
+    for order in stored.orders().filter(|order| !granted_later.contains(&order.order_id)) {
+        let is_changed = changed_later.contains(&order.order_id);
+        let status = if is_changed { OrderStatus::Reserved } else { order.status };
+        ledger.assume_order(Order { status, ..*order });
+    }
+    for (shard, seq) in base.iter().enumerate().filter(|(_, seq)| **seq > 0) {
+        ledger.assume_seq(ShardId(shard as u16), *seq);
+    }
+    Ok(())
+}

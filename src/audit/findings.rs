@@ -1,0 +1,93 @@
+//! What an audit found, as plain data. Must not know how it was found nor how it is shown.
+
+use domain::OrderStatus;
+use domain::invariants::{Finding, Invariant, Rule};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What an audit found in a data directory.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Findings {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The number of shards that it was made with.
+    pub shards: u64,
+    /// How many records were read.
+    pub records: u64,
+    /// How many items are on record.
+    pub items: u64,
+    /// The orders on record.
+    pub orders: OrderCounts,
+    /// How many messages and records were set aside, if there is a place for them.
+    pub dead_letters: Option<u64>,
+    /// What became of each invariant, in their order; before them the records' form, if it is
+    /// broken.
+    pub judged: Vec<Judged>,
+}
+
+/// What became of one rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judged {
+    /// The rule.
+    pub rule: Rule,
+    /// How many times it was judged; 0 means that this audit could not.
+    pub checked: u64,
+    /// How many times it did not hold.
+    pub broken: u64,
+    /// Where it was first broken, why it was not judged, or what is left to judge, in words.
+    pub detail: Option<String>,
+}
+
+impl Findings {
+    /// What became of this rule; `None` if its findings are not listed.
+    pub fn of(&self, rule: impl Into<Rule>) -> Option<&Judged> {
+        let rule = rule.into();
+        self.judged.iter().find(|judged| judged.rule == rule)
+    }
+}
+
+impl Judged {
+    /// What a finding says of the rule.
+    pub fn new(rule: impl Into<Rule>, finding: Finding) -> Self {
+        let Finding { checked, broken, first } = finding;
+        Self { rule: rule.into(), checked, broken, detail: first }
+    }
+
+    /// An invariant that this audit has no means to judge, and why.
+    pub fn not_judged(invariant: Invariant, reason: &str) -> Self {
+        Self::new(invariant, Finding { first: Some(reason.to_owned()), ..Finding::default() })
+    }
+}
+
+/// Orders on record, by status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct OrderCounts {
+    /// Bought, not paid.
+    pub reserved: u64,
+    /// Paid.
+    pub paid: u64,
+    /// Given up by their buyers.
+    pub cancelled: u64,
+    /// Not paid in time.
+    pub expired: u64,
+    /// Paid when they held no stock any more.
+    pub refund_due: u64,
+}
+
+impl OrderCounts {
+    /// Counts one more.
+    pub fn add(&mut self, status: OrderStatus) {
+        *match status {
+            OrderStatus::Reserved => &mut self.reserved,
+            OrderStatus::Paid => &mut self.paid,
+            OrderStatus::Cancelled => &mut self.cancelled,
+            OrderStatus::Expired => &mut self.expired,
+            OrderStatus::RefundDue => &mut self.refund_due,
+        } += 1;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.reserved + self.paid + self.cancelled + self.expired + self.refund_due
+    }
+}

@@ -1,0 +1,62 @@
+//! The journal as an audit reads it: record by record, and each order as of the record that the
+//! order store has reached.
+
+use crate::store::journal::file::disk::Disk;
+use crate::store::journal::file::{self, ReadError, Scan};
+use crate::store::journal::record::each_record;
+use domain::{Event, OrderId, OrderStatus, Record, ShardId};
+use std::collections::{BTreeMap, HashMap};
+
+/// Hands over each record of the journal, frame by frame, after telling of the frame by the epoch
+/// that wrote it.
+///
+/// # Errors
+/// Returns [`ReadError`] if the journal cannot be read to its end; what came before was handed over.
+pub(super) fn read(
+    disk: &dyn Disk,
+    mut frame: impl FnMut(u64),
+    mut each: impl FnMut(Record),
+) -> Result<Scan, ReadError> {
+    file::scan(disk, |_, link, payload| {
+        frame(link.epoch);
+        for found in each_record(payload) {
+            each(found?);
+        }
+        Ok(())
+    })
+}
+
+/// What the journal says, as far as the order store can be compared with it.
+#[derive(Default)]
+pub(super) struct OnRecord {
+    pub(super) orders: HashMap<OrderId, OrderOnRecord>,
+    /// Records that are not of an order.
+    pub(super) items: BTreeMap<(ShardId, u64), Record>,
+}
+
+/// An order's status by its records' numbers.
+#[derive(Clone, Copy)]
+pub(super) struct OrderOnRecord {
+    /// As of the record that the order store has reached, if the order was placed by then.
+    pub(super) reached: Option<(u64, OrderStatus)>,
+    /// As of the last record.
+    pub(super) last: (u64, OrderStatus),
+}
+
+impl OnRecord {
+    /// Takes a record in, of whose shard the order store has reached the record `reached`. Records
+    /// of one shard come in their order.
+    pub(super) fn add(&mut self, record: &Record, reached: u64) {
+        let Event::Order(order) = &record.event else {
+            self.items.insert((record.shard, record.seq), record.clone());
+            return;
+        };
+        let last = (record.seq, order.status);
+        let none_yet = OrderOnRecord { reached: None, last };
+        let on_record = self.orders.entry(order.order_id).or_insert(none_yet);
+        on_record.last = last;
+        if record.seq <= reached {
+            on_record.reached = Some(last);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The order store against the journal and the dead letters: its orders, its records of items, its
+//! progress.
+
+use super::journal::{OnRecord, OrderOnRecord};
+use crate::store::broker::dead_letters::DeadLetter;
+use crate::store::database::StoreError;
+use crate::store::orders::OrderStore;
+use domain::invariants::{self, Invariant, Ledger, Verdict};
+use domain::{Event, Order, OrderId, Record, ShardId};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the order store holds.
+pub(super) struct Stored {
+    /// Each order, and the number of the record that its row was made of.
+    orders: HashMap<OrderId, (Order, u64)>,
+    items: BTreeMap<(ShardId, u64), Record>,
+    progress: BTreeMap<ShardId, u64>,
+}
+
+/// An order in a dead letter whose record the journal has no longer.
+struct Deleted<'a> {
+    order: &'a Order,
+    seq: u64,
+}
+
+impl Stored {
+    /// Reads all of it, its progress first.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the order store does not answer.
+    pub(super) async fn read(orders: &OrderStore) -> Result<Self, StoreError> {
+        const PAGE: usize = 10_000;
+        let progress = orders.progress().await?.into_iter().collect();
+        let mut all = HashMap::new();
+        let mut after = OrderId(0);
+        loop {
+            let page = orders.scan(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.order.order_id;
+            all.extend(page.into_iter().map(|row| (row.order.order_id, (row.order, row.version))));
+        }
+        let records = orders.item_records().await?.into_iter();
+        let items = records.map(|record| ((record.shard, record.seq), record)).collect();
+        Ok(Self { orders: all, items, progress })
+    }
+
+    /// The shard's last record that was stored when this was read.
+    pub(super) fn reached(&self, shard: ShardId) -> u64 {
+        self.progress.get(&shard).copied().unwrap_or(0)
+    }
+
+    /// Each order as of its row.
+    pub(super) fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values().map(|(order, _)| order)
+    }
+
+    /// Judges I4, I12 and I13: what the journal granted against what the order store and the dead
+    /// letters hold. Returns what could not be judged because the order store has not reached it.
+    pub(super) fn compare(
+        &self,
+        ledger: &mut Ledger,
+        on_record: &OnRecord,
+        base: &[u64],
+        letters: &[DeadLetter],
+    ) -> Option<String> {
+        self.compare_items(ledger, on_record, base);
+        let deleted = compare_letters(ledger, base, letters);
+        let waiting = self.compare_orders(ledger, on_record, letters, &deleted);
+        self.compare_progress(ledger, base);
+        (waiting > 0).then(|| format!("{waiting} orders wait in the journal for the order store"))
+    }
+
+    /// I4: each order on record has its row, and each row its order. Returns how many orders the
+    /// order store has not reached.
+    fn compare_orders(
+        &self,
+        ledger: &mut Ledger,
+        on_record: &OnRecord,
+        letters: &[DeadLetter],
+        deleted: &[Deleted<'_>],
+    ) -> u64 {
+        let set_aside = orders_set_aside(letters);
+        let with_letter = |order_id: &OrderId, wrong: String| match set_aside.get(order_id) {
+            None => wrong,
+            Some(DeadLetter { message_id, reason, .. }) => {
+                format!("{wrong}; dead letter {message_id} has it: {reason}")
+            }
+        };
+        let mut waiting = 0;
+        let mut verdicts = Vec::new();
+        for (order_id, order) in ledger.orders() {
+            match self.judge_row(order, on_record.orders.get(order_id).copied()) {
+                None => waiting += 1,
+                Some(verdict) => {
+                    verdicts.push(verdict.map_err(|wrong| with_letter(order_id, wrong)));
+                }
+            }
+        }
+        for Deleted { order, seq } in deleted {
+            let verdict = self.holds(order, *seq);
+            verdicts.push(verdict.map_err(|wrong| with_letter(&order.order_id, wrong)));
+        }
+        for order_id in self.orders.keys() {
+            if !ledger.orders().contains_key(order_id) {
+                verdicts.push(Err(format!("order {order_id} is in the order store alone")));
+            }
+        }
+        for verdict in verdicts {
+            ledger.judge(Invariant::I4, "order store", verdict);
+        }
+        waiting
+    }
+
+    /// What is wrong with the row of an order; `None` where the order store has not reached it.
+    fn judge_row(&self, order: &Order, on_record: Option<OrderOnRecord>) -> Option<Verdict> {
+        let order_id = order.order_id;
+        let row = self.orders.get(&order_id);
+        if row.is_none() && on_record.is_some_and(|on_record| on_record.reached.is_none()) {
+            return None;
+        }
+        let verdict = self.has_content(order);
+        let Some((row, version)) = row.filter(|_| verdict.is_ok()) else { return Some(verdict) };
+        // What only the order store remembers was taken from there.
+        let Some(OrderOnRecord { reached, last }) = on_record else { return Some(Ok(())) };
+        let as_of = [Some(last), reached].into_iter().flatten().find(|(seq, _)| seq == version);
+        match as_of {
+            Some((_, status)) if status == row.status => (*version == last.0).then_some(Ok(())),
+            Some((seq, status)) => Some(Err(format!(
+                "order {order_id} is {} on record and {} in the order store as of record {seq}",
+                status.name(),
+                row.status.name()
+            ))),
+            None if *version > last.0 => Some(Err(format!(
+                "order {order_id} is stored as of record {version}, but its last is {}",
+                last.0
+            ))),
+            None if reached.is_some_and(|(seq, _)| *version < seq) => Some(Err(format!(
+                "order {order_id} is stored as of record {version}, although record {} was stored",
+                reached.map_or(0, |(seq, _)| seq)
+            ))),
+            // Changed between the look at the store's progress and the look at the row.
+            None => None,
+        }
+    }
+
+    /// Whether the order is stored, as of the record `seq` or a later one.
+    fn holds(&self, order: &Order, seq: u64) -> Verdict {
+        self.has_content(order)?;
+        let order_id = order.order_id;
+        match self.orders.get(&order_id) {
+            Some((_, version)) if *version < seq => {
+                Err(format!("order {order_id} is stored as of record {version}, before {seq}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the order is stored with all that never changes of it.
+    fn has_content(&self, order: &Order) -> Verdict {
+        let row = self.orders.get(&order.order_id);
+        invariants::i4_stored(order.order_id, row.map(|(row, _)| row.same_purchase(order)))
+    }
+
+    /// I12 and I13: the order store has not reached more than is on record, and no record was
+    /// deleted that it has not reached.
+    fn compare_progress(&self, ledger: &mut Ledger, base: &[u64]) {
+        let ends: Vec<(ShardId, u64)> =
+            ledger.seqs().iter().map(|(shard, seq)| (*shard, *seq)).collect();
+        for (shard, end) in ends {
+            let place = format!("shard {shard}");
+            let stored = self.reached(shard);
+            let cut = cut_before(base, shard);
+            let ahead = match stored > end.max(cut) {
+                true => Err(format!("the order store is at record {stored}, the journal at {end}")),
+                false => Ok(()),
+            };
+            ledger.judge(Invariant::I12, &place, ahead);
+            let kept = match cut > stored {
+                true => Err(format!("records {stored} to {cut} were deleted unstored")),
+                false => Ok(()),
+            };
+            ledger.judge(Invariant::I13, &place, kept);
+        }
+    }
+
+    /// I12: each record of an item that the store has passed is in it, and none that the journal does
+    /// not tell.
+    fn compare_items(&self, ledger: &mut Ledger, on_record: &OnRecord, base: &[u64]) {
+        for (place, record) in &on_record.items {
+            let (shard, seq) = *place;
+            let verdict = match self.items.get(place) {
+                Some(stored) if stored == record => Ok(()),
+                Some(_) => Err("the order store holds another record of an item here".to_owned()),
+                None if seq > self.reached(shard) => continue,
+                None => {
+                    Err("the order store has passed this record and does not hold it".to_owned())
+                }
+            };
+            ledger.judge(Invariant::I12, &format!("shard {shard} record {seq}"), verdict);
+        }
+        for (shard, seq) in self.items.keys() {
+            if *seq > cut_before(base, *shard) && !on_record.items.contains_key(&(*shard, *seq)) {
+                let wrong = "this record of an item is in the order store alone".to_owned();
+                ledger.judge(Invariant::I12, &format!("shard {shard} record {seq}"), Err(wrong));
+            }
+        }
+    }
+}
+
+/// I12: no dead letter has a record that the journal never had. Returns the orders in dead letters
+/// whose records were deleted: of these the letters alone tell.
+fn compare_letters<'a>(
+    ledger: &mut Ledger,
+    base: &[u64],
+    letters: &'a [DeadLetter],
+) -> Vec<Deleted<'a>> {
+    let mut deleted = Vec::new();
+    for letter in letters {
+        for record in letter.records.iter().flatten() {
+            let Record { shard, seq, .. } = *record;
+            let cut = cut_before(base, shard);
+            if let Event::Order(order) = &record.event
+                && seq <= cut
+            {
+                deleted.push(Deleted { order, seq });
+            }
+            let end = ledger.seqs().get(&shard).copied().unwrap_or(0).max(cut);
+            let known = match seq > end {
+                true => Err(format!(
+                    "dead letter {} has record {seq}, the journal ends at {end}",
+                    letter.message_id
+                )),
+                false => Ok(()),
+            };
+            ledger.judge(Invariant::I12, &format!("shard {shard}"), known);
+        }
+    }
+    deleted
+}
+
+/// The letter that each order in dead letters is in.
+fn orders_set_aside(letters: &[DeadLetter]) -> HashMap<OrderId, &DeadLetter> {
+    let mut set_aside = HashMap::new();
+    for letter in letters {
+        for record in letter.records.iter().flatten() {
+            if let Event::Order(order) = &record.event {
+                set_aside.insert(order.order_id, letter);
+            }
+        }
+    }
+    set_aside
+}
+
+/// The last of the shard's records that were deleted, 0 if none was.
+fn cut_before(base: &[u64], shard: ShardId) -> u64 {
+    base.get(shard.index()).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{Currency, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
+
+    #[test]
+    fn a_dead_letter_speaks_for_the_record_that_the_journal_has_no_longer() {
+        let order = Order {
+            order_id: OrderId(1 << 12),
+            item_id: ItemId(7),
+            sale_id: SaleId(3),
+            user_id: UserId(1),
+            request_id: RequestId(1),
+            attempt: 1,
+            quantity: 1,
+            amount: 10,
+            currency: Currency::parse("CNY").expect("a code"),
+            status: OrderStatus::Reserved,
+            expires_at: Timestamp(0),
+        };
+        let shard = ShardId(1);
+        let record = Record { shard, seq: 5, at: Timestamp(0), event: Event::Order(order) };
+        let letter = DeadLetter {
+            message_id: "1-5".to_owned(),
+            reason: "conflict".to_owned(),
+            length: 0,
+            records: Ok(vec![record]),
+        };
+        let check = |row: Option<(Order, u64)>, expected: Option<&str>| {
+            let orders = row.map(|row| (order.order_id, row)).into_iter().collect();
+            let progress = BTreeMap::from([(shard, 9)]);
+            let stored = Stored { orders, items: BTreeMap::new(), progress };
+            let mut ledger = Ledger::default();
+            row.iter().for_each(|(order, _)| ledger.assume_order(*order));
+            ledger.assume_seq(shard, 9);
+            let letters = std::slice::from_ref(&letter);
+            stored.compare(&mut ledger, &OnRecord::default(), &[0, 9], letters);
+            let found = ledger.finding(Invariant::I4).first;
+            let has = found.as_deref().zip(expected).is_some_and(|(found, words)| {
+                found.contains(words) && found.ends_with("dead letter 1-5 has it: conflict")
+            });
+            assert_eq!(has, expected.is_some(), "{found:?}");
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+        };
+        check(None, Some("is not in the order store"));
+        check(Some((Order { amount: 11, ..order }, 5)), Some("has other content"));
+        check(Some((order, 4)), Some("is stored as of record 4, before 5"));
+        check(Some((order, 5)), None);
+        check(Some((order, 6)), None);
+    }
+}

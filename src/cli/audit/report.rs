@@ -1,0 +1,212 @@
+//! An audit's report, for people and for machines. Must not know how anything was judged.
+
+use crate::audit::{Findings, Judged, OrderCounts};
+use crate::cli::numbers::grouped;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// What an audit found in a data directory: the object that `--json` prints, with `passed` added.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Report {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The number of shards that it was made with.
+    pub shards: u64,
+    /// How many records were read.
+    pub records: u64,
+    /// How many items are on record.
+    pub items: u64,
+    /// The orders on record.
+    pub orders: OrderCounts,
+    /// How many messages and records were set aside, if there is a place for them.
+    pub dead_letters: Option<u64>,
+    /// One check per invariant, in their order; before them `form`, if a record is malformed.
+    pub checks: Vec<Check>,
+}
+
+/// What became of one invariant.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Check {
+    /// Its number, such as `I1`.
+    pub invariant: String,
+    /// What it says.
+    pub title: String,
+    /// Whether it held wherever it was judged.
+    pub passed: bool,
+    /// How many times it was judged; 0 means that this audit could not.
+    pub checked: u64,
+    /// Where it was first broken, or why it was not judged, in words.
+    pub detail: Option<String>,
+}
+
+impl Report {
+    /// Whether nothing is broken.
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+
+    /// Prints the report: one JSON object, or a table for people.
+    ///
+    /// # Errors
+    /// Returns the output's error if it cannot be written.
+    pub fn print(&self, json: bool, output: &mut impl Write) -> io::Result<()> {
+        if json {
+            return writeln!(output, "{}", as_json(self));
+        }
+        let Report { data_dir, shards, records, items, orders, dead_letters, checks } = self;
+        writeln!(
+            output,
+            "{}: {} records in {shards} shards, {} items, {} orders",
+            data_dir.display(),
+            grouped(*records),
+            grouped(*items),
+            grouped(orders.total()),
+        )?;
+        writeln!(
+            output,
+            "orders: {} reserved, {} paid, {} cancelled, {} expired, {} refund due\n",
+            grouped(orders.reserved),
+            grouped(orders.paid),
+            grouped(orders.cancelled),
+            grouped(orders.expired),
+            grouped(orders.refund_due),
+        )?;
+        if let Some(letters) = dead_letters.filter(|letters| *letters > 0) {
+            writeln!(
+                output,
+                "{} dead letters: see `seckill dead-letters list`\n",
+                grouped(letters)
+            )?;
+        }
+        for check in checks {
+            let verdict = verdict(check);
+            let (invariant, title) = (&check.invariant, &check.title);
+            writeln!(
+                output,
+                "{invariant:<4} {verdict:<10} {:>13}  {title}",
+                grouped(check.checked)
+            )?;
+            if let Some(detail) = &check.detail {
+                writeln!(output, "{:31}{detail}", "")?;
+            }
+        }
+        let count = |wanted: &str| checks.iter().filter(|check| verdict(check) == wanted).count();
+        let (hold, broken) = (count(HOLDS), count(BROKEN));
+        let verdict = match (hold, broken) {
+            (0, 0) => "there is nothing to judge",
+            (_, 0) => "the audit passes",
+            _ => "THE AUDIT FAILS",
+        };
+        let not_judged = count(NOT_JUDGED);
+        writeln!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")
+    }
+}
+
+impl From<Findings> for Report {
+    fn from(findings: Findings) -> Self {
+        let Findings { data_dir, shards, records, items, orders, dead_letters, judged } = findings;
+        let checks = judged.into_iter().map(Check::from).collect();
+        Self { data_dir, shards, records, items, orders, dead_letters, checks }
+    }
+}
+
+impl From<Judged> for Check {
+    fn from(judged: Judged) -> Self {
+        Self {
+            invariant: judged.rule.to_string(),
+            title: judged.rule.title().to_owned(),
+            passed: judged.broken == 0,
+            checked: judged.checked,
+            detail: judged.detail,
+        }
+    }
+}
+
+const HOLDS: &str = "holds";
+const BROKEN: &str = "BROKEN";
+const NOT_JUDGED: &str = "not judged";
+
+fn verdict(check: &Check) -> &'static str {
+    match check {
+        Check { passed: false, .. } => BROKEN,
+        Check { checked: 0, .. } => NOT_JUDGED,
+        Check { .. } => HOLDS,
+    }
+}
+
+fn as_json(report: &Report) -> serde_json::Value {
+    let mut json = serde_json::json!(report);
+    json["passed"] = report.passed().into();
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::invariants::{Finding, Invariant};
+
+    fn report(broken: u64) -> Report {
+        let first = (broken > 0).then(|| "shard 3 record 17: available is -1".to_owned());
+        let held = Finding { checked: 1_234_567, broken: 0, first: None };
+        Report::from(Findings {
+            data_dir: "data".into(),
+            shards: 64,
+            records: 1_234_567,
+            items: 3,
+            orders: OrderCounts { reserved: 1, paid: 2, ..OrderCounts::default() },
+            dead_letters: Some(0),
+            judged: vec![
+                Judged::new(Invariant::I1, held),
+                Judged::new(Invariant::I2, Finding { checked: 3, broken, first }),
+                Judged::not_judged(Invariant::I3, "no file of confirmations was given"),
+            ],
+        })
+    }
+
+    fn text(report: &Report, json: bool) -> String {
+        let mut output = Vec::new();
+        report.print(json, &mut output).expect("a vector takes all");
+        String::from_utf8(output).expect("UTF-8")
+    }
+
+    #[test]
+    fn an_audit_that_passes() {
+        insta::assert_snapshot!(text(&report(0), false), @r"
+        data: 1,234,567 records in 64 shards, 3 items, 3 orders
+        orders: 1 reserved, 2 paid, 0 cancelled, 0 expired, 0 refund due
+
+        I1   holds          1,234,567  allotted = available + reserved + sold, per item, at every seq
+        I2   holds                  3  available is never below 0
+        I3   not judged             0  each confirmation a client saw has exactly one record
+                                       no file of confirmations was given
+
+        the audit passes: 2 hold, 0 broken, 1 not judged
+        ");
+    }
+
+    #[test]
+    fn an_audit_that_fails() {
+        insta::assert_snapshot!(text(&report(1), false), @r"
+        data: 1,234,567 records in 64 shards, 3 items, 3 orders
+        orders: 1 reserved, 2 paid, 0 cancelled, 0 expired, 0 refund due
+
+        I1   holds          1,234,567  allotted = available + reserved + sold, per item, at every seq
+        I2   BROKEN                 3  available is never below 0
+                                       shard 3 record 17: available is -1
+        I3   not judged             0  each confirmation a client saw has exactly one record
+                                       no file of confirmations was given
+
+        THE AUDIT FAILS: 1 hold, 1 broken, 1 not judged
+        ");
+    }
+
+    #[test]
+    fn json_carries_the_verdict() {
+        let value: serde_json::Value = serde_json::from_str(&text(&report(1), true)).expect("JSON");
+        assert_eq!(value["passed"], false);
+        assert_eq!(value["orders"]["paid"], 2);
+        assert_eq!(value["checks"][1]["invariant"], "I2");
+        assert_eq!(value["checks"][2]["checked"], 0);
+    }
+}

@@ -1,0 +1,164 @@
+//! From the configuration to opened stores: the data directory with its journal's identity, the order
+//! store, the checkpoint store, the read cache, and the broker's address.
+//!
+//! The serving process and the command line open their stores here, so that both get the same ones.
+//! Must not know what is done with them.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::broker::BrokerAddress;
+use crate::store::checkpoint::{CheckpointError, CheckpointStore};
+use crate::store::data_dir::{DataDir, DataDirError};
+use crate::store::database::{Database, StoreError};
+use crate::store::journal::JournalId;
+use crate::store::orders::OrderStore;
+use crate::store::read_cache::ReadCache;
+use crate::store::redis_connection::{RedisAddress, RedisAddressError};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a store cannot be opened as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A certificate that the configuration names cannot be read.
+    #[error("{path}: {source}", path = .path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The checkpoint store cannot be opened.
+    #[error(transparent)]
+    Checkpoints(#[from] CheckpointError),
+    /// The order store cannot be opened.
+    #[error("the order store cannot be opened: {0}")]
+    Orders(#[from] StoreError),
+    /// The read cache's Redis cannot be used.
+    #[error("checkpoint.redis_url: {0}")]
+    ReadCache(#[from] RedisAddressError),
+}
+
+/// Locks the data directory for this process, creating it if needed, and returns it with its
+/// journal's identity. Records the number of shards.
+///
+/// # Errors
+/// Returns [`OpenError::DataDir`] if another process serves from it, if it was made with more shards,
+/// or if it cannot be read or written.
+pub fn lock_data_dir(config: &Config) -> Result<(DataDir, JournalId), OpenError> {
+    let data_dir = DataDir::lock(&config.data.dir)?;
+    data_dir.agree_on_shards(config.engine.shards)?;
+    let journal = data_dir.agree_on_identity()?;
+    Ok((data_dir, journal))
+}
+
+/// Opens the order store: MySQL if it is configured, otherwise the file in `data_dir`, which is
+/// created if needed.
+///
+/// # Errors
+/// Returns [`OpenError::Orders`] if it cannot be opened. A MySQL is first connected to when it is
+/// used.
+pub async fn orders(config: &Config, data_dir: &DataDir) -> Result<OrderStore, OpenError> {
+    let database = match &config.orders.mysql_url {
+        Some(url) => Database::open_mysql(url.secret(), config.orders.connections)?,
+        None => Database::open_sqlite(&data_dir.orders()).await?,
+    };
+    Ok(OrderStore::new(&database))
+}
+
+/// Opens the order store as [`orders`] does, but creates no file: none if there is none.
+///
+/// # Errors
+/// Returns [`OpenError::Orders`] if it cannot be opened.
+pub async fn existing_orders(
+    config: &Config,
+    data_dir: &DataDir,
+) -> Result<Option<OrderStore>, OpenError> {
+    if config.orders.mysql_url.is_none() && !data_dir.orders().exists() {
+        return Ok(None);
+    }
+    orders(config, data_dir).await.map(Some)
+}
+
+/// Opens the store of `journal`'s checkpoints: Redis if it is configured, otherwise the file in
+/// `data_dir`, which is created if needed.
+///
+/// # Errors
+/// Returns [`OpenError`] if the certificate cannot be read or the store cannot be opened. A Redis is
+/// first connected to when it is used.
+pub async fn checkpoints(
+    config: &Config,
+    data_dir: &DataDir,
+    journal: JournalId,
+) -> Result<CheckpointStore, OpenError> {
+    Ok(match redis_address(config)? {
+        Some(address) => CheckpointStore::open_redis(address, journal)?,
+        None => CheckpointStore::open_sqlite(&data_dir.checkpoints()).await?,
+    })
+}
+
+/// Opens the store of checkpoints as [`checkpoints`] does, but creates no file: none if there is
+/// none.
+///
+/// # Errors
+/// Returns [`OpenError`] if the data directory or a certificate cannot be read, or the store cannot
+/// be opened.
+pub async fn existing_checkpoints(
+    config: &Config,
+    data_dir: &DataDir,
+) -> Result<Option<CheckpointStore>, OpenError> {
+    if let Some(address) = redis_address(config)? {
+        // Checkpoints in Redis name their journal: without an identity there are none of this one.
+        let Some(journal) = data_dir.recorded_identity()? else { return Ok(None) };
+        return Ok(Some(CheckpointStore::open_redis(address, journal)?));
+    }
+    let path = data_dir.checkpoints();
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(CheckpointStore::open_sqlite(&path).await?))
+}
+
+/// Opens the read cache, in the Redis of the checkpoints if one is configured. Must be called within
+/// the Tokio runtime of its readers.
+///
+/// # Errors
+/// Returns [`OpenError`] if the certificate cannot be read or the address cannot be used.
+pub fn read_cache(config: &Config, clock: Clock) -> Result<ReadCache, OpenError> {
+    Ok(ReadCache::new(redis_address(config)?.as_ref(), clock)?)
+}
+
+/// Returns the address of the broker between journal and order store; none if records are handed
+/// over within the process.
+///
+/// # Errors
+/// Returns [`OpenError::Certificate`] if the certificate cannot be read.
+pub fn broker_address(config: &Config) -> Result<Option<BrokerAddress>, OpenError> {
+    let Some(url) = &config.broker.amqp_url else { return Ok(None) };
+    let root_certificate = match &config.broker.amqp_ca_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|source| OpenError::Certificate { path: path.clone(), source })?,
+        ),
+    };
+    let confirm_timeout = Duration::from_millis(config.broker.confirm_timeout_ms);
+    Ok(Some(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout }))
+}
+
+/// The address of the Redis that keeps checkpoints and the read cache, if one is configured.
+fn redis_address(config: &Config) -> Result<Option<RedisAddress>, OpenError> {
+    let Some(url) = &config.checkpoint.redis_url else { return Ok(None) };
+    let root_certificate = match &config.checkpoint.redis_ca_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|source| OpenError::Certificate { path: path.clone(), source })?,
+        ),
+    };
+    Ok(Some(RedisAddress { url: url.secret().clone(), root_certificate }))
+}

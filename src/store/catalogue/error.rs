@@ -1,0 +1,37 @@
+//! What can go wrong with the catalogue.
+
+use crate::store::database::StoreError;
+use domain::StepRefused;
+use domain::catalogue::DraftProblem;
+
+/// Why the catalogue did not do what it was asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// There is no such sale.
+    #[error("no such sale")]
+    SaleNotFound,
+    /// The sale's status or an approval rule forbids the step.
+    #[error(transparent)]
+    Refused(#[from] StepRefused),
+    /// The sale is past its draft, so it is neither edited nor deleted.
+    #[error("only a draft can be changed")]
+    Frozen,
+    /// Another operator changed the sale meanwhile: the caller has to read it again.
+    #[error("the sale was changed meanwhile")]
+    ChangedMeanwhile,
+    /// Another user has this name; upper and lower case count as equal.
+    #[error("the name is taken")]
+    NameTaken,
+    /// Fields are out of range: which, and what they may be.
+    #[error("{} invalid fields", .0.len())]
+    Invalid(Vec<DraftProblem>),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for CatalogueError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -1,0 +1,93 @@
+//! Rows of sales and their items, and how they are decoded.
+
+use super::numbers::number;
+use crate::store::database::StoreError;
+use domain::catalogue::{Offer, Sale, SaleItem};
+use domain::{Currency, ItemId, SaleId, SaleStatus, Timestamp};
+use std::collections::HashMap;
+
+/// A row of `sales`, in the order in which its columns are selected.
+pub(super) type SaleRow = (
+    i64,
+    String,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    i64,
+    String,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    i64,
+);
+
+/// A row of `sale_items`, in the order in which its columns are selected.
+pub(super) type ItemRow = (i64, i64, String, String, i64, Option<i64>, String, i64, i64, i64);
+
+/// Decodes sales in the order of their rows, each with its items in the order of theirs.
+///
+/// # Errors
+/// Returns [`StoreError::Corrupt`], which names the row, if a column holds an impossible value.
+pub(super) fn join(rows: Vec<SaleRow>, items: Vec<ItemRow>) -> Result<Vec<Sale>, StoreError> {
+    let mut items_of: HashMap<i64, Vec<SaleItem>> = HashMap::with_capacity(rows.len());
+    for row in items {
+        items_of.entry(row.1).or_default().push(read_item(row)?);
+    }
+    rows.into_iter()
+        .map(|row| {
+            let items = items_of.remove(&row.0).unwrap_or_default();
+            read_sale(row, items)
+        })
+        .collect()
+}
+
+fn read_sale(row: SaleRow, items: Vec<SaleItem>) -> Result<Sale, StoreError> {
+    let sale_id = row.0;
+    let unsigned = |column: &str, kept: i64| number(format_args!("sale {sale_id}, {column}"), kept);
+    let instant = |column: &str, kept: i64| unsigned(column, kept).map(Timestamp);
+    let signature = |column: &str, name: Option<String>, at: Option<i64>| match (name, at) {
+        (Some(name), Some(at)) => Ok(Some((name, instant(column, at)?))),
+        (None, None) => Ok(None),
+        _ => Err(StoreError::corrupt(format!("sale {sale_id}, {column}: a name or a time alone"))),
+    };
+    let status = u8::try_from(row.4).ok().and_then(SaleStatus::from_number);
+    let status = status.ok_or_else(|| {
+        StoreError::corrupt(format!("sale {sale_id}: there is no status {}", row.4))
+    })?;
+    Ok(Sale {
+        sale_id: SaleId(unsigned("sale_id", sale_id)?),
+        title: row.1,
+        starts_at: instant("starts_at", row.2)?,
+        ends_at: instant("ends_at", row.3)?,
+        status,
+        revision: unsigned("revision", row.5)?,
+        created_by: row.6,
+        created_at: instant("created_at", row.7)?,
+        edited_by: row.8,
+        submitted: signature("submitted", row.9, row.10)?,
+        approved: signature("approved", row.11, row.12)?,
+        changed_at: instant("changed_at", row.13)?,
+        items,
+    })
+}
+
+fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
+    let (item_id, _, product_id, title, price, list_price, currency, allotted, limit, window) = row;
+    let place = |column: &'static str| format!("item {item_id}, {column}");
+    let offer = Offer {
+        product_id,
+        title,
+        price: number(place("price"), price)?,
+        list_price: list_price.map(|price| number(place("list_price"), price)).transpose()?,
+        currency: Currency::parse(&currency).ok_or_else(|| {
+            StoreError::corrupt(format!("{}: {currency:?} is not a code", place("currency")))
+        })?,
+        allotted: number(place("allotted"), allotted)?,
+        limit_per_user: number(place("limit_per_user"), limit)?,
+        payment_window_milliseconds: number(place("payment_window_milliseconds"), window)?,
+    };
+    Ok(SaleItem { item_id: ItemId(number(place("item_id"), item_id)?), offer })
+}

@@ -1,0 +1,105 @@
+//! Follows the durable end of a file journal, frame by frame.
+
+use super::disk::DiskFile;
+use super::frame::{self, FRAME_HEADER_LENGTH, FRAME_PAYLOAD_MAX, frame_length};
+use super::reader::{ReadError, header_length};
+use super::segments::{Position, Segments, segment_name};
+use crate::store::journal::log::{JournalError, LogReader};
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Reads frames from a place on, never beyond the durable end.
+pub(super) struct Tail {
+    segments: Arc<Segments>,
+    /// Where the next frame will be read.
+    position: Position,
+    /// The durable end as it was when the tail last reached it.
+    end: Position,
+    open: Option<(u64, Box<dyn DiskFile>)>,
+    buffer: Vec<u8>,
+}
+
+/// What stands at a place in a segment.
+enum Found {
+    /// The segment's header.
+    Header { length: u64 },
+    /// A frame, and where its payload lies in the buffer.
+    Frame { payload: Range<usize>, length: u64 },
+    /// Nothing: the segment has no more frames.
+    End,
+}
+
+impl Tail {
+    /// Starts at the first frame of the segment `number`.
+    pub(super) fn new(segments: Arc<Segments>, number: u64) -> Self {
+        Self {
+            segments,
+            position: Position { segment: number, offset: 0 },
+            end: Position::default(),
+            open: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The payload of the next frame before the durable end, or `None` when there is none yet.
+    fn next_frame(&mut self) -> Result<Option<&[u8]>, ReadError> {
+        loop {
+            if self.position >= self.end {
+                self.end = self.segments.durable_end();
+                if self.position >= self.end {
+                    return Ok(None);
+                }
+            }
+            let Position { segment, offset } = self.position;
+            let found = self
+                .read_at(segment, offset)
+                .map_err(|source| ReadError::Io { file: segment_name(segment), source })?;
+            match found {
+                None => {
+                    let detail = "a durable frame is not readable".to_owned();
+                    return Err(ReadError::Corrupt { file: segment_name(segment), offset, detail });
+                }
+                Some(Found::End) => self.position = Position { segment: segment + 1, offset: 0 },
+                Some(Found::Header { length }) => self.position.offset = length,
+                Some(Found::Frame { payload, length }) => {
+                    self.position.offset += length;
+                    return Ok(Some(&self.buffer[payload]));
+                }
+            }
+        }
+    }
+
+    /// Reads what stands at `offset`; none if it is not what was written.
+    fn read_at(&mut self, segment: u64, offset: u64) -> io::Result<Option<Found>> {
+        if self.open.as_ref().is_none_or(|(number, _)| *number != segment) {
+            self.open = Some((segment, self.segments.disk.open(&segment_name(segment))?));
+        }
+        let Some((_, file)) = &self.open else { return Ok(None) };
+        if offset == 0 {
+            let length = header_length(file.as_ref())?;
+            return Ok(Some(Found::Header { length }));
+        }
+        self.buffer.resize(FRAME_HEADER_LENGTH, 0);
+        let count = file.read_at(offset, &mut self.buffer)?;
+        let blank = count < FRAME_HEADER_LENGTH || self.buffer.iter().all(|byte| *byte == 0);
+        if blank && segment < self.end.segment {
+            return Ok(Some(Found::End));
+        }
+        let length = frame_length(frame::payload_length(&self.buffer).min(FRAME_PAYLOAD_MAX));
+        self.buffer.resize(length, 0);
+        file.read_at(offset, &mut self.buffer)?;
+        Ok(frame::parse(&self.buffer).map(|found| Found::Frame {
+            payload: FRAME_HEADER_LENGTH..FRAME_HEADER_LENGTH + found.payload.len(),
+            length: found.length as u64,
+        }))
+    }
+}
+
+impl LogReader for Tail {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<&[u8]>, JournalError>> {
+        future::ready(self.next_frame().map_err(JournalError::from)).boxed()
+    }
+}

@@ -1,0 +1,121 @@
+//! A log's state and figures: set by the log and the writer, read by everyone, without a lock on the
+//! way of a purchase.
+
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What hinders a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// A commit failed. Nothing is confirmed any more, and the process has to stop.
+    Failed,
+    /// There is no room for what would be admitted now. The text says why.
+    Full(String),
+    /// No more room can be made ready, but some is left. The text says why.
+    NearlyFull(String),
+}
+
+/// Figures of a journal since its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriterFigures {
+    /// Syncs done.
+    pub syncs: u64,
+    /// Time spent in them, in seconds.
+    pub sync_seconds: f64,
+    /// Bytes written, framing included.
+    pub bytes: u64,
+    /// Records written.
+    pub records: u64,
+}
+
+/// The state and figures of a running log.
+#[derive(Debug)]
+pub struct LogStatus {
+    has_room: AtomicBool,
+    has_failed: AtomicBool,
+    /// Why no more room can be made ready.
+    obstacle: Mutex<Option<String>>,
+    syncs: AtomicU64,
+    sync_nanoseconds: AtomicU64,
+    bytes: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Default for LogStatus {
+    fn default() -> Self {
+        Self {
+            has_room: AtomicBool::new(true),
+            has_failed: AtomicBool::new(false),
+            obstacle: Mutex::default(),
+            syncs: AtomicU64::new(0),
+            sync_nanoseconds: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+        }
+    }
+}
+
+impl LogStatus {
+    /// Whether what is admitted now will find room.
+    pub fn has_room(&self) -> bool {
+        self.has_room.load(Ordering::Acquire)
+    }
+
+    /// Sets whether what is admitted now will find room.
+    pub fn set_has_room(&self, has_room: bool) {
+        self.has_room.store(has_room, Ordering::Release);
+    }
+
+    /// Sets why no more room can be made ready, or that it can. Returns whether there was an obstacle
+    /// before.
+    pub fn set_obstacle(&self, obstacle: Option<String>) -> bool {
+        std::mem::replace(&mut *self.obstacle.lock(), obstacle).is_some()
+    }
+
+    /// Whether a commit has failed.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Notes that a commit failed. There is no way back.
+    pub fn set_failed(&self) {
+        self.has_failed.store(true, Ordering::Release);
+    }
+
+    /// What hinders the log, if anything does.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if self.has_failed() {
+            return Some(Trouble::Failed);
+        }
+        let obstacle = self.obstacle.lock().clone()?;
+        Some(if self.has_room() { Trouble::NearlyFull(obstacle) } else { Trouble::Full(obstacle) })
+    }
+
+    /// Counts a sync and the time it took.
+    pub fn count_sync(&self, nanoseconds: u64) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were written.
+    pub fn count_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts records that became durable.
+    pub fn count_records(&self, records: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// The figures since the start.
+    pub fn figures(&self) -> WriterFigures {
+        let nanoseconds = self.sync_nanoseconds.load(Ordering::Relaxed);
+        WriterFigures {
+            syncs: self.syncs.load(Ordering::Relaxed),
+            sync_seconds: Duration::from_nanos(nanoseconds).as_secs_f64(),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The statements that applying a batch needs, which each database writes in its own dialect.
+
+use super::batch::ItemRow;
+use super::conflict::SetAside;
+use super::row::StoredOrder;
+use crate::store::database::StoreError;
+use domain::{Order, OrderId, ShardId};
+use std::future::Future;
+
+/// The outcome of an insert of several rows, of which all or none go in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Insertion {
+    /// All rows were inserted.
+    Done,
+    /// A key of one of them exists already, and none was inserted.
+    KeyTaken,
+}
+
+/// The statements of one open transaction. The length of each slice is one of
+/// [`SIZES`](crate::store::database::statements::SIZES); a failed insert leaves the transaction usable
+/// and everything before it in place.
+pub(super) trait Session: Send {
+    /// Returns those of the orders that are stored.
+    fn stored(
+        &mut self,
+        order_ids: &[OrderId],
+    ) -> impl Future<Output = Result<Vec<StoredOrder>, StoreError>> + Send;
+
+    /// Returns the stored order of the same sale, item, buyer and attempt.
+    fn holder(&mut self, order: &Order)
+    -> impl Future<Output = Result<OrderId, StoreError>> + Send;
+
+    /// Inserts orders that are not stored yet.
+    fn insert(
+        &mut self,
+        rows: &[StoredOrder],
+    ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
+
+    /// Raises stored orders to these versions, unless theirs are later.
+    fn update(
+        &mut self,
+        rows: &[StoredOrder],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the bytes of a stored record of an item.
+    fn stored_item(
+        &mut self,
+        shard: ShardId,
+        seq: u64,
+    ) -> impl Future<Output = Result<Vec<u8>, StoreError>> + Send;
+
+    /// Inserts records of items.
+    fn insert_items(
+        &mut self,
+        rows: &[ItemRow],
+    ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
+
+    /// Keeps these dead letters, replacing those of the same records.
+    fn set_aside(
+        &mut self,
+        rows: &[SetAside],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes a dead letter, if there is one of this record.
+    fn delete_set_aside(
+        &mut self,
+        shard: ShardId,
+        seq: u64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Raises the progress of shards to at least these records.
+    fn advance(
+        &mut self,
+        progress: &[(ShardId, u64)],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Tells an insert that met a taken key from one that failed.
+pub(super) fn insertion<T>(result: Result<T, sqlx::Error>) -> Result<Insertion, StoreError> {
+    match result {
+        Ok(_) => Ok(Insertion::Done),
+        Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
+            Ok(Insertion::KeyTaken)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,274 @@
+//! The port: the order store in either database.
+
+use super::apply::Applied;
+use super::batch::Batch;
+use super::conflict::{Conflicts, SetAside};
+use super::items::{self, StoredItem};
+use super::mysql::MySqlOrders;
+use super::row::StoredOrder;
+use super::sqlite::SqliteOrders;
+use crate::store::database::{Database, StoreError};
+use crate::store::journal::JournalId;
+use domain::order::Cursor;
+use domain::{ItemId, OrderId, Record, SaleId, ShardId, UserId};
+use secrecy::SecretString;
+use std::path::Path;
+
+/// The longest page of a list, in rows.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// The longest page of [`OrderStore::scan`], in rows.
+pub const SCAN_ROWS_MAX: usize = 10_000;
+
+/// A handle to the order store. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub enum OrderStore {
+    /// Orders in a SQLite file.
+    Sqlite(SqliteOrders),
+    /// Orders on a MySQL or MariaDB server.
+    MySql(MySqlOrders),
+}
+
+impl OrderStore {
+    /// Creates a handle to the order store in `database`.
+    pub fn new(database: &Database) -> Self {
+        match database {
+            Database::Sqlite(database) => Self::Sqlite(SqliteOrders::new(database.clone())),
+            Database::MySql(database) => Self::MySql(MySqlOrders::new(database.clone())),
+        }
+    }
+
+    /// Opens the order store in the SQLite file at `path`, which is created if needed.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if [`Database::open_sqlite`] does.
+    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self::new(&Database::open_sqlite(path).await?))
+    }
+
+    /// Prepares the order store on the server that `url` names; connects when first used.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if [`Database::open_mysql`] does.
+    pub fn open_mysql(url: &SecretString, connections_max: u32) -> Result<Self, StoreError> {
+        Ok(Self::new(&Database::open_mysql(url, connections_max)?))
+    }
+
+    /// The database it is kept in, which the catalogue shares.
+    pub fn database(&self) -> Database {
+        match self {
+            Self::Sqlite(store) => Database::Sqlite(store.database()),
+            Self::MySql(store) => Database::MySql(store.database()),
+        }
+    }
+
+    /// Brings the tables up to date, the catalogue's too.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if [`Database::migrate`] does.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.database().migrate().await
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.database().ping().await
+    }
+
+    /// Brings records into the tables, treats records that contradict a row as `conflicts` says, and
+    /// raises each shard's progress to at least the given `seq`, all in one transaction, which is
+    /// durable on return. 4,000 to 16,000 records at a time are best: each batch rewrites the pages of
+    /// one randomly ordered index.
+    ///
+    /// The progress is not checked: the caller gives it only if every record up to it is in `records`
+    /// or was applied before. Safe to repeat with the same or other records, in any order.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the transaction failed; none of it is kept then, except that after a
+    /// connection that was lost during the commit this is unknown. The caller repeats it.
+    pub async fn apply(
+        &self,
+        records: &[Record],
+        progress: &[(ShardId, u64)],
+        conflicts: Conflicts,
+    ) -> Result<Applied, StoreError> {
+        let batch = Batch::fold(records, progress);
+        match self {
+            Self::Sqlite(store) => store.apply(batch, conflicts).await,
+            Self::MySql(store) => store.apply(batch, conflicts).await,
+        }
+    }
+
+    /// Returns the records that were set aside as dead letters, by shard and `seq`; at most `limit`.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn set_aside(&self, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+        self.set_aside_after((ShardId(0), 0), limit).await
+    }
+
+    /// Applies the records that were set aside once more, at most `limit`, each in a transaction of its
+    /// own, and returns how many it tried. A record that is applied is no dead letter any longer; one
+    /// that still contradicts a row stays, with its present reason. Safe to repeat, also while a
+    /// consumer applies batches.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if a transaction failed: that record and those behind it are still set
+    /// aside.
+    pub async fn replay(&self, limit: usize) -> Result<usize, StoreError> {
+        const PAGE: usize = 1_000;
+        let mut after = (ShardId(0), 0);
+        let mut tried = 0;
+        while tried < limit {
+            let page = self.set_aside_after(after, PAGE.min(limit - tried)).await?;
+            if page.is_empty() {
+                break;
+            }
+            for SetAside { record, .. } in page {
+                match self {
+                    Self::Sqlite(store) => store.replay(&record).await?,
+                    Self::MySql(store) => store.replay(&record).await?,
+                }
+                after = (record.shard, record.seq);
+                tried += 1;
+            }
+        }
+        Ok(tried)
+    }
+
+    async fn set_aside_after(
+        &self,
+        after: (ShardId, u64),
+        limit: usize,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.set_aside(after, limit).await,
+            Self::MySql(store) => store.set_aside(after, limit).await,
+        }
+    }
+
+    /// Returns up to which record each shard's log is in the tables; shards without any are left out.
+    /// The records up to it are durable there.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.progress().await,
+            Self::MySql(store) => store.progress().await,
+        }
+    }
+
+    /// Returns the journal that the tables are filled from, if one was assigned.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn owner(&self) -> Result<Option<JournalId>, StoreError> {
+        let text = match self {
+            Self::Sqlite(store) => store.owner().await?,
+            Self::MySql(store) => store.owner().await?,
+        };
+        let parse = |text: String| {
+            text.parse().map_err(|_| {
+                StoreError::corrupt(format!("table journal: {text:?} is not a journal's identity"))
+            })
+        };
+        text.map(parse).transpose()
+    }
+
+    /// Assigns `journal` to the tables as the one they are filled from, unless one was assigned before,
+    /// and returns the one that is assigned now. Of several callers at once one wins, and all get the
+    /// same answer.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer or cannot be written.
+    pub async fn assign_owner(&self, journal: JournalId) -> Result<JournalId, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.assign_owner(journal).await?,
+            Self::MySql(store) => store.assign_owner(journal).await?,
+        }
+        self.owner().await?.ok_or_else(|| StoreError::corrupt("table journal: its row is gone"))
+    }
+
+    /// Returns the order, if it is stored.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn order(&self, order_id: OrderId) -> Result<Option<StoredOrder>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.order(order_id).await,
+            Self::MySql(store) => store.order(order_id).await,
+        }
+    }
+
+    /// Returns a buyer's orders, newest first, placed before `before` if given; at most `limit` and
+    /// [`PAGE_ROWS_MAX`].
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn orders_of(
+        &self,
+        user_id: UserId,
+        before: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        match self {
+            Self::Sqlite(store) => store.orders_of(user_id, before, limit).await,
+            Self::MySql(store) => store.orders_of(user_id, before, limit).await,
+        }
+    }
+
+    /// Returns a sale's orders, or those of one of its items; at most `limit` and [`PAGE_ROWS_MAX`].
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn orders_of_sale(
+        &self,
+        sale_id: SaleId,
+        item_id: Option<ItemId>,
+        cursor: Cursor,
+        limit: usize,
+    ) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        match self {
+            Self::Sqlite(store) => store.orders_of_sale(sale_id, item_id, cursor, limit).await,
+            Self::MySql(store) => store.orders_of_sale(sale_id, item_id, cursor, limit).await,
+        }
+    }
+
+    /// Returns all orders by ascending identity, beginning after `after`; at most `limit` and
+    /// [`SCAN_ROWS_MAX`]. For audit and recovery.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn scan(&self, after: OrderId, limit: usize) -> Result<Vec<StoredOrder>, StoreError> {
+        let limit = limit.min(SCAN_ROWS_MAX);
+        match self {
+            Self::Sqlite(store) => store.scan(after, limit).await,
+            Self::MySql(store) => store.scan(after, limit).await,
+        }
+    }
+
+    /// Returns all items that were ever preheated, by shard and in the order of their preheat: with
+    /// [`Self::scan`] and [`Self::progress`] enough to rebuild every shard.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn items(&self) -> Result<Vec<StoredItem>, StoreError> {
+        items::fold(&self.item_records().await?)
+    }
+
+    /// Returns all records of items, by shard and `seq`.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn item_records(&self) -> Result<Vec<Record>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.item_records().await,
+            Self::MySql(store) => store.item_records().await,
+        }
+    }
+}

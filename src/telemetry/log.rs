@@ -1,0 +1,58 @@
+//! The log: its format, its filter, and where it goes.
+//!
+//! Log lines say what happened in lower case, without a full stop, with values as fields, once and
+//! where it is handled. Must not know what is logged.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, IsTerminal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// The filter in effect if none is configured. The libraries named here log each connection and
+/// each actor at `info`. The broker's client calls a queue that is not declared yet an error; what
+/// fails on its connections is logged by the code that uses them.
+pub const DEFAULT_FILTER: &str = "info,ractor=warn,lapin=off,sqlx=warn";
+
+/// The form of a log line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text for people: time, level, target, message, fields.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Whether the text is a valid filter for the log.
+pub fn is_filter(text: &str) -> bool {
+    EnvFilter::try_new(text).is_ok()
+}
+
+/// Sends the log to standard error from here on. To be called once in a process.
+///
+/// # Errors
+/// Returns [`TryInitError`] if the process has a log already.
+pub fn start(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
+    let filter = EnvFilter::new(filter);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.finish().try_init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_current_span(false).finish().try_init()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_filter_is_one() {
+        assert!(is_filter(DEFAULT_FILTER));
+        assert!(!is_filter("seckill=loud"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The catalogue of metric names, and the recorder that collects them.
+//!
+//! Every name is declared here once, with its kind, unit and help text; code that counts uses the
+//! constants. Names carry base units, counters end in `_total`, and no label ever holds a user, an
+//! order or a request, so that the number of time series stays bounded. Must not know what counts.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Installs the process's recorder, which collects metrics from here on. To be called once in a
+/// process, before anything is counted.
+///
+/// The handle renders what was collected, for `/metrics`. The owner has to call its `run_upkeep`
+/// every few seconds: observations of histograms pile up until that, or a rendering, folds them in.
+///
+/// # Errors
+/// Returns [`BuildError`] if the process has a recorder already.
+pub fn start() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+/// Upper bounds of the histograms' buckets: from 50 µs, which is below one sync of a good disk, to ten seconds.
+const SECONDS_BUCKETS: [f64; 17] = [
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0,
+];
+
+/// How the values of a metric behave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricKind {
+    /// A number that only grows while the process lives.
+    Counter,
+    /// A number that goes up and down.
+    Gauge,
+    /// A distribution of observations over buckets.
+    Histogram,
+}
+
+impl MetricKind {
+    /// The word for it in the Prometheus text format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric as the catalogue declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name, under which Prometheus knows it.
+    pub name: &'static str,
+    /// How its values behave.
+    pub kind: MetricKind,
+    /// The unit of its values.
+    pub unit: Unit,
+    /// What it tells an operator, with its labels.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// The metric of this name, if the catalogue has it.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        METRICS.iter().find(|metric| metric.name == name)
+    }
+}
+
+/// Declares each name as a constant, and the catalogue of all of them.
+macro_rules! metrics_catalogue {
+    ($($constant:ident, $kind:ident, $unit:ident: $name:literal, $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+
+        /// Every metric of the process.
+        pub const METRICS: &[Metric] = &[$(Metric {
+            name: $constant,
+            kind: MetricKind::$kind,
+            unit: Unit::$unit,
+            help: $help,
+        }),*];
+    };
+}
+
+metrics_catalogue! {
+    PERMITS, Gauge, Count: "seckill_permits",
+        "Requests that may be in the engine at once.";
+    PERMITS_USED, Gauge, Count: "seckill_permits_used",
+        "Requests in the engine: near seckill_permits, new ones are refused with 503.";
+    MAILBOX_DEPTH, Gauge, Count: "seckill_mailbox_depth",
+        "Requests that wait in the shards' mailboxes.";
+    SHARDS, Gauge, Count: "seckill_shards",
+        "Shards configured.";
+    SHARDS_UP, Gauge, Count: "seckill_shards_up",
+        "Shards that decide; fewer than seckill_shards means that some products cannot be bought.";
+    SHARD_RESTARTS_TOTAL, Counter, Count: "seckill_shard_restarts_total",
+        "Times a shard's actor died and was started again.";
+    SHARD_REBUILDS_TOTAL, Counter, Count: "seckill_shard_rebuilds_total",
+        "Times a shard's state was rebuilt from checkpoint and journal while the others sold on.";
+    SHARD_PANICS_TOTAL, Counter, Count: "seckill_shard_panics_total",
+        "Panics contained within a shard: each is a defect, and cost at most one request.";
+    REQUESTS_OVERDUE_TOTAL, Counter, Count: "seckill_requests_overdue_total",
+        "Requests that were not decided within their deadline.";
+    ITEMS_QUARANTINED, Gauge, Count: "seckill_items_quarantined",
+        "Items taken out of the sale because handling them panics again and again.";
+    ITEM_UNITS, Gauge, Count: "seckill_item_units",
+        "Units of an item, by item and state: available, reserved and sold sum to allotted.";
+    JOURNAL_RECORDS_TOTAL, Counter, Count: "seckill_journal_records_total",
+        "Records made durable.";
+    JOURNAL_BYTES_TOTAL, Counter, Bytes: "seckill_journal_bytes_total",
+        "Bytes made durable.";
+    JOURNAL_SYNCS_TOTAL, Counter, Count: "seckill_journal_syncs_total",
+        "Syncs, each of which made one batch of records durable.";
+    JOURNAL_SYNC_SECONDS_SUM, Gauge, Seconds: "seckill_journal_sync_seconds_sum",
+        "Time spent in syncs; its rate over that of seckill_journal_syncs_total is what one takes.";
+    BACKLOG_RECORDS, Gauge, Count: "seckill_backlog_records",
+        "Records durable in the journal and not yet in the order store.";
+    BACKLOG_AGE_SECONDS, Gauge, Seconds: "seckill_backlog_age_seconds",
+        "Age of the oldest record that is not yet in the order store.";
+    CHECKPOINT_AGE_SECONDS, Gauge, Seconds: "seckill_checkpoint_age_seconds",
+        "Age of the oldest checkpoint that is behind its shard: the older, the more a start replays.";
+    CHECKPOINT_FAILURES_TOTAL, Counter, Count: "seckill_checkpoint_failures_total",
+        "Checkpoints that could not be written; they are tried again.";
+    RELAY_MESSAGES_TOTAL, Counter, Count: "seckill_relay_messages_total",
+        "Messages that the broker confirmed.";
+    RELAY_RETURNED_TOTAL, Counter, Count: "seckill_relay_returned_total",
+        "Messages that the broker had no queue for; they are sent again.";
+    STORED_RECORDS_TOTAL, Counter, Count: "seckill_stored_records_total",
+        "Records that reached the order store.";
+    ORDER_STORE_FAILURES_TOTAL, Counter, Count: "seckill_order_store_failures_total",
+        "Batches that the order store did not take; they are tried again.";
+    ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
+        "Records that contradict a row: each wants an operator.";
+    DEAD_LETTERS_TOTAL, Counter, Count: "seckill_dead_letters_total",
+        "Messages set aside because the order store cannot take them: each wants an operator.";
+    SALE_LOOKUPS_TOTAL, Counter, Count: "seckill_sale_lookups_total",
+        "Look-ups of a sale or a day, by answer: redis, catalogue or absent, which asks neither.";
+    DEPENDENCY_UP, Gauge, Count: "seckill_dependency_up",
+        "1 while a dependency works, by name and kind; without all but the journal the sale goes on.";
+    WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
+        "How far the wall clock has moved from the engine's own since the start.";
+    PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
+        "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.";
+    HTTP_REQUESTS_TOTAL, Counter, Count: "seckill_http_requests_total",
+        "Requests answered, purchases excepted, by class of status.";
+    HTTP_REQUEST_DURATION_SECONDS, Histogram, Seconds: "seckill_http_request_duration_seconds",
+        "Time from a request's head to its answer's head; purchases by a sample.";
+    HTTP_REQUESTS_IN_FLIGHT, Gauge, Count: "seckill_http_requests_in_flight",
+        "Requests being answered.";
+    HTTP_CONNECTIONS, Gauge, Count: "seckill_http_connections",
+        "Connections open.";
+    HTTP_CONNECTIONS_ACCEPTED_TOTAL, Counter, Count: "seckill_http_connections_accepted_total",
+        "Connections accepted.";
+    HTTP_CONNECTIONS_REFUSED_TOTAL, Counter, Count: "seckill_http_connections_refused_total",
+        "Connections closed by a limit, by reason.";
+    HTTP_EVENT_STREAMS, Gauge, Count: "seckill_http_event_streams",
+        "Server-sent event streams open.";
+}
+
+/// Gives the recorder the help text of every metric.
+fn describe() {
+    for Metric { name, kind, unit, help } in METRICS.iter().copied() {
+        match kind {
+            MetricKind::Counter => describe_counter!(name, unit, help),
+            MetricKind::Gauge => describe_gauge!(name, unit, help),
+            MetricKind::Histogram => describe_histogram!(name, unit, help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_say_what_they_are() {
+        let mut names = HashSet::new();
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(names.insert(name), "{name} is there twice");
+            assert!(name.starts_with("seckill_"), "{name} has no namespace");
+            let is_counter = metric.kind == MetricKind::Counter;
+            assert_eq!(name.ends_with("_total"), is_counter, "{name}: counters end in _total");
+            let unit = match metric.unit {
+                Unit::Seconds => Some("_seconds"),
+                Unit::Bytes => Some("_bytes"),
+                _ => None,
+            };
+            let stem = name.trim_end_matches("_total").trim_end_matches("_sum");
+            assert!(unit.is_none_or(|unit| stem.ends_with(unit)), "{name} lacks its unit");
+            assert!(metric.help.ends_with('.'), "{name}: help is a sentence");
+        }
+    }
+
+    #[test]
+    fn operators_can_look_each_one_up() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+        let text = std::fs::read_to_string(path).expect("docs/operations.md");
+        for Metric { name, .. } in METRICS {
+            assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What an operator sees of the process: the log, and the metrics with the catalogue of their names.
+
+pub mod log;
+pub mod metrics;

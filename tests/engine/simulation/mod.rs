@@ -1,0 +1,17 @@
+//! Journal and engine on a simulated disk that loses what was not synced, tears, fails, fills up,
+//! hangs and lies (drills 10 to 16).
+//!
+//! Seeds are printed when they fail; `SECKILL_SEED=number` runs one again.
+
+mod book;
+mod dice;
+mod disk;
+mod engine;
+mod engine_crash;
+mod engine_faults;
+mod journal_contract;
+mod journal_crash;
+mod journal_damage;
+mod journal_faults;
+mod journal_segments;
+mod memory;

@@ -1,7 +1,0 @@
-//! The engine at its limits, in the process: many buyers, many items, many repeats, and clocks that
-//! are wrong (drills 34 to 38).
-
-mod crowds;
-mod memory;
-mod orders;
-mod shop;

@@ -1,0 +1,229 @@
+//! Drills 39–42: clients that are slow, large or talk nonsense, while others buy.
+
+use crate::support::{
+    Attempt, Client, Crowd, Offer, OpenSale, Random, Server, Site, Witness, must_sell, patiently,
+    until,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+const OFFER: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
+/// Hostile clients of one kind at the same time.
+const HOSTILE: usize = 100;
+/// What a hundred of them may cost in memory, with buffers and an allocator's generosity.
+const MEMORY_BYTES_MAX: u64 = 64 << 20;
+
+/// A server that is short of patience, and a shop in it.
+async fn impatient() -> (Site, Server, Arc<OpenSale>, Arc<Witness>) {
+    let site = Site::new()
+        .with("ENGINE__REPLY_TIMEOUT_MS", "60000")
+        .with("HTTP__HEADER_TIMEOUT_MS", "300")
+        .with("HTTP__BODY_TIMEOUT_MS", "300")
+        .with("HTTP__WRITE_TIMEOUT_MS", "300")
+        .with("HTTP__IDLE_TIMEOUT_MS", "1000");
+    let (server, shop) = site.open_shop(160, &[OFFER]).await;
+    (site, server, Arc::new(shop), Arc::new(Witness::default()))
+}
+
+/// The server is as it was: it sells, keeps its books and has not grown.
+async fn must_be_healthy(
+    (site, server, shop, witness): (Site, Server, Arc<OpenSale>, Arc<Witness>),
+    memory_before: u64,
+) {
+    let attempt = Attempt { item: shop.items[0], buyer: 0, key: "after-all".to_owned() };
+    must_sell(&server, &shop, &witness, attempt).await;
+    let grown = server.memory_bytes().saturating_sub(memory_before);
+    assert!(grown < MEMORY_BYTES_MAX, "grown by {grown} bytes");
+    until("readiness", async || (server.get("/readyz").await.text() == "ok\n").then_some(())).await;
+    server.stop().await;
+    assert!(!site.log().contains("panicked at"), "{}", site.log());
+    witness.close(&site, &shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_heads_slow_bodies_and_slow_readers_are_closed_while_others_buy() {
+    let mut random = Random::of("slow clients");
+    let (site, server, shop, witness) = impatient().await;
+    let address = server.address();
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(100).await;
+    let memory = server.memory_bytes();
+    let item = shop.items[0];
+    let body = format!(
+        "POST /api/v1/items/{item}/buy HTTP/1.1\r\nhost: drill\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 14\r\n\r\n{{\"quan",
+        shop.tokens[0]
+    );
+    let deaf = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: drill\r\n\r\n".repeat(16);
+    let mut hostile = JoinSet::new();
+    for number in 0..3 * HOSTILE {
+        let words = match number % 3 {
+            0 => "GET /livez HTTP/1.1\r\nhost: dr".to_owned(),
+            1 => body.clone(),
+            _ => deaf.clone(),
+        };
+        hostile.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            // Whoever is deaf may be cut off while still talking.
+            let _ = stream.write_all(words.as_bytes()).await;
+            if number % 3 == 2 {
+                // Reads nothing until the server is done with it.
+                return Some(stream);
+            }
+            let answer = until_closed(&mut stream).await;
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+            None
+        });
+    }
+    let mut deaf = Vec::new();
+    while let Some(stream) = patiently("hostile clients", hostile.join_next()).await {
+        deaf.extend(stream.expect("no client saw anything wrong"));
+    }
+    crowd.answers(200).await;
+    assert_eq!(crowd.unavailable(), 0, "others are served");
+    crowd.leave().await;
+    // All but the one that asks are gone, those that do not read too.
+    until("connections to be closed", async || {
+        (server.figure("seckill_http_connections").await == 1).then_some(())
+    })
+    .await;
+    drop(deaf);
+    must_be_healthy((site, server, shop, witness), memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_is_refused_in_little_memory() {
+    let (site, server, shop, witness) = impatient().await;
+    let memory = server.memory_bytes();
+    let item = shop.items[0];
+    let head = |path: &str, length: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: drill\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\n{length}\r\n\r\n",
+            shop.tokens[0]
+        )
+    };
+    let buy = format!("/api/v1/items/{item}/buy");
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
+    let mut headers = "GET /livez HTTP/1.1\r\nhost: drill\r\n".to_owned();
+    headers.extend((0..10_000).map(|number| format!("x-{number}: {number}\r\n")));
+    headers.push_str("\r\n");
+    let long = format!("GET /{} HTTP/1.1\r\nhost: drill\r\n\r\n", "x".repeat(1 << 20));
+    let gzip = head(&buy, "content-encoding: gzip\r\ncontent-length: 1000000000");
+    let requests: Vec<(String, String, &[&str])> = vec![
+        (head(&buy, "content-length: 1000000000"), " ".repeat(1 << 20), &["413"]),
+        (head("/api/v1/login", "content-length: 1000000000"), " ".repeat(1 << 20), &["413"]),
+        (head(&buy, "content-length: 99999999999999999999999"), String::new(), &["400", "413"]),
+        (head(&buy, "transfer-encoding: chunked"), chunk.repeat(64), &["413"]),
+        (gzip, " ".repeat(1 << 20), &["413", "415"]),
+        (headers, String::new(), &["431"]),
+        (long, String::new(), &["414", "431"]),
+    ];
+    let mut hostile = JoinSet::new();
+    for (head, body, statuses) in requests {
+        for _ in 0..HOSTILE / 10 {
+            let (bytes, address) = (format!("{head}{body}"), server.address());
+            hostile.spawn(async move { must_hear(address, bytes.as_bytes(), statuses).await });
+        }
+    }
+    while let Some(heard) = patiently("hostile clients", hostile.join_next()).await {
+        heard.expect("no client heard anything wrong");
+    }
+    must_be_healthy((site, server, shop, witness), memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_is_refused_and_changes_nothing() {
+    let (site, server, shop, witness) = impatient().await;
+    let mut client = server.client().await;
+    let memory = server.memory_bytes();
+    let item = shop.items[0];
+    let before = shop.counters(&mut client, item).await;
+    let buy = format!("/api/v1/items/{item}/buy");
+    let deep = format!("{}1{}", "[".repeat(400), "]".repeat(400));
+    let bodies: Vec<(Vec<u8>, &str)> = [
+        (r#"{"quantity":0}"#, "invalid_field"),
+        (r#"{"quantity":-1}"#, "invalid_field"),
+        (r#"{"quantity":9223372036854775808}"#, "invalid_field"),
+        (r#"{"quantity":18446744073709551617}"#, "invalid_field"),
+        (r#"{"quantity":1e308}"#, "invalid_field"),
+        (r#"{"quantity":1e999}"#, "malformed_json"),
+        (r#"{"quantity":"1"}"#, "invalid_field"),
+        (r#"{"quantity":1.5}"#, "invalid_field"),
+        (r#"{"quantity":NaN}"#, "malformed_json"),
+        (r#"{"quantity":1,"quantity":2}"#, "malformed_json"),
+        (r#"{"quantity":1,"user_id":"7"}"#, "invalid_field"),
+        (r#"{"quantity":1"#, "malformed_json"),
+        (r#"{"quantity":1}{}"#, "malformed_json"),
+        ("[]", "invalid_field"),
+        ("null", "invalid_field"),
+        (deep.as_str(), "malformed_json"),
+    ]
+    .into_iter()
+    .map(|(text, code)| (text.as_bytes().to_vec(), code))
+    .chain([(b"{\"quantity\":1,\"\xff\xfe\":1}".to_vec(), "malformed_json")])
+    .chain([(b"\0\0\0\0".to_vec(), "malformed_json")])
+    .collect();
+    for (body, code) in &bodies {
+        let head = format!(
+            "POST {buy} HTTP/1.1\r\nhost: drill\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            shop.tokens[0],
+            body.len()
+        );
+        let answer = client.exchange(&[head.as_bytes(), body].concat()).await.expect("an answer");
+        let shown = String::from_utf8_lossy(body);
+        assert!((400..500).contains(&answer.status), "{shown}: {answer:?}");
+        assert_eq!(answer.code(), *code, "{shown}: {}", answer.text());
+    }
+    let sale = |price: &str, allotted: &str| {
+        format!(
+            r#"{{"title":"T","starts_at":"2020-01-01T00:00:00Z","ends_at":"2100-01-01T00:00:00Z",
+            "items":[{{"product_id":"p","title":"P","price":{price},"currency":"EUR",
+            "allotted":{allotted}}}]}}"#
+        )
+    };
+    for (price, allotted) in
+        [("-1", "1"), ("1e308", "1"), ("9223372036854775808", "1"), ("1", "0"), ("1", "-1")]
+    {
+        let body = sale(price, allotted);
+        let path = "/api/v1/admin/sales";
+        let answer = client.send("POST", path, &shop.operator, &[], &body).await;
+        let answer = answer.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_field"), "{body}");
+    }
+    let address = server.address();
+    for bytes in [
+        &b"\0\x01\x02\x03 garbage\r\n\r\n"[..],
+        b"GET /livez HTTP/9.9\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n",
+        b"POST /livez HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"POST /livez HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ] {
+        must_hear(address, bytes, &["400", "405", "505"]).await;
+    }
+    assert_eq!(shop.counters(&mut client, item).await, before);
+    must_be_healthy((site, server, shop, witness), memory).await;
+}
+
+/// Sends these bytes: the answer is one of these, or the connection is closed without one.
+async fn must_hear(address: SocketAddr, bytes: &[u8], statuses: &[&str]) {
+    let mut client = Client::open(address).await.expect("it listens");
+    let answer = patiently("an answer or a closed connection", client.exchange(bytes)).await;
+    if let Ok(answer) = answer {
+        let status = answer.status.to_string();
+        assert!(statuses.contains(&status.as_str()), "{answer:?}");
+    }
+}
+
+/// All that the server says until it closes.
+async fn until_closed(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset is a closed connection too.
+    let _ = patiently("a closed connection", stream.read_to_end(&mut bytes)).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}

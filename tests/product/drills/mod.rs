@@ -1,0 +1,16 @@
+//! Drills: the real binary on a real directory, killed, starved, poisoned and lied to.
+//!
+//! `docs/drills.md` says which test runs which drill. Each test that draws numbers prints its seed;
+//! `SECKILL_SEED` runs it again with that one.
+
+mod audit;
+mod crash_points;
+mod disk;
+mod hostile;
+mod kills;
+mod poison;
+mod recovery;
+mod secrets;
+mod slow;
+mod starting;
+mod stopping;

@@ -1,0 +1,11 @@
+//! The product from outside: the program with its command line, on real directories and beside real
+//! servers that fail.
+//!
+//! Tests against real servers say so and pass where one is not installed, unless
+//! `SECKILL_REQUIRE_SERVICES=1`.
+
+mod backends;
+mod command_line;
+mod drills;
+mod operations;
+mod support;

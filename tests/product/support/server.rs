@@ -1,0 +1,126 @@
+//! A process of the product, as its operating system sees it.
+
+use harness::http::{Answer, Client};
+use harness::patiently;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use tokio::sync::watch;
+
+/// See the module. Killed when dropped.
+pub struct Server {
+    id: u32,
+    handle: OwnedFd,
+    said: watch::Receiver<Said>,
+}
+
+/// What is known of it.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    address: Option<SocketAddr>,
+    ended: Option<ExitStatus>,
+}
+
+impl Server {
+    /// Starts it, with its log appended to the file.
+    pub fn launch(mut command: Command, log: &Path) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(log).expect("a log");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it runs");
+        let pid = Pid::from_child(&child);
+        let handle = pidfd_open(pid, PidfdFlags::empty()).expect("a handle of its own child");
+        let id = child.id();
+        let (tell, said) = watch::channel(Said::default());
+        std::thread::spawn(move || follow(&mut child, &tell));
+        Self { id, handle, said }
+    }
+
+    /// Waits until it listens, or for how it ended.
+    pub async fn listens(&self) -> Result<(), ExitStatus> {
+        let mut said = self.said.clone();
+        let known = said.wait_for(|said| said.address.is_some() || said.ended.is_some());
+        let known = *patiently("the server to listen", known).await.expect("a follower");
+        match known.ended {
+            Some(status) => Err(status),
+            None => Ok(()),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.said.borrow().address.expect("it listens")
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&self) -> ExitStatus {
+        let mut said = self.said.clone();
+        let known = patiently("the server to end", said.wait_for(|said| said.ended.is_some()));
+        known.await.expect("a follower").ended.expect("it has ended")
+    }
+
+    /// Sends a signal; one to a process that has ended goes nowhere.
+    pub fn signal(&self, signal: Signal) {
+        let _ = pidfd_send_signal(&self.handle, signal);
+    }
+
+    /// SIGKILL, and its end.
+    pub async fn kill(&self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    /// SIGTERM, and its end, which must be a good one.
+    pub async fn stop(&self) {
+        self.signal(Signal::TERM);
+        let status = self.ended().await;
+        assert_eq!(status.code(), Some(0), "{status}");
+    }
+
+    /// A connection to it.
+    pub async fn client(&self) -> Client {
+        Client::open(self.address()).await.expect("it listens")
+    }
+
+    /// Asks without a token.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.client().await.send("GET", path, "", &[], "").await.expect("it answers")
+    }
+
+    /// A figure of its metrics; 0 where it was never counted.
+    pub async fn figure(&self, name: &str) -> u64 {
+        let answer = self.get("/metrics").await;
+        let line =
+            answer.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
+    /// Its resident memory in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/status", self.id)).expect("its status");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kilobytes * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// Reads what it prints, to its end.
+fn follow(child: &mut Child, tell: &watch::Sender<Said>) {
+    let output = BufReader::new(child.stdout.take().expect("its output"));
+    for line in output.lines().map_while(Result::ok) {
+        if let Some(address) = line.strip_prefix("listening on http://") {
+            tell.send_modify(|said| said.address = address.trim().parse().ok());
+        }
+    }
+    let status = child.wait().expect("it ends");
+    tell.send_modify(|said| said.ended = Some(status));
+}

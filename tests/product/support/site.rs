@@ -1,0 +1,148 @@
+//! A directory with its settings: what outlives a process.
+
+use super::sale::{Offer, OpenSale};
+use super::server::Server;
+use super::verdict::Verdict;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+/// See the module. Removed when dropped.
+pub struct Site {
+    directory: tempfile::TempDir,
+    data: PathBuf,
+    settings: Vec<(String, String)>,
+}
+
+impl Site {
+    /// A new one, with small segments, few shards and quick checkpoints.
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("seckill-drill-").tempdir();
+        let directory = directory.expect("a directory");
+        let data = directory.path().join("data");
+        Self { directory, data, settings: Vec::new() }
+            .with("HTTP__LISTEN", "127.0.0.1:0")
+            .with("DEMO__ENABLED", "false")
+            .with("ENGINE__SHARDS", "4")
+            .with("JOURNAL__SEGMENT_BYTES", "16777216")
+            .with("JOURNAL__SEGMENTS_AHEAD", "1")
+            .with("CHECKPOINT__INTERVAL_MS", "50")
+            .with("TOKENS__TTL_SECONDS", "86400")
+    }
+
+    /// With `SECKILL__{key}` set to `value` in every process from now on.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// Sets `SECKILL__{key}` to `value` in every process from now on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let variable = format!("SECKILL__{key}");
+        self.settings.retain(|(known, _)| *known != variable);
+        self.settings.push((variable, value.to_owned()));
+    }
+
+    /// With its data in this directory.
+    pub fn with_data(mut self, data: PathBuf) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Where the drill may put a file of its own.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The program with these words.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seckill"));
+        command
+            .args(words)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("SECKILL__DATA__DIR", &self.data)
+            .envs(self.settings.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("it runs")
+    }
+
+    /// A process that serves from here and listens.
+    pub async fn start(&self) -> Server {
+        self.start_with("").await
+    }
+
+    /// The same, with failpoints as the `fail` crate writes them.
+    pub async fn start_with(&self, failpoints: &str) -> Server {
+        let server = self.launch(failpoints);
+        match server.listens().await {
+            Ok(()) => server,
+            Err(status) => panic!("it ended at once: {status}\n{}", self.log()),
+        }
+    }
+
+    /// A process that does not get as far as to listen: how it ended.
+    pub async fn fail_to_start(&self) -> ExitStatus {
+        self.launch("").listens().await.expect_err("it does not start")
+    }
+
+    /// A process that may or may not listen one day.
+    pub fn launch(&self, failpoints: &str) -> Server {
+        let mut command = self.command(&["serve"]);
+        if !failpoints.is_empty() {
+            command.env("FAILPOINTS", failpoints);
+        }
+        Server::launch(command, &self.path("log"))
+    }
+
+    /// All that the processes have logged.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.path("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A first process, and a shop with these offers open for this many buyers.
+    pub async fn open_shop(&self, buyers: usize, offers: &[Offer]) -> (Server, OpenSale) {
+        let tokens = self.mint_buyers(buyers);
+        let operator = self.mint("--operator", "otto");
+        let approver = self.mint("--approver", "anna");
+        let server = self.start().await;
+        let shop = OpenSale::open(&server, tokens, operator, approver, offers).await;
+        (server, shop)
+    }
+
+    /// `seckill audit` on what is here.
+    pub fn audit(&self, confirmed: impl IntoIterator<Item = u64>) -> Verdict {
+        Verdict::of(self, confirmed)
+    }
+
+    fn mint_buyers(&self, buyers: usize) -> Vec<String> {
+        let output = self.run(&["mint", "--users", &buyers.to_string()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let token = |line: &[u8]| -> String {
+            let line: serde_json::Value = serde_json::from_slice(line).expect("JSON");
+            line["token"].as_str().expect("a token").to_owned()
+        };
+        output
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(token)
+            .collect()
+    }
+
+    fn mint(&self, flag: &str, name: &str) -> String {
+        let output = self.run(&["mint", flag, name]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+}

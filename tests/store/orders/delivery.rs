@@ -1,0 +1,92 @@
+//! Whatever the broker does with the messages, the rows come out the same.
+
+use super::rows::all;
+use super::sample::{history, random, shuffled};
+use domain::{Record, ShardId};
+use rand::RngExt as _;
+use seckill::store::database::Database;
+use seckill::store::orders::{Conflicts, OrderStore, StoredItem, StoredOrder};
+use std::collections::BTreeMap;
+
+type Tables = (Vec<StoredOrder>, Vec<StoredItem>);
+
+async fn tables(store: &OrderStore) -> Tables {
+    (all(store).await, store.items().await.expect("items are read"))
+}
+
+/// What the tables hold after the records, by the plainest means: the last word on each order.
+fn expected_orders(records: &[Record]) -> Vec<StoredOrder> {
+    let mut orders: BTreeMap<_, StoredOrder> = BTreeMap::new();
+    for record in records {
+        if let domain::Event::Order(order) = record.event {
+            let row = StoredOrder { order, version: record.seq, changed_at: record.at };
+            let stored = orders.entry(order.order_id).or_insert(row);
+            if stored.version < row.version {
+                *stored = row;
+            }
+        }
+    }
+    orders.into_values().collect()
+}
+
+pub async fn any_delivery_ends_in_the_same_rows(database: Database) {
+    let store = OrderStore::new(&database);
+    let mut random = random();
+    let records = history(&mut random, 3, 150);
+    let deliveries = shuffled(&mut random, &records, 10);
+    let mut rest = deliveries.as_slice();
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(random.random_range(1..=700).min(rest.len()));
+        let applied =
+            store.apply(batch, &[], Conflicts::HandedBack).await.expect("the batch is applied");
+        assert_eq!(applied.conflicts, []);
+        rest = later;
+    }
+    let (orders, items) = tables(&store).await;
+    assert_eq!(orders, expected_orders(&records));
+    assert_eq!(items.len(), 3);
+
+    // Once more from the front, in order: nothing is left to do.
+    let applied =
+        store.apply(&records, &[], Conflicts::HandedBack).await.expect("the batch is applied");
+    assert_eq!((applied.inserted, applied.updated, applied.item_events), (0, 0, 0));
+    assert_eq!(tables(&store).await, (orders, items));
+}
+
+pub async fn several_consumers_at_once_end_in_the_same_rows(database: Database) {
+    let store = OrderStore::new(&database);
+    let mut random = random();
+    let records = history(&mut random, 2, 200);
+    let consumers: Vec<_> = (0..3)
+        .map(|_| {
+            let deliveries = shuffled(&mut random, &records, 1);
+            tokio::spawn(consume(store.clone(), deliveries))
+        })
+        .collect();
+    for consumer in consumers {
+        consumer.await.expect("the consumer ends");
+    }
+    assert_eq!(all(&store).await, expected_orders(&records));
+    let progress = store.progress().await.expect("progress is read");
+    assert_eq!(progress, [(ShardId(0), 40), (ShardId(1), 41)]);
+}
+
+/// A consumer as the engine has it: what fails for the moment is tried again.
+async fn consume(store: OrderStore, deliveries: Vec<Record>) {
+    const ATTEMPTS_MAX: usize = 100;
+    for batch in deliveries.chunks(100) {
+        let progress = [(ShardId(1), 41), (ShardId(0), 40)];
+        let mut attempts = 0;
+        loop {
+            match store.apply(batch, &progress, Conflicts::HandedBack).await {
+                Ok(applied) => {
+                    assert_eq!(applied.conflicts, []);
+                    break;
+                }
+                Err(error) => assert!(error.is_transient(), "{error}"),
+            }
+            attempts += 1;
+            assert!(attempts < ATTEMPTS_MAX, "no end of contention");
+        }
+    }
+}

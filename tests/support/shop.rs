@@ -1,0 +1,253 @@
+//! A shop in the process: an engine on a directory of its own, and the edge over it.
+
+use crate::engine;
+use domain::{Timestamp, UserId};
+use harness::http::{Answer, Connection};
+use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions};
+use seckill::http::{self, AppState, Options, Role, Signer};
+use seckill::sales::Sales;
+use seckill::store::checkpoint::CheckpointStore;
+use seckill::store::orders::OrderStore;
+use seckill::store::read_cache::ReadCache;
+use seckill::store::redis_connection::RedisAddress;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any drain takes.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// A running engine with an edge that listens.
+pub struct Shop {
+    /// Where the edge listens.
+    pub address: SocketAddr,
+    /// The engine's handle.
+    pub engine: Engine,
+    /// Signs tokens that the edge believes.
+    pub signer: Signer,
+    /// The embedded order store.
+    pub orders: OrderStore,
+    shutdown: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    /// The data directory.
+    pub directory: TempDir,
+}
+
+/// How a shop is opened.
+#[derive(Default)]
+pub struct Setup {
+    /// The edge's limits.
+    pub http: Options,
+    /// The engine's options, if not [`engine::options`].
+    pub engine: Option<EngineOptions>,
+    /// Where its read side is; without one it asks the catalogue.
+    pub redis: Option<RedisAddress>,
+}
+
+/// How a request is asked.
+#[derive(Default)]
+pub struct Ask<'a> {
+    /// The bearer's token.
+    pub token: Option<&'a str>,
+    /// Further headers.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body, sent as JSON.
+    pub body: Option<Value>,
+}
+
+impl Setup {
+    /// Opens a shop in a new directory.
+    pub async fn open(self) -> Shop {
+        self.open_in(tempfile::tempdir().expect("a directory")).await
+    }
+
+    /// Opens a shop on what the directory holds.
+    pub async fn open_in(self, directory: TempDir) -> Shop {
+        let options = self.engine.unwrap_or_else(engine::options);
+        let started = engine::start(directory.path(), options).await;
+        let (engine, orders) = (started.engine, started.orders);
+        let read_cache = ReadCache::new(self.redis.as_ref(), engine.clock()).expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let signer = Signer::new(&[7; 32]).expect("a secret");
+        let state = AppState {
+            engine: engine.clone(),
+            sales: Sales::new(orders.clone(), read_cache),
+            signer: signer.clone(),
+            clock: engine.clock(),
+            render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),
+        };
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(http::serve(listener, state, shutdown.clone(), self.http));
+        Shop { address, engine, signer, orders, shutdown, server, directory }
+    }
+}
+
+impl Shop {
+    /// Opens a shop as most tests need it, in a new directory.
+    pub async fn open() -> Self {
+        Setup::default().open().await
+    }
+
+    /// Opens a shop with these limits at its edge.
+    pub async fn with(http: Options) -> Self {
+        Setup { http, ..Setup::default() }.open().await
+    }
+
+    /// Opens a shop with these options of its engine.
+    pub async fn with_engine(options: EngineOptions) -> Self {
+        Setup { engine: Some(options), ..Setup::default() }.open().await
+    }
+
+    /// Opens a shop with its read side in this Redis.
+    pub async fn open_with_redis(redis: &harness::Redis) -> Self {
+        let redis = Some(RedisAddress::from(&redis.url().into()));
+        Setup { redis, ..Setup::default() }.open().await
+    }
+
+    /// Drains and opens again on the same data.
+    pub async fn reopen(self) -> Self {
+        Setup::default().open_in(self.close().await).await
+    }
+
+    /// Starts what brings the order store up to date; items leave memory as soon as they are over.
+    pub async fn start_backends(&self) -> Backends {
+        let path = self.directory.path().join("checkpoints.db");
+        let checkpoints = CheckpointStore::open_sqlite(&path).await.expect("checkpoints");
+        let options = BackendOptions {
+            checkpoint_interval: Duration::from_millis(5),
+            retention: Duration::ZERO,
+            batch_records: 512,
+            transaction_records: 512,
+            backlog_records_max: 1_000_000,
+            refuse_beyond_backlog: false,
+        };
+        let backends =
+            Backends::start(&self.engine, options, checkpoints, None, self.orders.clone());
+        backends.await.expect("they start")
+    }
+
+    /// Begins to drain the edge.
+    pub fn shut(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Drains edge and engine to their end; the directory is what is left.
+    pub async fn close(self) -> TempDir {
+        self.shutdown.cancel();
+        self.server.await.expect("the server lives").expect("the server ends well");
+        self.engine.drain(DRAIN_MAX).await;
+        self.directory
+    }
+
+    /// A buyer's token.
+    pub fn buyer(&self, user_id: u64) -> String {
+        let subject = UserId(user_id).to_string();
+        self.signer.mint(&subject, Role::Buyer, self.engine.now(), 3_600)
+    }
+
+    /// An operator's token.
+    pub fn operator(&self, name: &str) -> String {
+        self.signer.mint(name, Role::Operator, self.engine.now(), 3_600)
+    }
+
+    /// An approver's token.
+    pub fn approver(&self, name: &str) -> String {
+        self.signer.mint(name, Role::Approver, self.engine.now(), 3_600)
+    }
+
+    /// Asks on a connection of its own.
+    pub async fn ask(&self, method: &str, path: &str, ask: Ask<'_>) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n");
+        if let Some(token) = ask.token {
+            let _ = write!(head, "authorization: Bearer {token}\r\n");
+        }
+        for (name, value) in ask.headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        let body = ask.body.map(|body| body.to_string());
+        if let Some(body) = &body {
+            let _ = write!(head, "content-length: {}\r\n", body.len());
+            if !ask.headers.iter().any(|(name, _)| *name == "content-type") {
+                head.push_str("content-type: application/json\r\n");
+            }
+        }
+        head.push_str("\r\n");
+        let mut connection = Connection::open(self.address).await;
+        connection.send(format!("{head}{}", body.unwrap_or_default()).as_bytes()).await;
+        connection.answer().await
+    }
+
+    /// Asks for a resource.
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        self.ask("GET", path, Ask { token, ..Ask::default() }).await
+    }
+
+    /// Posts, with a body if there is one.
+    pub async fn post(&self, path: &str, token: &str, body: Option<Value>) -> Answer {
+        self.ask("POST", path, Ask { token: Some(token), body, ..Ask::default() }).await
+    }
+
+    /// Buys one unit with this key.
+    pub async fn buy(&self, item: &str, user_id: u64, key: &str) -> Answer {
+        let ask = Ask {
+            token: Some(&self.buyer(user_id)),
+            headers: &[("idempotency-key", key)],
+            body: Some(json!({ "quantity": 1 })),
+        };
+        self.ask("POST", &format!("/api/v1/items/{item}/buy"), ask).await
+    }
+
+    /// A sale of these items, made by ann and approved by bob: its identity and its items'.
+    pub async fn sale(&self, sale: Value) -> (String, Vec<String>) {
+        let ann = self.operator("ann");
+        let created = self.post("/api/v1/admin/sales", &ann, Some(sale)).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        let created = created.json();
+        let sale_id = created["sale_id"].as_str().expect("an identity").to_owned();
+        let path = format!("/api/v1/admin/sales/{sale_id}");
+        let submitted = self.post(&format!("{path}/submit"), &ann, None).await;
+        assert_eq!(submitted.status, 200, "{}", submitted.text());
+        let approved = self.post(&format!("{path}/approve"), &self.approver("bob"), None).await;
+        assert_eq!(approved.status, 200, "{}", approved.text());
+        let items = created["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|item| item["item_id"].as_str().expect("an identity").to_owned())
+            .collect();
+        (sale_id, items)
+    }
+
+    /// A live sale of one item with these units.
+    pub async fn live_item(&self, allotted: u32) -> String {
+        let (_, items) = self.sale(self.draft(&[offer("pear", allotted)])).await;
+        items.into_iter().next().expect("an item")
+    }
+
+    /// A sale that began a minute ago and goes on for an hour.
+    pub fn draft(&self, items: &[Value]) -> Value {
+        let now = self.engine.now();
+        self.draft_between(Timestamp(now.0 - 60_000), now.plus_milliseconds(3_600_000), items)
+    }
+
+    /// A sale with this window.
+    pub fn draft_between(&self, from: Timestamp, to: Timestamp, items: &[Value]) -> Value {
+        let text = |at: Timestamp| http::timestamp::to_string(at);
+        json!({ "title": "Noon", "starts_at": text(from), "ends_at": text(to), "items": items })
+    }
+}
+
+/// An item of a draft.
+pub fn offer(product: &str, allotted: u32) -> Value {
+    json!({
+        "product_id": product, "title": "A pear", "price": 4_999, "currency": "EUR",
+        "allotted": allotted,
+    })
+}
