@@ -19,6 +19,7 @@
 //! ```
 
 mod error;
+mod fault;
 pub mod http;
 mod mariadb;
 mod port;
@@ -28,89 +29,20 @@ mod pump;
 mod rabbitmq;
 mod random;
 mod redis;
+mod require;
 mod server;
+mod start;
 mod wait;
 mod watchdog;
 
 pub use error::Error;
+pub use fault::Sender;
 pub use mariadb::MariaDb;
-pub use proxy::{Proxy, Sender};
+pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use random::Random;
 pub use redis::{AppendOnly, Redis, RedisOptions};
+pub use require::{mariadb, rabbitmq, redis, require, required};
 pub use server::Server;
+pub use start::Start;
 pub use wait::{patiently, until};
-
-/// A server that can be started with its defaults; what [`require`] asks for.
-pub trait Start: Sized {
-    /// Starts a private instance and waits until it answers.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Missing`] where the server is not installed, [`Error::Failed`] with the end of its
-    /// log where it did not come up.
-    fn start() -> Result<Self, Error>;
-}
-
-/// A private Redis, or `None` with one line said where it is not installed.
-///
-/// # Panics
-///
-/// As [`require`] does.
-#[must_use]
-pub fn redis() -> Option<Redis> {
-    require()
-}
-
-/// A private MariaDB, or `None` with one line said where it is not installed.
-///
-/// # Panics
-///
-/// As [`require`] does.
-#[must_use]
-pub fn mariadb() -> Option<MariaDb> {
-    require()
-}
-
-/// A private RabbitMQ, or `None` with one line said where it is not installed.
-///
-/// # Panics
-///
-/// As [`require`] does.
-#[must_use]
-pub fn rabbitmq() -> Option<RabbitMq> {
-    require()
-}
-
-/// Starts a server; where it is not installed, prints `skipped: … is not installed` and returns
-/// `None`, so that a test can return early.
-///
-/// # Panics
-///
-/// If the server is installed and does not start; and, with `SECKILL_REQUIRE_SERVICES=1` in the
-/// environment, if it is not installed.
-#[must_use]
-pub fn require<T: Start>() -> Option<T> {
-    required(T::start())
-}
-
-/// As [`require`], for a server that was started with options of its own:
-/// `harness::required(Redis::start_with(options))`.
-///
-/// # Panics
-///
-/// As [`require`] does.
-#[must_use]
-pub fn required<T>(started: Result<T, Error>) -> Option<T> {
-    match started {
-        Ok(server) => Some(server),
-        Err(error @ Error::Missing { .. }) => {
-            let demanded =
-                std::env::var("SECKILL_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
-            assert!(!demanded, "{error}, and SECKILL_REQUIRE_SERVICES=1");
-            println!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}

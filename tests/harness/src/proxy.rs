@@ -5,8 +5,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,20 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::fault::{Link, Orders, Sender, Shared, Trap};
 use crate::port::Port;
-use crate::process::{LOOK_INTERVAL, WAIT_MAX};
-use crate::pump::{End, Pump, Trap};
+use crate::process::LOOK_INTERVAL;
+use crate::pump::{End, Pump};
 
 const CONNECTIONS_MAX: usize = 4_096;
-
-/// Which end of a proxied connection sent some bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// The one that connected to the proxy.
-    Client,
-    /// The one that the proxy connects to.
-    Server,
-}
 
 /// A proxy in front of one address. It starts out passing everything on.
 ///
@@ -40,44 +32,6 @@ pub struct Proxy {
     orders: Option<watch::Sender<Orders>>,
     shared: Arc<Shared>,
     event_loop: Option<JoinHandle<()>>,
-}
-
-/// What the test wants now; each connection watches it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Orders {
-    /// Counts the orders, so that their giver can wait until one is carried out.
-    version: u64,
-    pub(crate) link: Link,
-    /// In each direction.
-    pub(crate) delay: Duration,
-    /// How often the open connections were to be dropped, and to be half closed.
-    cuts: u64,
-    pub(crate) half_closes: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Link {
-    #[default]
-    Up,
-    /// Nothing listens.
-    Cut,
-    /// Connections are accepted and stay; no byte moves.
-    Blackhole,
-}
-
-/// What both sides of the thread look at.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) trap: Option<Trap>,
-    traps_sprung: u64,
-    connections: usize,
-    applied_version: u64,
 }
 
 impl Proxy {
@@ -229,25 +183,6 @@ impl Drop for Proxy {
             // A panic there was printed by its own thread; one here would hide the test's.
             let _ = event_loop.join();
         }
-    }
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.changed.notify_all();
-    }
-
-    fn wait_for(&self, what: &str, condition: impl Fn(&State) -> bool) {
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(self.lock(), WAIT_MAX, |state| !condition(state))
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(condition(&state), "waited {WAIT_MAX:?} for {what} of a proxy: {state:?}");
     }
 }
 

@@ -9,18 +9,11 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::proxy::{Link, Orders, Sender, Shared};
+use crate::fault::{Link, Orders, Sender, Shared, Trap};
 
 const CHUNK_BYTES_MAX: usize = 64 * 1_024;
 /// Under way in one direction of one connection.
 const QUEUE_BYTES_MAX: usize = 1_024 * 1_024;
-
-/// A fault that happens once, when certain bytes come by.
-#[derive(Debug)]
-pub(crate) enum Trap {
-    After { sender: Sender, bytes_left: u64 },
-    AnswerTo { pattern: Vec<u8> },
-}
 
 /// Why a connection has to be reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! short of memory, closes connections, dies, freezes and forgets.
 
 mod dead_letters;
+mod delivery;
 mod faults;
 
 use crate::certificates;
@@ -10,12 +11,14 @@ use harness::RabbitMq;
 use lapin::{Connection, ConnectionProperties};
 use seckill::store::broker::format::Batch;
 use seckill::store::broker::{
-    BrokerAddress, BrokerError, BrokerState, Delivery, Depth, Message, RabbitMqConsumer,
+    BrokerAddress, BrokerError, BrokerState, Delivery, Message, RabbitMqConsumer,
     RabbitMqPublisher, Verdict,
 };
 use secrecy::SecretString;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::Duration;
+use tokio::sync::RwLock;
 
 const PREFETCH_MESSAGES: u16 = 32;
 /// Calls that may fail before a test gives up.
@@ -124,69 +127,38 @@ fn ids(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|delivery| delivery.message_id.as_str()).collect()
 }
 
-#[tokio::test]
-async fn keeps_the_contract() {
-    let Some(rabbitmq) = harness::rabbitmq() else { return };
-    records_travel_in_order(&rabbitmq).await;
-    what_was_not_acknowledged_comes_again(&rabbitmq).await;
-    dead_letters::a_poisoned_message_is_set_aside_and_the_rest_flow(&rabbitmq).await;
-    dead_letters::what_the_broker_gives_up_is_a_dead_letter_too(&rabbitmq).await;
-    faults::a_deleted_binding_returns_everything(&rabbitmq).await;
-    faults::a_deleted_queue_is_reported_before_anything_is_published(&rabbitmq).await;
-    faults::a_full_queue_rejects(&rabbitmq).await;
-    faults::a_closed_connection_is_made_again(&rabbitmq).await;
-    faults::a_dropped_call_leaves_nothing_behind(&rabbitmq).await;
-    faults::another_queue_of_that_name_is_refused(&rabbitmq).await;
-    faults::credentials_are_checked_and_never_shown(&rabbitmq).await;
-    // Last, because it stops the whole server from taking messages for a while.
-    faults::a_server_short_of_memory_is_waited_for(&rabbitmq).await;
-}
+/// The server that the cases share.
+static SERVER: OnceLock<Option<RabbitMq>> = OnceLock::new();
+/// Held for writing by a case that keeps the whole server from taking messages for a while.
+static SERVER_TAKES_MESSAGES: RwLock<()> = RwLock::const_new(());
 
-async fn records_travel_in_order(rabbitmq: &RabbitMq) {
-    let shop = VirtualHost::new(rabbitmq, "order");
-    let mut publisher = shop.publisher().await;
-    let mut consumer = shop.consumer();
-    let count = 2_500;
-    assert_eq!(publisher.publish(&messages(0..count)).await, confirmed(count as usize));
-    assert_eq!(*publisher.state().borrow(), BrokerState::Connected);
-    let depth = publisher.depth().await;
-    assert_eq!(depth, Ok(Depth { messages: count as u32, consumers: 0 }));
-    let mut number = 0;
-    while number < count {
-        let deliveries = next(&mut consumer, 16).await.expect("messages");
-        assert!(deliveries.len() <= 16);
-        for delivery in &deliveries {
-            assert_eq!(delivery.message_id, format!("1-{number}"));
-            assert_eq!(delivery.records, Ok(records(number)));
-            assert!(!delivery.redelivered);
-            number += 1;
+/// Makes each case a test of its own.
+macro_rules! cases {
+    ($lock:ident: $($module:ident::$case:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $case() {
+            let _lock = SERVER_TAKES_MESSAGES.$lock().await;
+            let Some(rabbitmq) = SERVER.get_or_init(harness::rabbitmq) else { return };
+            $module::$case(rabbitmq).await;
         }
-        consumer.ack(&deliveries).await.expect("acknowledged");
-    }
-    assert_eq!(publisher.depth().await, Ok(Depth { messages: 0, consumers: 1 }));
-    // A second process connects to what is there.
-    let mut second = RabbitMqPublisher::new(shop.address());
-    assert_eq!(second.publish(&[message(1)]).await, confirmed(1));
+    )*};
 }
 
-async fn what_was_not_acknowledged_comes_again(rabbitmq: &RabbitMq) {
-    let shop = VirtualHost::new(rabbitmq, "again");
-    let mut consumer = shop.consumer();
-    assert_eq!(next(&mut consumer, 1).await.err(), Some(BrokerError::QueueMissing));
-    let mut publisher = shop.publisher().await;
-    assert_eq!(publisher.publish(&messages(0..3)).await, confirmed(3));
-    let deliveries = receive(&mut consumer, 3).await;
-    consumer.ack(&deliveries[..1]).await.expect("acknowledged");
-    drop(consumer);
-    let mut consumer = shop.consumer();
-    let again = receive(&mut consumer, 2).await;
-    assert_eq!(ids(&again), ["1-1", "1-2"]);
-    assert!(again.iter().all(|delivery| delivery.redelivered));
-    consumer.ack(&again).await.expect("acknowledged");
-    // What came by the connection that is gone cannot be acknowledged on the new one.
-    let error = consumer.ack(&deliveries[1..]).await.expect_err("its connection is gone");
-    assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
-}
+cases!(
+    read:
+    delivery::records_travel_in_order,
+    delivery::what_was_not_acknowledged_comes_again,
+    dead_letters::a_poisoned_message_is_set_aside_and_the_rest_flow,
+    dead_letters::what_the_broker_gives_up_is_a_dead_letter_too,
+    faults::a_deleted_binding_returns_everything,
+    faults::a_deleted_queue_is_reported_before_anything_is_published,
+    faults::a_full_queue_rejects,
+    faults::a_closed_connection_is_made_again,
+    faults::a_dropped_call_leaves_nothing_behind,
+    faults::another_queue_of_that_name_is_refused,
+    faults::credentials_are_checked_and_never_shown,
+);
+cases!(write: faults::a_server_short_of_memory_is_waited_for);
 
 #[tokio::test]
 async fn survives_a_server_that_dies_freezes_and_forgets() {

@@ -57,11 +57,7 @@ impl World for Redis {
     }
 }
 
-#[tokio::test]
-async fn keeps_the_contract() {
-    let Some(redis) = harness::redis() else { return };
-    contract(&redis).await;
-}
+contract!(harness::redis());
 
 /// A shard with so many orders that its increment does not fit one script.
 pub fn shop_with_a_large_increment(shard: u16) -> RandomShard {

@@ -67,10 +67,7 @@ impl World for File {
     }
 }
 
-#[tokio::test]
-async fn keeps_the_contract() {
-    contract(&File::new()).await;
-}
+contract!(Some(File::new()));
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_corrupt() {

@@ -1,4 +1,4 @@
-//! The contract of order store and catalogue: one suite, run on SQLite and on MariaDB.
+//! The contract of order store and catalogue, each check on SQLite and on MariaDB.
 
 mod catalogue;
 mod delivery;
@@ -8,24 +8,45 @@ mod sample;
 mod set_aside;
 
 use domain::{Event, ShardId};
+use harness::MariaDb;
 use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT};
 use seckill::store::orders::{Conflicts, OrderStore};
 use sqlx::{Connection, SqliteConnection};
-use std::future::Future;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use tokio::sync::{Mutex, MutexGuard};
 
-/// Where the suite runs.
+/// The server that these tests share, each with an empty database and alone.
+static SERVER: OnceLock<Option<MariaDb>> = OnceLock::new();
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Where a test runs.
 enum Bench {
     Sqlite(tempfile::TempDir),
-    MySql(Box<harness::MariaDb>),
+    MySql { server: &'static MariaDb, _turn: MutexGuard<'static, ()> },
 }
 
 impl Bench {
+    fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// None where the server is not installed.
+    async fn mariadb() -> Option<Self> {
+        let turn = TURN.lock().await;
+        let server = SERVER.get_or_init(harness::mariadb).as_ref()?;
+        if !server.is_running() {
+            server.restart().expect("it comes back");
+        }
+        server.empty().expect("emptied");
+        Some(Self::MySql { server, _turn: turn })
+    }
+
     /// The database as it is, through new connections.
     async fn open(&self) -> Database {
         let database = match self {
             Self::Sqlite(folder) => Database::open_sqlite(&file(folder)).await,
-            Self::MySql(server) => {
+            Self::MySql { server, .. } => {
                 Database::open_mysql(&server.url().into(), MYSQL_CONNECTIONS_DEFAULT)
             }
         };
@@ -43,15 +64,7 @@ impl Bench {
                 sqlx::query(statement).execute(&mut connection).await.expect(statement);
                 connection.close().await.expect("closed");
             }
-            Self::MySql(server) => drop(server.execute(statement).expect(statement)),
-        }
-    }
-
-    /// Forgets everything.
-    fn empty(&mut self) {
-        match self {
-            Self::Sqlite(folder) => *folder = tempfile::tempdir().expect("a temporary folder"),
-            Self::MySql(server) => server.empty().expect("the server forgets"),
+            Self::MySql { server, .. } => drop(server.execute(statement).expect(statement)),
         }
     }
 }
@@ -61,72 +74,77 @@ fn file(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 /// Runs one check on an empty database.
-async fn run<F: Future<Output = ()>>(
-    bench: &mut Bench,
-    name: &str,
-    check: impl FnOnce(Database) -> F,
-) {
-    println!("checking that {}", name.replace('_', " "));
-    bench.empty();
+async fn run<F: Future<Output = ()>>(bench: Bench, check: impl FnOnce(Database) -> F) {
     let database = bench.open().await;
     check(database.clone()).await;
     database.close().await;
 }
 
 /// Runs one check on an empty database that it may tamper with.
-async fn tampered(bench: &mut Bench, name: &str, check: impl AsyncFnOnce(&Bench, Database)) {
-    println!("checking that {}", name.replace('_', " "));
-    bench.empty();
+async fn tampered(bench: Bench, check: impl AsyncFnOnce(&Bench, Database)) {
     let database = bench.open().await;
-    check(bench, database.clone()).await;
+    check(&bench, database.clone()).await;
     database.close().await;
 }
 
-macro_rules! suite {
-    ($bench:expr, $($module:ident::$check:ident),* $(,)?) => {
-        $(run($bench, stringify!($check), $module::$check).await;)*
-    };
+/// Makes each check a test of its own, on each database.
+macro_rules! contract {
+    ($run:ident: $($module:ident::$check:ident),* $(,)?) => {$(
+        mod $check {
+            use super::{Bench, $module, $run};
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                $run(Bench::sqlite(), $module::$check).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_mariadb() {
+                let Some(bench) = Bench::mariadb().await else { return };
+                $run(bench, $module::$check).await;
+            }
+        }
+    )*};
 }
 
-async fn suite(bench: &mut Bench) {
-    suite!(
-        bench,
-        rows::a_batch_is_stored_and_read_back,
-        rows::repeats_change_nothing,
-        rows::a_large_batch_is_one,
-        rows::a_later_version_never_loses_to_an_older_one,
-        rows::contradictions_are_handed_back_and_the_rest_is_kept,
-        rows::an_attempt_belongs_to_one_order,
-        rows::contradictions_within_a_batch_are_found,
-        set_aside::a_conflict_is_kept_once_and_only_where_it_is_to_be,
-        set_aside::the_conflicts_of_a_large_batch_are_all_kept,
-        rows::progress_only_grows,
-        rows::a_buyers_orders_come_newest_first_in_pages,
-        rows::a_sales_orders_come_in_both_directions,
-        rows::a_scan_sees_every_order_once,
-        rows::items_are_the_fold_of_their_records,
-        ownership::the_first_journal_has_the_tables,
-        ownership::of_several_journals_at_once_one_has_the_tables,
-        delivery::any_delivery_ends_in_the_same_rows,
-        delivery::several_consumers_at_once_end_in_the_same_rows,
-        catalogue::a_draft_is_created_edited_and_deleted,
-        catalogue::a_sale_goes_its_way_and_is_frozen_on_it,
-        catalogue::nobody_approves_their_own_sale,
-        catalogue::of_two_steps_at_once_one_wins,
-        catalogue::sales_are_listed_newest_first_by_status,
-        catalogue::a_day_has_the_public_sales_whose_window_touches_it,
-        catalogue::a_sale_with_invalid_fields_is_refused,
-        catalogue::user_names_are_unique_without_regard_to_case,
-        catalogue::what_operators_do_is_logged,
-    );
-    survives_reopening(bench).await;
-    let check = set_aside::conflicts_are_kept_with_their_batch_or_not_at_all;
-    tampered(bench, "conflicts_are_kept_with_their_batch_or_not_at_all", check).await;
-    let check = ownership::an_owner_lasts_and_tables_without_one_get_it;
-    tampered(bench, "an_owner_lasts_and_tables_without_one_get_it", check).await;
-    let check = set_aside::what_is_set_aside_stays_until_it_goes_in;
-    tampered(bench, "what_is_set_aside_stays_until_it_goes_in", check).await;
-}
+contract!(
+    run:
+    rows::a_batch_is_stored_and_read_back,
+    rows::repeats_change_nothing,
+    rows::a_large_batch_is_one,
+    rows::a_later_version_never_loses_to_an_older_one,
+    rows::contradictions_are_handed_back_and_the_rest_is_kept,
+    rows::an_attempt_belongs_to_one_order,
+    rows::contradictions_within_a_batch_are_found,
+    set_aside::a_conflict_is_kept_once_and_only_where_it_is_to_be,
+    set_aside::the_conflicts_of_a_large_batch_are_all_kept,
+    rows::progress_only_grows,
+    rows::a_buyers_orders_come_newest_first_in_pages,
+    rows::a_sales_orders_come_in_both_directions,
+    rows::a_scan_sees_every_order_once,
+    rows::items_are_the_fold_of_their_records,
+    ownership::the_first_journal_has_the_tables,
+    ownership::of_several_journals_at_once_one_has_the_tables,
+    delivery::any_delivery_ends_in_the_same_rows,
+    delivery::several_consumers_at_once_end_in_the_same_rows,
+    catalogue::a_draft_is_created_edited_and_deleted,
+    catalogue::a_sale_goes_its_way_and_is_frozen_on_it,
+    catalogue::nobody_approves_their_own_sale,
+    catalogue::of_two_steps_at_once_one_wins,
+    catalogue::sales_are_listed_newest_first_by_status,
+    catalogue::a_day_has_the_public_sales_whose_window_touches_it,
+    catalogue::a_sale_with_invalid_fields_is_refused,
+    catalogue::user_names_are_unique_without_regard_to_case,
+    catalogue::what_operators_do_is_logged,
+);
+
+contract!(
+    tampered:
+    rows::what_was_committed_survives_reopening,
+    set_aside::conflicts_are_kept_with_their_batch_or_not_at_all,
+    ownership::an_owner_lasts_and_tables_without_one_get_it,
+    set_aside::what_is_set_aside_stays_until_it_goes_in,
+);
 
 /// Tables as a version left them that had no owner.
 async fn lose_the_owner(bench: &Bench) {
@@ -134,36 +152,11 @@ async fn lose_the_owner(bench: &Bench) {
     bench.execute("DELETE FROM _sqlx_migrations WHERE version = 4").await;
 }
 
-async fn survives_reopening(bench: &mut Bench) {
-    println!("checking that what was committed survives reopening");
-    bench.empty();
-    let database = bench.open().await;
-    rows::fill(&database).await;
-    database.close().await;
-    let database = bench.open().await;
-    database.ping().await.expect("it answers");
-    rows::is_filled(&database).await;
-    database.close().await;
-}
-
-#[tokio::test]
-async fn the_contract_holds_on_sqlite() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    suite(&mut Bench::Sqlite(folder)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_contract_holds_on_mariadb() {
-    let Some(server) = harness::mariadb() else { return };
-    suite(&mut Bench::MySql(Box::new(server))).await;
-}
-
 #[tokio::test]
 async fn a_server_that_is_gone_is_a_transient_error_without_its_password() {
-    let Some(server) = harness::mariadb() else { return };
-    let bench = Bench::MySql(Box::new(server));
+    let Some(bench) = Bench::mariadb().await else { return };
     let database = bench.open().await;
-    let Bench::MySql(server) = &bench else { return };
+    let Bench::MySql { server, .. } = &bench else { return };
     server.kill();
     let error = database.ping().await.expect_err("nobody answers");
     assert!(error.is_transient(), "{error}");
@@ -175,10 +168,9 @@ async fn a_server_that_is_gone_is_a_transient_error_without_its_password() {
 /// Wherever in a large batch an insert fails, the shard's progress stays behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_waits_for_all_of_a_batch() {
-    let Some(server) = harness::mariadb() else { return };
-    let bench = Bench::MySql(Box::new(server));
+    let Some(bench) = Bench::mariadb().await else { return };
     let database = bench.open().await;
-    let Bench::MySql(server) = &bench else { return };
+    let Bench::MySql { server, .. } = &bench else { return };
     let store = OrderStore::new(&database);
     let records = sample::grants(1, 4_000);
     let progress = [(ShardId(1), 4_000)];
@@ -205,10 +197,9 @@ async fn progress_waits_for_all_of_a_batch() {
 
 #[tokio::test]
 async fn a_migration_that_was_cut_short_is_run_again() {
-    let Some(server) = harness::mariadb() else { return };
-    let bench = Bench::MySql(Box::new(server));
+    let Some(bench) = Bench::mariadb().await else { return };
     bench.open().await.close().await;
-    let Bench::MySql(server) = &bench else { return };
+    let Bench::MySql { server, .. } = &bench else { return };
     let cut = "UPDATE _sqlx_migrations SET success = FALSE WHERE version = 2; \
                DROP TABLE operator_log";
     server.execute(cut).expect("the server obeys");

@@ -1,5 +1,6 @@
 //! Orders, items and progress.
 
+use super::Bench;
 use super::sample::{NOW, grants, item_record, order, record, terms, with_status};
 use domain::order::Cursor;
 use domain::{
@@ -346,4 +347,13 @@ pub async fn is_filled(database: &Database) {
     assert_eq!(records, grants(1, 20));
     assert_eq!(store.items().await.map(|items| items.len()), Ok(1));
     assert_eq!(store.progress().await, Ok(vec![(ShardId(1), 21)]));
+}
+
+pub async fn what_was_committed_survives_reopening(bench: &Bench, database: Database) {
+    fill(&database).await;
+    database.close().await;
+    let database = bench.open().await;
+    database.ping().await.expect("it answers");
+    is_filled(&database).await;
+    database.close().await;
 }
