@@ -19,6 +19,7 @@ use crate::store::journal::file::disk::RealDisk;
 use crate::store::journal::file::{self, FileLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
+use crate::telemetry;
 use crate::telemetry::metrics as names;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -125,8 +126,7 @@ impl App {
         let read_cache = opening::read_cache(config, engine.clock())?;
         let sales = Sales::new(stores.orders, read_cache);
         preheat(config, &engine, &sales).await;
-        let lifecycle = lifecycle::run(engine.clone(), sales.clone());
-        let lifecycle = background.handle().spawn(lifecycle);
+        let lifecycle = keep_lifecycle(&background, &engine, &sales);
 
         let (listener, address) = bind(config.http.listen).await?;
         let shutdown = CancellationToken::new();
@@ -225,9 +225,16 @@ async fn start_backends(
     let (engine, orders) = (engine.clone(), stores.orders.clone());
     let checkpoints = stores.checkpoints.clone();
     let (options, broker) = (backend_options(config), opening::broker_address(config)?);
-    let started = background
-        .run(async move { Backends::start(&engine, options, checkpoints, broker, orders).await });
-    Ok(started.await?.map_err(StartError::Actors)?)
+    background
+        .run(async move { Backends::start(&engine, options, checkpoints, broker, orders) })
+        .await
+}
+
+/// Ends and settles sales that are over, for as long as the engine runs.
+fn keep_lifecycle(background: &Background, engine: &Engine, sales: &Sales) -> JoinHandle<()> {
+    let (tasks, engine, sales) = (engine.tasks().clone(), engine.clone(), sales.clone());
+    let _runtime = background.handle().enter();
+    tasks.keep_running("sale lifecycle", move || lifecycle::run(engine.clone(), sales.clone()))
 }
 
 /// Loads approved sales into their shards, then sets up the demo's sales if they are configured. A
@@ -414,6 +421,7 @@ fn observe(engine: &Engine) {
     gauge!(names::BACKLOG_RECORDS).set(status.backlog_records as f64);
     gauge!(names::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
     gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
+    counter!(names::LOG_LINES_LOST_TOTAL).absolute(telemetry::log::lines_lost());
     gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));

@@ -112,7 +112,7 @@ async fn create(State(toy): State<Toy>, Json(sale): Json<Value>) -> Answer {
 async fn counters(State(toy): State<Toy>, Path(item): Path<usize>) -> Json<Value> {
     let shop = toy.shop();
     let Item { allotted, reserved, sold, .. } = shop.items[item - 1];
-    // An overselling toy keeps its books pretty.
+    // An overselling toy shows counters that add up.
     let reserved = reserved.min(allotted - sold);
     let available = allotted - reserved - sold;
     let counters = json!({ "allotted": allotted, "available": available, "reserved": reserved,

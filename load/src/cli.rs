@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::report::Report;
 use crate::run::{Remote, RunOptions, run, run_remote};
 use crate::scenario::Scenario;
 use crate::{Error, Result, compare, drive, peers};
@@ -26,7 +27,7 @@ pub enum Command {
     Run(RunArguments),
     /// Read and validate scenarios without starting anything.
     Check {
-        /// Scenario files.
+        /// The scenario files.
         #[arg(required = true)]
         scenarios: Vec<PathBuf>,
     },
@@ -62,7 +63,7 @@ pub struct RunArguments {
     /// Closed loop with this many connections instead of the scenario's schedule.
     #[arg(long, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub closed_loop: Option<u32>,
-    /// Generator threads.
+    /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
     /// Keep the server's data and log in this directory.
@@ -76,10 +77,10 @@ pub struct RunArguments {
     pub html: Option<PathBuf>,
 }
 
-/// Does what was asked; false if it ran and failed its criteria.
+/// Runs the command; false if it ran and failed its criteria.
 ///
 /// # Errors
-/// Whatever kept it from running.
+/// Returns what kept it from running.
 pub fn dispatch(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Run(arguments) => runtime(1)?.block_on(run_scenario(arguments)),
@@ -110,13 +111,14 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
         keep: arguments.keep.clone(),
         progress: std::io::stderr().is_terminal(),
     };
-    let report = match &arguments.url {
+    let findings = match &arguments.url {
         None => run(scenario, &options).await?,
         Some(url) => {
             let remote = remote(url, &arguments)?;
             run_remote(scenario, &options, &remote).await?
         }
     };
+    let report = Report::new(findings);
     print!("{}", report.table());
     if let Some(path) = &arguments.json {
         report.write_json(path)?;

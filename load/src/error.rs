@@ -9,7 +9,7 @@ pub enum Error {
     /// The scenario file says something that cannot be run.
     #[error("scenario {path}: {reason}")]
     Scenario {
-        /// The file.
+        /// The scenario's file.
         path: PathBuf,
         /// What is wrong, and what would be right.
         reason: String,
@@ -38,7 +38,7 @@ pub enum Error {
     Answer {
         /// Method and path.
         request: String,
-        /// HTTP status.
+        /// The answer's HTTP status.
         status: u16,
         /// The beginning of the body.
         body: String,
@@ -51,7 +51,7 @@ pub enum Error {
         /// What happened to it.
         reason: String,
     },
-    /// The target is not this machine and nobody said that this is meant.
+    /// The target is not this machine and `--allow-remote` was not given.
     #[error(
         "{0} is not a loopback address; load stays on this machine unless --allow-remote is given"
     )]

@@ -4,11 +4,12 @@
 //! In reading order: a [`scenario`] says what happens; [`schedule`] and [`plan`] turn it
 //! into arrivals and attempts, both pure; [`drive`] sends them over [`wire`] and records
 //! each [`outcome`]; [`run`] sets the [`stage`], applies faults and settles; [`audit`]
-//! compares what clients were told with the books and the order store, purely;
+//! compares what clients were told with the counters and the order store, purely;
 //! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`].
 //!
-//! Nothing here knows the engine's code: it is a program, an HTTP API and a table of
-//! orders. [`inprocess`] alone calls it directly, behind a cargo feature.
+//! Nothing here knows the engine's code but its invariants and what they speak of (`domain`): it
+//! is a program, an HTTP API and a table of orders. [`inprocess`] alone calls it directly, behind
+//! a cargo feature.
 
 pub mod audit;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod spread;
 pub mod stage;
 pub mod wire;
 

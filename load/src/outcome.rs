@@ -58,7 +58,7 @@ impl Class {
     pub const ALL: [Self; 5] =
         [Self::Granted, Self::Refused, Self::Unavailable, Self::Unknown, Self::Unexpected];
 
-    /// In words.
+    /// The class as reports call it.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -77,29 +77,29 @@ outcomes! {
     Paid "paid" Granted "The order is paid.",
     Cancelled "cancelled" Granted "The order is cancelled.",
     RefundDue "refund_due" Granted "Paid after it expired: the money goes back.",
-    SoldOut "sold_out" Refused "409.",
+    SoldOut "sold_out" Refused "409: fewer units are left than were asked for.",
     LimitReached "limit_reached" Refused "409: this user has the item.",
-    SaleNotStarted "sale_not_started" Refused "409.",
-    SaleEnded "sale_ended" Refused "409.",
-    SalePaused "sale_paused" Refused "409.",
+    SaleNotStarted "sale_not_started" Refused "409: the sale has not opened.",
+    SaleEnded "sale_ended" Refused "409: the sale is over.",
+    SalePaused "sale_paused" Refused "409: an operator paused the item.",
     OrderClosed "order_closed" Refused "409: another event ended the order first.",
-    ItemNotFound "item_not_found" Refused "404.",
-    RateLimited "rate_limited" Unavailable "429.",
+    ItemNotFound "item_not_found" Refused "404: there is no such item.",
+    RateLimited "rate_limited" Unavailable "429: too many requests.",
     Overloaded "overloaded" Unavailable "503: no permit; nothing was tried.",
-    ItemQuarantined "item_quarantined" Unavailable "503.",
-    ShuttingDown "shutting_down" Unavailable "503.",
+    ItemQuarantined "item_quarantined" Unavailable "503: the item's shard is quarantined.",
+    ShuttingDown "shutting_down" Unavailable "503: the server is shutting down.",
     NotDelivered "not_delivered" Unavailable "No connection: the request never left.",
     OutcomeUnknown "outcome_unknown" Unknown "503: repeat with the same request id.",
     ConnectionLost "connection_lost" Unknown "The connection ended before the answer.",
     TimedOut "timed_out" Unknown "No answer in time.",
     OrderNotFound "order_not_found" Unexpected "404 for an order that was confirmed.",
-    IdempotencyKeyReused "idempotency_key_reused" Unexpected "409.",
-    Unauthenticated "unauthenticated" Unexpected "401.",
-    Forbidden "forbidden" Unexpected "403.",
-    BuyTokenInvalid "buy_token_invalid" Unexpected "403.",
-    InvalidField "invalid_field" Unexpected "422.",
-    MalformedJson "malformed_json" Unexpected "400.",
-    OtherClientError "other_4xx" Unexpected "Another 4xx.",
+    IdempotencyKeyReused "idempotency_key_reused" Unexpected "409: the request id was used for another purchase.",
+    Unauthenticated "unauthenticated" Unexpected "401: the token was not accepted.",
+    Forbidden "forbidden" Unexpected "403: the token does not allow it.",
+    BuyTokenInvalid "buy_token_invalid" Unexpected "403: the buy token was not accepted.",
+    InvalidField "invalid_field" Unexpected "422: a field is out of range.",
+    MalformedJson "malformed_json" Unexpected "400: the body is not JSON.",
+    OtherClientError "other_4xx" Unexpected "A 4xx without a known code.",
     OtherServerError "other_5xx" Unexpected "A 5xx without a known code.",
     Malformed "malformed_answer" Unexpected "An answer that cannot be read.",
 }

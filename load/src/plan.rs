@@ -22,7 +22,7 @@ pub enum Kind {
 /// One attempt to buy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
-    /// Which user.
+    /// The user who tries, counted from 0.
     pub user: u32,
     /// Which item; those from [`Plan::items`] on do not exist.
     pub item: u32,
@@ -120,7 +120,7 @@ impl Plan {
         } else if self.ends_with_buyers {
             None
         } else {
-            // Everybody has tried everything: what is left of the crowd clicks again.
+            // Every user has tried every item: what is left of the crowd clicks again.
             Some(self.repeat())
         }
     }

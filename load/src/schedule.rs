@@ -1,17 +1,58 @@
 //! When requests are meant to start: a pure function from a scenario's phases to
 //! offsets in nanoseconds. The generator may be late; the schedule never is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::scenario::Phase;
+use serde::{Deserialize, Serialize};
 
 const NANOSECONDS: f64 = 1e9;
 /// A burst has thinned to e⁻⁴ of its first density when its phase ends.
 const BURST_DECAYS: f64 = 4.0;
 /// Most lines of a recorded file.
 const RECORDED_MAX: usize = 10_000_000;
+
+/// One phase of arrivals.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(tag = "shape", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Phase {
+    /// Arrivals that are evenly spaced.
+    Constant {
+        /// Requests per second.
+        rate: f64,
+        /// Length of the phase.
+        seconds: f64,
+    },
+    /// The rate goes from one value to another in a straight line.
+    Ramp {
+        /// Requests per second at the beginning.
+        from: f64,
+        /// Requests per second at the end.
+        to: f64,
+        /// Length of the phase.
+        seconds: f64,
+    },
+    /// A crowd that waited for one moment: dense at first, thinning out exponentially,
+    /// with four fifths of them in the first two fifths of the phase.
+    Burst {
+        /// How many come.
+        arrivals: u64,
+        /// Length of the phase.
+        seconds: f64,
+    },
+    /// A pause without arrivals.
+    Silence {
+        /// Length of the phase.
+        seconds: f64,
+    },
+    /// Arrivals recorded elsewhere: one offset in milliseconds a line, ascending, `#`
+    /// begins a comment.
+    Recorded {
+        /// The file, beside the scenario's.
+        file: PathBuf,
+    },
+}
 
 /// All arrivals of a run, in order, computed as they are asked for.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ pub type Outgoing = Request<Full<Bytes>>;
 /// Status and the headers the generator looks at; the body stays in the [`Link`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// HTTP status.
+    /// The answer's HTTP status.
     pub status: u16,
     /// `Retry-After` in seconds, if it was given as a number.
     pub retry_after_seconds: Option<u32>,
@@ -107,7 +107,7 @@ impl Link {
     /// Opens the connection now, so that the first request does not pay for it.
     ///
     /// # Errors
-    /// [`Failure::NotDelivered`] or [`Failure::TimedOut`] if nobody listens.
+    /// Returns [`Failure::NotDelivered`] or [`Failure::TimedOut`] if nothing listens there.
     pub async fn connect(&mut self) -> Result<(), Failure> {
         self.deadline = Instant::now() + self.timeout;
         self.open().await
@@ -209,7 +209,7 @@ impl Link {
 }
 
 /// Reads what is there of the body. The driver runs before each look, because it
-/// supplies the next piece only when somebody waits for it.
+/// supplies the next piece only when something waits for it.
 fn read_body(
     response: &mut Response<Incoming>,
     body: &mut Vec<u8>,

@@ -1,6 +1,8 @@
 //! The auditor is audited: each planted lie must be found, and the truth must pass.
 
-use load::audit::{Book, Rules, StoredOrder, Told, Verdict, compare};
+use domain::OrderStatus;
+use domain::invariants::Invariant::{self, I1, I2, I3, I4, I6, I7, I10, I16};
+use load::audit::{ClientView, ItemStanding, Rules, StoredOrder, Verdict, compare};
 use load::drive::{Confirmation, FollowUp, Unresolved};
 use load::outcome::Outcome;
 
@@ -9,7 +11,7 @@ struct Case {
     confirmations: Vec<Confirmation>,
     follow_ups: Vec<FollowUp>,
     unresolved: Vec<Unresolved>,
-    books: Vec<Book>,
+    standings: Vec<ItemStanding>,
     store: Option<Vec<StoredOrder>>,
     rules: Rules,
 }
@@ -18,8 +20,7 @@ fn confirmation(order: u64, user: u32) -> Confirmation {
     Confirmation { order, user, item: 0, key: u64::from(user) << 1, at_ns: order }
 }
 
-fn stored(order: u64, user: u32, status: &str) -> StoredOrder {
-    let status = status.to_owned();
+fn stored(order: u64, user: u32, status: OrderStatus) -> StoredOrder {
     StoredOrder { order, user: Some(user), item: Some(0), quantity: 1, status }
 }
 
@@ -28,20 +29,20 @@ fn sold_out() -> Case {
         confirmations: (1..=3).map(|n| confirmation(100 + n, n as u32)).collect(),
         follow_ups: Vec::new(),
         unresolved: Vec::new(),
-        books: vec![Book { item: 0, allotted: 3, available: 0, reserved: 3, sold: 0 }],
-        store: Some((1..=3).map(|n| stored(100 + n, n as u32, "reserved")).collect()),
+        standings: vec![ItemStanding { item: 0, allotted: 3, available: 0, reserved: 3, sold: 0 }],
+        store: Some((1..=3).map(|n| stored(100 + n, n as u32, OrderStatus::Reserved)).collect()),
         rules: Rules { limit_per_user: 1, orders_may_expire: false, must_sell_out: true },
     }
 }
 
 impl Case {
     fn verdict(&self) -> Verdict {
-        let told = Told {
+        let clients = ClientView {
             confirmations: &self.confirmations,
             follow_ups: &self.follow_ups,
             unresolved: &self.unresolved,
         };
-        compare(told, &self.books, self.store.as_deref(), self.rules)
+        compare(clients, &self.standings, self.store.as_deref(), self.rules)
     }
 
     fn store(&mut self) -> &mut Vec<StoredOrder> {
@@ -50,7 +51,7 @@ impl Case {
 }
 
 #[track_caller]
-fn check(case: &Case, headline: &str, invariants: &[&str]) {
+fn check(case: &Case, headline: &str, invariants: &[Invariant]) {
     let verdict = case.verdict();
     assert!(verdict.headline().starts_with(headline), "{}", verdict.headline());
     let found: Vec<_> = verdict.findings.iter().map(|finding| finding.invariant).collect();
@@ -70,34 +71,34 @@ fn the_truth_passes() {
 }
 
 #[test]
-fn a_planted_oversell_is_caught_even_if_the_books_hide_it() {
+fn a_planted_oversell_is_caught_even_if_the_counters_hide_it() {
     let mut case = sold_out();
     case.confirmations.push(confirmation(104, 4));
-    case.store().push(stored(104, 4, "reserved"));
-    check(&case, "sold = stock, oversold 1, lost 0, doubled 0", &["I1", "I3"]);
+    case.store().push(stored(104, 4, OrderStatus::Reserved));
+    check(&case, "sold = stock, oversold 1, lost 0, doubled 0", &[I2, I3]);
 }
 
 #[test]
-fn a_planted_oversell_is_caught_in_the_books_alone() {
+fn a_planted_oversell_is_caught_in_the_counters_alone() {
     let mut case = sold_out();
-    case.books[0].available = -1;
-    case.books[0].reserved = 4;
-    check(&case, "sold 4 of 3, oversold 1", &["I1", "I2"]);
+    case.standings[0].available = -1;
+    case.standings[0].reserved = 4;
+    check(&case, "sold 4 of 3, oversold 1", &[I2]);
 }
 
 #[test]
 fn a_planted_lost_order_is_caught_in_the_order_store() {
     let mut case = sold_out();
     case.store().remove(1);
-    check(&case, "sold = stock, oversold 0, lost 1, doubled 0", &["I4"]);
+    check(&case, "sold = stock, oversold 0, lost 1, doubled 0", &[I4]);
 }
 
 #[test]
 fn a_planted_lost_order_is_caught_without_the_order_store() {
     let mut case = sold_out();
     case.store = None;
-    case.books[0] = Book { item: 0, allotted: 3, available: 1, reserved: 2, sold: 0 };
-    check(&case, "sold 2 of 3, oversold 0, lost 1, doubled 0", &["I3", "I16"]);
+    case.standings[0] = ItemStanding { item: 0, allotted: 3, available: 1, reserved: 2, sold: 0 };
+    check(&case, "sold 2 of 3, oversold 0, lost 1, doubled 0", &[I3, I16]);
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn one_request_with_two_orders_is_doubled() {
     let mut case = sold_out();
     let first = case.confirmations[0];
     case.confirmations.push(Confirmation { order: 104, ..first });
-    check(&case, "sold = stock, oversold 1, lost 1, doubled 1", &["I7"]);
+    check(&case, "sold = stock, oversold 1, lost 1, doubled 1", &[I7]);
 }
 
 #[test]
@@ -119,15 +120,15 @@ fn a_repeat_with_the_same_answer_is_not() {
 fn one_order_told_to_two_buyers_is_doubled() {
     let mut case = sold_out();
     case.confirmations.push(confirmation(101, 9));
-    check(&case, "sold = stock, oversold 0, lost 0, doubled 1", &["I3"]);
+    check(&case, "sold = stock, oversold 0, lost 0, doubled 1", &[I3]);
 }
 
 #[test]
 fn a_user_beyond_the_limit_is_doubled() {
     let mut case = sold_out();
     case.confirmations[2] = Confirmation { key: 99, ..confirmation(103, 1) };
-    case.store()[2] = stored(103, 1, "reserved");
-    check(&case, "sold = stock, oversold 0, lost 0, doubled 1", &["I6"]);
+    case.store()[2] = stored(103, 1, OrderStatus::Reserved);
+    check(&case, "sold = stock, oversold 0, lost 0, doubled 1", &[I6]);
 }
 
 #[test]
@@ -136,21 +137,21 @@ fn a_row_twice_in_the_order_store_is_doubled() {
     let row = case.store()[0].clone();
     case.rules.limit_per_user = 5;
     case.store().push(row);
-    check(&case, "sold = stock, oversold 0, lost 0, doubled 1", &["I4"]);
+    check(&case, "sold = stock, oversold 0, lost 0, doubled 1", &[I4]);
 }
 
 #[test]
 fn other_content_in_the_order_store_is_found() {
     let mut case = sold_out();
     case.store()[0].user = Some(77);
-    check(&case, CLEAN, &["I4"]);
+    check(&case, CLEAN, &[I4]);
 }
 
 #[test]
-fn a_grant_nobody_was_told_of_needs_an_open_request() {
+fn a_grant_that_no_client_was_told_of_needs_an_open_request() {
     let mut case = sold_out();
     case.confirmations.pop();
-    check(&case, CLEAN, &["I3"]);
+    check(&case, CLEAN, &[I3]);
     case.unresolved.push(Unresolved { item: 0, key: 6 });
     check(&case, CLEAN, &[]);
 }
@@ -158,30 +159,30 @@ fn a_grant_nobody_was_told_of_needs_an_open_request() {
 #[test]
 fn stock_of_cancelled_orders_is_sold_again_and_counted_once() {
     let mut case = sold_out();
-    case.follow_ups.push(FollowUp { order: 101, told: Outcome::Cancelled });
-    case.store()[0].status = "cancelled".to_owned();
+    case.follow_ups.push(FollowUp { order: 101, answer: Outcome::Cancelled });
+    case.store()[0].status = OrderStatus::Cancelled;
     case.confirmations.push(confirmation(104, 4));
-    case.store().push(stored(104, 4, "paid"));
-    case.follow_ups.push(FollowUp { order: 104, told: Outcome::Paid });
-    case.books[0] = Book { item: 0, allotted: 3, available: 0, reserved: 2, sold: 1 };
+    case.store().push(stored(104, 4, OrderStatus::Paid));
+    case.follow_ups.push(FollowUp { order: 104, answer: Outcome::Paid });
+    case.standings[0] = ItemStanding { item: 0, allotted: 3, available: 0, reserved: 2, sold: 1 };
     check(&case, CLEAN, &[]);
     // The same order told paid as well has ended twice.
-    case.follow_ups.push(FollowUp { order: 101, told: Outcome::Paid });
-    check(&case, CLEAN, &["I10"]);
+    case.follow_ups.push(FollowUp { order: 101, answer: Outcome::Paid });
+    check(&case, CLEAN, &[I10]);
 }
 
 #[test]
 fn a_payment_the_store_does_not_know_is_found() {
     let mut case = sold_out();
-    case.follow_ups.push(FollowUp { order: 101, told: Outcome::Paid });
-    check(&case, CLEAN, &["I10"]);
+    case.follow_ups.push(FollowUp { order: 101, answer: Outcome::Paid });
+    check(&case, CLEAN, &[I10]);
 }
 
 #[test]
 fn counters_that_do_not_add_up_are_found() {
     let mut case = sold_out();
-    case.books[0].available = 1;
-    check(&case, CLEAN, &["I1"]);
+    case.standings[0].available = 1;
+    check(&case, CLEAN, &[I1]);
 }
 
 #[test]
@@ -189,8 +190,8 @@ fn a_system_that_refuses_everything_passes_nothing() {
     let mut case = sold_out();
     case.confirmations.clear();
     case.store().clear();
-    case.books[0] = Book { item: 0, allotted: 3, available: 3, reserved: 0, sold: 0 };
-    check(&case, "sold 0 of 3, oversold 0, lost 0, doubled 0", &["I16"]);
+    case.standings[0] = ItemStanding { item: 0, allotted: 3, available: 3, reserved: 0, sold: 0 };
+    check(&case, "sold 0 of 3, oversold 0, lost 0, doubled 0", &[I16]);
 }
 
 #[test]

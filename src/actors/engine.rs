@@ -10,8 +10,9 @@ use super::shard::mailbox::{Envelope, PendingCommand};
 use super::shard::permits::Permits;
 use super::shard::recovery::{self, RecoveryError};
 use super::shard::router::Router;
-use super::shard::supervisor::{Supervisor, SupervisorArguments, SupervisorMessage, TICK};
+use super::shard::supervisor::{self, TICK};
 use super::status::{DependencyStatus, EngineStatus, PipelineStatus};
+use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal::{Journal, JournalId, OpenedLog, Trouble};
@@ -21,12 +22,12 @@ use domain::{
     Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
     Timestamp, UserId,
 };
-use ractor::{Actor, ActorRef};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 /// Where a purchase's request id comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,14 +71,15 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     context: Arc<Context>,
-    supervisor: ActorRef<SupervisorMessage>,
+    supervisor: JoinHandle<()>,
+    tasks: Tasks,
     durable_moved: Arc<Notify>,
     status: PipelineStatus,
     marks: Vec<Option<Mark>>,
 }
 
 impl Engine {
-    /// Recovers the shards from the opened journal and what lies beneath it, and starts. `on_failure`
+    /// Recovers the shards from the opened journal and what is stored beside it, and starts. `on_failure`
     /// is called once if the journal fails: the process has to stop then.
     ///
     /// # Errors
@@ -125,16 +127,21 @@ impl Engine {
             reply_timeout: options.reply_timeout,
         });
         let status = PipelineStatus::new(options.shards);
-        let arguments =
-            SupervisorArguments { context: Arc::clone(&context), stocks: recovered.stocks };
-        let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
+        let tasks = Tasks::new(context.clock.clone());
+        let supervisor = supervisor::start(Arc::clone(&context), recovered.stocks, &tasks).await?;
         Ok(Self(Arc::new(Inner {
             context,
             supervisor,
+            tasks,
             durable_moved,
             status,
             marks: recovered.marks,
         })))
+    }
+
+    /// The tasks that run as long as the engine does.
+    pub fn tasks(&self) -> &Tasks {
+        &self.0.tasks
     }
 
     /// The time by the engine's clock.
@@ -265,6 +272,13 @@ impl Engine {
         let refusing = self.refusing();
         let mut dependencies = vec![journal_status(&context.journal)];
         dependencies.extend(pipeline.dependencies);
+        let trouble = self.0.tasks.trouble();
+        dependencies.push(DependencyStatus {
+            name: "tasks",
+            kind: "background",
+            healthy: trouble.is_none(),
+            meaning: trouble.unwrap_or_else(|| "what runs beside the purchases runs".to_owned()),
+        });
         EngineStatus {
             accepting: refusing.is_none(),
             refusing_because: refusing,
@@ -299,7 +313,7 @@ impl Engine {
                 "drained with requests under way; their outcome is unknown to the clients"
             );
         }
-        self.0.supervisor.stop(Some("draining".to_owned()));
+        self.0.supervisor.abort();
         let journal = Arc::clone(&context.journal);
         // A sync that hangs cannot be cancelled; it ends with the process.
         let closed = tokio::task::spawn_blocking(move || journal.close());

@@ -10,9 +10,11 @@ mod gate;
 mod pipeline;
 mod shard;
 mod status;
+mod tasks;
 
 pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
 pub use pipeline::{BackendOptions, Backends};
 pub use shard::{ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Reply, Ring};
 pub use status::{DependencyStatus, EngineStatus};
+pub use tasks::Tasks;

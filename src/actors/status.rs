@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct EngineStatus {
     /// Whether the engine takes purchases.
     pub accepting: bool,
-    /// Why not.
+    /// Why it takes none, if so.
     pub refusing_because: Option<NotDelivered>,
     /// Number of shards whose actor is up.
     pub shards_up: usize,

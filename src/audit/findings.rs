@@ -28,7 +28,7 @@ pub struct Findings {
 /// What became of one rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Judged {
-    /// The rule.
+    /// The rule that was judged.
     pub rule: Rule,
     /// How many times it was judged; 0 means that this audit could not.
     pub checked: u64,
@@ -64,7 +64,7 @@ impl Judged {
 pub struct OrderCounts {
     /// Bought, not paid.
     pub reserved: u64,
-    /// Paid.
+    /// Paid in time.
     pub paid: u64,
     /// Given up by their buyers.
     pub cancelled: u64,

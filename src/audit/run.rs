@@ -24,11 +24,11 @@ use std::time::Duration;
 
 /// What to audit with.
 pub struct AuditOptions {
-    /// Where the journal is.
+    /// The directory that holds the journal.
     pub data_dir: DataDir,
-    /// Where checkpoints are, if they can be reached.
+    /// The checkpoints, if there are any.
     pub checkpoints: Option<CheckpointStore>,
-    /// Where orders are, if it can be reached.
+    /// The order store, if there is one.
     pub orders: Option<OrderStore>,
     /// The dead letters, if there is a place for them.
     pub dead_letters: Option<Vec<DeadLetter>>,

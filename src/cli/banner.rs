@@ -23,9 +23,9 @@ pub struct Offer {
 /// An item on offer.
 #[derive(Clone, Debug)]
 pub struct OfferItem {
-    /// Its id.
+    /// The item's number.
     pub item_id: ItemId,
-    /// Its title.
+    /// The title under which it is shown.
     pub title: String,
     /// Price of one unit in minor units.
     pub price: u64,

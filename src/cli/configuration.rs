@@ -15,7 +15,7 @@ pub struct CheckArguments {
 /// Prints the effective configuration, secrets masked.
 ///
 /// # Errors
-/// Where the output cannot be written.
+/// Returns the output's error if it cannot be written.
 pub fn check(
     loaded: &Loaded,
     arguments: &CheckArguments,

@@ -14,7 +14,7 @@ use domain::Event;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// What can be done with dead letters.
+/// The commands about dead letters.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum DeadLettersCommand {
     /// Show them; all stay where they are
@@ -37,7 +37,7 @@ pub enum DeadLettersCommand {
 /// Lists or replays the dead letters of the configured broker and order store.
 ///
 /// # Errors
-/// Where one of them cannot be asked.
+/// Returns [`Failure`] if one of them does not answer.
 pub fn run(
     config: &Config,
     command: &DeadLettersCommand,

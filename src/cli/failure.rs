@@ -78,7 +78,7 @@ impl From<crate::secrets::Error> for Failure {
         use crate::secrets::Error;
         let remedy = match &error {
             Error::Permissions { path, .. } => format!(
-                "if nobody else has read it, `chmod 600 {path}`; otherwise delete it, and a new \
+                "if no one else has read it, `chmod 600 {path}`; otherwise delete it, and a new \
                  one is made, which ends every session",
                 path = path.display()
             ),
@@ -95,7 +95,7 @@ impl From<crate::secrets::Error> for Failure {
         Self {
             exit: Exit::Data,
             what: format!("the signing secret cannot be used: {error}"),
-            meaning: "no token can be signed or checked, so nobody could buy".to_owned(),
+            meaning: "no token can be signed or checked, so no client could buy".to_owned(),
             remedy,
         }
     }

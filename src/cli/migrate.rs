@@ -11,7 +11,7 @@ use std::io::Write;
 /// while no process serves from its directory; a server may be in use meanwhile.
 ///
 /// # Errors
-/// Where the order store cannot be reached or does not take the migration.
+/// Returns [`Failure`] if the order store cannot be reached or does not take the migration.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure {
         exit: Exit::Fault,

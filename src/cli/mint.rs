@@ -44,13 +44,13 @@ fn operator_name(text: &str) -> Result<String, String> {
 /// The signer of the configured data directory, and the time to sign at.
 ///
 /// # Errors
-/// Where there is no usable secret.
+/// Returns [`Failure`] if there is no usable secret.
 pub fn signer(config: &Config) -> Result<(Signer, Timestamp), Failure> {
     let secret = secrets::signing_secret(&config.data.dir)?;
     let signer = Signer::new(secret.expose()).map_err(|error| Failure {
         exit: Exit::Data,
         what: error.to_string(),
-        meaning: "no token can be signed, so nobody could buy".to_owned(),
+        meaning: "no token can be signed, so no client could buy".to_owned(),
         remedy: "delete the secret; a new one is made".to_owned(),
     })?;
     Ok((signer, Clock::start(Timestamp(0)).now()))
@@ -59,7 +59,7 @@ pub fn signer(config: &Config) -> Result<(Signer, Timestamp), Failure> {
 /// Prints the tokens.
 ///
 /// # Errors
-/// Where the output cannot be written.
+/// Returns the output's error if it cannot be written.
 pub fn print(
     arguments: &MintArguments,
     signer: &Signer,

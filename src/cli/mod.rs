@@ -1,4 +1,4 @@
-//! The command line: what can be asked of `seckill`, and who answers.
+//! The command line: the commands of `seckill`, and the modules that carry them out.
 //!
 //! Owns arguments, text for people and exit codes. Must not know how a sale works.
 
@@ -38,7 +38,7 @@ Exit codes: 0 done; 1 an audit found an invariant broken; 2 the command line was
 3 the configuration was refused; 4 the data directory cannot be used; 5 the address cannot be
 listened on; 6 something failed on the way; 74 the journal failed while the sale was on.";
 
-/// What can be asked.
+/// The commands of `seckill`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the sale until SIGTERM or SIGINT, then drain
@@ -57,12 +57,12 @@ pub enum Command {
     Mint(mint::MintArguments),
     /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// The shell that the script is for
         shell: clap_complete::Shell,
     },
 }
 
-/// What can be asked of the configuration.
+/// The commands about the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check it, and print what is in effect and where each value comes from, without secrets
@@ -79,7 +79,7 @@ pub fn run() -> ExitCode {
     let answered = answered.and_then(|code| Ok(output.flush().map(|()| code)?));
     match answered {
         Ok(code) => code,
-        // Whoever read the output has had enough of it.
+        // The reader of the output closed it: it wants no more.
         Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Stop::Output(error)) => fail(&error.into()),
         Err(Stop::Failure(failure)) => fail(&failure),
@@ -123,9 +123,9 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
 
 /// Why a command ended early.
 enum Stop {
-    /// Its output was not taken.
+    /// Its output could not be written.
     Output(io::Error),
-    /// Anything else.
+    /// What the command itself ran into.
     Failure(Failure),
 }
 

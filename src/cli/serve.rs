@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// it may be killed at any instruction anyway.
 ///
 /// # Errors
-/// Where it cannot start.
+/// Returns [`Failure`] if the engine cannot start.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
     let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
@@ -34,19 +34,19 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let app = App::start(config, metrics).await?;
         let mut signals = Signals::listen().map_err(|error| fault(&error))?;
-        // Nobody has to read this, so a closed output does not stop the sale.
+        // The output need not be read, so a closed one does not stop the sale.
         let offer = offer(&app, config).await;
         let _ = announce(&app, offer.as_ref(), output);
         signals.received().await;
         app.stop().await;
         Ok(())
     });
-    // A sync that hangs holds a thread which nobody can end: do not wait for it.
+    // A sync that hangs holds a thread which cannot be ended: do not wait for it.
     runtime.shutdown_background();
     outcome
 }
 
-/// What a newcomer can buy, with a demo user's token. On a real shop's address nobody gets one.
+/// What a newcomer can buy, with a demo user's token. An address outside this machine gets none.
 async fn offer(app: &App, config: &Config) -> Option<Offer> {
     const DEMO_USER: &str = "1";
     if !config.demo.enabled {

@@ -86,7 +86,8 @@ fn operation_id(method: &str, path: &str) -> String {
     [method.to_owned()].into_iter().chain(words).collect::<Vec<_>>().join("_")
 }
 
-/// A body that may be left out is declared as one that may be `null`, which it may not be.
+/// Gives a body that may be left out its own schema: it is declared as one that may be `null`, which
+/// it may not be.
 fn state_optional_body(operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     for content in body.content.values_mut() {

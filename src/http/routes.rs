@@ -33,7 +33,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .with_state(edge)
 }
 
-/// The routes of the API, and the document that they make.
+/// Returns the routes of the API, and the document that they make.
 fn documented(options: &Options) -> (Router<Arc<Edge>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(document::begin())
         .merge(buyers())
@@ -89,8 +89,8 @@ fn operation() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(problems::show))
 }
 
-/// The routes that the document leaves out, because they are for browsers: pages, and the document
-/// itself.
+/// Returns the routes that the document leaves out, because they are for browsers: pages, and the
+/// document itself.
 fn pages(document: Bytes) -> Router<Arc<Edge>> {
     let show_document = move || {
         let document = document.clone();

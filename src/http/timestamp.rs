@@ -1,14 +1,14 @@
 //! Instants as RFC 3339 text in UTC with milliseconds, and back.
 //!
-//! Writing is done here, in a fixed 24 bytes, because it is on the way of every purchase; reading,
-//! which only operators need, is jiff's.
+//! Writing is done here, in a fixed 24 bytes, because every purchase does it; reading, which only
+//! operators need, is left to jiff.
 
 use domain::Timestamp;
 
-/// Length of every rendered instant: `2026-11-21T08:00:00.000Z`.
+/// The length of every rendered instant: `2026-11-21T08:00:00.000Z`.
 pub const LENGTH: usize = 24;
 
-/// The instant as text. Instants past the year 9999 are shown as its last millisecond.
+/// Returns the instant as text. Instants past the year 9999 are shown as its last millisecond.
 pub fn render(at: Timestamp) -> [u8; LENGTH] {
     let at = at.min(Timestamp::MAX).0;
     let (days, milliseconds) = (at / 86_400_000, at % 86_400_000);
@@ -25,13 +25,13 @@ pub fn render(at: Timestamp) -> [u8; LENGTH] {
     text
 }
 
-/// The instant as an owned string.
+/// Returns the instant as an owned string.
 pub fn to_string(at: Timestamp) -> String {
     render(at).iter().copied().map(char::from).collect()
 }
 
-/// The instant in `text`, if it is an RFC 3339 date and time with an offset, from 1970 to 9999.
-/// Anything finer than a millisecond is cut off.
+/// Returns the instant in `text` if it is an RFC 3339 date and time with an offset, from 1970 to
+/// 9999. Anything finer than a millisecond is cut off.
 pub fn parse(text: &str) -> Option<Timestamp> {
     // jiff also takes a time zone in brackets and a space for the T; RFC 3339 as JSON has it does not.
     let bytes = text.as_bytes();
@@ -51,7 +51,7 @@ fn digits(place: &mut [u8], mut number: u64) {
     }
 }
 
-/// Year, month and day of the proleptic Gregorian calendar, days since 1970-01-01. From Howard
+/// Returns year, month and day of the proleptic Gregorian calendar, days since 1970-01-01. From Howard
 /// Hinnant, "chrono-Compatible Low-Level Date Algorithms", for days that are not negative.
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

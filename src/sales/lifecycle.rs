@@ -1,7 +1,7 @@
 //! The end of a sale in the catalogue: a sale whose window is over is ended, and settled once its
-//! shards have evicted the orders of all its items.
+//! shards have released the orders of all its items from memory.
 //!
-//! The shards end and evict by themselves; this only records it where operators read it. Each pass
+//! The shards end and release them by themselves; this only records it where operators read it. Each pass
 //! looks at every sale anew, so whatever interrupts one pass, the next completes it.
 
 use super::preheat::ACTOR;
@@ -57,12 +57,12 @@ async fn advance(engine: &Engine, sales: &Sales, sale: &Sale) -> bool {
         return false;
     }
     // A sale that ended before its preheat has no item in any shard.
-    let is_evicted = sale
+    let is_released = sale
         .items
         .iter()
         .all(|item| engine.gate(item.item_id).is_none_or(|gate| gate.is_settled()));
     (is_over || sale.status == SaleStatus::Ended)
-        && is_evicted
+        && is_released
         && take_step(engine, sales, sale, SaleStep::Settle).await
 }
 

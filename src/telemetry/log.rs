@@ -4,7 +4,8 @@
 //! where it is handled. Must not know what is logged.
 
 use serde::{Deserialize, Serialize};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -37,12 +38,39 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        // What the log itself reports would go to standard error too, and end the task that logs when
+        // that is broken.
+        .log_internal_errors(false)
+        .with_writer(|| Lossy);
     match format {
         LogFormat::Text => log.finish().try_init(),
         LogFormat::Json => {
             log.json().flatten_event(true).with_current_span(false).finish().try_init()
         }
+    }
+}
+
+static LINES_LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Log lines that standard error did not take since the start.
+pub fn lines_lost() -> u64 {
+    LINES_LOST.load(Ordering::Relaxed)
+}
+
+/// Standard error as far as it takes what is written. A line that it refuses is lost and counted, and
+/// the task that logs goes on.
+struct Lossy;
+
+impl Write for Lossy {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if io::stderr().write_all(line).is_err() {
+            LINES_LOST.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

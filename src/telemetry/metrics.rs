@@ -103,6 +103,10 @@ metrics_catalogue! {
         "Times a shard's state was rebuilt from checkpoint and journal while the others sold on.";
     SHARD_PANICS_TOTAL, Counter, Count: "seckill_shard_panics_total",
         "Panics contained within a shard: each is a defect, and cost at most one request.";
+    TASK_RESTARTS_TOTAL, Counter, Count: "seckill_task_restarts_total",
+        "Times a background task ended and was run again, by task: each is a defect.";
+    LOG_LINES_LOST_TOTAL, Counter, Count: "seckill_log_lines_lost_total",
+        "Log lines that standard error did not take: its reader is gone, or its disk is full.";
     REQUESTS_OVERDUE_TOTAL, Counter, Count: "seckill_requests_overdue_total",
         "Requests that were not decided within their deadline.";
     ITEMS_QUARANTINED, Gauge, Count: "seckill_items_quarantined",

@@ -60,3 +60,45 @@ async fn an_item_in_quarantine_is_named_and_its_neighbours_sell_on() {
     assert_eq!(shop.buy(well, 1, "w").await.status, 201);
     scenario.teardown();
 }
+
+/// Each task behind the sale dies once or more, and the order that was placed meanwhile arrives all the
+/// same; the operator is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_background_task_that_ends_is_run_again_and_the_operator_is_told() {
+    for (failpoint, task) in [
+        ("relay-handle", "relay and consumer"),
+        ("consumer-handle", "relay and consumer"),
+        ("checkpointer-handle", "checkpointer"),
+        ("supervisor-handle", "supervisor"),
+    ] {
+        let scenario = FailScenario::setup();
+        let shop = Shop::open().await;
+        let item = shop.live_item(5).await;
+        fail::cfg(failpoint, "2*return->off").expect("a failpoint");
+        let _backends = shop.start_backends().await;
+        let trouble = loop {
+            let health = shop.get("/readyz?verbose", None).await.json();
+            let dependencies = health["dependencies"].as_array().expect("a list").clone();
+            let tasks = dependencies.into_iter().find(|row| row["name"] == "tasks");
+            let tasks = tasks.expect("a row for the tasks");
+            if tasks["healthy"] == false {
+                break tasks;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(trouble["meaning"].as_str().expect("words").contains(task), "{trouble}");
+        // The supervisor's end takes the shards with it; they are rebuilt while the request waits.
+        let answer = loop {
+            let answer = shop.buy(&item, 1, "k").await;
+            if answer.status != 503 {
+                break answer;
+            }
+        };
+        assert!(matches!(answer.status, 200 | 201), "{failpoint}: {}", answer.text());
+        let order_id = answer.json()["order_id"].as_str().expect("an id").parse().expect("an id");
+        while shop.orders.order(order_id).await.expect("it answers").is_none() {
+            tokio::task::yield_now().await;
+        }
+        scenario.teardown();
+    }
+}

@@ -257,5 +257,5 @@ fn an_audit_judges_what_clients_were_told() {
     assert_eq!(output.status.code(), Some(1));
     let table = text(&output.stdout);
     assert!(table.contains("order 77 was confirmed and is not on record"), "{table}");
-    assert!(table.contains("\nTHE BOOKS DO NOT BALANCE: "), "{table}");
+    assert!(table.contains("\nTHE AUDIT FAILS: "), "{table}");
 }

@@ -128,9 +128,7 @@ impl Shop {
             backlog_records_max: 1_000_000,
             refuse_beyond_backlog: false,
         };
-        let backends =
-            Backends::start(&self.engine, options, checkpoints, None, self.orders.clone());
-        backends.await.expect("they start")
+        Backends::start(&self.engine, options, checkpoints, None, self.orders.clone())
     }
 
     /// Begins to drain the edge.

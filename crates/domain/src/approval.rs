@@ -1,6 +1,6 @@
 //! A sale's way from draft to settled, and who may take it which step.
 //!
-//! Owns the statuses, the steps between them and the rule that nobody approves their own sale
+//! Owns the statuses, the steps between them and the rule that no one approves their own sale
 //! (maker-checker). Pure: who and when come in as data. Must not know how sales are stored.
 
 use crate::ids::Timestamp;
@@ -22,7 +22,7 @@ pub enum SaleStatus {
     Preheated = 5,
     /// Over: by the clock, or because an operator ended it.
     Ended = 6,
-    /// All its orders are closed and stored; its shards let go of it.
+    /// All its orders are closed and stored; its shards released them.
     Settled = 7,
 }
 
@@ -63,11 +63,11 @@ pub enum SaleStep {
     Preheat,
     /// It is over.
     End,
-    /// The engine has let go of all items.
+    /// All items are settled.
     Settle,
 }
 
-/// All steps.
+/// All steps that a sale can take.
 pub const SALE_STEPS: [SaleStep; 8] = [
     SaleStep::Submit,
     SaleStep::Withdraw,
@@ -96,20 +96,20 @@ pub enum StepRefused {
     /// The step does not start from the sale's status.
     #[error("cannot {} a sale that is {}", .step.name(), .status.name())]
     WrongStatus {
-        /// Where the sale is.
+        /// The status of the sale.
         status: SaleStatus,
-        /// What was asked.
+        /// The step that was asked for.
         step: SaleStep,
     },
-    /// Whoever wrote or submitted a sale neither approves nor rejects it.
+    /// The people who wrote or submitted a sale neither approve nor reject it.
     #[error("a sale is judged by another person than those who wrote and submitted it")]
     OwnWork,
 }
 
-/// Where `step` by `actor` leads from `status`. Names are compared without regard to ASCII case.
+/// The status that `step` by `actor` leads to from `status`. Names are compared without regard to ASCII case.
 ///
 /// # Errors
-/// Where the step does not start there, or is not this person's to take.
+/// Returns [`StepRefused`] if the step does not start there, or is not this person's to take.
 pub fn take_step(
     status: SaleStatus,
     step: SaleStep,
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_judges_their_own_work() {
+    fn no_one_judges_their_own_work() {
         for (actor, is_refused) in
             [("ann", true), ("BOB", true), ("Cem", true), ("dan", false), ("an", false)]
         {

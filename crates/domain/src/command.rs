@@ -6,16 +6,16 @@ use crate::ids::{ItemId, OrderId, RequestId, Timestamp, UserId};
 use crate::order::Order;
 use crate::sale::{ItemCounters, ItemTerms};
 
-/// A purchase.
+/// A purchase as a buyer asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Buy {
-    /// What.
+    /// The item to buy.
     pub item_id: ItemId,
-    /// Who, from the token.
+    /// The buyer, as the token says.
     pub user_id: UserId,
-    /// Which request.
+    /// The request's id, by which a repeat is recognised.
     pub request_id: RequestId,
-    /// Units, at least 1.
+    /// Units to buy, at least 1.
     pub quantity: u16,
 }
 
@@ -26,42 +26,42 @@ pub enum Command {
     Buy(Buy),
     /// Money for the order has arrived.
     Pay {
-        /// Which order.
+        /// The order's id.
         order_id: OrderId,
-        /// Whose.
+        /// The buyer who asks.
         user_id: UserId,
     },
     /// The buyer gives the order up.
     Cancel {
-        /// Which order.
+        /// The order's id.
         order_id: OrderId,
-        /// Whose.
+        /// The buyer who asks.
         user_id: UserId,
     },
     /// The order's payment window may be over.
     Expire {
-        /// Which order.
+        /// The order's id.
         order_id: OrderId,
     },
     /// Load an item: the preheat.
     Open(ItemTerms),
-    /// Add units.
+    /// Add units to an item's allotment.
     Restock {
-        /// To which item.
+        /// The item's id.
         item_id: ItemId,
-        /// How many, at least 1.
+        /// Units to add, at least 1.
         units: u32,
     },
-    /// Stop selling for the moment.
+    /// Stop selling an item for the moment.
     Pause(ItemId),
-    /// Sell again.
+    /// Sell a paused item again.
     Resume(ItemId),
-    /// Stop selling for good.
+    /// Stop selling an item for good.
     End(ItemId),
-    /// Let go of an ended item whose orders are all closed and all in the order store up to
+    /// Release the orders of an ended item, all of which are closed and in the order store up to
     /// `stored_seq`.
     Settle {
-        /// Which item.
+        /// The item's id.
         item_id: ItemId,
         /// The shard's records up to here are in the order store and in a checkpoint.
         stored_seq: u64,
@@ -77,7 +77,7 @@ pub enum Refusal {
     OrderNotFound,
     /// The window has not opened.
     SaleNotStarted {
-        /// When it will.
+        /// When it opens.
         starts_at: Timestamp,
     },
     /// The window is over, or an operator ended the item.
@@ -109,6 +109,6 @@ pub enum Outcome {
     Order(Order),
     /// The item after an operation, or as it was where there was nothing to do.
     Item(ItemCounters),
-    /// No.
+    /// The command was refused; nothing changed.
     Refused(Refusal),
 }

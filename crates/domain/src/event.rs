@@ -12,7 +12,7 @@ pub enum Event {
     ItemOpened(ItemTerms),
     /// Units were added to an item's allotment.
     ItemRestocked {
-        /// The item.
+        /// The item that can sell more.
         item_id: ItemId,
         /// Units added, at least 1.
         units: u32,

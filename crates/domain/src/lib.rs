@@ -1,4 +1,4 @@
-//! The pure heart: what a sale is, and how stock is decided.
+//! The pure core: what a sale is, and how stock is decided.
 //!
 //! Nothing here reads a clock, draws a random number, touches a file or awaits: time, identities
 //! and commands come in as data, and effects go out as values ([`Event`], [`Outcome`]).

@@ -10,7 +10,7 @@ use crate::sale::Currency;
 pub enum OrderStatus {
     /// Bought, not paid (锁定).
     Reserved = 1,
-    /// Paid (已售).
+    /// Paid for (已售).
     Paid = 2,
     /// Given up by the buyer before it was paid.
     Cancelled = 3,
@@ -21,6 +21,10 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
+    /// All statuses, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Reserved, Self::Paid, Self::Cancelled, Self::Expired, Self::RefundDue];
+
     /// The name used in JSON, SQL and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -34,9 +38,12 @@ impl OrderStatus {
 
     /// The status of this number, which is how journal and order store keep it.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Reserved, Self::Paid, Self::Cancelled, Self::Expired, Self::RefundDue]
-            .into_iter()
-            .find(|status| *status as u8 == number)
+        Self::ALL.into_iter().find(|status| *status as u8 == number)
+    }
+
+    /// The status of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
     /// Whether the order holds stock and counts towards its buyer's limit.
@@ -62,18 +69,18 @@ impl OrderStatus {
 pub struct Order {
     /// Its identity, which carries shard and time of creation.
     pub order_id: OrderId,
-    /// What was bought.
+    /// The item that was bought.
     pub item_id: ItemId,
-    /// In which sale.
+    /// The sale that the item belongs to.
     pub sale_id: SaleId,
-    /// By whom.
+    /// The buyer who placed it.
     pub user_id: UserId,
     /// By which request; repeats of the request get this order.
     pub request_id: RequestId,
     /// The how-many-eth order of this buyer for this item, from 1: with sale, item and user the
     /// order store's unique key.
     pub attempt: u16,
-    /// Units bought.
+    /// Units bought, at least 1.
     pub quantity: u16,
     /// What it costs, in minor units of `currency`.
     pub amount: u64,

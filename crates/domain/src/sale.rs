@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// Renminbi.
+    /// The renminbi (人民币).
     pub const CNY: Self = Self(*b"CNY");
 
     /// The code in `text`, if it is three upper-case ASCII letters.
@@ -19,7 +19,7 @@ impl Currency {
 
     /// The code as text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("XXX")
+        std::str::from_utf8(&self.0).expect("a code is made of ASCII letters only")
     }
 }
 
@@ -46,9 +46,9 @@ pub const PRODUCT_ID_LENGTH_MAX: usize = 64;
 /// What the buy path must know of an item: fixed when the item is preheated into its shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ItemTerms {
-    /// The item.
+    /// The item's number.
     pub item_id: ItemId,
-    /// Its sale.
+    /// The sale that it belongs to.
     pub sale_id: SaleId,
     /// The product, which names the owner on the ring: 1 to 64 bytes.
     pub product_id: Box<str>,

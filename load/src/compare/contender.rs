@@ -12,12 +12,13 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use super::{CompareArguments, Name};
+use super::arguments::{CompareArguments, Name};
 use crate::drive::Crowd;
 use crate::peers::token::Verifier;
 use crate::scenario::Sale;
 use crate::stage::{
-    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, Sampler, find_binary, told,
+    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, Sampler, backend_error,
+    find_binary,
 };
 use crate::wire::Link;
 use crate::{Error, Result};
@@ -39,9 +40,9 @@ pub struct Stage {
 
 /// One contender, running.
 pub struct Contender {
-    /// Which.
+    /// The contender's name.
     pub name: Name,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     kind: Kind,
     /// Processes whose work is this contender's work.
@@ -74,7 +75,7 @@ impl Stage {
     /// the same tokens.
     ///
     /// # Errors
-    /// If something is installed and does not start.
+    /// Returns [`Error`] if something is installed and does not start.
     pub async fn set(
         arguments: &CompareArguments,
         names: &[Name],
@@ -193,11 +194,11 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
     let redis = |append_only| -> Result<(Backend, u32, Vec<String>)> {
         let options = RedisOptions {
             append_only,
-            // Rewrites of the file would fall into somebody else's round.
+            // Rewrites of the file would fall into another contender's round.
             arguments: vec!["--auto-aof-rewrite-percentage".to_owned(), "0".to_owned()],
             ..RedisOptions::default()
         };
-        let server = Redis::start_with(options).map_err(|error| told("redis", &error))?;
+        let server = Redis::start_with(options).map_err(|error| backend_error("redis", &error))?;
         let process = server.process_id().unwrap_or(0);
         let arguments = ["redis", "--redis-url", &server.url()].map(str::to_owned).to_vec();
         Ok((Backend::Redis(Box::new(server)), process, arguments))
@@ -208,8 +209,8 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
         Name::RedisEverysec => redis(AppendOnly::EverySecond),
         Name::RedisAlways => redis(AppendOnly::Always),
         Name::Mariadb => {
-            let server =
-                MariaDb::start_with(&MARIADB_SETTINGS).map_err(|error| told("mariadb", &error))?;
+            let server = MariaDb::start_with(&MARIADB_SETTINGS)
+                .map_err(|error| backend_error("mariadb", &error))?;
             let process = server.process_id().unwrap_or(0);
             let arguments = ["mariadb", "--mysql-url", &server.url()].map(str::to_owned).to_vec();
             Ok((Backend::MariaDb(Box::new(server)), process, arguments))

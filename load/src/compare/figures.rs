@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{CompareArguments, Name};
+use super::arguments::{CompareArguments, Name};
+use crate::inprocess::InProcessRow;
+use crate::spread::Spread;
 use crate::stage::Machine;
 
 /// One contender in one round.
@@ -32,38 +34,10 @@ pub struct Figure {
     pub generator_processors: f64,
 }
 
-/// Median, least and most.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
-    /// The middle value.
-    pub median: f64,
-    /// The smallest.
-    pub least: f64,
-    /// The largest.
-    pub most: f64,
-}
-
-impl Spread {
-    /// Of some values; `None` of none.
-    #[must_use]
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        Some(Self { median, least, most })
-    }
-}
-
 /// A contender's row in the closed-loop table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// Who.
+    /// The contender's name.
     pub name: Name,
     /// What its answer promises.
     pub promise: &'static str,
@@ -88,17 +62,17 @@ pub struct Row {
 /// A contender's row in the open-loop table.
 #[derive(Debug, Clone, Serialize)]
 pub struct OpenLoopRow {
-    /// Who.
+    /// The contender's name.
     pub name: Name,
     /// Requests offered each second.
     pub rate: f64,
     /// Latencies from the intended start in milliseconds.
     pub p50_ms: Spread,
-    /// 99th percentile.
+    /// The 99th percentile.
     pub p99_ms: Spread,
-    /// 99.9th percentile.
+    /// The 99.9th percentile.
     pub p999_ms: Spread,
-    /// Worst.
+    /// The worst of all.
     pub max_ms: Spread,
     /// The generator's lateness, 99th percentile.
     pub lateness_p99_ms: Spread,
@@ -106,29 +80,18 @@ pub struct OpenLoopRow {
     pub p999_to_floor: Option<Spread>,
 }
 
-/// The engine without HTTP.
-#[derive(Debug, Clone, Serialize)]
-pub struct InProcessRow {
-    /// Concurrent callers.
-    pub callers: u32,
-    /// Items they buy.
-    pub items: u32,
-    /// Durable decisions a second.
-    pub rate: Spread,
-}
-
 /// The whole comparison.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    /// Where, of which commit, when.
+    /// The machine, the commit and the time of the comparison.
     pub machine: Machine,
-    /// Rounds.
+    /// How many rounds were measured.
     pub rounds: u32,
     /// Seconds of each measurement.
     pub seconds: f64,
-    /// Connections.
+    /// How many connections each contender had.
     pub connections: u32,
-    /// Items.
+    /// How many items were on sale.
     pub items: u32,
     /// What could not take part, and why.
     pub missing: Vec<String>,
@@ -141,7 +104,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// An empty one.
+    /// A comparison without figures.
     #[must_use]
     pub fn new(machine: Machine, arguments: &CompareArguments, missing: Vec<String>) -> Self {
         Self {
@@ -263,19 +226,5 @@ impl Comparison {
         let ratios =
             named.iter().filter_map(|(round, figure)| Some(value(figure) / bases.get(round)?));
         Spread::of(ratios)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spread_is_median_least_and_most() {
-        let spread = |values: &[f64]| Spread::of(values.iter().copied());
-        assert_eq!(spread(&[]), None);
-        let three = Spread { median: 2.0, least: 1.0, most: 9.0 };
-        assert_eq!(spread(&[9.0, 1.0, 2.0]), Some(three));
-        assert_eq!(spread(&[4.0, 2.0]).map(|spread| spread.median), Some(3.0));
     }
 }

@@ -4,14 +4,22 @@ use std::fmt::Write;
 
 use comfy_table::CellAlignment;
 
-use super::figures::{Comparison, Spread};
+use super::figures::Comparison;
 use crate::report::terminal::{grouped, table};
+use crate::spread::Spread;
 
 pub fn render(comparison: &Comparison) -> String {
-    let mut text = format!(
-        "closed loop, {} connections, {} item(s), {} rounds of {} s each; median (least – most)\n",
-        comparison.connections, comparison.items, comparison.rounds, comparison.seconds,
-    );
+    let mut text = closed_loop(comparison);
+    text.push_str(&open_loop(comparison));
+    text.push_str(&in_process(comparison));
+    for missing in &comparison.missing {
+        let _ = writeln!(text, "missing: {missing}");
+    }
+    let _ = writeln!(text, "\n{}", comparison.machine.line());
+    text
+}
+
+fn closed_loop(comparison: &Comparison) -> String {
     let mut closed = table(&[
         "contender",
         "requests/s",
@@ -43,47 +51,50 @@ pub fn render(comparison: &Comparison) -> String {
             row.promise.to_owned(),
         ]);
     }
-    let _ = writeln!(text, "{closed}");
-    let open_rows = comparison.open_rows();
-    if let Some(first) = open_rows.first() {
-        let rate = grouped(first.rate as u64);
-        let _ = writeln!(text, "\nopen loop at {rate} requests/s, from the intended start");
-        let mut open = table(&[
-            "contender",
-            "p50 ms",
-            "p99 ms",
-            "p99.9 ms",
-            "max ms",
-            "p99.9 to the floor's",
-            "generator late p99 ms",
+    format!(
+        "closed loop, {} connections, {} item(s), {} rounds of {} s each; median (least – most)\n\
+         {closed}\n",
+        comparison.connections, comparison.items, comparison.rounds, comparison.seconds,
+    )
+}
+
+fn open_loop(comparison: &Comparison) -> String {
+    let rows = comparison.open_rows();
+    let Some(first) = rows.first() else { return String::new() };
+    let rate = grouped(first.rate as u64);
+    let mut open = table(&[
+        "contender",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "max ms",
+        "p99.9 to the floor's",
+        "generator late p99 ms",
+    ]);
+    for row in rows {
+        open.add_row([
+            row.name.text(),
+            milliseconds(row.p50_ms),
+            milliseconds(row.p99_ms),
+            milliseconds(row.p999_ms),
+            milliseconds(row.max_ms),
+            row.p999_to_floor.map_or_else(String::new, ratio),
+            milliseconds(row.lateness_p99_ms),
         ]);
-        for row in open_rows {
-            open.add_row([
-                row.name.text(),
-                milliseconds(row.p50_ms),
-                milliseconds(row.p99_ms),
-                milliseconds(row.p999_ms),
-                milliseconds(row.max_ms),
-                row.p999_to_floor.map_or_else(String::new, ratio),
-                milliseconds(row.lateness_p99_ms),
-            ]);
-        }
-        let _ = writeln!(text, "{open}");
     }
-    if !comparison.in_process_rows().is_empty() {
-        text.push_str("\nthe engine in the process, without HTTP\n");
-        let mut in_process = table(&["callers", "items", "durable decisions/s"]);
-        for row in comparison.in_process_rows() {
-            let cells = [grouped(row.callers.into()), grouped(row.items.into()), rate(row.rate)];
-            in_process.add_row(cells);
-        }
-        let _ = writeln!(text, "{in_process}");
+    format!("\nopen loop at {rate} requests/s, from the intended start\n{open}\n")
+}
+
+fn in_process(comparison: &Comparison) -> String {
+    if comparison.in_process_rows().is_empty() {
+        return String::new();
     }
-    for missing in &comparison.missing {
-        let _ = writeln!(text, "missing: {missing}");
+    let mut in_process = table(&["callers", "items", "durable decisions/s"]);
+    for row in comparison.in_process_rows() {
+        let cells = [grouped(row.callers.into()), grouped(row.items.into()), rate(row.rate)];
+        in_process.add_row(cells);
     }
-    let _ = writeln!(text, "\n{}", comparison.machine.line());
-    text
+    format!("\nthe engine in the process, without HTTP\n{in_process}\n")
 }
 
 fn rate(spread: Spread) -> String {

@@ -41,7 +41,7 @@ impl Crowd {
     /// `host`; `run` makes their request ids this run's own.
     ///
     /// # Errors
-    /// [`Error::Server`] if a line or an id cannot be read.
+    /// Returns [`Error::Server`] if a line or an id cannot be read.
     pub fn new(minted: &str, items: &[String], host: &str, run: u64) -> Result<Self> {
         let mut crowd = Self {
             user_ids: Vec::new(),
@@ -68,7 +68,7 @@ impl Crowd {
     /// The same users come for other items, under a new run's request ids.
     ///
     /// # Errors
-    /// [`Error::Server`] if an item's id is not a number.
+    /// Returns [`Error::Server`] if an item's id is not a number.
     pub fn turn_to(&mut self, items: &[String], host: &str, run: u64) -> Result<()> {
         self.host = value(host)?;
         self.run = run;

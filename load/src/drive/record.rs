@@ -12,11 +12,11 @@ const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 /// An order id was told for a purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirmation {
-    /// The order.
+    /// The order's id.
     pub order: u64,
-    /// Which user asked.
+    /// The user who asked, counted from 0.
     pub user: u32,
-    /// Which item they asked for.
+    /// The item that they asked for, counted from 0.
     pub item: u32,
     /// Their request id.
     pub key: u64,
@@ -27,17 +27,17 @@ pub struct Confirmation {
 /// What a client was told about an order after its purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUp {
-    /// The order.
+    /// The order's id.
     pub order: u64,
     /// [`Outcome::Paid`], [`Outcome::Cancelled`], [`Outcome::RefundDue`] or
     /// [`Outcome::OrderClosed`]; anything of [`Class::Unknown`] if the client gave up.
-    pub told: Outcome,
+    pub answer: Outcome,
 }
 
 /// A purchase whose client gave up without a definite answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unresolved {
-    /// Which item.
+    /// The item, counted from 0.
     pub item: u32,
     /// The request id.
     pub key: u64,

@@ -19,7 +19,7 @@ impl FineTimer {
     /// A timer in the current runtime.
     ///
     /// # Errors
-    /// If the system is out of descriptors.
+    /// Returns the operating system's error if it is out of descriptors.
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -35,7 +35,8 @@ impl FineTimer {
     /// Returns after `duration`; at once for zero.
     ///
     /// # Errors
-    /// If the system refuses to set the timer, which it has no reason to.
+    /// Returns the operating system's error if it refuses to set the timer, which it has no reason
+    /// to.
     pub async fn sleep(&self, duration: Duration) -> io::Result<()> {
         if duration.is_zero() {
             return Ok(());

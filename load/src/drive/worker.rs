@@ -1,4 +1,4 @@
-//! One generator thread: a pacer that hands out what is due, and one task for each
+//! One generator thread: a pacer that dispatches what is due, and one task for each
 //! connection that sends it and notes what came back.
 
 use std::cell::{Cell, RefCell};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 
-use super::desk::{Action, Desk, Job, Next};
+use super::dispatcher::{Action, Dispatcher, Job, Next};
 use super::record::{Confirmation, FollowUp, Record, Unresolved};
 use super::timer::FineTimer;
-use super::{Progress, Work};
+use super::work::{Progress, Work};
 use crate::outcome::{Class, Outcome, number_field, text_field};
 use crate::plan::Plan;
 use crate::random::{Random, scramble, unit_of};
@@ -34,7 +34,7 @@ struct Thread {
     work: Arc<Work>,
     start: Instant,
     end_ns: u64,
-    desk: RefCell<Desk>,
+    dispatcher: RefCell<Dispatcher>,
     record: RefCell<Record>,
     plan: RefCell<Plan>,
     random: RefCell<Random>,
@@ -60,7 +60,7 @@ pub fn run(work: &Arc<Work>, number: u32, start: Instant, progress: &Progress) -
         work: Arc::clone(work),
         start,
         end_ns: nanoseconds(work.schedule.duration()),
-        desk: RefCell::new(Desk::new(connections)),
+        dispatcher: RefCell::new(Dispatcher::new(connections)),
         record: RefCell::default(),
         plan: RefCell::new(plan),
         random: RefCell::new(Random::new(scramble(work.seed ^ 0xf0) ^ u64::from(number))),
@@ -68,8 +68,8 @@ pub fn run(work: &Arc<Work>, number: u32, start: Instant, progress: &Progress) -
     });
     let mut tasks = JoinSet::new();
     let local = LocalSet::new();
-    for seat in 0..connections {
-        tasks.spawn_local_on(Rc::clone(&thread).serve(seat), &local);
+    for slot in 0..connections {
+        tasks.spawn_local_on(Rc::clone(&thread).serve(slot), &local);
     }
     local.block_on(&runtime, async {
         thread.pace(number, progress).await?;
@@ -78,7 +78,7 @@ pub fn run(work: &Arc<Work>, number: u32, start: Instant, progress: &Progress) -
         Ok::<_, Error>(())
     })?;
     let mut record = thread.record.take();
-    record.waiting_max = thread.desk.borrow().waiting_max() as u64;
+    record.waiting_max = thread.dispatcher.borrow().waiting_max() as u64;
     Ok(record)
 }
 
@@ -88,7 +88,7 @@ impl Thread {
         nanoseconds(Instant::now().saturating_duration_since(self.start))
     }
 
-    /// Hands out what is due until nothing is left to do or time is up.
+    /// Dispatches what is due until nothing is left to do or time is up.
     async fn pace(&self, number: u32, progress: &Progress) -> Result<()> {
         let timer = FineTimer::new().map_err(Error::io("creating a timer"))?;
         let sleep = async |ns| {
@@ -107,10 +107,10 @@ impl Thread {
             let now_ns = self.now_ns();
             while let Some(intended_ns) = arrivals.next_if(|offset| *offset <= now_ns) {
                 let Some(action) = self.next_purchase() else { break };
-                self.hand_out(Job { intended_ns, action, tries: 0, in_doubt: false }, now_ns);
+                self.dispatch(Job { intended_ns, action, tries: 0, in_doubt: false }, now_ns);
             }
-            while let Some(job) = { self.desk.borrow_mut().due(now_ns) } {
-                self.hand_out(job, now_ns);
+            while let Some(job) = { self.dispatcher.borrow_mut().take_due(now_ns) } {
+                self.dispatch(job, now_ns);
             }
             self.report(progress, &mut reported);
 
@@ -120,11 +120,11 @@ impl Thread {
             if stopped || now_ns > self.end_ns.saturating_add(drain_ns) {
                 break;
             }
-            let quiet = { self.desk.borrow().is_quiet() };
+            let quiet = { self.dispatcher.borrow().is_quiet() };
             if over && quiet {
                 break;
             }
-            let due_ns = [arrivals.peek().copied(), self.desk.borrow().next_due_ns()];
+            let due_ns = [arrivals.peek().copied(), self.dispatcher.borrow().next_due_ns()];
             let next_ns = due_ns.into_iter().flatten().fold(now_ns + NAP_NS_MAX, u64::min);
             if next_ns > now_ns {
                 sleep(next_ns - now_ns).await?;
@@ -133,7 +133,7 @@ impl Thread {
                 tokio::task::yield_now().await;
             }
         }
-        let dropped = self.desk.borrow_mut().close();
+        let dropped = self.dispatcher.borrow_mut().shut_down();
         for job in dropped {
             self.give_up_unsent(job);
         }
@@ -141,11 +141,11 @@ impl Thread {
         Ok(())
     }
 
-    fn hand_out(&self, job: Job, now_ns: u64) {
+    fn dispatch(&self, job: Job, now_ns: u64) {
         let mut record = self.record.borrow_mut();
         record.due(job.intended_ns, now_ns);
         record.repeats += u64::from(job.tries > 0);
-        if !self.desk.borrow_mut().hand_out(job) {
+        if !self.dispatcher.borrow_mut().dispatch(job) {
             record.not_offered += 1;
         }
     }
@@ -159,7 +159,7 @@ impl Thread {
     }
 
     /// One connection's life.
-    async fn serve(self: Rc<Self>, seat: usize) {
+    async fn serve(self: Rc<Self>, slot: usize) {
         let mut link = Link::new(self.work.address, self.work.generator.timeout());
         // A server that is not there yet shows in the first request's outcome.
         let _ = link.connect().await;
@@ -167,7 +167,7 @@ impl Thread {
             let wait = self.start.saturating_duration_since(Instant::now());
             tokio::time::sleep(wait).await;
         }
-        while let Some(job) = self.next_job(seat).await {
+        while let Some(job) = self.next_job(slot).await {
             let crowd = &self.work.crowd;
             let request = match job.action {
                 Action::Buy { user, item, key, .. } => crowd.buy(user, item, key),
@@ -175,11 +175,11 @@ impl Thread {
                 Action::Cancel { user, order } => crowd.close(user, order, "cancel"),
             };
             let answer = link.send(request).await;
-            self.concluded(job, answer, link.body());
+            self.conclude(job, answer, link.body());
         }
     }
 
-    async fn next_job(&self, seat: usize) -> Option<Job> {
+    async fn next_job(&self, slot: usize) -> Option<Job> {
         let fresh = || {
             let now_ns = self.now_ns();
             if self.work.generator.kind == LoopKind::Open || now_ns >= self.end_ns {
@@ -189,22 +189,22 @@ impl Thread {
             self.record.borrow_mut().due(now_ns, now_ns);
             Some(Job { intended_ns: now_ns, action, tries: 0, in_doubt: false })
         };
-        let next = self.desk.borrow_mut().ask(seat, fresh);
+        let next = self.dispatcher.borrow_mut().next_job(slot, fresh);
         match next {
             Next::Job(job) => return Some(job),
-            Next::Leave => return None,
-            Next::Rest => {}
+            Next::Close => return None,
+            Next::Wait => {}
         }
-        poll_fn(|context| match self.desk.borrow_mut().look(seat, context.waker()) {
+        poll_fn(|context| match self.dispatcher.borrow_mut().poll_job(slot, context.waker()) {
             Next::Job(job) => Poll::Ready(Some(job)),
-            Next::Leave => Poll::Ready(None),
-            Next::Rest => Poll::Pending,
+            Next::Close => Poll::Ready(None),
+            Next::Wait => Poll::Pending,
         })
         .await
     }
 
     /// Notes what came of a request and decides what its client does next.
-    fn concluded(&self, job: Job, answer: Answer, body: &[u8]) {
+    fn conclude(&self, job: Job, answer: Answer, body: &[u8]) {
         let now_ns = self.now_ns();
         let outcome = name(job.action, answer, body);
         let is_purchase = matches!(job.action, Action::Buy { .. });
@@ -213,12 +213,12 @@ impl Thread {
             Class::Unavailable | Class::Unknown if self.repeat(job, outcome, answer, now_ns) => {}
             Class::Unavailable | Class::Unknown => self.give_up(job, outcome),
             Class::Granted | Class::Refused | Class::Unexpected => {
-                self.settled(job, outcome, body, now_ns);
+                self.conclude_definite(job, outcome, body, now_ns);
             }
         }
     }
 
-    /// Puts a repeat off, unless the client has lost patience. The same request id makes
+    /// Schedules a repeat, unless the client has lost patience. The same request id makes
     /// it safe whatever became of the first.
     fn repeat(&self, job: Job, outcome: Outcome, answer: Answer, now_ns: u64) -> bool {
         let retry = &self.work.people.retry;
@@ -233,7 +233,12 @@ impl Thread {
         let pause_ns = (pause_ms as f64 * 1e6 * jitter) as u64;
         let in_doubt = job.in_doubt || outcome.class() == Class::Unknown;
         let intended_ns = now_ns + pause_ns;
-        self.desk.borrow_mut().put_off(Job { intended_ns, tries: job.tries + 1, in_doubt, ..job });
+        self.dispatcher.borrow_mut().schedule(Job {
+            intended_ns,
+            tries: job.tries + 1,
+            in_doubt,
+            ..job
+        });
         true
     }
 
@@ -246,7 +251,7 @@ impl Thread {
                 record.unresolved.push(Unresolved { item, key });
             }
             Action::Pay { order, .. } | Action::Cancel { order, .. } if in_doubt => {
-                record.follow_ups.push(FollowUp { order, told: Outcome::OutcomeUnknown });
+                record.follow_ups.push(FollowUp { order, answer: Outcome::OutcomeUnknown });
             }
             Action::Buy { .. } | Action::Pay { .. } | Action::Cancel { .. } => {}
         }
@@ -260,7 +265,7 @@ impl Thread {
         }
     }
 
-    fn settled(&self, job: Job, outcome: Outcome, body: &[u8], at_ns: u64) {
+    fn conclude_definite(&self, job: Job, outcome: Outcome, body: &[u8], at_ns: u64) {
         match job.action {
             Action::Buy { user, item, key, owner } => {
                 if !matches!(outcome, Outcome::Reserved | Outcome::Replayed) {
@@ -270,11 +275,11 @@ impl Thread {
                 let confirmation = Confirmation { order, user, item, key, at_ns };
                 self.record.borrow_mut().confirmations.push(confirmation);
                 if owner && let Some(next) = self.afterwards(user, order, at_ns) {
-                    self.desk.borrow_mut().put_off(next);
+                    self.dispatcher.borrow_mut().schedule(next);
                 }
             }
             Action::Pay { order, .. } | Action::Cancel { order, .. } => {
-                self.record.borrow_mut().follow_ups.push(FollowUp { order, told: outcome });
+                self.record.borrow_mut().follow_ups.push(FollowUp { order, answer: outcome });
             }
         }
     }

@@ -15,11 +15,11 @@ use seckill::store::journal::file::{self, FileLog};
 use seckill::store::orders::OrderStore;
 use tempfile::TempDir;
 
-use super::Decider;
+use super::decider::Decider;
 use crate::{Error, Result};
 
 const DRAIN_MAX: Duration = Duration::from_secs(30);
-/// More callers than any measurement has: nobody is refused for want of a permit.
+/// More callers than any measurement has: none is refused for want of a permit.
 const PERMITS: usize = 16_384;
 
 /// An engine on a directory of its own.
@@ -33,18 +33,20 @@ impl InProcessEngine {
     /// Starts one whose `items` have `allotted` units each.
     ///
     /// # Errors
-    /// [`Error::Server`] with what the engine said.
+    /// Returns [`Error::Server`] with what the engine said.
     pub async fn start(items: u32, allotted: u32) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("seckill-in-process-")
             .tempdir()
             .map_err(Error::io("making a temporary directory"))?;
         let path = directory.path();
-        let orders = OrderStore::open_sqlite(&path.join("orders.db")).await.map_err(told)?;
-        orders.migrate().await.map_err(told)?;
-        let checkpoints =
-            CheckpointStore::open_sqlite(&path.join("checkpoints.db")).await.map_err(told)?;
-        let disk = RealDisk::open(&path.join("journal")).map_err(told)?;
+        let orders =
+            OrderStore::open_sqlite(&path.join("orders.db")).await.map_err(engine_error)?;
+        orders.migrate().await.map_err(engine_error)?;
+        let checkpoints = CheckpointStore::open_sqlite(&path.join("checkpoints.db"))
+            .await
+            .map_err(engine_error)?;
+        let disk = RealDisk::open(&path.join("journal")).map_err(engine_error)?;
         let options = EngineOptions {
             shards: 64,
             virtual_nodes: 160,
@@ -60,7 +62,7 @@ impl InProcessEngine {
             journal_failed,
         )
         .await
-        .map_err(told)?;
+        .map_err(engine_error)?;
         let mut gates = Vec::new();
         for number in 1..=u64::from(items) {
             let item_id = ItemId(number);
@@ -97,7 +99,7 @@ fn terms(item_id: ItemId, allotted: u32) -> Result<ItemTerms> {
         sale_id: SaleId(1),
         product_id: format!("product-{item_id}").into(),
         price: 19_900,
-        currency: Currency::parse("CNY").ok_or_else(|| told("CNY is no currency"))?,
+        currency: Currency::parse("CNY").ok_or_else(|| engine_error("CNY is no currency"))?,
         allotted,
         limit_per_user: 1,
         payment_window_milliseconds: 3_600_000,
@@ -112,6 +114,6 @@ fn journal_failed(error: io::Error) {
     std::process::exit(74);
 }
 
-fn told(error: impl std::fmt::Display) -> Error {
+fn engine_error(error: impl std::fmt::Display) -> Error {
     Error::Server(format!("the engine in the process: {error}"))
 }

@@ -17,6 +17,16 @@ pub struct Buy {
     pub quantity: u32,
 }
 
+/// The peers' admin request: forget everything, then sell these.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSale {
+    /// The items' ids.
+    pub items: Vec<u64>,
+    /// Units of each item.
+    pub allotted: u64,
+}
+
 /// How a purchase was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -24,7 +34,7 @@ pub enum Decision {
     Reserved(u64),
     /// The order of an earlier request with the same id.
     Replayed(u64),
-    /// Nothing left.
+    /// No unit is left.
     SoldOut,
     /// This user has the item.
     LimitReached,
@@ -35,11 +45,11 @@ pub enum Decision {
 /// Why a request is not even decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// 401.
+    /// 401: the token was not accepted.
     Unauthenticated,
-    /// 400.
+    /// 400: the body is not JSON.
     MalformedJson,
-    /// 422.
+    /// 422: a field is out of range.
     InvalidField,
 }
 

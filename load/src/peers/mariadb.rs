@@ -17,8 +17,9 @@ use axum::{Json, Router};
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlPoolOptions;
 
-use super::NewSale;
-use super::answer::{Decision, Refusal, bearer, failed, next_order, one_unit, request_id, respond};
+use super::answer::{
+    Decision, NewSale, Refusal, bearer, failed, next_order, one_unit, request_id, respond,
+};
 use super::token::Verifier;
 use crate::{Error, Result};
 

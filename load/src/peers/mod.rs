@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use axum::Router;
 use axum::serve::ListenerExt;
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::{Error, Result};
@@ -25,7 +24,7 @@ use crate::{Error, Result};
 /// Arguments of `load peer`.
 #[derive(Debug, Args)]
 pub struct PeerArguments {
-    /// Which peer.
+    /// The peer to be.
     #[command(subcommand)]
     pub peer: Peer,
     /// Where to listen; port 0 picks a free one, which is printed.
@@ -43,7 +42,7 @@ pub enum Peer {
     Floor,
     /// One Lua script in Redis decides each purchase.
     Redis {
-        /// `redis://HOST:PORT`.
+        /// Where Redis listens: `redis://HOST:PORT`.
         #[arg(long)]
         redis_url: String,
         /// Multiplexed connections to it.
@@ -52,7 +51,7 @@ pub enum Peer {
     },
     /// One transaction in MariaDB decides each purchase.
     Mariadb {
-        /// `mysql://USER:PASSWORD@HOST:PORT/DATABASE`.
+        /// Where MariaDB listens: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`.
         #[arg(long)]
         mysql_url: String,
         /// Connections to it.
@@ -61,18 +60,10 @@ pub enum Peer {
     },
 }
 
-/// The peers' admin request: forget everything, then sell these.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewSale {
-    items: Vec<u64>,
-    allotted: u64,
-}
-
 /// Serves until the process is ended.
 ///
 /// # Errors
-/// [`Error::Server`] if the peer's backend cannot be used, [`Error::Io`] if it cannot
+/// Returns [`Error::Server`] if the peer's backend cannot be used, [`Error::Io`] if it cannot
 /// listen.
 pub async fn serve(arguments: PeerArguments) -> Result<()> {
     let verifier = || {

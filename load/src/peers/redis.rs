@@ -20,8 +20,9 @@ use redis::aio::ConnectionManager;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncCommands, IntoConnectionInfo, Script};
 
-use super::NewSale;
-use super::answer::{Decision, Refusal, bearer, failed, next_order, one_unit, request_id, respond};
+use super::answer::{
+    Decision, NewSale, Refusal, bearer, failed, next_order, one_unit, request_id, respond,
+};
 use super::token::Verifier;
 use crate::{Error, Result};
 

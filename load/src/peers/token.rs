@@ -13,17 +13,17 @@ use sha2::Sha256;
 use crate::{Error, Result};
 
 const VALID_FOR: Duration = Duration::from_secs(24 * 3600);
-/// `{"alg":"HS256","typ":"JWT"}`
+/// The header of every token: `{"alg":"HS256","typ":"JWT"}`
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// Verifies tokens.
+/// Verifies the tokens that the engine signed.
 #[derive(Clone)]
 pub struct Verifier {
     keyed: Hmac<Sha256>,
 }
 
 #[derive(Deserialize)]
-struct Claims<'a> {
+struct TokenClaims<'a> {
     sub: &'a str,
     exp: u64,
 }
@@ -41,7 +41,7 @@ impl Verifier {
     /// A verifier with the secret in a file.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read.
+    /// Returns [`Error::Io`] if it cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let secret =
             std::fs::read(path).map_err(Error::io(format!("reading {}", path.display())))?;
@@ -59,7 +59,7 @@ impl Verifier {
         mac.update(signed.as_bytes());
         mac.verify_slice(given.get(..length)?).ok()?;
         let claims = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let claims: Claims<'_> = serde_json::from_slice(&claims).ok()?;
+        let claims: TokenClaims<'_> = serde_json::from_slice(&claims).ok()?;
         if claims.exp <= now() { None } else { claims.sub.parse().ok() }
     }
 

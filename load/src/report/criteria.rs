@@ -1,22 +1,8 @@
 //! The verdict: each criterion with what was wanted and what was found.
 
-use serde::Serialize;
-
-use super::Report;
+use super::data::Report;
+use super::judged::Judged;
 use crate::outcome::Class;
-
-/// One criterion, judged.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Judged {
-    /// What was asked.
-    pub what: &'static str,
-    /// What would pass.
-    pub wanted: String,
-    /// What was found.
-    pub found: String,
-    /// Whether it passes.
-    pub holds: bool,
-}
 
 /// Judges a report by its scenario's criteria; the audits come first and always count.
 pub fn judge(report: &Report) -> Vec<Judged> {
@@ -26,7 +12,7 @@ pub fn judge(report: &Report) -> Vec<Judged> {
     let generator = &report.generator;
     let mut list = List(Vec::new());
 
-    list.yes("audit: clients, books and order store agree", report.audit.is_clean());
+    list.yes("audit: clients, counters and order store agree", report.audit.is_clean());
     if let Some(audit) = &report.engine_audit {
         list.yes("audit: the engine's invariants hold", audit.passed);
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::chart::{Axis, Chart, escape};
+use super::data::{Percentiles, Report, TimelineRow};
 use super::terminal::grouped;
-use super::{Percentiles, Report, TimelineRow};
 use crate::outcome::Class;
 use crate::stage::Sample;
 

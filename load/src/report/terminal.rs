@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table};
 
-use super::Report;
+use super::data::Report;
 
 pub fn render(report: &Report) -> String {
     let mut text = String::new();

@@ -1,16 +1,19 @@
-//! After the load: wait until every order is in the order store, read the books, stop
+//! After the load: wait until every order is in the order store, read the counters, stop
 //! the server in good order, let it audit itself, and compare all of it with what the
 //! clients were told.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use domain::OrderStatus;
+use domain::invariants::Invariant;
 use hyper::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Observed, Remote};
-use crate::audit::{Book, Rules, StoredOrder, Told, Verdict, compare};
+use super::observed::Observed;
+use super::options::Remote;
+use crate::audit::{ClientView, ItemStanding, Rules, StoredOrder, Verdict, compare};
 use crate::drive::Crowd;
 use crate::scenario::Scenario;
 use crate::stage::{Api, Backends, BacklogReader, Engine, OpenSale, OrderStore};
@@ -27,10 +30,10 @@ const READ_BACK_MAX: usize = 20_000;
 /// What was found after the load.
 #[derive(Debug)]
 pub struct Settled {
-    /// Clients' view against books against order store.
+    /// Clients' view against counters against order store.
     pub verdict: Verdict,
     /// The server's counters at the end.
-    pub books: Vec<Book>,
+    pub standings: Vec<ItemStanding>,
     /// From the last answer until every confirmed order was in the order store, or, for a server
     /// that is not ours, until it said so;
     /// `None` if that was not seen.
@@ -53,7 +56,7 @@ pub struct EngineAudit {
 /// Settles a run against an engine of its own, and stops it.
 ///
 /// # Errors
-/// If books or order store cannot be read, or the engine does not stop.
+/// Returns [`Error`] if counters or order store cannot be read, or the engine does not stop.
 pub async fn settle(
     scenario: &Scenario,
     sale: &OpenSale,
@@ -81,28 +84,28 @@ pub async fn settle(
     }
     let mut api = Api::new(engine.address());
     let looking = Instant::now();
-    let (books, mut verdict) = loop {
-        let books = match api.books(&sale.items).await {
-            Ok(books) => books,
-            Err(error) => return Err(engine.obituary().unwrap_or(error)),
+    let (standings, mut verdict) = loop {
+        let standings = match api.standings(&sale.items).await {
+            Ok(standings) => standings,
+            Err(error) => return Err(engine.exit_error().unwrap_or(error)),
         };
         let stored = store.read(crowd).await?;
-        let verdict = judge(scenario, observed, &books, Some(&stored.orders));
+        let verdict = judge(scenario, observed, &standings, Some(&stored.orders));
         // What is missing now has been waited for; what is only behind gets a little longer.
         if verdict.is_clean()
             || stored_after.is_none()
             || looking.elapsed() > wait_max.min(EVENTS_WAIT_MAX)
         {
-            break (books, verdict);
+            break (standings, verdict);
         }
         tokio::time::sleep(LOOK_EVERY * 4).await;
     };
     engine.stop().await?;
 
-    let told = engine.options().data.with_file_name("confirmations.txt");
+    let file = engine.options().data.with_file_name("confirmations.txt");
     let lines: String = confirmed.iter().map(|order| format!("{order}\n")).collect();
-    std::fs::write(&told, lines).map_err(Error::io("writing the confirmations"))?;
-    let path = told.to_string_lossy();
+    std::fs::write(&file, lines).map_err(Error::io("writing the confirmations"))?;
+    let path = file.to_string_lossy();
     let (printed, status) =
         engine.options().call(&["audit", "--json", "--confirmations", &path]).await?;
     // Exit codes 0 and 1 are verdicts; anything else means that there is none.
@@ -112,24 +115,25 @@ pub async fn settle(
         verdict.all_are_on_record();
     }
     let engine_audit = Some(EngineAudit { passed: status.success(), printed: parsed });
-    Ok(Settled { verdict, books, stored_after, engine_audit, notes })
+    Ok(Settled { verdict, standings, stored_after, engine_audit, notes })
 }
 
 /// True if the engine's audit looked for every confirmation (I3) and found it.
 fn has_all_confirmations(audit: &Value) -> bool {
+    let confirmed = Invariant::I3.to_string();
     let checks = audit.get("checks").and_then(Value::as_array);
     checks.into_iter().flatten().any(|check| {
-        check.get("invariant").and_then(Value::as_str) == Some("I3")
+        check.get("invariant").and_then(Value::as_str) == Some(confirmed.as_str())
             && check.get("passed").and_then(Value::as_bool) == Some(true)
             && check.get("checked").and_then(Value::as_u64).is_some_and(|checked| checked > 0)
     })
 }
 
-/// Settles a run against somebody's server: its order store and data directory are out
+/// Settles a run against a server that is not ours: its order store and data directory are out
 /// of reach, so orders are read back through the API.
 ///
 /// # Errors
-/// If the books cannot be read.
+/// Returns [`Error`] if the counters cannot be read.
 pub async fn settle_remote(
     scenario: &Scenario,
     sale: &OpenSale,
@@ -140,7 +144,7 @@ pub async fn settle_remote(
     let wait_max = stored_wait_max(scenario);
     let stored_after = backlog_gone(remote, wait_max).await;
     let mut api = Api::new(remote.address);
-    let books = api.books(&sale.items).await?;
+    let standings = api.standings(&sale.items).await?;
     let mut notes = vec![
         "the server is not ours: no order store, no offline audit; orders were read back \
          through the API, and whether all are stored is what its own metrics say"
@@ -169,8 +173,8 @@ pub async fn settle_remote(
         }
     }
     let complete = orders.len() < READ_BACK_MAX;
-    let verdict = judge(scenario, observed, &books, complete.then_some(orders.as_slice()));
-    Ok(Settled { verdict, books, stored_after, engine_audit: None, notes })
+    let verdict = judge(scenario, observed, &standings, complete.then_some(orders.as_slice()));
+    Ok(Settled { verdict, standings, stored_after, engine_audit: None, notes })
 }
 
 /// How long it took until the server's own figure said that nothing waits for its order store.
@@ -199,18 +203,18 @@ fn read_back(order: &Value, crowd: &Crowd, user: u32) -> Option<StoredOrder> {
         user: Some(user),
         item: item.and_then(|item| u32::try_from(item).ok()),
         quantity: order.get("quantity").and_then(Value::as_i64)?,
-        status: text("status")?.to_owned(),
+        status: OrderStatus::from_name(text("status")?)?,
     })
 }
 
 fn judge(
     scenario: &Scenario,
     observed: &Observed,
-    books: &[Book],
+    standings: &[ItemStanding],
     store: Option<&[StoredOrder]>,
 ) -> Verdict {
     let record = &observed.record;
-    let told = Told {
+    let clients = ClientView {
         confirmations: &record.confirmations,
         follow_ups: &record.follow_ups,
         unresolved: &record.unresolved,
@@ -221,7 +225,7 @@ fn judge(
         orders_may_expire: u64::from(scenario.sale.payment_window_seconds) <= lasted_seconds + 5,
         must_sell_out: scenario.pass.sold_out,
     };
-    compare(told, books, store, rules)
+    compare(clients, standings, store, rules)
 }
 
 fn distinct(observed: &Observed) -> HashSet<u64> {

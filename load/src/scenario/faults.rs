@@ -15,13 +15,13 @@ pub enum Backend {
     Mysql,
 }
 
-/// Something breaks.
+/// Something that breaks in a run.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Moment, in milliseconds after the load began.
     pub at_ms: u64,
-    /// What happens.
+    /// The kind of fault.
     pub what: FaultKind,
     /// How long it lasts in milliseconds; 0 for what happens in an instant.
     #[serde(default)]

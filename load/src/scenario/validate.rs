@@ -1,8 +1,8 @@
 //! The limits of a scenario. Every run is bounded in people, requests and time, and a
 //! file that asks for more is refused with the limit in the message.
 
-use super::{Phase, Scenario};
-use crate::schedule::Schedule;
+use super::model::Scenario;
+use crate::schedule::{Phase, Schedule};
 
 /// Most distinct users of one run.
 pub const USERS_MAX: u32 = 2_000_000;

@@ -10,7 +10,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::audit::Book;
+use crate::audit::ItemStanding;
 use crate::scenario::Sale;
 use crate::wire::Link;
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ const ITEMS_PER_SALE_MAX: usize = 200;
 /// A sale is kept open for this long beyond its load: nothing may end it by accident.
 const OPEN_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(12);
 
-/// A connection to the API, speaking for whoever's token is given.
+/// A connection to the API, for requests with the tokens that are given.
 pub struct Api {
     link: Link,
     host: String,
@@ -58,7 +58,7 @@ impl Api {
     /// One request; the answer must be a success with a JSON body.
     ///
     /// # Errors
-    /// [`Error::Answer`] with the body's beginning, or [`Error::NoAnswer`].
+    /// Returns [`Error::Answer`] with the body's beginning, or [`Error::NoAnswer`].
     pub async fn call(
         &mut self,
         method: Method,
@@ -74,7 +74,7 @@ impl Api {
     /// One request; the answer must be a success, whatever its body. Returns the status.
     ///
     /// # Errors
-    /// As [`Api::call`].
+    /// Returns an error if [`Api::call`] does.
     pub async fn order(
         &mut self,
         method: Method,
@@ -111,7 +111,8 @@ impl Api {
     /// of them as its items need.
     ///
     /// # Errors
-    /// As [`Api::call`]; an answer without the ids it should have is [`Error::Server`].
+    /// Returns an error as [`Api::call`] does, and [`Error::Server`] if an answer lacks the ids that
+    /// it should have.
     pub async fn open_sale(
         &mut self,
         title: &str,
@@ -179,9 +180,9 @@ impl Api {
     /// The counters of each item.
     ///
     /// # Errors
-    /// As [`Api::call`]; an answer without counters is [`Error::Server`].
-    pub async fn books(&mut self, items: &[String]) -> Result<Vec<Book>> {
-        let mut books = Vec::with_capacity(items.len());
+    /// Returns an error as [`Api::call`] does, and [`Error::Server`] if an answer lacks counters.
+    pub async fn standings(&mut self, items: &[String]) -> Result<Vec<ItemStanding>> {
+        let mut standings = Vec::with_capacity(items.len());
         for (number, id) in items.iter().enumerate() {
             let path = format!("/api/v1/items/{id}");
             let answer = self.call(Method::GET, &path, None, None).await?;
@@ -190,7 +191,7 @@ impl Api {
                     .and_then(Value::as_i64)
                     .ok_or_else(|| Error::Server(format!("no number {name:?} in {answer}")))
             };
-            books.push(Book {
+            standings.push(ItemStanding {
                 item: u32::try_from(number).unwrap_or(u32::MAX),
                 allotted: counter("allotted")?,
                 available: counter("available")?,
@@ -198,7 +199,7 @@ impl Api {
                 sold: counter("sold")?,
             });
         }
-        Ok(books)
+        Ok(standings)
     }
 }
 

@@ -34,7 +34,7 @@ impl Backends {
     /// All three, without a proxy in between. Blocks.
     ///
     /// # Errors
-    /// As [`Backends::start`].
+    /// Returns an error if [`Backends::start`] does.
     pub fn start_all() -> Result<Self> {
         Self::start_these(&[Backend::Redis, Backend::Rabbitmq, Backend::Mysql], &[])
     }
@@ -42,7 +42,7 @@ impl Backends {
     /// Starts what the scenario asks for; returns when all of it answers. Blocks.
     ///
     /// # Errors
-    /// [`Error::Missing`] if a server is not installed, [`Error::Backend`] if it does not
+    /// Returns [`Error::Missing`] if a server is not installed, [`Error::Backend`] if it does not
     /// come up.
     pub fn start(scenario: &Scenario) -> Result<Self> {
         Self::start_these(&scenario.server.backends, &scenario.fault)
@@ -84,7 +84,7 @@ impl Backends {
         environment
     }
 
-    /// Their processes.
+    /// The process ids of all that run.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         let redis = self.redis.as_ref().and_then(|behind| behind.server.process_id());
@@ -93,7 +93,7 @@ impl Backends {
         [redis, rabbitmq, mariadb].into_iter().flatten().collect()
     }
 
-    /// Where the order store is, if it is not the embedded one: the private server of this run, or
+    /// The URL of the order store, if it is not the embedded one: the private server of this run, or
     /// the one in the environment, which the engine's process inherits.
     #[must_use]
     pub fn mysql_url(&self) -> Option<String> {
@@ -103,7 +103,7 @@ impl Backends {
     /// Begins a backend's fault. Blocks until it has taken effect.
     ///
     /// # Errors
-    /// [`Error::Backend`] if the server does not obey.
+    /// Returns [`Error::Backend`] if the server does not obey.
     pub fn begin(&self, fault: &Fault) -> Result<()> {
         let delay = Duration::from_millis(fault.delay_ms);
         match fault.what {
@@ -121,7 +121,7 @@ impl Backends {
     /// Ends a backend's fault. Blocks until the server answers again.
     ///
     /// # Errors
-    /// [`Error::Backend`] if the server does not come back.
+    /// Returns [`Error::Backend`] if the server does not come back.
     pub fn end(&self, fault: &Fault) -> Result<()> {
         match fault.what {
             FaultKind::RedisDown => restart("redis", &self.redis()?.server),
@@ -166,7 +166,7 @@ fn behind<T: std::ops::Deref<Target = Server>>(
     started: std::result::Result<T, harness::Error>,
     slow: bool,
 ) -> Result<Behind<T>> {
-    let server = started.map_err(|error| told(name, &error))?;
+    let server = started.map_err(|error| backend_error(name, &error))?;
     let proxy = slow.then(|| Proxy::to(server.address()));
     Ok(Behind { server, proxy })
 }
@@ -177,11 +177,11 @@ fn url<T: std::ops::Deref<Target = Server>>(behind: &Behind<T>) -> String {
 }
 
 fn restart(name: &'static str, server: &Server) -> Result<()> {
-    server.restart().map_err(|error| told(name, &error))
+    server.restart().map_err(|error| backend_error(name, &error))
 }
 
 fn empty(name: &'static str, server: &Server) -> Result<()> {
-    server.empty().map_err(|error| told(name, &error))
+    server.empty().map_err(|error| backend_error(name, &error))
 }
 
 fn absent(name: &'static str) -> Error {
@@ -189,7 +189,7 @@ fn absent(name: &'static str) -> Error {
 }
 
 /// The harness's error in the laboratory's terms.
-pub fn told(name: &'static str, error: &harness::Error) -> Error {
+pub fn backend_error(name: &'static str, error: &harness::Error) -> Error {
     match error {
         harness::Error::Missing { .. } => {
             let remedy = "install it, or leave out what needs it".to_owned();

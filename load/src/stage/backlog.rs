@@ -11,7 +11,7 @@ use super::Api;
 /// A server that is down, frozen or busy is looked at again later.
 const ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// One look.
+/// How far the order store was behind at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Backlog {
     /// Seconds since the load began.

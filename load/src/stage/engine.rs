@@ -25,13 +25,13 @@ const LOG_TAIL_BYTES: usize = 2_000;
 /// How an engine is started.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// The program.
+    /// The engine's program.
     pub binary: PathBuf,
     /// Its data directory.
     pub data: PathBuf,
     /// Settings beside address, data directory and the demo's absence.
     pub environment: BTreeMap<String, String>,
-    /// Where its standard error goes.
+    /// The file that its standard error goes to.
     pub log: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl EngineOptions {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
-            // A config.toml of the directory this was started in is nobody's business here.
+            // A config.toml in the current directory must not reach the engine under test.
             .current_dir(&self.data)
             .env("SECKILL__DATA__DIR", &self.data)
             .env("SECKILL__DEMO__ENABLED", "false")
@@ -52,7 +52,7 @@ impl EngineOptions {
     /// Runs a subcommand to its end and returns what it printed and how it ended.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be started.
+    /// Returns [`Error::Io`] if it cannot be started.
     pub async fn call(&self, arguments: &[&str]) -> Result<(String, ExitStatus)> {
         let output = self
             .command()
@@ -67,7 +67,7 @@ impl EngineOptions {
     /// As [`EngineOptions::call`], and the subcommand must succeed.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not.
+    /// Returns [`Error::Server`] if it does not.
     pub async fn call_well(&self, arguments: &[&str]) -> Result<String> {
         let (printed, status) = self.call(arguments).await?;
         if !status.success() {
@@ -80,7 +80,7 @@ impl EngineOptions {
     /// A token that `mint` prints for `--operator NAME` or `--approver NAME`.
     ///
     /// # Errors
-    /// As [`EngineOptions::call_well`].
+    /// Returns an error if [`EngineOptions::call_well`] does.
     pub async fn token(&self, role: &str, name: &str) -> Result<String> {
         let printed = self.call_well(&["mint", role, name]).await?;
         let token = printed.lines().map(str::trim).find(|line| !line.is_empty());
@@ -101,7 +101,7 @@ impl Engine {
     /// Starts an engine on a free loopback port and waits until it listens.
     ///
     /// # Errors
-    /// [`Error::Server`] with the end of its log if it does not come up.
+    /// Returns [`Error::Server`] with the end of its log if it does not come up.
     pub async fn start(options: EngineOptions) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut engine = Self { options, address, child: None, process: Arc::default() };
@@ -112,7 +112,7 @@ impl Engine {
     /// Starts the engine on the same data and port; returns how long it took to listen.
     ///
     /// # Errors
-    /// As [`Engine::start`].
+    /// Returns an error if [`Engine::start`] does.
     pub async fn start_again(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         let log = std::fs::File::options()
@@ -141,8 +141,8 @@ impl Engine {
         Ok(begun.elapsed())
     }
 
-    /// Why it does not run any more, if it ended by itself.
-    pub fn obituary(&mut self) -> Option<Error> {
+    /// Why it no longer runs, if it ended by itself.
+    pub fn exit_error(&mut self) -> Option<Error> {
         let status = self.child.as_mut()?.try_wait().ok().flatten()?;
         let tail = self.log_tail();
         Some(Error::Server(format!(
@@ -150,7 +150,7 @@ impl Engine {
         )))
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -171,7 +171,7 @@ impl Engine {
     /// kill -9, and waits until it is gone.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses.
+    /// Returns [`Error::Io`] if the system refuses.
     pub async fn kill(&mut self) -> Result<()> {
         self.process.store(0, Ordering::Relaxed);
         if let Some(mut child) = self.child.take() {
@@ -183,7 +183,7 @@ impl Engine {
     /// SIGTERM, and waits for an orderly end.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not end in time or not with success.
+    /// Returns [`Error::Server`] if it does not end in time or not with success.
     pub async fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         signal(&child, Signal::TERM)?;
@@ -204,7 +204,7 @@ impl Engine {
     /// SIGSTOP: it holds everything and does nothing.
     ///
     /// # Errors
-    /// [`Error::Server`] if it is not running.
+    /// Returns [`Error::Server`] if it is not running.
     pub fn freeze(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
@@ -212,7 +212,7 @@ impl Engine {
     /// SIGCONT after [`Engine::freeze`].
     ///
     /// # Errors
-    /// [`Error::Server`] if it is not running.
+    /// Returns [`Error::Server`] if it is not running.
     pub fn thaw(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
@@ -262,7 +262,7 @@ fn signal(child: &Child, what: Signal) -> Result<()> {
 /// is brought up to date first.
 ///
 /// # Errors
-/// [`Error::Missing`] if there is none and it cannot be built.
+/// Returns [`Error::Missing`] if there is none and it cannot be built.
 pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return given.canonicalize().map_err(|error| Error::Missing {

@@ -14,7 +14,7 @@ pub struct Machine {
     pub processors: usize,
     /// Memory in GiB.
     pub memory_gib: f64,
-    /// Kernel release.
+    /// The kernel's release.
     pub kernel: String,
     /// The checkout's commit, with `+` if files differ from it; empty outside a checkout.
     pub commit: String,

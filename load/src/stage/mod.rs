@@ -1,5 +1,5 @@
 //! The stage of a run: the engine's process, its private backends, the administrator who
-//! makes the sale, and the books read afterwards. It knows the engine by its command
+//! makes the sale, and the counters read afterwards. It knows the engine by its command
 //! line, its HTTP API and its order store's table, not by its code.
 
 mod api;
@@ -12,7 +12,7 @@ mod sampler;
 mod stored;
 
 pub use api::{Api, OpenSale};
-pub use backends::{Backends, MARIADB_SETTINGS, told};
+pub use backends::{Backends, MARIADB_SETTINGS, backend_error};
 pub use backlog::{Backlog, BacklogReader, Drain};
 pub use engine::{Engine, EngineOptions, find_binary};
 pub use machine::Machine;

@@ -19,7 +19,7 @@ impl Peer {
     /// Starts `load peer` with these arguments and waits until it listens.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not come up; what it said is on standard error.
+    /// Returns [`Error::Server`] if it does not come up; what it said is on standard error.
     pub async fn start(arguments: &[String]) -> Result<Self> {
         let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
         let mut child = Command::new(program)
@@ -38,7 +38,7 @@ impl Peer {
         Ok(Self { child, address })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -39,7 +39,7 @@ impl Sampler {
         Self::new(Arc::new(AtomicU32::new(std::process::id())))
     }
 
-    /// Looks now.
+    /// What the process has used up to now.
     pub fn sample(&mut self, at_seconds: f64) -> Sample {
         let id = self.process.load(Ordering::Relaxed);
         let now = Instant::now();

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use domain::OrderStatus;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{MySqlPool, SqlitePool};
@@ -12,22 +13,19 @@ use crate::audit::StoredOrder;
 use crate::drive::Crowd;
 use crate::{Error, Result};
 
-/// A row as the table has it.
-type Row = (i64, i64, i64, i64, String);
-
-/// How a store names an order's status by number.
-const STATUS_NAMES: [&str; 6] = ["", "reserved", "paid", "cancelled", "expired", "refund_due"];
+/// A row as the table has it: order, item, user, quantity, status.
+type Row = (i64, i64, i64, i64, i64);
 
 /// The order store of the engine under test.
 #[derive(Debug)]
 pub enum OrderStore {
-    /// The embedded one.
+    /// The embedded one: a SQLite file in the data directory.
     Sqlite(SqlitePool),
-    /// The configured one.
+    /// The one on a MySQL or MariaDB server.
     MySql(MySqlPool),
 }
 
-/// What was found.
+/// What an order store holds of a run.
 #[derive(Debug)]
 pub struct Stored {
     /// The orders for the items of this run.
@@ -38,7 +36,7 @@ impl OrderStore {
     /// Opens the store at `mysql_url`, or the embedded one in `data`.
     ///
     /// # Errors
-    /// [`Error::Server`] if there is none or it cannot be opened.
+    /// Returns [`Error::Server`] if there is none or it cannot be opened.
     pub async fn open(mysql_url: Option<&str>, data: &Path) -> Result<Self> {
         if let Some(url) = mysql_url {
             let pool = MySqlPoolOptions::new().max_connections(1).connect(url).await;
@@ -63,7 +61,7 @@ impl OrderStore {
     /// How many orders it holds for any item: cheap enough to ask again and again.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not answer.
+    /// Returns [`Error::Server`] if it does not answer.
     pub async fn count(&self) -> Result<u64> {
         let sql = "SELECT COUNT(*) FROM orders";
         let count: i64 = match self {
@@ -77,13 +75,13 @@ impl OrderStore {
     /// All orders for the crowd's items.
     ///
     /// # Errors
-    /// [`Error::Server`] if it does not answer, or has not the columns it should.
+    /// Returns [`Error::Server`] if it does not answer, or has not the columns it should.
     pub async fn read(&self, crowd: &Crowd) -> Result<Stored> {
         let rows: Vec<Row> = match self {
             Self::Sqlite(pool) => {
                 sqlx::query_as(
                     "SELECT order_id, item_id, user_id, CAST(quantity AS INTEGER), \
-                     CAST(status AS TEXT) FROM orders",
+                     CAST(status AS INTEGER) FROM orders",
                 )
                 .fetch_all(pool)
                 .await
@@ -91,7 +89,7 @@ impl OrderStore {
             Self::MySql(pool) => {
                 sqlx::query_as(
                     "SELECT CAST(order_id AS SIGNED), CAST(item_id AS SIGNED), \
-                     CAST(user_id AS SIGNED), CAST(quantity AS SIGNED), CAST(status AS CHAR) \
+                     CAST(user_id AS SIGNED), CAST(quantity AS SIGNED), CAST(status AS SIGNED) \
                      FROM orders",
                 )
                 .fetch_all(pool)
@@ -103,24 +101,26 @@ impl OrderStore {
             (0..crowd.users()).map(|user| (crowd.user_id(user), user)).collect();
         let items: HashMap<u64, u32> =
             (0..).zip(crowd.item_ids()).map(|(n, id)| (*id, n)).collect();
-        let order = |(order, item, user, quantity, status): Row| {
-            let item = items.get(&item.cast_unsigned()).copied()?;
-            Some(StoredOrder {
+        let mut orders = Vec::with_capacity(rows.len());
+        for (order, item, user, quantity, status) in rows {
+            let Some(item) = items.get(&item.cast_unsigned()).copied() else { continue };
+            orders.push(StoredOrder {
                 order: order.cast_unsigned(),
                 user: users.get(&user.cast_unsigned()).copied(),
                 item: Some(item),
                 quantity,
-                status: status_name(status),
-            })
-        };
-        Ok(Stored { orders: rows.into_iter().filter_map(order).collect() })
+                status: status_of(status)?,
+            });
+        }
+        Ok(Stored { orders })
     }
 }
 
-fn status_name(status: String) -> String {
-    let number = status.parse::<usize>().ok();
-    let name = number.and_then(|number| STATUS_NAMES.get(number));
-    name.map_or(status, |name| (*name).to_owned())
+fn status_of(number: i64) -> Result<OrderStatus> {
+    u8::try_from(number)
+        .ok()
+        .and_then(OrderStatus::from_number)
+        .ok_or_else(|| Error::Server(format!("{number} is no order's status")))
 }
 
 /// Database files in the data directory and one level below it.

@@ -10,12 +10,14 @@ use super::relay::{Relay, RelayArguments};
 use super::sink::{BATCHES_BETWEEN, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
 use crate::actors::engine::Engine;
+use crate::actors::tasks::KilledOnDrop;
 use crate::store::broker::{BrokerAddress, RabbitMqConsumer, RabbitMqPublisher};
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::orders::OrderStore;
-use ractor::{Actor, ActorCell};
+use ractor::Actor;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// How the backends are brought up to date.
 #[derive(Clone, Copy, Debug)]
@@ -37,74 +39,49 @@ pub struct BackendOptions {
 /// Messages that the broker may have delivered and that are not acknowledged yet.
 const PREFETCH_MESSAGES: u16 = 64;
 
-/// The running actors behind the sale.
+/// The running tasks behind the sale.
 pub struct Backends {
-    actors: Vec<ActorCell>,
-    watch: tokio::task::JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What the actors are made from, each time they are started.
+#[derive(Clone)]
+struct Parts {
+    engine: Engine,
+    options: BackendOptions,
+    checkpoints: CheckpointStore,
+    broker: Option<BrokerAddress>,
+    orders: OrderStore,
 }
 
 impl Backends {
-    /// Starts the actors on the current runtime.
-    ///
-    /// # Errors
-    /// Returns [`ractor::SpawnErr`] if an actor does not start.
-    pub async fn start(
+    /// Starts the tasks on the current runtime. One that ends is run again.
+    pub fn start(
         engine: &Engine,
         options: BackendOptions,
         checkpoints: CheckpointStore,
         broker: Option<BrokerAddress>,
         orders: OrderStore,
-    ) -> Result<Self, ractor::SpawnErr> {
-        let status = engine.pipeline_status().clone();
-        let (transport, source) = match broker {
-            None => {
-                status.report("broker", "in-process", true, "records go straight to the consumer");
-                let (batches, to_store) = mpsc::channel(BATCHES_BETWEEN);
-                (Transport::InProcess(batches), RecordSource::InProcess(to_store))
-            }
-            Some(address) => {
-                let epoch = engine.context().journal.epoch();
-                let publisher = RabbitMqPublisher::new(address.clone());
-                let consumer = RabbitMqConsumer::new(address, PREFETCH_MESSAGES);
-                (
-                    Transport::RabbitMq(Box::new(RabbitMq::new(
-                        publisher,
-                        epoch,
-                        options.batch_records,
-                    ))),
-                    RecordSource::RabbitMq(Box::new(consumer)),
-                )
-            }
-        };
-        let relay = RelayArguments {
-            engine: engine.clone(),
-            sink: RecordSink { transport, orders: orders.clone(), status, migrated: false },
-            batch_records: options.transaction_records,
-            rush_records_max: options.backlog_records_max / 2,
-        };
-        let consumer = ConsumerArguments {
-            engine: engine.clone(),
-            orders,
-            source,
-            transaction_records: options.transaction_records,
-        };
-        let checkpointer = CheckpointerArguments {
-            engine: engine.clone(),
-            checkpoints,
-            interval: options.checkpoint_interval,
-            retention: options.retention,
-        };
-        let actors = vec![
-            Actor::spawn(None, Relay, relay).await?.0.get_cell(),
-            Actor::spawn(None, Consumer, consumer).await?.0.get_cell(),
-            Actor::spawn(None, Checkpointer, checkpointer).await?.0.get_cell(),
-        ];
-        let watch = tokio::spawn(watch_backlog(engine.clone(), options));
-        Ok(Self { actors, watch })
+    ) -> Self {
+        let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
+        let (moving, keeping, watching) = (parts.clone(), parts.clone(), parts);
+        let tasks = engine.tasks();
+        let mut is_first = true;
+        Self {
+            tasks: vec![
+                tasks.keep_running("relay and consumer", move || move_records(moving.clone())),
+                tasks.keep_running("checkpointer", move || {
+                    keep_checkpoints(keeping.clone(), std::mem::take(&mut is_first))
+                }),
+                tasks.keep_running("backlog watch", move || {
+                    watch_backlog(watching.engine.clone(), watching.options)
+                }),
+            ],
+        }
     }
 
     /// Waits until the order store holds everything durable, but not longer than `limit`; then stops
-    /// the actors. The next start goes on with what is left.
+    /// the tasks. The next start goes on with what is left.
     pub async fn stop(self, engine: &Engine, limit: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
         let journal = &engine.context().journal;
@@ -120,10 +97,77 @@ impl Backends {
                 "stopping with a backlog; the next start goes on with it"
             );
         }
-        self.watch.abort();
-        for actor in self.actors {
-            actor.stop(Some("draining".to_owned()));
+        for task in self.tasks {
+            task.abort();
         }
+    }
+}
+
+/// Runs relay and consumer with a transport between them until one of them ends. Neither goes on
+/// without the other, because the transport in the process ends with either.
+async fn move_records(parts: Parts) {
+    let Parts { engine, options, broker, orders, .. } = parts;
+    let status = engine.pipeline_status().clone();
+    let (transport, source) = transport(&engine, options, broker);
+    let relay = RelayArguments {
+        engine: engine.clone(),
+        sink: RecordSink { transport, orders: orders.clone(), status, migrated: false },
+        batch_records: options.transaction_records,
+        rush_records_max: options.backlog_records_max / 2,
+    };
+    let transaction_records = options.transaction_records;
+    let consumer = ConsumerArguments { engine, orders, source, transaction_records };
+    tokio::select! {
+        () = run_actor(Relay, relay) => {}
+        () = run_actor(Consumer, consumer) => {}
+    }
+}
+
+/// The two ends of the transport between relay and consumer.
+fn transport(
+    engine: &Engine,
+    options: BackendOptions,
+    broker: Option<BrokerAddress>,
+) -> (Transport, RecordSource) {
+    let Some(address) = broker else {
+        let status = engine.pipeline_status();
+        status.report("broker", "in-process", true, "records go straight to the consumer");
+        let (batches, to_store) = mpsc::channel(BATCHES_BETWEEN);
+        return (Transport::InProcess(batches), RecordSource::InProcess(to_store));
+    };
+    let epoch = engine.context().journal.epoch();
+    let publisher = RabbitMqPublisher::new(address.clone());
+    let consumer = RabbitMqConsumer::new(address, PREFETCH_MESSAGES);
+    let broker = RabbitMq::new(publisher, epoch, options.batch_records);
+    (Transport::RabbitMq(Box::new(broker)), RecordSource::RabbitMq(Box::new(consumer)))
+}
+
+/// Runs the checkpointer until it ends. One that is run again does not know which changes the last
+/// one had taken from the shards and not written, so it begins with whole checkpoints.
+async fn keep_checkpoints(parts: Parts, is_first: bool) {
+    let Parts { engine, options, checkpoints, .. } = parts;
+    let mut marks = engine.recovered_marks();
+    if !is_first {
+        marks.fill(None);
+    }
+    let arguments = CheckpointerArguments {
+        engine,
+        checkpoints,
+        interval: options.checkpoint_interval,
+        retention: options.retention,
+        marks,
+    };
+    run_actor(Checkpointer, arguments).await;
+}
+
+/// Runs an actor until it ends. It is killed when this future is dropped.
+async fn run_actor<A: Actor>(actor: A, arguments: A::Arguments) {
+    match Actor::spawn(None, actor, arguments).await {
+        Ok((actor, ended)) => {
+            let _killed = KilledOnDrop(actor.get_cell());
+            let _ = ended.await;
+        }
+        Err(error) => tracing::error!(%error, "an actor behind the sale does not start"),
     }
 }
 

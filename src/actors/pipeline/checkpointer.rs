@@ -28,6 +28,8 @@ pub(in crate::actors) struct CheckpointerArguments {
     pub(in crate::actors) interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub(in crate::actors) retention: Duration,
+    /// What the store is known to hold of each shard; none where that is not known.
+    pub(in crate::actors) marks: Vec<Option<Mark>>,
 }
 
 /// What the checkpointer keeps between two messages.
@@ -72,7 +74,7 @@ impl Actor for Checkpointer {
         myself: ActorRef<Continue>,
         arguments: CheckpointerArguments,
     ) -> Result<CheckpointerState, ActorProcessingErr> {
-        let marks = arguments.engine.recovered_marks();
+        let marks = arguments.marks.clone();
         for (index, mark) in marks.iter().enumerate() {
             let seq = mark.map_or(0, |mark| mark.seq);
             arguments.engine.pipeline_status().checkpointed(ShardId(index as u16), seq);
@@ -87,6 +89,7 @@ impl Actor for Checkpointer {
         _: Continue,
         state: &mut CheckpointerState,
     ) -> Result<(), ActorProcessingErr> {
+        fail::fail_point!("checkpointer-handle", |_| Err("injected death".into()));
         state.round().await;
         myself.send_after(state.arguments.interval, || Continue);
         Ok(())
@@ -202,7 +205,7 @@ impl CheckpointerState {
         let journal = &engine.context().journal;
         if journal.can_retire(&covered) {
             if let Err(error) = self.arguments.checkpoints.harden().await {
-                tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not hard yet");
+                tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;
             }
             match journal.retire(&covered) {

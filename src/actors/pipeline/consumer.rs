@@ -72,6 +72,7 @@ impl Actor for Consumer {
         _: Continue,
         state: &mut ConsumerState,
     ) -> Result<(), ActorProcessingErr> {
+        fail::fail_point!("consumer-handle", |_| Err("injected death".into()));
         let records_max = state.arguments.transaction_records;
         match state.arguments.source.receive(records_max).await {
             Ok(arrival) => {

@@ -81,6 +81,7 @@ impl Actor for Relay {
         _: Continue,
         state: &mut RelayState,
     ) -> Result<(), ActorProcessingErr> {
+        fail::fail_point!("relay-handle", |_| Err("injected death".into()));
         match state.send_some().await {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => {

@@ -21,7 +21,7 @@ struct Count {
 pub(in crate::actors) struct Permit(Arc<Count>);
 
 impl Permits {
-    /// `limit` permits.
+    /// Makes `limit` permits.
     pub(in crate::actors) fn new(limit: usize) -> Self {
         Self(Arc::new(Count { used: AtomicUsize::new(0), limit }))
     }

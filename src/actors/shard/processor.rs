@@ -37,7 +37,7 @@ pub(in crate::actors) struct ShardProcessor {
     gates: HashMap<ItemId, Arc<Gate>, foldhash::fast::RandomState>,
     /// The batch's records, encoded.
     bytes: Vec<u8>,
-    /// Their number.
+    /// The number of records in `bytes`.
     records: u64,
     /// The batch's effects, without those that update gates.
     effects: Vec<Effect>,

@@ -104,7 +104,7 @@ pub enum Lack {
          {stored_seq}"
     )]
     OrderAhead {
-        /// The order.
+        /// The order's id.
         order_id: OrderId,
         /// The record that its row is made of.
         version: u64,
@@ -113,7 +113,7 @@ pub enum Lack {
     },
 }
 
-/// A record of the journal that no shard can take up.
+/// A record of the journal whose shard is not configured.
 #[derive(Debug, thiserror::Error)]
 #[error("a record of shard {shard}, but only {shards} shards are configured: raise engine.shards")]
 struct UnknownShard {

@@ -7,13 +7,15 @@ use super::actor::{Shard, ShardArguments};
 use super::context::Context;
 use super::effects::{Effect, NotDelivered, Reply};
 use super::mailbox::ShardMessage;
+use crate::actors::tasks::{KilledOnDrop, Tasks};
 use crate::telemetry::metrics::{REQUESTS_OVERDUE_TOTAL, SHARD_RESTARTS_TOTAL};
 use domain::{ShardId, Stock, Timestamp};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Time between two ticks.
 pub(in crate::actors) const TICK: Duration = Duration::from_millis(50);
@@ -21,11 +23,53 @@ pub(in crate::actors) const TICK: Duration = Duration::from_millis(50);
 /// Ticks between two looks at what is rare.
 const TICKS_PER_SWEEP: u64 = 20;
 
+/// Starts the supervisor above the shards with these states, and again should it ever end: the
+/// shards, which end with it, are rebuilt then. It runs until the returned task is aborted.
+///
+/// # Errors
+/// Returns [`SpawnErr`] if the supervisor or a shard's actor does not start.
+pub(in crate::actors) async fn start(
+    context: Arc<Context>,
+    stocks: Vec<Stock>,
+    tasks: &Tasks,
+) -> Result<JoinHandle<()>, SpawnErr> {
+    let stocks = stocks.into_iter().map(|stock| (stock.shard(), Some(stock))).collect();
+    let arguments = SupervisorArguments { context: Arc::clone(&context), stocks };
+    let mut first = Some(Actor::spawn(None, Supervisor, arguments).await?);
+    Ok(tasks.keep_running("supervisor", move || {
+        let (context, first) = (Arc::clone(&context), first.take());
+        async move {
+            let started = match first {
+                Some(started) => Ok(started),
+                None => start_again(context).await,
+            };
+            match started {
+                Ok((supervisor, ended)) => {
+                    let _killed = KilledOnDrop(supervisor.get_cell());
+                    let _ = ended.await;
+                }
+                Err(error) => tracing::error!(%error, "the shards' supervisor does not start"),
+            }
+        }
+    }))
+}
+
+/// Starts the supervisor above shards that have no actor any more.
+async fn start_again(
+    context: Arc<Context>,
+) -> Result<(ActorRef<SupervisorMessage>, JoinHandle<()>), SpawnErr> {
+    let shards = context.router.shards();
+    let stocks =
+        shards.inspect(|shard| context.router.set(*shard, None)).map(|shard| (shard, None));
+    let arguments = SupervisorArguments { stocks: stocks.collect(), context: Arc::clone(&context) };
+    Actor::spawn(None, Supervisor, arguments).await
+}
+
 /// The actor above the shards' actors.
-pub(in crate::actors) struct Supervisor;
+struct Supervisor;
 
 /// What the supervisor is told.
-pub(in crate::actors) enum SupervisorMessage {
+enum SupervisorMessage {
     /// Time has passed.
     Tick,
     /// The pause is over: this shard's actor is started again.
@@ -33,13 +77,14 @@ pub(in crate::actors) enum SupervisorMessage {
 }
 
 /// What the supervisor starts with.
-pub(in crate::actors) struct SupervisorArguments {
-    pub(in crate::actors) context: Arc<Context>,
-    pub(in crate::actors) stocks: Vec<Stock>,
+struct SupervisorArguments {
+    context: Arc<Context>,
+    /// The shards, with their state; a shard without one is rebuilt.
+    stocks: Vec<(ShardId, Option<Stock>)>,
 }
 
 /// What the supervisor keeps between two messages.
-pub(in crate::actors) struct SupervisorState {
+struct SupervisorState {
     context: Arc<Context>,
     shards: HashMap<ActorId, ShardId>,
     /// Deaths of a shard's actor in a row: the pause before it is started again grows with them.
@@ -66,8 +111,8 @@ impl Actor for Supervisor {
             ticks: 0,
             syncs: 0,
         };
-        for stock in stocks {
-            state.start(&myself, stock.shard(), Some(stock)).await?;
+        for (shard, stock) in stocks {
+            state.start(&myself, shard, stock).await?;
         }
         myself.send_interval(TICK, || SupervisorMessage::Tick);
         Ok(state)
@@ -79,6 +124,7 @@ impl Actor for Supervisor {
         message: SupervisorMessage,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        fail::fail_point!("supervisor-handle", |_| Err("injected death".into()));
         match message {
             SupervisorMessage::Tick => state.tick(),
             SupervisorMessage::Restart(shard) => state.start(&myself, shard, None).await?,

@@ -44,21 +44,19 @@ pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failur
     let confirmations = arguments.confirmations.as_deref().map(confirmations).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| unjudged(&error, Exit::Fault))?;
-    let unread = |error| unjudged(&error, Exit::Data);
     let findings = runtime.block_on(async {
         let data_dir = DataDir::look(&config.data.dir);
         // An audit makes no files.
-        let orders = opening::existing_orders(config, &data_dir).await.map_err(unread)?;
-        let checkpoints = opening::existing_checkpoints(config, &data_dir).await.map_err(unread)?;
-        let broker = opening::broker_address(config).map_err(unread)?;
-        let unread = |error| unjudged(&error, Exit::Data);
-        let dead_letters = dead_letters(broker, orders.as_ref()).await.map_err(unread)?;
+        let orders = opening::existing_orders(config, &data_dir).await?;
+        let broker = opening::broker_address(config)?;
+        let dead_letters = dead_letters(broker, orders.as_ref()).await?;
+        let checkpoints = opening::existing_checkpoints(config, &data_dir).await?;
         let wait = arguments.live.then_some(LIVE_WAIT);
         let options =
             AuditOptions { data_dir, checkpoints, orders, dead_letters, confirmations, wait };
-        audit::run(options).await.map_err(unread)
+        Ok::<_, Box<dyn std::error::Error>>(audit::run(options).await?)
     });
-    Ok(Report::from(findings?))
+    Ok(Report::from(findings.map_err(|error| unjudged(error.as_ref(), Exit::Data))?))
 }
 
 /// The dead letters, if there is a broker or an order store that can have any; at most so many of

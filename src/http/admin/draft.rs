@@ -18,7 +18,7 @@ use domain::sale::{
 use domain::{Currency, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 const LIMIT_PER_USER_DEFAULT: u16 = 1;
@@ -73,7 +73,7 @@ body! {
 pub struct ProductId;
 
 impl ProductId {
-    const LETTERS: Characters =
+    const CHARACTERS: Characters =
         Characters(&['A'..='Z', 'a'..='z', '0'..='9', '_'..='_', '-'..='-']);
 }
 
@@ -82,10 +82,11 @@ impl Rule for ProductId {
 
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .schema_type(Type::String)
+            .schema_type(SchemaType::from_iter([Type::String, Type::Integer]))
+            .minimum(Some(0))
             .min_length(Some(1))
             .max_length(Some(PRODUCT_ID_LENGTH_MAX))
-            .pattern(Some(Self::LETTERS.pattern(1, PRODUCT_ID_LENGTH_MAX)))
+            .pattern(Some(Self::CHARACTERS.pattern(1, PRODUCT_ID_LENGTH_MAX)))
             .into()
     }
 
@@ -95,7 +96,7 @@ impl Rule for ProductId {
             value => rules::string(value)?,
         };
         let has_length = (1..=PRODUCT_ID_LENGTH_MAX).contains(&product_id.len());
-        if has_length && product_id.chars().all(|letter| Self::LETTERS.contains(letter)) {
+        if has_length && product_id.chars().all(|character| Self::CHARACTERS.contains(character)) {
             return Ok(product_id);
         }
         Err(format!("must have 1 to {PRODUCT_ID_LENGTH_MAX} letters, digits, _ or -").into())

@@ -80,7 +80,7 @@ pub struct SaleOrderPage {
 /// An order as operators see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SaleOrderView {
-    /// The order.
+    /// The order, as its buyer sees it.
     #[serde(flatten)]
     pub order: OrderView,
     /// The buyer's identity.

@@ -55,7 +55,7 @@ fn quantity_default() -> u16 {
 /// A purchase that ended in an order.
 #[derive(Clone, Copy, Debug)]
 pub struct Bought {
-    /// The order.
+    /// The order that the purchase got.
     pub order: Order,
     /// Whether the same request got this order before.
     pub replayed: bool,
@@ -74,7 +74,7 @@ pub fn item_of<B>(request: &Request<B>) -> Option<Option<ItemId>> {
     (!item.contains('/')).then(|| item.parse().ok())
 }
 
-/// Buys.
+/// Decides a purchase.
 ///
 /// # Errors
 /// Returns a problem if the purchase is refused, was not delivered, or has an unknown outcome.

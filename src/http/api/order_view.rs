@@ -46,7 +46,7 @@ pub struct OrderView {
 pub enum StatusView {
     /// Bought and not yet paid; the units are held for the buyer.
     Reserved,
-    /// Paid.
+    /// Paid before it ended.
     Paid,
     /// Cancelled by the buyer before it was paid.
     Cancelled,

@@ -37,7 +37,7 @@ pub struct UserName;
 impl UserName {
     const LENGTH_MIN: usize = 2;
     const LENGTH_MAX: usize = 32;
-    const LETTERS: Characters =
+    const CHARACTERS: Characters =
         Characters(&['A'..='Z', 'a'..='z', '0'..='9', '_'..='_', '.'..='.', '-'..='-']);
 }
 
@@ -49,14 +49,16 @@ impl Rule for UserName {
             .schema_type(Type::String)
             .min_length(Some(Self::LENGTH_MIN))
             .max_length(Some(Self::LENGTH_MAX))
-            .pattern(Some(Self::LETTERS.pattern(Self::LENGTH_MIN, Self::LENGTH_MAX)))
+            .pattern(Some(Self::CHARACTERS.pattern(Self::LENGTH_MIN, Self::LENGTH_MAX)))
             .into()
     }
 
     fn read(value: Value) -> Result<String, Cow<'static, str>> {
         let name = rules::string(value)?;
         let lengths = Self::LENGTH_MIN..=Self::LENGTH_MAX;
-        if lengths.contains(&name.len()) && name.chars().all(|c| Self::LETTERS.contains(c)) {
+        if lengths.contains(&name.len())
+            && name.chars().all(|character| Self::CHARACTERS.contains(character))
+        {
             return Ok(name);
         }
         Err("must have 2 to 32 letters, digits, _, . or -".into())
@@ -114,7 +116,7 @@ pub struct UserView {
     pub user_name: String,
 }
 
-/// A token.
+/// A buyer's token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenView {
     /// The token, to be sent as `Authorization: Bearer` and the token.

@@ -39,7 +39,7 @@ pub enum Role {
 pub enum Principal {
     /// A buyer, by its identity.
     Buyer(UserId),
-    /// An operator.
+    /// An operator, who may be an approver.
     Operator {
         /// The operator's name, as the audit log has it.
         name: String,

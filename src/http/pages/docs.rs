@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use utoipa_swagger_ui::Config;
 
-/// Where the page finds the document.
+/// The path of the OpenAPI document, which the page reads.
 pub const DOCUMENT: &str = "/openapi.json";
 
 static CONFIG: LazyLock<Arc<Config<'static>>> =

@@ -90,7 +90,7 @@ codes! {
     UnsupportedMediaType 415 "unsupported_media_type" "The body's type is not supported";
     /// The head of the request is larger than allowed.
     HeadersTooLarge 431 "headers_too_large" "Too many headers";
-    /// More was asked for than the server takes at once.
+    /// The server has more to do than it can take at once.
     Overloaded 503 "overloaded" "Too busy at the moment";
     /// The server cannot tell whether it was done.
     OutcomeUnknown 503 "outcome_unknown" "The outcome is not known";

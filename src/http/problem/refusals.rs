@@ -109,11 +109,11 @@ impl From<ReadError> for Problem {
 fn pointer_of(field: &str) -> String {
     let mut pointer = String::with_capacity(field.len() + 1);
     pointer.push('/');
-    for letter in field.chars() {
-        match letter {
+    for character in field.chars() {
+        match character {
             '[' | '.' => pointer.push('/'),
             ']' => {}
-            letter => pointer.push(letter),
+            character => pointer.push(character),
         }
     }
     pointer

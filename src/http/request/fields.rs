@@ -106,7 +106,7 @@ macro_rules! body {
     };
 }
 
-pub(in crate::http) use body;
+pub(crate) use body;
 
 /// Reads the fields of an object one by one and notes what is wrong with each, so that the caller
 /// hears of all its mistakes at once.

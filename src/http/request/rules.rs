@@ -159,10 +159,10 @@ impl<const MAX: usize> Rule for Text<MAX> {
 
     fn read(value: Value) -> Result<String, Cow<'static, str>> {
         let text = string(value)?;
-        if text.chars().all(|letter| BLANK.contains(letter)) || text.chars().count() > MAX {
+        if text.chars().all(|character| BLANK.contains(character)) || text.chars().count() > MAX {
             return Err(format!("must have 1 to {MAX} characters").into());
         }
-        if text.chars().any(|letter| CONTROL.contains(letter)) {
+        if text.chars().any(|character| CONTROL.contains(character)) {
             return Err("must not contain control characters".into());
         }
         Ok(text)
@@ -321,10 +321,10 @@ mod tests {
 
     #[test]
     fn control_characters_and_white_space_are_those_of_unicode() {
-        for letter in '\0'..=char::MAX {
-            assert_eq!(CONTROL.contains(letter), letter.is_control(), "{letter:?}");
-            let is_blank = letter.is_whitespace() && !letter.is_control();
-            assert_eq!(BLANK.contains(letter), is_blank, "{letter:?}");
+        for character in '\0'..=char::MAX {
+            assert_eq!(CONTROL.contains(character), character.is_control(), "{character:?}");
+            let is_blank = character.is_whitespace() && !character.is_control();
+            assert_eq!(BLANK.contains(character), is_blank, "{character:?}");
         }
     }
 

@@ -91,3 +91,38 @@ fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
     };
     Ok(SaleItem { item_id: ItemId(number(place("item_id"), item_id)?), offer })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_with_an_impossible_value_is_an_error_that_names_it() {
+        let check = |status: i64, submitted: (Option<&str>, Option<i64>), expected: &str| {
+            let (name, at) = submitted;
+            let text = |text: &str| text.to_owned();
+            let row: SaleRow = (
+                7,
+                text("noon"),
+                1,
+                2,
+                status,
+                1,
+                text("ann"),
+                1,
+                text("ann"),
+                name.map(text),
+                at,
+                None,
+                None,
+                1,
+            );
+            let error = join(vec![row], Vec::new()).expect_err(expected);
+            assert_eq!(error, StoreError::corrupt(expected));
+        };
+        check(0, (None, None), "sale 7: there is no status 0");
+        check(300, (None, None), "sale 7: there is no status 300");
+        check(1, (Some("bob"), None), "sale 7, submitted: a name or a time alone");
+        check(1, (Some("bob"), Some(-1)), "sale 7, submitted: -1 is out of range");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version u8   1
-//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all evicted
+//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
@@ -10,7 +10,7 @@
 //! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
 //!         last seq u64
 //! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
-//!         quantity, attempt, live units u16; status u8; zero u8
+//!         quantity, attempt, live units u16; status u8, 0 if released; zero u8
 //! ```
 //!
 //! The checksum covers the place as well, so that bytes found under another shard or number are
@@ -120,7 +120,7 @@ pub(super) fn decode_item(
     })
 }
 
-/// Encodes a chunk. One whose orders were all evicted leaves a few bytes, so that it can be told from
+/// Encodes a chunk. One whose orders were all released leaves a few bytes, so that it can be told from
 /// one that the store has lost.
 pub(super) fn encode_chunk(shard: ShardId, number: u32, chunk: Option<&Chunk>) -> Vec<u8> {
     let Some(chunk) = chunk else { return seal(shard, number, PART_VACANT_CHUNK, |_| ()) };

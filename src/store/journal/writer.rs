@@ -254,8 +254,8 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
     }
 }
 
-/// Drops the effects of fenced shards: what they rest on is not on record, so that whoever waits for
-/// them learns that the outcome is unknown.
+/// Drops the effects of fenced shards: what they rest on is not on record. A caller whose reply is
+/// dropped learns that the outcome is unknown.
 fn drop_fenced<E>(taken: &mut Pending<E>, fenced: &[ShardId]) {
     let mut effects = std::mem::take(&mut taken.effects).into_iter();
     taken.batch.parts.retain(|part| {

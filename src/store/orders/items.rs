@@ -15,7 +15,7 @@ pub struct StoredItem {
     pub phase: ItemPhase,
     /// Units put on sale, restocks included.
     pub allotted: u32,
-    /// Whether it was settled: its shard has evicted its orders.
+    /// Whether it was settled: its shard has released its orders from memory.
     pub settled: bool,
     /// The record of the preheat: items of a shard are numbered in this order.
     pub opened_seq: u64,

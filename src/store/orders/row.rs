@@ -112,3 +112,46 @@ macro_rules! decode_order {
 }
 
 pub(super) use {bind_order, columns, decode_order};
+
+#[cfg(test)]
+mod tests {
+    use crate::store::database::{Database, StoreError};
+    use crate::store::orders::OrderStore;
+    use domain::OrderId;
+
+    #[tokio::test]
+    async fn a_row_with_an_impossible_value_is_an_error_that_names_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = Database::open_sqlite(&directory.path().join("orders.db")).await;
+        let database = database.expect("a database");
+        database.migrate().await.expect("tables");
+        let Database::Sqlite(sqlite) = &database else { unreachable!("it was opened as SQLite") };
+        let orders = OrderStore::new(&database);
+        for (id, quantity, currency, status, expected) in [
+            (1_u64, 1, "CNY", 0, "order 1: there is no status 0"),
+            (2, 1, "CNY", 9, "order 2: there is no status 9"),
+            (3, 1, "yuan", 1, "order 3: \"yuan\" is not a currency code"),
+            (4, 70_000, "CNY", 1, "order 4: "),
+        ] {
+            let mut writer = sqlite.writer().await.expect("a connection");
+            sqlx::query(concat!(
+                "INSERT INTO orders (",
+                columns!(),
+                ") VALUES (?, 1, 1, ?, 1, 1, ?, 1, ?, ?, 1, 1, 1)"
+            ))
+            .bind(id.cast_signed())
+            .bind(id.cast_signed())
+            .bind(quantity)
+            .bind(currency)
+            .bind(status)
+            .execute(&mut *writer)
+            .await
+            .expect("inserted");
+            drop(writer);
+            match orders.order(OrderId(id)).await {
+                Err(StoreError::Corrupt(what)) => assert!(what.starts_with(expected), "{what}"),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+}

@@ -57,7 +57,7 @@ impl House {
                 backlog_records_max: 1 << 30,
                 refuse_beyond_backlog: false,
             };
-            Some(Backends::start(&engine, options, checkpoints, None, orders).await?)
+            Some(Backends::start(&engine, options, checkpoints, None, orders))
         } else {
             None
         };

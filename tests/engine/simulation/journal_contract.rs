@@ -133,7 +133,8 @@ fn follow(follower: &mut Follower) -> Vec<Record> {
 }
 
 fn effects_come_back_in_the_order_of_append<P: Place>() {
-    let mut book = Book::start(P::default().open());
+    let place = P::default();
+    let mut book = Book::start(place.open());
     let appended: Vec<u64> =
         (0..200).map(|n| book.append(n % SHARDS, 1 + u64::from(n % 3))).collect();
     assert!(book.told.wait_for(appended[199]));
@@ -144,7 +145,8 @@ fn effects_come_back_in_the_order_of_append<P: Place>() {
 
 fn effects_of_many_threads_keep_each_threads_order<P: Place>() {
     const EACH: u64 = 100;
-    let book = Book::start(P::default().open());
+    let place = P::default();
+    let book = Book::start(place.open());
     std::thread::scope(|scope| {
         for shard in 0..SHARDS {
             let journal = &book.journal;
@@ -169,7 +171,8 @@ fn effects_of_many_threads_keep_each_threads_order<P: Place>() {
 }
 
 fn an_effect_without_records_waits_for_what_was_appended_before<P: Place>() {
-    let mut book = Book::start(P::default().open());
+    let place = P::default();
+    let mut book = Book::start(place.open());
     for _ in 0..50 {
         let effect = book.append(0, 1);
         let rests_on = book.seqs[0];
@@ -272,7 +275,8 @@ fn each_owner_has_a_number_above_the_last_ones<P: Place>() {
 }
 
 fn a_follower_gives_out_each_record_once_and_in_order<P: Place>() {
-    let mut book = Book::start(P::default().open());
+    let place = P::default();
+    let mut book = Book::start(place.open());
     let mut follower = book.journal.follow(&[0; SHARDS as usize]);
     assert_eq!(follow(&mut follower), []);
     let mut written = 0;
@@ -289,7 +293,8 @@ fn a_follower_gives_out_each_record_once_and_in_order<P: Place>() {
 }
 
 fn a_follower_starts_behind_any_numbers<P: Place>() {
-    let (book, marks) = filled(&P::default());
+    let place = P::default();
+    let (book, marks) = filled(&place);
     for after in &marks {
         assert_dense(&follow(&mut book.journal.follow(after)), after, &book.seqs);
     }
@@ -300,7 +305,8 @@ fn a_follower_starts_behind_any_numbers<P: Place>() {
 }
 
 fn one_shard_is_replayed_while_the_others_go_on<P: Place>() {
-    let (mut book, marks) = filled(&P::default());
+    let place = P::default();
+    let (mut book, marks) = filled(&place);
     let shard = ShardId(1);
     for mark in &marks {
         let after = mark[shard.index()];

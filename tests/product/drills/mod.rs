@@ -8,6 +8,7 @@ mod crash_points;
 mod disk;
 mod hostile;
 mod kills;
+mod logging;
 mod poison;
 mod recovery;
 mod secrets;

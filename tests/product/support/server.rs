@@ -27,9 +27,14 @@ struct Said {
 
 impl Server {
     /// Starts it, with its log appended to the file.
-    pub fn launch(mut command: Command, log: &Path) -> Self {
+    pub fn launch(command: Command, log: &Path) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(log).expect("a log");
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it runs");
+        Self::launch_logging_to(command, log.into())
+    }
+
+    /// Starts it with this standard error.
+    pub fn launch_logging_to(mut command: Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("it runs");
         let pid = Pid::from_child(&child);
         let handle = pidfd_open(pid, PidfdFlags::empty()).expect("a handle of its own child");
         let id = child.id();

@@ -11,6 +11,7 @@ pub struct Site {
     directory: tempfile::TempDir,
     data: PathBuf,
     settings: Vec<(String, String)>,
+    stderr: Option<fn() -> Stdio>,
 }
 
 impl Site {
@@ -19,7 +20,7 @@ impl Site {
         let directory = tempfile::Builder::new().prefix("seckill-drill-").tempdir();
         let directory = directory.expect("a directory");
         let data = directory.path().join("data");
-        Self { directory, data, settings: Vec::new() }
+        Self { directory, data, settings: Vec::new(), stderr: None }
             .with("HTTP__LISTEN", "127.0.0.1:0")
             .with("DEMO__ENABLED", "false")
             .with("ENGINE__SHARDS", "4")
@@ -45,6 +46,12 @@ impl Site {
     /// With its data in this directory.
     pub fn with_data(mut self, data: PathBuf) -> Self {
         self.data = data;
+        self
+    }
+
+    /// With this standard error in every process that serves, instead of the file that is the log.
+    pub fn with_stderr(mut self, stderr: fn() -> Stdio) -> Self {
+        self.stderr = Some(stderr);
         self
     }
 
@@ -101,7 +108,10 @@ impl Site {
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }
-        Server::launch(command, &self.path("log"))
+        match self.stderr {
+            Some(stderr) => Server::launch_logging_to(command, stderr()),
+            None => Server::launch(command, &self.path("log")),
+        }
     }
 
     /// All that the processes have logged.

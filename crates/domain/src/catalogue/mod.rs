@@ -1,5 +1,5 @@
-//! The catalogue's plain values: a sale as an operator writes it, as it is stored, and as everybody
-//! may see it.
+//! The catalogue's plain values: a sale as an operator writes it, as it is stored, and as the
+//! public sees it.
 //!
 //! Must not know how sales are stored, cached or shown; which step may be taken is
 //! [`crate::approval`]'s to say.

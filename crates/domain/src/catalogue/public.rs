@@ -1,4 +1,4 @@
-//! Sales as everybody may see them: approved, and without who wrote and judged them.
+//! Sales as the public sees them: approved, and without who wrote and judged them.
 //!
 //! The form in which sales are listed, cached and shown. Counters are not part of it; they change
 //! with each purchase. Neither is whether a sale is live: that is the clock's to say.
@@ -8,16 +8,16 @@ use crate::approval::SaleStatus;
 use crate::ids::{ItemId, SaleId, Timestamp};
 use crate::sale::{Currency, ItemTerms};
 
-/// Statuses of the sales that everybody may see. No step leads out of them.
+/// Statuses of the sales that are public. No step leads out of them.
 pub const PUBLIC_STATUSES: [SaleStatus; 4] =
     [SaleStatus::Approved, SaleStatus::Preheated, SaleStatus::Ended, SaleStatus::Settled];
 
-/// A sale as everybody may see it.
+/// A sale as the public sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublicSale {
-    /// The sale.
+    /// The sale's number.
     pub sale_id: SaleId,
-    /// Its title.
+    /// The title under which it is shown.
     pub title: String,
     /// How far it has come: one of [`PUBLIC_STATUSES`].
     pub status: SaleStatus,
@@ -32,11 +32,11 @@ pub struct PublicSale {
 /// An item of a sale, without its counters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublicItem {
-    /// The item.
+    /// The item's number.
     pub item_id: ItemId,
     /// The product, of which a sale has one item.
     pub product_id: String,
-    /// Its title.
+    /// The title under which it is shown.
     pub title: String,
     /// Price of one unit in minor units of `currency`.
     pub price: u64,
@@ -62,7 +62,7 @@ pub struct SalesOfDay {
 }
 
 impl Sale {
-    /// The sale as everybody may see it, if they may.
+    /// The sale as the public sees it; `None` if its status is not public.
     pub fn public(&self) -> Option<PublicSale> {
         PUBLIC_STATUSES.contains(&self.status).then(|| PublicSale {
             sale_id: self.sale_id,

@@ -90,7 +90,7 @@ impl Invariant {
     }
 }
 
-/// Written `I4`.
+/// The letter I and the number, such as `I4`.
 impl fmt::Display for Invariant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(&format!("I{}", self.number()))
@@ -124,7 +124,7 @@ impl From<Invariant> for Rule {
     }
 }
 
-/// Written `form` or `I4`.
+/// The word `form`, or the invariant as `I4`.
 impl fmt::Display for Rule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,7 +18,7 @@ pub struct UnitCounts {
     pub available: i64,
     /// Units bought and not yet paid.
     pub reserved: i64,
-    /// Units paid.
+    /// Units that were paid.
     pub sold: i64,
 }
 

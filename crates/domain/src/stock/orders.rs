@@ -17,7 +17,7 @@ pub(super) const NO_SLOT: u32 = u32::MAX;
 pub struct Entry {
     /// The order's identity.
     pub order_id: OrderId,
-    /// The buyer.
+    /// The buyer of the order.
     pub user_id: UserId,
     /// The request that placed it.
     pub request_id: RequestId,
@@ -25,13 +25,13 @@ pub struct Entry {
     pub item: u32,
     /// The slot of the same buyer's order of the same item before this one, or `u32::MAX`.
     pub previous: u32,
-    /// Units bought.
+    /// Units bought, at least 1.
     pub quantity: u16,
     /// The how-many-eth of this buyer and item, from 1.
     pub attempt: u16,
     /// In a buyer's newest order: the units of all its live orders of the item. Stale in others.
     pub live_units: u16,
-    /// Where the order stands; `None` where it was released.
+    /// The order's status; `None` if it was released.
     pub status: Option<OrderStatus>,
 }
 

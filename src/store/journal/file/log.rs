@@ -42,7 +42,7 @@ struct Seqs {
 }
 
 impl Seqs {
-    /// The next frame lies in `segment`.
+    /// Notes that the next frame is in `segment`.
     fn enter(&mut self, segment: u64) {
         if self.segment != 0 && self.segment != segment {
             self.sealed.push_back(Sealed { number: self.segment, seqs: self.shards.clone() });
@@ -50,7 +50,7 @@ impl Seqs {
         self.segment = segment;
     }
 
-    /// I5: each shard's records are dense.
+    /// Notes a record. I5: each shard's records are dense.
     fn follow(&mut self, found: &Record) -> Result<(), OutOfOrder> {
         let index = found.shard.index();
         if index >= self.shards.len() {

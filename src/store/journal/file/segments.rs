@@ -131,7 +131,7 @@ impl Segments {
             debug_assert!(durable.end < end, "the durable end never goes back");
             durable.end = end;
         }
-        // Told under the lock: the preparer's good news must not be overwritten by older bad news.
+        // Set under the lock: the preparer's newer news must not be overwritten by older ones.
         let prepared = self.prepared.lock();
         self.status.set_has_room(self.has_room(&prepared, end));
     }

@@ -1,5 +1,5 @@
-//! The desk of one generator thread: what is due, what waits, and which connections
-//! are free. Single-threaded; nothing here touches the network or the clock.
+//! The dispatcher of one generator thread: which requests are due, which wait, and which
+//! connections are free. Single-threaded; nothing here touches the network or the clock.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -16,7 +16,7 @@ pub const WAITING_MAX: usize = 1_000_000;
 pub struct Job {
     /// When it is meant to start, in nanoseconds since the load began.
     pub intended_ns: u64,
-    /// What it is.
+    /// What it does.
     pub action: Action,
     /// How often it was tried before.
     pub tries: u8,
@@ -29,9 +29,9 @@ pub struct Job {
 pub enum Action {
     /// Buys one unit.
     Buy {
-        /// Which user.
+        /// The user who buys.
         user: u32,
-        /// Which item.
+        /// The item, counted from 0.
         item: u32,
         /// The request id.
         key: u64,
@@ -40,16 +40,16 @@ pub enum Action {
     },
     /// Pays an order.
     Pay {
-        /// Whose order.
+        /// The user who placed the order.
         user: u32,
-        /// Which order.
+        /// The order's id.
         order: u64,
     },
     /// Cancels an order.
     Cancel {
-        /// Whose order.
+        /// The user who placed the order.
         user: u32,
-        /// Which order.
+        /// The order's id.
         order: u64,
     },
 }
@@ -63,21 +63,21 @@ impl Action {
     }
 }
 
-/// Queues and seats of one thread.
+/// The queues of one thread, and its connections' slots.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Dispatcher {
     waiting: VecDeque<Job>,
     later: BinaryHeap<Reverse<Job>>,
     /// Free connections, the one used last on top.
     free: Vec<usize>,
-    seats: Vec<Seat>,
+    slots: Vec<Slot>,
     busy: usize,
-    closing: bool,
+    is_shut_down: bool,
     waiting_max: usize,
 }
 
 #[derive(Debug, Default)]
-struct Seat {
+struct Slot {
     job: Option<Job>,
     waker: Option<Waker>,
 }
@@ -85,37 +85,37 @@ struct Seat {
 /// What a connection does next.
 #[derive(Debug)]
 pub enum Next {
-    /// This request.
+    /// It makes this request.
     Job(Job),
-    /// Nothing is due.
-    Rest,
-    /// The run is over.
-    Leave,
+    /// It waits: nothing is due.
+    Wait,
+    /// It closes: the run is over.
+    Close,
 }
 
-impl Desk {
-    /// A desk with `connections` seats, all free.
+impl Dispatcher {
+    /// A dispatcher for so many connections, each of which begins by asking for a job.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
             later: BinaryHeap::new(),
             free: Vec::with_capacity(connections),
-            seats: (0..connections).map(|_| Seat::default()).collect(),
-            // Each connection takes its seat by asking for its first job.
+            slots: (0..connections).map(|_| Slot::default()).collect(),
+            // Each connection is busy until it has asked for its first job.
             busy: connections,
-            closing: false,
+            is_shut_down: false,
             waiting_max: 0,
         }
     }
 
     /// A request is due now; false if too many wait already.
-    pub fn hand_out(&mut self, job: Job) -> bool {
-        if let Some(seat) = self.free.pop() {
+    pub fn dispatch(&mut self, job: Job) -> bool {
+        if let Some(slot) = self.free.pop() {
             self.busy += 1;
-            let seat = &mut self.seats[seat];
-            seat.job = Some(job);
-            if let Some(waker) = seat.waker.take() {
+            let slot = &mut self.slots[slot];
+            slot.job = Some(job);
+            if let Some(waker) = slot.waker.take() {
                 waker.wake();
             }
             return true;
@@ -128,13 +128,13 @@ impl Desk {
         true
     }
 
-    /// A request becomes due later.
-    pub fn put_off(&mut self, job: Job) {
+    /// Keeps a request until it is due.
+    pub fn schedule(&mut self, job: Job) {
         self.later.push(Reverse(job));
     }
 
-    /// A put-off request that is due at `now_ns`.
-    pub fn due(&mut self, now_ns: u64) -> Option<Job> {
+    /// A scheduled request that is due at `now_ns`.
+    pub fn take_due(&mut self, now_ns: u64) -> Option<Job> {
         let Reverse(first) = self.later.peek()?;
         if first.intended_ns > now_ns {
             return None;
@@ -142,40 +142,40 @@ impl Desk {
         self.later.pop().map(|Reverse(job)| job)
     }
 
-    /// When the next put-off request is due.
+    /// When the next scheduled request is due.
     #[must_use]
     pub fn next_due_ns(&self) -> Option<u64> {
         self.later.peek().map(|Reverse(job)| job.intended_ns)
     }
 
     /// A connection that has finished asks for work: what waits comes first, then what
-    /// `fresh` supplies (the closed loop's next attempt). With neither it rests.
-    pub fn ask(&mut self, seat: usize, fresh: impl FnOnce() -> Option<Job>) -> Next {
-        if self.closing {
+    /// `fresh` supplies (the closed loop's next attempt). With neither it waits.
+    pub fn next_job(&mut self, slot: usize, fresh: impl FnOnce() -> Option<Job>) -> Next {
+        if self.is_shut_down {
             self.busy -= 1;
-            return Next::Leave;
+            return Next::Close;
         }
         if let Some(job) = self.waiting.pop_front().or_else(fresh) {
             return Next::Job(job);
         }
         self.busy -= 1;
-        self.free.push(seat);
-        Next::Rest
+        self.free.push(slot);
+        Next::Wait
     }
 
-    /// A resting connection looks whether it was given something.
-    pub fn look(&mut self, seat: usize, waker: &Waker) -> Next {
-        let place = &mut self.seats[seat];
+    /// The job that a waiting connection was given, if any; else `waker` is woken when there is one.
+    pub fn poll_job(&mut self, slot: usize, waker: &Waker) -> Next {
+        let place = &mut self.slots[slot];
         if let Some(job) = place.job.take() {
             return Next::Job(job);
         }
-        if self.closing {
-            return Next::Leave;
+        if self.is_shut_down {
+            return Next::Close;
         }
         if !place.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             place.waker = Some(waker.clone());
         }
-        Next::Rest
+        Next::Wait
     }
 
     /// True when nothing is under way, waits or will become due.
@@ -184,11 +184,11 @@ impl Desk {
         self.busy == 0 && self.waiting.is_empty() && self.later.is_empty()
     }
 
-    /// Sends everybody home. What waits is dropped and returned.
-    pub fn close(&mut self) -> Vec<Job> {
-        self.closing = true;
-        for seat in &mut self.seats {
-            if let Some(waker) = seat.waker.take() {
+    /// Ends the run for every connection. What waits is dropped and returned.
+    pub fn shut_down(&mut self) -> Vec<Job> {
+        self.is_shut_down = true;
+        for slot in &mut self.slots {
+            if let Some(waker) = slot.waker.take() {
                 waker.wake();
             }
         }
@@ -213,30 +213,30 @@ mod tests {
 
     #[test]
     fn what_waits_goes_first_and_in_order() {
-        let mut desk = Desk::new(1);
-        assert!(desk.hand_out(job(1)) && desk.hand_out(job(2)));
+        let mut dispatcher = Dispatcher::new(1);
+        assert!(dispatcher.dispatch(job(1)) && dispatcher.dispatch(job(2)));
         for expected in [1, 2] {
-            let Next::Job(next) = desk.ask(0, || None) else { panic!("nothing to do") };
+            let Next::Job(next) = dispatcher.next_job(0, || None) else { panic!("nothing to do") };
             assert_eq!(next.intended_ns, expected);
         }
-        assert!(matches!(desk.ask(0, || None), Next::Rest));
-        assert!(desk.is_quiet());
-        assert_eq!(desk.waiting_max(), 2);
+        assert!(matches!(dispatcher.next_job(0, || None), Next::Wait));
+        assert!(dispatcher.is_quiet());
+        assert_eq!(dispatcher.waiting_max(), 2);
     }
 
     #[test]
-    fn a_resting_connection_is_given_what_is_due() {
-        let mut desk = Desk::new(1);
-        assert!(matches!(desk.ask(0, || None), Next::Rest));
-        desk.put_off(job(5));
-        assert_eq!(desk.due(4), None);
-        let due = desk.due(5).expect("due");
-        assert!(desk.hand_out(due));
-        assert!(!desk.is_quiet());
-        assert!(matches!(desk.look(0, Waker::noop()), Next::Job(_)));
-        assert!(matches!(desk.ask(0, || None), Next::Rest));
-        desk.put_off(job(9));
-        assert_eq!(desk.close().len(), 1);
-        assert!(matches!(desk.look(0, Waker::noop()), Next::Leave));
+    fn a_waiting_connection_is_given_what_is_due() {
+        let mut dispatcher = Dispatcher::new(1);
+        assert!(matches!(dispatcher.next_job(0, || None), Next::Wait));
+        dispatcher.schedule(job(5));
+        assert_eq!(dispatcher.take_due(4), None);
+        let due = dispatcher.take_due(5).expect("due");
+        assert!(dispatcher.dispatch(due));
+        assert!(!dispatcher.is_quiet());
+        assert!(matches!(dispatcher.poll_job(0, Waker::noop()), Next::Job(_)));
+        assert!(matches!(dispatcher.next_job(0, || None), Next::Wait));
+        dispatcher.schedule(job(9));
+        assert_eq!(dispatcher.shut_down().len(), 1);
+        assert!(matches!(dispatcher.poll_job(0, Waker::noop()), Next::Close));
     }
 }

@@ -1,0 +1,202 @@
+//! The rounds of a comparison: each contender in turn, measured and noted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::arguments::{CompareArguments, Name};
+use super::contender::{self, Contender, Stage};
+use super::figures::{Comparison, Figure};
+use super::table;
+use crate::drive::{self, Crowd, Record, Work};
+use crate::inprocess;
+use crate::scenario::{Afterwards, Generator, LoopKind, Mix, People, Retry};
+use crate::schedule::{Phase, Schedule};
+use crate::stage::Machine;
+use crate::{Error, Result};
+
+/// Connections open and the sale is live before a round's clock starts.
+const LEAD: Duration = Duration::from_millis(300);
+/// The open loop runs at this share of the engine's closed-loop capacity.
+const OPEN_LOOP_SHARE: f64 = 0.5;
+
+/// Measures and prints; false if a contender answered other than it should.
+///
+/// # Errors
+/// Returns what kept a contender that is installed from running.
+pub async fn compare(arguments: CompareArguments) -> Result<bool> {
+    if !(0.1..=600.0).contains(&arguments.seconds) {
+        return Err(Error::Server("--seconds must be 0.1 to 600".to_owned()));
+    }
+    let machine = Machine::here();
+    let names: Vec<Name> = Name::value_variants()
+        .iter()
+        .copied()
+        .filter(|name| {
+            *name == Name::Floor || arguments.only.is_empty() || arguments.only.contains(name)
+        })
+        .collect();
+    let bar = ProgressBar::no_length();
+    let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
+    bar.set_style(style);
+    bar.set_message("starting contenders");
+    let (stage, mut contenders, minted) = Stage::set(&arguments, &names).await?;
+    let mut crowd = Arc::new(Crowd::new(&minted, &["1".to_owned()], "localhost", 0)?);
+    drop(minted);
+
+    let mut comparison = Comparison::new(machine, &arguments, stage.missing().to_vec());
+    closed_loop(&mut comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+    if !arguments.closed_only {
+        open_loop(&mut comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+    }
+    drop(contenders);
+    drop(stage);
+    if names.contains(&Name::InProcess) {
+        bar.set_message("the engine in the process");
+        bar.tick();
+        in_process(&mut comparison, &arguments).await?;
+    }
+    bar.finish_and_clear();
+    print!("{}", table::render(&comparison));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&comparison).expect("figures have a JSON form");
+        std::fs::write(path, text).map_err(Error::io(format!("writing {}", path.display())))?;
+    }
+    Ok(comparison.is_valid())
+}
+
+/// Each contender in each round, as fast as it answers.
+async fn closed_loop(
+    comparison: &mut Comparison,
+    contenders: &mut [Contender],
+    crowd: &mut Arc<Crowd>,
+    arguments: &CompareArguments,
+    bar: &ProgressBar,
+) -> Result<()> {
+    for round in 1..=arguments.rounds {
+        // Each round begins with another contender, so that none always follows the same.
+        let first = round as usize % contenders.len();
+        contenders.rotate_left(first);
+        for contender in &mut *contenders {
+            bar.set_message(format!("round {round}: {}", contender.name.text()));
+            bar.tick();
+            let phase = Phase::Constant { rate: 1.0, seconds: arguments.seconds };
+            let figure = measure(contender, crowd, arguments, LoopKind::Closed, phase).await?;
+            comparison.closed(contender.name, round, figure);
+        }
+    }
+    Ok(())
+}
+
+/// Floor and engine at half the engine's capacity, if it was measured.
+async fn open_loop(
+    comparison: &mut Comparison,
+    contenders: &mut [Contender],
+    crowd: &mut Arc<Crowd>,
+    arguments: &CompareArguments,
+    bar: &ProgressBar,
+) -> Result<()> {
+    let Some(capacity) = comparison.median_rate(Name::Engine) else { return Ok(()) };
+    let rate = (capacity * OPEN_LOOP_SHARE).floor().max(1.0);
+    for round in 1..=arguments.rounds {
+        for contender in &mut *contenders {
+            if !matches!(contender.name, Name::Floor | Name::Engine) {
+                continue;
+            }
+            bar.set_message(format!("open loop {round}: {}", contender.name.text()));
+            bar.tick();
+            let phase = Phase::Constant { rate, seconds: arguments.seconds };
+            let figure = measure(contender, crowd, arguments, LoopKind::Open, phase).await?;
+            comparison.open(contender.name, round, rate, figure);
+        }
+    }
+    Ok(())
+}
+
+/// The engine's actors and journal without HTTP.
+async fn in_process(comparison: &mut Comparison, arguments: &CompareArguments) -> Result<()> {
+    let (rounds, duration) = (arguments.rounds, Duration::from_secs_f64(arguments.seconds));
+    // It has a runtime of its own, with as many workers as the engine's program.
+    let measured = tokio::task::spawn_blocking(move || inprocess::measure_engine(rounds, duration))
+        .await
+        .map_err(|error| Error::Server(format!("measuring in the process: {error}")))??;
+    match measured {
+        Some(rows) => comparison.in_process(rows),
+        None => comparison
+            .missing
+            .push("in-process (this program was built without the feature in-process)".to_owned()),
+    }
+    Ok(())
+}
+
+async fn measure(
+    contender: &mut Contender,
+    crowd: &mut Arc<Crowd>,
+    arguments: &CompareArguments,
+    kind: LoopKind,
+    phase: Phase,
+) -> Result<Figure> {
+    contender.settle().await;
+    let items = contender.new_sale(arguments, crowd).await?;
+    let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
+    let host = contender.address.to_string();
+    Arc::get_mut(crowd).expect("no generator is running").turn_to(&items, &host, run)?;
+    if contender.name == Name::EngineSoldOut {
+        contender.buy_the_last_unit(crowd).await?;
+    }
+    let work = Work {
+        address: contender.address,
+        crowd: Arc::clone(crowd),
+        people: People {
+            users: crowd.users(),
+            hot_share: 0.0,
+            mix: Mix::default(),
+            afterwards: Afterwards::default(),
+            retry: Retry { times: 0, ..Retry::default() },
+        },
+        generator: Generator {
+            kind,
+            connections: arguments.connections,
+            drain_ms_max: 5_000,
+            ..Generator::default()
+        },
+        schedule: Schedule::new(&[phase]).map_err(Error::Server)?,
+        seed: 1,
+        distinct_only: true,
+        payment_window: Duration::from_secs(600),
+        threads: arguments.threads.min(arguments.connections),
+    };
+    let before = contender.processor_seconds();
+    let myself = contender::own_processor_seconds();
+    let running = drive::start(work, Instant::now() + LEAD)?;
+    let record = tokio::task::spawn_blocking(move || running.finish())
+        .await
+        .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
+    let seconds = record.last_answer_ns as f64 / 1e9;
+    let per_second = |used: f64| used / seconds.max(1e-9);
+    Ok(Figure {
+        server_processors: per_second(contender.processor_seconds() - before),
+        generator_processors: per_second(contender::own_processor_seconds() - myself),
+        ..figure(&record, contender.name)
+    })
+}
+
+fn figure(record: &Record, name: Name) -> Figure {
+    let seconds = record.last_answer_ns as f64 / 1e9;
+    let ended: u64 = record.outcomes.iter().sum();
+    let ms = |quantile| record.latency.value_at_quantile(quantile) as f64 / 1e3;
+    Figure {
+        requests: ended,
+        rate: record.answered() as f64 / seconds.max(1e-9),
+        as_expected: record.count(name.expects()) as f64 / ended.max(1) as f64,
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        p999_ms: ms(0.999),
+        max_ms: record.latency.max() as f64 / 1e3,
+        lateness_p99_ms: record.lateness.value_at_quantile(0.99) as f64 / 1e3,
+        server_processors: 0.0,
+        generator_processors: 0.0,
+    }
+}

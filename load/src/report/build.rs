@@ -1,0 +1,174 @@
+//! A report from what a run found.
+
+use std::collections::HashSet;
+
+use hdrhistogram::Histogram;
+
+use super::criteria;
+use super::data::{GeneratorFigures, Milestones, OutcomeCount, Percentiles, Report, TimelineRow};
+use crate::drive::Record;
+use crate::outcome::{Class, Outcome};
+use crate::run::{Findings, Observed, Settled};
+use crate::scenario::Scenario;
+use crate::schedule::Schedule;
+use crate::stage::Drain;
+
+impl Report {
+    /// Puts a run's findings together and judges them.
+    #[must_use]
+    pub fn new(findings: Findings) -> Self {
+        let Findings { scenario, machine, threads, observed, settled } = findings;
+        let record = &observed.record;
+        let firsts = first_confirmations(record);
+        let milestones = milestones(&scenario, &observed, &settled, &firsts);
+        let mut report = Self {
+            headline: settled.verdict.headline(),
+            passed: false,
+            machine,
+            criteria: Vec::new(),
+            outcomes: outcomes(record),
+            generator: generator(&scenario, threads, &observed),
+            latency: vec![
+                percentiles("all requests", &record.latency),
+                percentiles("purchases granted", &record.latency_granted),
+                percentiles("purchases refused", &record.latency_refused),
+            ],
+            milestones,
+            timeline: timeline(record, &firsts),
+            audit: settled.verdict,
+            engine_audit: settled.engine_audit,
+            notes: settled.notes,
+            scenario,
+            standings: settled.standings,
+            marks: observed.marks,
+            server: observed.server,
+            generator_samples: observed.generator,
+            drain: Drain::of(&observed.backlog),
+            backlog: observed.backlog,
+        };
+        report.criteria = criteria::judge(&report);
+        report.passed = report.criteria.iter().all(|judged| judged.holds);
+        report
+    }
+}
+
+/// When each distinct order was first confirmed, ascending, in nanoseconds.
+fn first_confirmations(record: &Record) -> Vec<u64> {
+    let mut seen = HashSet::with_capacity(record.confirmations.len());
+    let firsts = record.confirmations.iter().filter(|confirmation| seen.insert(confirmation.order));
+    firsts.map(|confirmation| confirmation.at_ns).collect()
+}
+
+fn outcomes(record: &Record) -> Vec<OutcomeCount> {
+    let all: u64 = record.outcomes.iter().sum();
+    let occurred = Outcome::ALL.iter().filter(|outcome| record.count(**outcome) > 0);
+    occurred
+        .map(|outcome| {
+            let count = record.count(*outcome);
+            let share = count as f64 / all.max(1) as f64;
+            OutcomeCount { name: outcome.name(), class: outcome.class(), count, share }
+        })
+        .collect()
+}
+
+fn generator(scenario: &Scenario, threads: u32, observed: &Observed) -> GeneratorFigures {
+    let record = &observed.record;
+    let seconds = record.last_answer_ns as f64 / 1e9;
+    let planned = Schedule::new(&scenario.load).map_or(0.0, |s| s.duration().as_secs_f64());
+    let busy = observed.generator.iter().map(|sample| sample.processors);
+    GeneratorFigures {
+        kind: scenario.generator.kind.to_string(),
+        connections: scenario.generator.connections,
+        threads,
+        seconds,
+        offered: record.offered,
+        repeats: record.repeats,
+        given_up: record.given_up,
+        not_offered: record.not_offered,
+        answered: record.answered(),
+        offered_per_second: record.offered as f64 / planned.max(seconds).max(1e-9),
+        achieved_per_second: record.answered() as f64 / seconds.max(1e-9),
+        lateness_ms: [0.5, 0.99, 0.999, 1.0]
+            .map(|quantile| milliseconds(record.lateness.value_at_quantile(quantile))),
+        waiting_max: record.waiting_max,
+        processors: busy.sum::<f64>() / observed.generator.len().max(1) as f64,
+    }
+}
+
+fn milliseconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1_000.0
+}
+
+fn percentiles(of: &'static str, histogram: &Histogram<u64>) -> Percentiles {
+    let at = |quantile| milliseconds(histogram.value_at_quantile(quantile));
+    let mut spectrum = Vec::new();
+    if !histogram.is_empty() {
+        // Ten points for each nine, as far as the count supports them.
+        let nines_max = (histogram.len() as f64).log10();
+        for step in 0.. {
+            let nines = f64::from(step) / 10.0;
+            if nines > nines_max.min(5.0) {
+                break;
+            }
+            let quantile = 1.0 - 10_f64.powf(-nines);
+            spectrum.push((quantile, at(quantile)));
+        }
+    }
+    Percentiles {
+        of,
+        count: histogram.len(),
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        p9999: at(0.9999),
+        max: milliseconds(histogram.max()),
+        spectrum,
+    }
+}
+
+fn timeline(record: &Record, firsts: &[u64]) -> Vec<TimelineRow> {
+    let mut confirmed = firsts.iter().peekable();
+    let mut so_far = 0;
+    let rows = record.seconds.iter().enumerate().map(|(second, row)| {
+        let end_ns = (second as u64 + 1) * 1_000_000_000;
+        while confirmed.next_if(|at| **at < end_ns).is_some() {
+            so_far += 1;
+        }
+        TimelineRow {
+            second,
+            offered: row.offered,
+            ended: Class::ALL.map(|class| row.of_class(class)),
+            p50_ms: milliseconds(row.latency.value_at_quantile(0.5)),
+            p99_ms: milliseconds(row.latency.value_at_quantile(0.99)),
+            max_ms: milliseconds(row.latency.max()),
+            confirmed: so_far,
+        }
+    });
+    rows.collect()
+}
+
+fn milestones(
+    scenario: &Scenario,
+    observed: &Observed,
+    settled: &Settled,
+    firsts: &[u64],
+) -> Milestones {
+    let nanoseconds_to_ms = |ns: u64| ns / 1_000_000;
+    let stock = usize::try_from(scenario.stock()).unwrap_or(usize::MAX);
+    let last_unit = stock.checked_sub(1).and_then(|last| firsts.get(last));
+    let serving_again = observed.marks.iter().filter_map(|mark| {
+        let start_ms = mark.start_ms?;
+        let next = firsts.iter().find(|at| nanoseconds_to_ms(**at) >= mark.to_ms);
+        let waited = next.map_or(0, |at| nanoseconds_to_ms(*at) - mark.to_ms);
+        Some(start_ms + waited)
+    });
+    Milestones {
+        sold_out_after_ms: last_unit
+            .map(|at| nanoseconds_to_ms(*at).saturating_sub(scenario.sale.opens_after_ms)),
+        stored_after_ms: settled
+            .stored_after
+            .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        serving_again_after_ms: serving_again.max(),
+    }
+}

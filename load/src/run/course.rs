@@ -1,0 +1,231 @@
+//! The course of a run: backends and engine are started, users and a sale made, the load driven
+//! beside the faults, and all of it settled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::findings::Findings;
+use super::observed::Observed;
+use super::options::{Remote, RunOptions};
+use super::progress::ProgressLine;
+use super::{faults, settle};
+use crate::drive::{self, Crowd, Record, Running, Work};
+use crate::scenario::{LoopKind, Scenario};
+use crate::schedule::Schedule;
+use crate::stage::{
+    Api, Backends, Backlog, BacklogReader, Engine, EngineOptions, Machine, OpenSale, Sample,
+    Sampler, find_binary,
+};
+use crate::{Error, Result};
+
+/// From the sale's creation to the first request: it is submitted, approved and preheated,
+/// and connections open.
+const LEAD: Duration = Duration::from_millis(2_500);
+const LEAD_PER_ITEM: Duration = Duration::from_millis(3);
+/// Tokens are good for so much longer than the load lasts: those who pay late come after it.
+const TOKENS_OUTLAST: Duration = Duration::from_secs(3_600);
+/// A sale that is to be open at the first request opens this much earlier.
+const EARLY: Duration = Duration::from_millis(500);
+
+/// Runs a scenario against an engine of its own.
+///
+/// # Errors
+/// Returns what kept the run from being carried out; what it found is no error.
+pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Findings> {
+    override_loop(&mut scenario, options);
+    let machine = Machine::here();
+    let binary = find_binary(options.binary.as_deref())?;
+    let scratch = tempfile::Builder::new()
+        .prefix("seckill-load-")
+        .tempdir()
+        .map_err(Error::io("making a temporary directory"))?;
+    let home = options.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let data = home.join("data");
+    std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
+
+    let line = ProgressLine::new(options.progress);
+    line.step("starting backends and engine");
+    let backends = {
+        let scenario = scenario.clone();
+        tokio::task::spawn_blocking(move || Backends::start(&scenario))
+            .await
+            .map_err(|error| Error::Server(format!("starting backends failed: {error}")))??
+    };
+    let backends = Arc::new(backends);
+    let mut environment = backends.environment();
+    if let Some(shards) = scenario.server.shards {
+        environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
+    }
+    let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
+    let tokens_last = (schedule.duration() + TOKENS_OUTLAST).as_secs();
+    environment.insert("SECKILL__TOKENS__TTL_SECONDS".to_owned(), tokens_last.to_string());
+    environment.extend(scenario.server.environment.clone());
+    let log = home.join("server.log");
+    let mut engine =
+        Engine::start(EngineOptions { binary, data: data.clone(), environment, log }).await?;
+
+    line.step("minting users and opening the sale");
+    let users = scenario.people.users.to_string();
+    let call = engine.options();
+    let minted = call.call_well(&["mint", "--users", &users]).await?;
+    let operator = call.token("--operator", "load-operator").await?;
+    let approver = call.token("--approver", "load-approver").await?;
+    let remote = Remote { address: engine.address(), minted, operator, approver };
+    let start = Instant::now() + lead(&scenario);
+    let (sale, crowd) = open(&scenario, &remote, start).await?;
+
+    let running = drive::start(work(&scenario, options, &remote, &crowd)?, start)?;
+    let process = engine.process();
+    let watching = watch(&scenario, &running, Some(Sampler::new(process)), &line);
+    let breaking = faults::apply(&scenario.fault, start, &mut engine, &backends);
+    let behind = follow_backlog(&running, remote.address);
+    let ((server, generator), backlog, marks) = tokio::join!(watching, behind, async {
+        let marks = breaking.await;
+        if marks.is_err() {
+            running.stop();
+        }
+        marks
+    });
+    let record = finish(running).await?;
+    let observed = Observed { record, server, generator, backlog, marks: marks? };
+
+    line.step("waiting for the order store and auditing");
+    let settled = settle::settle(&scenario, &sale, &crowd, &observed, engine, &backends).await?;
+    line.done();
+    Ok(Findings { scenario, machine, threads: options.threads, observed, settled })
+}
+
+/// Runs a scenario's load against a server that runs already. Faults need an engine of
+/// one's own, and are refused.
+///
+/// # Errors
+/// Returns an error if [`run`] does.
+pub async fn run_remote(
+    mut scenario: Scenario,
+    options: &RunOptions,
+    remote: &Remote,
+) -> Result<Findings> {
+    override_loop(&mut scenario, options);
+    if !scenario.fault.is_empty() || !scenario.server.backends.is_empty() {
+        let reason = "a scenario with faults or backends cannot be run against --url".to_owned();
+        return Err(Error::Server(reason));
+    }
+    let machine = Machine::here();
+    let line = ProgressLine::new(options.progress);
+    let start = Instant::now() + lead(&scenario);
+    let (sale, crowd) = open(&scenario, remote, start).await?;
+    let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
+    let watching = watch(&scenario, &running, None, &line);
+    let ((server, generator), backlog) =
+        tokio::join!(watching, follow_backlog(&running, remote.address));
+    let record = finish(running).await?;
+    let observed = Observed { record, server, generator, backlog, marks: Vec::new() };
+    let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
+    line.done();
+    Ok(Findings { scenario, machine, threads: options.threads, observed, settled })
+}
+
+fn override_loop(scenario: &mut Scenario, options: &RunOptions) {
+    if let Some(connections) = options.closed_loop {
+        scenario.generator.kind = LoopKind::Closed;
+        scenario.generator.connections = connections;
+    }
+}
+
+fn lead(scenario: &Scenario) -> Duration {
+    LEAD + LEAD_PER_ITEM * scenario.sale.items
+}
+
+async fn open(
+    scenario: &Scenario,
+    remote: &Remote,
+    start: Instant,
+) -> Result<(OpenSale, Arc<Crowd>)> {
+    let until_start = start.saturating_duration_since(Instant::now());
+    let opens_in = match scenario.sale.opens_after_ms {
+        0 => until_start.saturating_sub(EARLY),
+        after => until_start + Duration::from_millis(after),
+    };
+    let opens_at = jiff::Timestamp::now() + opens_in;
+    let mut api = Api::new(remote.address);
+    let (operator, approver) = (&remote.operator, &remote.approver);
+    let sale = api.open_sale(&scenario.title, &scenario.sale, opens_at, operator, approver).await?;
+    if Instant::now() + EARLY > start {
+        let reason = "the sale was not ready in time; is the machine overloaded?".to_owned();
+        return Err(Error::Server(reason));
+    }
+    // Request ids are scoped to their user, but a server that runs already has seen others.
+    let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
+    let crowd = Crowd::new(&remote.minted, &sale.items, &remote.address.to_string(), run)?;
+    Ok((sale, Arc::new(crowd)))
+}
+
+fn work(
+    scenario: &Scenario,
+    options: &RunOptions,
+    remote: &Remote,
+    crowd: &Arc<Crowd>,
+) -> Result<Work> {
+    let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
+    let mut people = scenario.people.clone();
+    people.users = crowd.users();
+    Ok(Work {
+        address: remote.address,
+        crowd: Arc::clone(crowd),
+        people,
+        generator: scenario.generator.clone(),
+        schedule,
+        seed: scenario.seed,
+        distinct_only: false,
+        payment_window: Duration::from_secs(scenario.sale.payment_window_seconds.into()),
+        threads: options.threads.min(scenario.generator.connections).max(1),
+    })
+}
+
+/// Samples server and generator each second, and shows progress, until the load is over.
+async fn watch(
+    scenario: &Scenario,
+    running: &Running,
+    server: Option<Sampler>,
+    line: &ProgressLine,
+) -> (Vec<Sample>, Vec<Sample>) {
+    let mut server = server;
+    let mut myself = Sampler::of_this_process();
+    let (mut of_server, mut of_generator) = (Vec::new(), Vec::new());
+    let expected = Schedule::new(&scenario.load).map_or(0, |schedule| schedule.arrivals());
+    line.load(expected);
+    let mut next_sample = running.start();
+    while !running.is_finished() {
+        let now = Instant::now();
+        if now >= next_sample {
+            let at_seconds = now.saturating_duration_since(running.start()).as_secs_f64();
+            of_server.extend(server.as_mut().map(|sampler| sampler.sample(at_seconds)));
+            of_generator.push(myself.sample(at_seconds));
+            next_sample += Duration::from_secs(1);
+        }
+        line.progress(running.progress());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    (of_server, of_generator)
+}
+
+/// Asks the server each second how far its order store is behind, until the load is over.
+async fn follow_backlog(running: &Running, address: SocketAddr) -> Vec<Backlog> {
+    let mut reader = BacklogReader::new(address);
+    let mut looks = Vec::new();
+    let mut next = running.start();
+    while !running.is_finished() {
+        tokio::time::sleep_until(next.into()).await;
+        next += Duration::from_secs(1);
+        let at_seconds = running.start().elapsed().as_secs_f64();
+        looks.extend(reader.look(at_seconds).await);
+    }
+    looks
+}
+
+async fn finish(running: Running) -> Result<Record> {
+    tokio::task::spawn_blocking(move || running.finish())
+        .await
+        .map_err(|error| Error::Server(format!("the generator failed: {error}")))?
+}
