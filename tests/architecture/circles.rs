@@ -79,7 +79,7 @@ impl Modules {
             return self.walk(base, &path[ups.count()..], depth);
         }
         let (_, names) = self.files.get(file)?;
-        let is_child = self.files.contains_key(&[&here[..], &[first.clone()]].concat());
+        let is_child = self.files.contains_key(&child(&here, first));
         let is_import = names.imports.iter().any(|import| import.name == *first);
         if is_child || is_import || names.defined.contains(first) {
             return self.walk(here, path, depth);
@@ -95,7 +95,7 @@ impl Modules {
             module.pop()?;
         }
         for (at, name) in path.iter().enumerate() {
-            let child = [&module[..], &[name.clone()]].concat();
+            let child = child(&module, name);
             let is_last = at + 1 == path.len();
             if self.files.contains_key(&child) && !(is_last && self.has_item(&module, name)) {
                 module = child;
@@ -124,7 +124,7 @@ impl Modules {
         if names.defined.contains(name) {
             return Some(Target::Item(module.to_vec()));
         }
-        for import in names.imports.iter().filter(|import| import.name == *name) {
+        if let Some(import) = names.imports.iter().find(|import| import.name == *name) {
             let path = [&import.path[..], &path[1..]].concat();
             return self.resolve(module, &import.inline, &path, depth + 1);
         }
@@ -193,6 +193,11 @@ impl Modules {
     }
 }
 
+/// The path of a module within another.
+fn child(module: &[String], name: &str) -> Vec<String> {
+    [module, &[name.to_owned()]].concat()
+}
+
 /// The circles among these needs: for each need that lies on one, the shortest.
 fn circles(needs: &Needs) -> Vec<String> {
     let mut found = BTreeSet::new();
@@ -253,4 +258,108 @@ fn there_is_no_circle_of_files() {
         bad.extend(circles(&Modules::new(sources, &files(sources.directory, "rs")).needs()));
     }
     assert!(bad.is_empty(), "circles of files:\n{}", bad.join("\n"));
+}
+
+/// The circles in a crate of these files, each as its first line.
+fn circles_of(texts: &[(&str, &str)]) -> Vec<String> {
+    let sources = Sources { directory: "src", crate_name: "planted" };
+    let texts = texts.iter().map(|(path, text)| (format!("src/{path}"), (*text).to_owned()));
+    let found = circles(&Modules::new(&sources, &texts.collect()).needs());
+    found.iter().filter_map(|circle| circle.lines().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_planted_circle_is_found() {
+    const TWO: &str = "src/a.rs → src/b.rs → src/a.rs";
+    const THREE: &str = "src/a.rs → src/b.rs → src/c.rs → src/a.rs";
+    let lib = ("lib.rs", "mod a; mod b; mod c;");
+    let in_folder = ("lib.rs", "pub mod room;");
+    let check = |texts: &[(&str, &str)], expected: &str| {
+        assert_eq!(circles_of(texts), [expected], "{texts:?}");
+    };
+    let a_needs_b = ("a.rs", "use crate::b::B; pub struct A(B);");
+    // By each spelling of the way back.
+    for back in [
+        "use crate::a::A;",
+        "use super::a::A;",
+        "use super::{a::{A, Other}, c};",
+        "use crate::{c, a::*};",
+        "use planted::a::A;",
+        "use crate::a::A as Renamed;",
+        "use super::a; fn f() -> a::A {}",
+        "use crate as root; fn f() { crate :: a\n:: f() }",
+        "fn f() { super::a::f() }",
+        "mod inner { use super::super::a::A; }",
+        "fn f() -> Box<dyn crate::a::A> {}",
+        "macro_rules! m { () => { $crate::a::f() } }",
+    ] {
+        check(&[lib, a_needs_b, ("b.rs", &format!("{back} pub struct B;")), ("c.rs", "")], TWO);
+    }
+    check(
+        &[
+            lib,
+            a_needs_b,
+            ("b.rs", "use super::c::C; pub struct B;"),
+            ("c.rs", "use super::a::A; pub struct C;"),
+        ],
+        THREE,
+    );
+    // A name that another file passes on is its own file's.
+    let passes_on = ("lib.rs", "mod a; mod b; mod c; pub use a::A; pub use c::*;");
+    check(&[passes_on, a_needs_b, ("b.rs", "use crate::A; pub struct B;"), ("c.rs", "")], TWO);
+    let glob = ("b.rs", "use crate::C; pub struct B;");
+    check(&[passes_on, a_needs_b, glob, ("c.rs", "pub struct C; use crate::a::f;")], THREE);
+    let room = ("room/mod.rs", "mod a; mod b; pub use a::A; pub use b::B;");
+    check(
+        &[
+            in_folder,
+            room,
+            ("room/a.rs", "use super::B; pub struct A;"),
+            ("room/b.rs", "use super::A; pub struct B;"),
+        ],
+        "src/room/a.rs → src/room/b.rs → src/room/a.rs",
+    );
+    // A folder's own file that uses its children's items and defines some for them.
+    for uses in [
+        "mod a; use a::A; pub struct Own(A);",
+        "mod a; pub use a::A; pub struct Own(A);",
+        "mod a; pub struct Own; fn f() { a::f() }",
+    ] {
+        check(
+            &[in_folder, ("room/mod.rs", uses), ("room/a.rs", "use super::Own; pub struct A;")],
+            "src/room/a.rs → src/room/mod.rs → src/room/a.rs",
+        );
+    }
+    check(
+        &[
+            in_folder,
+            ("room/mod.rs", "macro_rules! own { () => {} } mod a; fn f() { a::f() }"),
+            ("room/a.rs", "own!();"),
+        ],
+        "src/room/a.rs → src/room/mod.rs → src/room/a.rs",
+    );
+}
+
+#[test]
+fn what_is_no_circle_is_not_taken_for_one() {
+    let lib = ("lib.rs", "mod a; mod b; pub use a::A; pub use b::B;");
+    let a_needs_b = ("a.rs", "use crate::b::B; pub struct A(B);");
+    for b in [
+        "pub struct B; // use crate::a::A;",
+        "pub struct B; const S: &str = \"crate::a::A\";",
+        "pub struct B; #[cfg(test)] use crate::a::A; fn f() {}",
+        "pub struct B; #[cfg(test)] mod tests { use super::*; use crate::a::A; }",
+        "pub(in crate::a) struct B;",
+        "use std::a::A; pub struct B;",
+        "pub struct B; fn f(b: B) { b.a::<u8>(); ::a::A::f(); }",
+        "pub struct B; enum Own { A } use Own::A; fn f() { A }",
+        "use super::b::f; pub struct B; pub fn f() { self::f() }",
+    ] {
+        assert_eq!(circles_of(&[lib, a_needs_b, ("b.rs", b)]), [""; 0], "{b}");
+    }
+    // Items of a folder's own file that uses nothing of its children.
+    let room = ("room/mod.rs", "pub mod a; mod b; pub use b::B; pub struct Own;");
+    let a = ("room/a.rs", "use super::{B, Own}; pub struct A;");
+    let b = ("room/b.rs", "use crate::room::Own; pub struct B;");
+    assert_eq!(circles_of(&[("lib.rs", "mod room;"), room, a, b]), [""; 0]);
 }

@@ -84,5 +84,5 @@ fn functions_are_counted_as_they_are_written() {
     let found: Vec<(String, usize, usize)> = functions(text);
     let found: Vec<(&str, usize, usize)> =
         found.iter().map(|(name, line, lines)| (name.as_str(), *line, *lines)).collect();
-    assert_eq!(found, [("one", 4, 1), ("two", 13, 2), ("inner", 14, 0)]);
+    assert_eq!(found, [("one", 4, 1), ("two", 14, 2), ("inner", 15, 0)]);
 }

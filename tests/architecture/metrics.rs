@@ -18,18 +18,34 @@ fn constants(catalogue: &str) -> Vec<&str> {
     rows.map(|(constant, _)| constant).collect()
 }
 
+/// The names that a text quotes: alone, as code that counts would, or before labels and a value, as an
+/// example of what is rendered.
+fn quoted(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    text.split('"').skip(1).filter(|piece| piece.starts_with(NAMESPACE)).map(move |piece| {
+        let length = piece.find(|letter| !is_name(letter)).unwrap_or(piece.len());
+        (&piece[..length], length == piece.len())
+    })
+}
+
 #[test]
 fn every_metric_is_in_the_catalogue() {
-    let quoted = format!("\"{NAMESPACE}");
+    let mut sources = files("src", "rs");
+    let catalogue = sources.remove(CATALOGUE).expect("the catalogue");
+    let declared: BTreeSet<&str> = quoted(&catalogue).map(|(name, _)| name).collect();
     let mut bad = Vec::new();
-    for (path, text) in files("src", "rs") {
+    for (path, text) in &sources {
         // What tests expect of the rendered text is no declaration.
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-        if path != CATALOGUE && text.contains(&quoted) {
-            bad.push(path);
+        for (name, is_alone) in quoted(text) {
+            if is_alone {
+                bad.push(format!("{path} spells {name}: use its constant of {CATALOGUE}"));
+            } else if !declared.contains(name) {
+                bad.push(format!("{path} shows {name}, which {CATALOGUE} does not have"));
+            }
         }
     }
-    assert!(bad.is_empty(), "a metric's name is spelled outside {CATALOGUE}: {bad:?}");
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
 #[test]

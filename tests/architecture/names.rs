@@ -175,6 +175,8 @@ impl Reader<'_> {
         let before = at.checked_sub(1).map(|before| &self.tokens[before].1);
         // A method, a field, or the rest of a path that begins elsewhere (`::name`, `<T>::name`).
         let is_inner = matches!(before, Some(Token::Separator | Token::Other('.')));
+        let is_visibility =
+            self.word(at.wrapping_sub(1)) == Some("in") && self.is_mark(at.wrapping_sub(2), '(');
         let is_defined_here = matches!(before, Some(Token::Word(word)) if word == "fn");
         let mut path = Vec::new();
         while let Some(word) = self.word(at) {
@@ -185,7 +187,7 @@ impl Reader<'_> {
             }
             at += 1;
         }
-        if is_inner || is_defined_here {
+        if is_inner || is_visibility || is_defined_here {
             return at;
         }
         if path.len() > 1 {

@@ -167,8 +167,11 @@ pub fn references(text: &str, module: &[String], own_name: &str) -> Vec<Referenc
             }
             Token::Word(name) => {
                 let inner = at > 0 && is(at - 1, &Token::Separator);
+                // `pub(in crate::…)` says who may see an item, and needs nothing.
+                let is_visibility =
+                    at > 1 && word(at - 1) == Some("in") && is(at - 2, &Token::Other('('));
                 let begins = ["crate", "super", own_name].contains(&name.as_str());
-                if begins && !inner && is(at + 1, &Token::Separator) {
+                if begins && !inner && !is_visibility && is(at + 1, &Token::Separator) {
                     let mut here = module.to_vec();
                     here.extend(inline.iter().map(|(name, _)| name.clone()));
                     at = path(&tokens, at, &here, own_name, &mut found);

@@ -170,7 +170,7 @@ async fn an_engine_that_drains_takes_no_purchase() {
 async fn one_key_a_thousand_times_is_one_order() {
     let shop = std::sync::Arc::new(Shop::open().await);
     let item = shop.live_item(10).await;
-    let askers: Vec<_> = (0..20)
+    let callers: Vec<_> = (0..20)
         .map(|_| {
             let (shop, item) = (std::sync::Arc::clone(&shop), item.clone());
             tokio::spawn(async move {
@@ -185,8 +185,8 @@ async fn one_key_a_thousand_times_is_one_order() {
         })
         .collect();
     let mut answers = Vec::new();
-    for asker in askers {
-        answers.extend(asker.await.expect("the asker lives"));
+    for caller in callers {
+        answers.extend(caller.await.expect("the caller lives"));
     }
     assert_eq!(answers.iter().filter(|(status, _)| *status == 201).count(), 1);
     assert!(answers.iter().all(|(_, order)| *order == answers[0].1));

@@ -1,4 +1,4 @@
-//! Drills 39 and 40: what is slow, large or too much is closed or refused, and the rest is served.
+//! What is slow, large or too much is closed or refused, and the rest is served.
 
 use harness::http::Connection;
 use seckill::http::Options;

@@ -1,4 +1,4 @@
-//! The end of a sale: over by the clock, settled when its shards have let go of it.
+//! The end of a sale: over by the clock, settled when its shards have evicted it.
 
 use domain::ItemId;
 use seckill::sales::Sales;
@@ -37,7 +37,7 @@ async fn a_sale_is_settled_when_its_orders_are_closed_and_stored_and_not_before(
         let item_id: ItemId = item.parse().expect("an identity");
         shop.engine.gate(item_id).expect("it was preheated")
     };
-    // Over, and the fig's shard lets go of it; the pear is still to be paid.
+    // Over, and the fig's shard evicts it; the pear is still to be paid.
     while !gate(&items[1]).is_settled() {
         tokio::time::sleep(LOOK).await;
     }

@@ -9,7 +9,7 @@ async fn post(shop: &Shop, path: &str, body: Value) -> harness::http::Answer {
 }
 
 #[tokio::test]
-async fn whoever_registers_can_log_in_and_buy() {
+async fn a_user_who_registers_can_log_in_and_buy() {
     let shop = Shop::open().await;
     let item = shop.live_item(1).await;
     let ann = json!({ "user_name": "Ann", "password": "correct horse" });

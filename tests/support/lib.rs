@@ -9,7 +9,7 @@ mod shop;
 pub use engine::{Purchases, placed, terms};
 pub use shop::{Ask, Setup, Shop, offer};
 
-/// Lets other tasks run until `is_so`, for what announces itself to nobody.
+/// Lets other tasks run until `is_so`, for what does not announce itself.
 pub async fn wait_until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         tokio::task::yield_now().await;

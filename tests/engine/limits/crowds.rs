@@ -1,4 +1,4 @@
-//! Drills 35 to 38: a crowd at one item, many items at once, one request many times.
+//! A crowd at one item, many items at once, one request many times.
 
 use domain::{ItemId, OrderId, Outcome, Refusal};
 use seckill::actors::{EngineOptions, KeyOrigin, NotDelivered, Reply};
@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use support::{Purchases, Shop, engine, placed, terms, wait_until};
 
-/// Distinct buyers of drill 35: a million, or another number:
-/// `SECKILL_DRILL_BUYERS=4000000 cargo test --test engine_limits a_crowd`.
+/// Distinct buyers of the crowd: a million, or another number:
+/// `SECKILL_DRILL_BUYERS=4000000 cargo test -p tests --test engine a_crowd`.
 fn crowd() -> u64 {
     const MILLION: u64 = 1_000_000;
     std::env::var("SECKILL_DRILL_BUYERS").ok().and_then(|text| text.parse().ok()).unwrap_or(MILLION)

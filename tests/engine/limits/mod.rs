@@ -1,5 +1,5 @@
 //! The engine at its limits, in the process: many buyers, many items, many repeats, and clocks that
-//! are wrong (drills 34 to 38).
+//! are wrong.
 
 mod crowds;
 mod memory;

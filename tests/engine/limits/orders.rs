@@ -1,5 +1,4 @@
-//! Orders that end: by whoever is first, once, and with their stock back; and clocks that are wrong
-//! (drill 34).
+//! Orders that end: by what comes first, once, and with their stock back; and clocks that are wrong.
 
 use domain::{ItemId, ItemTerms, Order, OrderStatus, Outcome, Refusal, Timestamp, UserId};
 use seckill::actors::{KeyOrigin, Reply};

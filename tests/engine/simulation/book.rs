@@ -1,4 +1,4 @@
-//! A journal under test: what waits for it are numbers, and what it lets go is noted.
+//! A journal under test: what waits for it are numbers, and what it releases is noted.
 
 use super::disk::SimulatedDisk;
 use domain::{
@@ -20,7 +20,7 @@ pub fn small(segment_bytes: u64) -> Options {
     Options { segment_bytes, segments_ahead: 1, prepare_retry: Duration::from_millis(1) }
 }
 
-/// What a journal let go and whether it failed.
+/// What a journal released and whether it failed.
 #[derive(Default)]
 pub struct Told {
     state: Mutex<State>,
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl Told {
-    /// Effects let go so far, in their order.
+    /// Effects released so far, in their order.
     pub fn effects(&self) -> Vec<u64> {
         self.state.lock().effects.clone()
     }
@@ -44,7 +44,7 @@ impl Told {
         self.state.lock().failures.clone()
     }
 
-    /// Waits until this effect is let go or the journal has failed; true if it was let go.
+    /// Waits until this effect is released or the journal has failed; true if it was released.
     pub fn wait_for(&self, effect: u64) -> bool {
         let mut state = self.state.lock();
         loop {
@@ -63,7 +63,7 @@ impl Told {
 pub struct Book {
     /// The journal.
     pub journal: Journal<u64>,
-    /// What it let go.
+    /// What it released.
     pub told: Arc<Told>,
     /// Each shard's last record.
     pub seqs: Vec<u64>,

@@ -15,7 +15,7 @@ const SECTOR: usize = 512;
 const ERROR_IO: i32 = 5;
 const ERROR_NO_SPACE: i32 = 28;
 
-/// See the module. Clones share one disk.
+/// A disk in memory. Clones share one disk.
 #[derive(Clone, Default)]
 pub struct SimulatedDisk(Arc<Shared>);
 
@@ -101,12 +101,12 @@ impl SimulatedDisk {
         self.0.changed.notify_all();
     }
 
-    /// The planted bug of drill 10: data syncs say that they are done and are not.
+    /// A planted bug: data syncs say that they are done and are not.
     pub fn skip_data_syncs(&self) {
         self.0.state.lock().skips_data_syncs = true;
     }
 
-    /// The planted bug of drill 16: the same of directory syncs.
+    /// A planted bug: directory syncs say so and are not.
     pub fn skip_directory_syncs(&self) {
         self.0.state.lock().skips_directory_syncs = true;
     }

@@ -1,5 +1,4 @@
-//! The whole engine when its disk hangs or fails, and when its checkpoints know more than its journal
-//! (drills 13, 15 and 19, rule 10).
+//! The whole engine when its disk hangs or fails, and when its checkpoints know more than its journal.
 
 use super::dice::Dice;
 use super::disk::SimulatedDisk;
@@ -14,7 +13,7 @@ use support::terms;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Looks until it is so, letting others work between two looks: for what tells nobody.
+/// Looks until it is so, letting others work between two looks: for what does not announce itself.
 async fn wait_until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         tokio::task::yield_now().await;
@@ -39,7 +38,7 @@ async fn while_a_sync_hangs_the_engine_sheds_and_confirms_nothing() {
         })
         .collect();
     wait_until(|| house.engine.status().permits_used == 20).await;
-    // All permits are out: whoever comes now is told so at once, without a timer.
+    // All permits are out: a caller who comes now is told so at once, without a timer.
     for user in 100..200 {
         let overloaded = Reply::NotDelivered(NotDelivered::Overloaded);
         assert_eq!(house.buy(1, user, user).await, overloaded);

@@ -1,4 +1,4 @@
-//! Drills 10 and 16: what was let go before the power went is on record after it, with random
+//! What was released before the power went is on record after it, with random
 //! batches and crashes; and the bugs that these drills are there to find, planted.
 
 use super::book::{Book, SHARDS, number_of, read, small};
@@ -6,7 +6,7 @@ use super::dice::{Dice, seeds, with_seed};
 use super::disk::SimulatedDisk;
 use std::collections::HashSet;
 
-/// Lets a journal run into `crashes` crashes one after the other. Says which effect was let go and
+/// Lets a journal run into `crashes` crashes one after the other. Says which effect was released and
 /// is not on record, if there is one.
 fn run(dice: &mut Dice, crashes: u64, plant: fn(&SimulatedDisk)) -> Result<(), String> {
     let mut disk = SimulatedDisk::default();
@@ -28,7 +28,7 @@ fn run(dice: &mut Dice, crashes: u64, plant: fn(&SimulatedDisk)) -> Result<(), S
         let content = read(&disk).map_err(|error| error.to_string())?;
         let on_record: HashSet<u64> = content.records.iter().map(number_of).collect();
         if let Some(lost) = seen.iter().find(|effect| !on_record.contains(effect)) {
-            return Err(format!("effect {lost} was let go and is not on record"));
+            return Err(format!("effect {lost} was released and is not on record"));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Drills 11 and 12: a torn tail is cut, anything else that is not what was written is refused with
+//! A torn tail is cut, anything else that is not what was written is refused with
 //! its place.
 
 use super::book::{Book, numbered, read, small};

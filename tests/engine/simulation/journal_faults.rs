@@ -1,4 +1,4 @@
-//! Drills 13, 14 and 15 for the journal alone: a sync that fails, a disk that is full, a sync that
+//! A sync that fails, a disk that is full, a sync that
 //! does not come back.
 
 use super::book::{Book, end, read, small};
@@ -16,7 +16,7 @@ fn after_a_failed_sync_nothing_is_let_go_any_more() {
     // The next segment is ready, so the next sync is a batch's.
     wait_until(|| disk.has(&segment_name(2)));
     disk.fail_sync(1);
-    assert!(!book.write(0, 1), "let go although its sync failed");
+    assert!(!book.write(0, 1), "released although its sync failed");
     assert_eq!(book.told.failures().len(), 1);
     assert!(book.journal.has_failed());
     assert_eq!(book.journal.trouble(), Some(Trouble::Failed));
@@ -113,7 +113,7 @@ fn a_first_segment_that_finds_no_room_is_an_error_of_the_start() {
     assert!(started.is_err());
 }
 
-/// Looks until it is so, letting others work between two looks: for what tells nobody.
+/// Looks until it is so, letting others work between two looks: for what does not announce itself.
 fn wait_until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         std::thread::yield_now();

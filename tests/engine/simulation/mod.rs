@@ -1,5 +1,5 @@
 //! Journal and engine on a simulated disk that loses what was not synced, tears, fails, fills up,
-//! hangs and lies (drills 10 to 16).
+//! hangs and lies.
 //!
 //! Seeds are printed when they fail; `SECKILL_SEED=number` runs one again.
 

@@ -28,7 +28,7 @@ pub struct Servers {
     pub mariadb_proxy: Proxy,
 }
 
-/// See the module.
+/// A shop that sells on the three servers, and what watches it.
 pub struct Ground {
     _turn: MutexGuard<'static, ()>,
     pub servers: &'static Servers,

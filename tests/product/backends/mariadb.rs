@@ -1,4 +1,4 @@
-//! Drills 27 to 29: the order store is gone, for longer than the broker waits, loses a commit's
+//! The order store is gone, for longer than the broker waits, loses a commit's
 //! answer, prefers another transaction, contradicts what arrives.
 
 use super::ground::{self, ORDERS_QUEUE, caught_up, degraded};
@@ -103,7 +103,7 @@ async fn a_transaction_that_loses_a_deadlock_is_tried_again() {
         (now > failures).then_some(())
     })
     .await;
-    other.rollback().await.expect("let go");
+    other.rollback().await.expect("rolled back");
     caught_up(&server).await;
     // The deadlock, or on a slow machine a lock that was waited for too long before it.
     let told = ground.site.log().contains("another transaction was in the way");

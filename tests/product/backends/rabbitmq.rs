@@ -1,4 +1,4 @@
-//! Drills 21 to 23, 25 and 26: the broker is down, forgets, refuses, and brings nonsense.
+//! The broker is down, forgets, refuses, and brings nonsense.
 
 use super::ground::{self, ORDERS_QUEUE, caught_up, degraded};
 use crate::support::until;

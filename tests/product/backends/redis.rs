@@ -1,4 +1,4 @@
-//! Drills 17 to 20: Redis dies, forgets, is slow, and holds what is older, newer or damaged.
+//! Redis dies, forgets, is slow, and holds what is older, newer or damaged.
 
 use super::ground::{self, Ground, caught_up, degraded};
 use crate::support::until;

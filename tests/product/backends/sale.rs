@@ -1,4 +1,4 @@
-//! Drill 46 and the engine's kill -9 with all three servers behind it, and all three away at once.
+//! Restarts and kills of the engine with all three servers behind it, and all three away at once.
 
 use super::ground::{self, caught_up, degraded};
 use harness::Proxy;

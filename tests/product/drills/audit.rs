@@ -24,10 +24,10 @@ async fn sold() -> (Site, Arc<Witness>) {
 
 async fn tamper(site: &Site, statement: &str) {
     let url = format!("sqlite://{}", site.data().join("orders.db").display());
-    let mut books = SqliteConnection::connect(&url).await.expect("the order store");
-    let done = sqlx::query(statement).execute(&mut books).await.expect(statement);
+    let mut orders = SqliteConnection::connect(&url).await.expect("the order store");
+    let done = sqlx::query(statement).execute(&mut orders).await.expect(statement);
     assert_eq!(done.rows_affected(), 1, "{statement}");
-    books.close().await.expect("closed");
+    orders.close().await.expect("closed");
 }
 
 fn must_be_broken(verdict: &Verdict, invariants: &[&str], words: &str) {
@@ -44,8 +44,8 @@ async fn a_row_that_is_missing_changed_or_foreign_is_found() {
     let confirmed = || witness.orders().into_keys();
     let order = confirmed().last().expect("an order");
     // What was stored last may still be in the database's own log.
-    let books = ["orders.db", "orders.db-wal"].map(|name| site.data().join(name));
-    let untouched = books.each_ref().map(|path| std::fs::read(path).ok());
+    let files = ["orders.db", "orders.db-wal"].map(|name| site.data().join(name));
+    let untouched = files.each_ref().map(|path| std::fs::read(path).ok());
     for (statement, words) in [
         (format!("DELETE FROM orders WHERE order_id = {order}"), "is not in the order store"),
         (
@@ -68,7 +68,7 @@ async fn a_row_that_is_missing_changed_or_foreign_is_found() {
         tamper(&site, &statement).await;
         must_be_broken(&site.audit(confirmed()), &["I4"], words);
         let _ = std::fs::remove_file(site.data().join("orders.db-shm"));
-        for (path, bytes) in books.iter().zip(&untouched) {
+        for (path, bytes) in files.iter().zip(&untouched) {
             match bytes {
                 Some(bytes) => std::fs::write(path, bytes).expect("restored"),
                 None => drop(std::fs::remove_file(path)),

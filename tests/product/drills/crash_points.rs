@@ -1,4 +1,4 @@
-//! Drills 1–9: killed between two steps of a purchase, wherever that hurts.
+//! Killed between two steps of a purchase, wherever that hurts.
 
 use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell};
 use std::os::unix::process::ExitStatusExt;

@@ -1,4 +1,4 @@
-//! Drills 13 and 14: a disk that fails, and one that is full.
+//! A disk that fails, and one that is full.
 
 use crate::support::{
     Attempt, Crowd, Offer, Random, Site, Witness, must_be_unavailable, must_sell, until,
@@ -18,7 +18,7 @@ async fn after_a_failed_sync_nobody_is_answered_and_the_process_stops() {
     let (server, shop) = site.open_shop(160, OFFERS).await;
     let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
     server.stop().await;
-    // The first sync fails, so whoever is confirmed was confirmed without one. It takes long enough
+    // The first sync fails, so a buyer with a confirmation got it without one. It takes long enough
     // for such an answer to arrive; later syncs would not fail.
     let failing =
         site.start_with("journal-after-write=sleep(300);journal-sync=1*return->off").await;

@@ -1,4 +1,4 @@
-//! Drills 39–42: clients that are slow, large or talk nonsense, while others buy.
+//! Clients that are slow, large or talk nonsense, while others buy.
 
 use crate::support::{
     Attempt, Client, Crowd, Offer, OpenSale, Random, Server, Site, Witness, must_sell, patiently,
@@ -28,7 +28,7 @@ async fn impatient() -> (Site, Server, Arc<OpenSale>, Arc<Witness>) {
     (site, server, Arc::new(shop), Arc::new(Witness::default()))
 }
 
-/// The server is as it was: it sells, keeps its books and has not grown.
+/// The server is as it was: it sells, passes the audit and has not grown.
 async fn must_be_healthy(
     (site, server, shop, witness): (Site, Server, Arc<OpenSale>, Arc<Witness>),
     memory_before: u64,
@@ -67,7 +67,7 @@ async fn slow_heads_slow_bodies_and_slow_readers_are_closed_while_others_buy() {
         };
         hostile.spawn(async move {
             let mut stream = TcpStream::connect(address).await.expect("it listens");
-            // Whoever is deaf may be cut off while still talking.
+            // A client that does not listen may be cut off while still talking.
             let _ = stream.write_all(words.as_bytes()).await;
             if number % 3 == 2 {
                 // Reads nothing until the server is done with it.

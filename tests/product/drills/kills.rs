@@ -26,7 +26,7 @@ async fn fifty_kills_lose_nothing_and_double_nothing() {
         let serving = match server.take() {
             Some(server) => server,
             // Every other time there is a while between a batch's end and its write, in which a
-            // kill shows whoever was answered too early.
+            // kill shows which answers came too early.
             None if round % 2 == 0 => site.start_with("journal-before-write=sleep(10)").await,
             None => site.start().await,
         };

@@ -1,4 +1,4 @@
-//! Drill 44: an item that makes its shard panic, and shards that die.
+//! An item that makes its shard panic, and shards that die.
 
 use crate::support::{
     Attempt, Crowd, Offer, Random, Site, Witness, must_be_unavailable, must_sell, until,

@@ -1,4 +1,4 @@
-//! Drill 47: what a restart brings back from the journal.
+//! What a restart brings back from the journal.
 //!
 //! The equality of the state is tested here with many orders; how long ten million take is measured
 //! as docs/drills.md says.

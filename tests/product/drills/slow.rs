@@ -1,4 +1,4 @@
-//! Drill 15: a disk whose syncs take their time, or for ever.
+//! A disk whose syncs take their time, or for ever.
 
 use crate::support::{Client, Crowd, Offer, OpenSale, Random, Server, Site, Witness, patiently};
 use rustix::process::Signal;

@@ -1,4 +1,4 @@
-//! Drill 45: what must not start does not, at once, and says why.
+//! What must not start does not, at once, and says why.
 
 use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell};
 use std::sync::Arc;

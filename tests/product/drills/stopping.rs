@@ -1,4 +1,4 @@
-//! Drill 46: SIGTERM in the middle of a sale, and on with it.
+//! SIGTERM in the middle of a sale, and on with it.
 
 use crate::support::{Crowd, Offer, Random, Site, Witness};
 use std::sync::Arc;

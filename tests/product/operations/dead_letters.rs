@@ -8,10 +8,10 @@ use sqlx::{Connection, SqliteConnection};
 /// Runs a statement that no engine would on the embedded order store.
 async fn tamper(site: &Site, statement: &str) {
     let url = format!("sqlite://{}", site.data().join("orders.db").display());
-    let mut books = SqliteConnection::connect(&url).await.expect("the order store");
-    let done = sqlx::query(statement).execute(&mut books).await.expect(statement);
+    let mut orders = SqliteConnection::connect(&url).await.expect("the order store");
+    let done = sqlx::query(statement).execute(&mut orders).await.expect(statement);
     assert_eq!(done.rows_affected(), 1, "{statement}");
-    books.close().await.expect("closed");
+    orders.close().await.expect("closed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -104,7 +104,7 @@ impl Ground {
         support::sell(server, &self.shop, &self.witness, attempt).await
     }
 
-    /// The books against each other and against what buyers saw.
+    /// Audits the stores against each other and against what buyers saw.
     pub fn audit(&self) -> Verdict {
         self.site.audit(self.witness.orders().into_keys())
     }

@@ -17,7 +17,7 @@ pub const REFUSALS: &[&str] = &["sold_out", "limit_reached"];
 /// Buyers at work at the same time, each over a connection of its own.
 const CROWD: usize = 16;
 
-/// See the module.
+/// Buyers at work until they are told to leave or the server is gone.
 pub struct Crowd {
     people: JoinSet<()>,
     shared: Arc<Shared>,
@@ -64,7 +64,7 @@ impl Crowd {
     pub async fn answers(&mut self, count: u32) {
         let shared = Arc::clone(&self.shared);
         let all_gone = async {
-            while self.people.join_next().await.transpose().expect("nobody panics").is_some() {}
+            while self.people.join_next().await.transpose().expect("no buyer panics").is_some() {}
         };
         tokio::select! {
             permits = patiently("answers", shared.answers.acquire_many(count)) => {

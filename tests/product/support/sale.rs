@@ -15,7 +15,7 @@ pub struct Offer {
     pub window_seconds: u32,
 }
 
-/// See the module.
+/// A sale that is on, with tokens for everyone in it.
 pub struct OpenSale {
     /// The items' identities, in the order of the offers.
     pub items: Vec<u64>,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tokio::sync::watch;
 
-/// See the module. Killed when dropped.
+/// A running process of the product. Killed when dropped.
 pub struct Server {
     id: u32,
     handle: OwnedFd,

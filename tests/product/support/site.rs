@@ -6,7 +6,7 @@ use super::verdict::Verdict;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
-/// See the module. Removed when dropped.
+/// A directory of its own. Removed when dropped.
 pub struct Site {
     directory: tempfile::TempDir,
     data: PathBuf,

@@ -11,12 +11,12 @@ use harness::until;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
-/// A purchase with its key: what is repeated when nobody knows what became of it.
+/// A purchase with its key: what is repeated while its outcome is unknown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Attempt {
     /// Which item.
     pub item: u64,
-    /// Whose.
+    /// Which buyer.
     pub buyer: usize,
     /// Its Idempotency-Key.
     pub key: String,
@@ -31,7 +31,7 @@ pub struct Seen {
     pub status: String,
 }
 
-/// See the module.
+/// The orders and unknown purchases that clients know of.
 #[derive(Default)]
 pub struct Witness(Mutex<Known>);
 
@@ -53,7 +53,7 @@ impl Witness {
         self.known().orders.len()
     }
 
-    /// How many purchases have an outcome that nobody knows.
+    /// How many purchases have an unknown outcome.
     pub fn unknown(&self) -> usize {
         self.known().unknown.len()
     }
@@ -67,7 +67,7 @@ impl Witness {
         taken
     }
 
-    /// Nobody knows what became of it.
+    /// Notes a purchase whose outcome is unknown.
     pub fn lost(&self, attempt: Attempt) {
         self.known().unknown.push(attempt);
     }

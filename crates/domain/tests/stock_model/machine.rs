@@ -1,6 +1,6 @@
 //! Random commands, step by step against the ledger (I1, I2, I5, I6, I7, I10, I14).
 
-use crate::shop::{OPENING, Shop, buying, terms};
+use crate::shard::{OPENING, Shard, buying, terms};
 use domain::{Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -44,11 +44,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Three items with payment windows of their own, two opened at first.
-fn shop() -> Shop {
-    Shop::with([terms(0, 9, 3, 500), terms(1, 30, 5, 1_000)])
+fn shop() -> Shard {
+    Shard::with([terms(0, 9, 3, 500), terms(1, 30, 5, 1_000)])
 }
 
-fn take(shop: &mut Shop, step: &Step, orders: &mut Vec<Order>) {
+fn take(shop: &mut Shard, step: &Step, orders: &mut Vec<Order>) {
     let pick = |orders: &Vec<Order>, number: usize| {
         (!orders.is_empty()).then(|| orders[number % orders.len().max(1)])
     };
@@ -163,7 +163,7 @@ fn take(shop: &mut Shop, step: &Step, orders: &mut Vec<Order>) {
 }
 
 /// Expires, and checks that exactly what is due came, oldest of each payment window first.
-fn expire(shop: &mut Shop, limit: usize) {
+fn expire(shop: &mut Shard, limit: usize) {
     let due: HashSet<OrderId> = shop
         .ledger
         .orders()

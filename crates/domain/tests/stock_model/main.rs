@@ -4,4 +4,4 @@
 mod machine;
 mod planted;
 mod round_trips;
-mod shop;
+mod shard;

@@ -1,7 +1,7 @@
 //! The checkers are checked: for each rule a record that breaks it, which state machine and ledger
 //! name alike.
 
-use crate::shop::{OPENING, SHARD, Shop, buying, terms};
+use crate::shard::{OPENING, SHARD, Shard, buying, terms};
 use domain::invariants::{Invariant, Rule};
 use domain::{
     Command, Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, ShardId, Timestamp,
@@ -11,8 +11,8 @@ use std::fmt::Write;
 
 /// A shop with an item of nine units at 101, limit two: user 1 has order 1 reserved, user 2 has
 /// paid one and user 3 has let one expire, so that seven units are left, one of which came back.
-fn shop() -> (Shop, [Order; 3]) {
-    let mut shop = Shop::with([terms(1, 9, 2, 1_000)]);
+fn shop() -> (Shard, [Order; 3]) {
+    let mut shop = Shard::with([terms(1, 9, 2, 1_000)]);
     let orders = [1, 2, 3].map(|user| shop.place(1, user, user).expect("stock is left"));
     shop.pay(&orders[1]);
     shop.cancel(&orders[2]);
@@ -22,14 +22,14 @@ fn shop() -> (Shop, [Order; 3]) {
 
 /// Feeds a record with one bug to state machine and ledger, which must name the same rule and no
 /// other; tells what both say.
-fn check(bug: &str, plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record) -> String {
+fn check(bug: &str, plant: impl FnOnce(&mut Shard, &[Order; 3]) -> Record) -> String {
     let (line, refused, named) = feed(bug, plant);
     assert_eq!(named, Vec::from_iter(refused), "{bug}: state machine and ledger differ");
     line
 }
 
 /// As [`check`], for a record with several bugs, of which the state machine names the first.
-fn check_first(bug: &str, plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record) -> String {
+fn check_first(bug: &str, plant: impl FnOnce(&mut Shard, &[Order; 3]) -> Record) -> String {
     let (line, refused, named) = feed(bug, plant);
     assert!(refused.is_some_and(|rule| named.contains(&rule)), "{bug}: the ledger misses it");
     line
@@ -38,7 +38,7 @@ fn check_first(bug: &str, plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record) 
 /// A line for the table, what the state machine named and what the ledger did.
 fn feed(
     bug: &str,
-    plant: impl FnOnce(&mut Shop, &[Order; 3]) -> Record,
+    plant: impl FnOnce(&mut Shard, &[Order; 3]) -> Record,
 ) -> (String, Option<Rule>, Vec<Rule>) {
     let (mut shop, orders) = shop();
     let record = plant(&mut shop, &orders);
@@ -61,13 +61,13 @@ fn feed(
 }
 
 /// A further order that would be right.
-fn next_order(shop: &Shop, user: u64, request: u64) -> Order {
+fn next_order(shop: &Shard, user: u64, request: u64) -> Order {
     next_order_of(shop, 1, user, request)
 }
 
 /// Ends and settles the item, all of whose orders are closed by then; a further order that would
 /// have been right before.
-fn settle(shop: &mut Shop) -> Order {
+fn settle(shop: &mut Shard) -> Order {
     let order = next_order(shop, 4, 4);
     shop.now = shop.now.plus_milliseconds(2_000);
     shop.expire(9);
@@ -76,7 +76,7 @@ fn settle(shop: &mut Shop) -> Order {
     order
 }
 
-fn next_order_of(shop: &Shop, item: u64, user: u64, request: u64) -> Order {
+fn next_order_of(shop: &Shard, item: u64, user: u64, request: u64) -> Order {
     match shop.stock.decide(shop.now, &buying(item, user, request, 1)).outcome {
         Outcome::Placed(order) => order,
         other => panic!("{other:?}"),
@@ -85,7 +85,7 @@ fn next_order_of(shop: &Shop, item: u64, user: u64, request: u64) -> Order {
 
 #[test]
 fn each_planted_bug_is_named() {
-    let order = |shop: &Shop, order: Order| shop.record(Event::Order(order));
+    let order = |shop: &Shard, order: Order| shop.record(Event::Order(order));
     let other_shard = OrderId::next(OrderId(u64::MAX >> 1), ShardId(3), OPENING);
     let earlier = OrderId::next(OrderId(0), SHARD, Timestamp(OPENING.0 - 1));
     let mut table = String::new();

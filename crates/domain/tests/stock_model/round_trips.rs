@@ -1,7 +1,7 @@
-//! I9: a shard from a checkpoint and the records behind it, or from the books, equals the one that
+//! I9: a shard from a checkpoint and the records behind it, or from the order store, equals the one that
 //! never stopped.
 
-use crate::shop::{OPENING, SHARD, Shop, buying, terms};
+use crate::shard::{OPENING, SHARD, Shard, buying, terms};
 use domain::stock::{Changes, ItemState, Snapshot};
 use domain::{
     Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal, RequestId,
@@ -40,7 +40,7 @@ fn assert_same(left: &Stock, right: &Stock, what: &str) {
 }
 
 /// Both would answer every question of every buyer alike.
-fn assert_decides_alike(shop: &Shop, other: &Stock, what: &str) {
+fn assert_decides_alike(shop: &Shard, other: &Stock, what: &str) {
     for item in shop.stock.items() {
         for user in 0..9 {
             for (request, quantity) in [(77_777, 1), (77_777, 2)] {
@@ -65,7 +65,7 @@ fn assert_decides_alike(shop: &Shop, other: &Stock, what: &str) {
 }
 
 /// Checkpoints the shop's history at several places, with writes that fail between, and rebuilds.
-pub fn check(shop: &mut Shop) {
+pub fn check(shop: &mut Shard) {
     let mut kept = Snapshot::default();
     let mut live = Stock::new(SHARD);
     for (number, record) in shop.records.iter().enumerate() {
@@ -94,14 +94,14 @@ pub fn check(shop: &mut Shop) {
         assert_same(&other, &shop.stock, what);
         assert_decides_alike(shop, &other, what);
     }
-    let books = from_order_store(shop);
-    assert_eq!(books.items(), shop.stock.items(), "books");
-    assert!(books.orders().eq(shop.stock.orders()), "books");
-    assert_decides_alike(shop, &books, "books");
+    let restored = from_order_store(shop);
+    assert_eq!(restored.items(), shop.stock.items(), "order store");
+    assert!(restored.orders().eq(shop.stock.orders()), "order store");
+    assert_decides_alike(shop, &restored, "order store");
 }
 
 /// What an order store holds of the shop, and a shard made of it.
-fn from_order_store(shop: &Shop) -> Stock {
+fn from_order_store(shop: &Shard) -> Stock {
     let mut versions = HashMap::new();
     let mut opened = HashMap::new();
     for record in &shop.records {
@@ -129,12 +129,12 @@ fn from_order_store(shop: &Shop) -> Stock {
         shop.ledger.orders().values().map(|order| (*order, versions[&order.order_id])).collect();
     orders.sort_unstable_by_key(|(order, _)| order.order_id);
     Stock::from_order_store(SHARD, shop.stock.seq(), shop.stock.at(), items.collect(), orders)
-        .expect("books that agree")
+        .expect("an order store that agrees")
 }
 
 #[test]
 fn many_chunks_round_trip_with_gaps_of_settled_items() {
-    let mut shop = Shop::with([terms(1, 500, 1, 1_000), terms(2, 500, 1, 2_000)]);
+    let mut shop = Shard::with([terms(1, 500, 1, 1_000), terms(2, 500, 1, 2_000)]);
     for user in 0..400 {
         // Runs of either item, so that whole chunks are let go.
         shop.place(1 + user / 100 % 2, user, user).expect("stock is left");
@@ -163,11 +163,11 @@ fn many_chunks_round_trip_with_gaps_of_settled_items() {
 
 #[test]
 fn an_item_is_settled_only_when_ended_closed_and_stored() {
-    let mut shop = Shop::with([terms(1, 5, 1, 1_000)]);
+    let mut shop = Shard::with([terms(1, 5, 1, 1_000)]);
     let order = shop.place(1, 1, 1).expect("stock is left");
     let refused = Outcome::Refused(Refusal::PhaseConflict);
     let settle =
-        |shop: &mut Shop, stored_seq| shop.ask(Command::Settle { item_id: ItemId(1), stored_seq });
+        |shop: &mut Shard, stored_seq| shop.ask(Command::Settle { item_id: ItemId(1), stored_seq });
     assert_eq!(settle(&mut shop, u64::MAX), refused, "not ended");
     shop.ask(Command::End(ItemId(1)));
     assert_eq!(settle(&mut shop, u64::MAX), refused, "an order is open");
@@ -183,7 +183,7 @@ fn an_item_is_settled_only_when_ended_closed_and_stored() {
 
 #[test]
 fn orders_are_found_by_id_buyer_and_request() {
-    let mut shop = Shop::with([terms(1, 300, 5, 1_000), terms(2, 300, 5, 1_000)]);
+    let mut shop = Shard::with([terms(1, 300, 5, 1_000), terms(2, 300, 5, 1_000)]);
     let mut placed = Vec::new();
     for round in 0..200 {
         placed.push(shop.place(1 + round % 2, round % 50, round).expect("stock is left"));
@@ -212,7 +212,7 @@ fn orders_are_found_by_id_buyer_and_request() {
 #[test]
 fn due_finds_what_is_due_across_payment_windows_and_restores() {
     let mut shop =
-        Shop::with([terms(1, 900, 1, 300), terms(2, 900, 1, 100), terms(3, 900, 1, 200)]);
+        Shard::with([terms(1, 900, 1, 300), terms(2, 900, 1, 100), terms(3, 900, 1, 200)]);
     for user in 0..600 {
         shop.now = OPENING.plus_milliseconds(user);
         shop.place(1 + user % 3, user, user).expect("stock is left");
@@ -244,7 +244,7 @@ fn due_finds_what_is_due_across_payment_windows_and_restores() {
 
 #[test]
 fn limit_and_attempts_hold() {
-    let mut shop = Shop::with([terms(1, 1_000, 2, 1_000)]);
+    let mut shop = Shard::with([terms(1, 1_000, 2, 1_000)]);
     let refused = Outcome::Refused(Refusal::LimitReached);
     let first = shop.place(1, 7, 1).expect("stock is left");
     shop.place(1, 7, 2).expect("stock is left");

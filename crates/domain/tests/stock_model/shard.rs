@@ -6,20 +6,20 @@ use domain::{
     SaleId, ShardId, Stock, Timestamp, UserId,
 };
 
-/// When the shop opens.
+/// When the sale begins.
 pub const OPENING: Timestamp = Timestamp(1_790_000_000_000);
-/// The shop's shard.
+/// The shard's number.
 pub const SHARD: ShardId = ShardId(5);
 
-/// See the module.
-pub struct Shop {
+/// A state machine and its model, fed with the same records.
+pub struct Shard {
     /// The state machine.
     pub stock: Stock,
-    /// The model.
+    /// The model of the shard.
     pub ledger: Ledger,
     /// All records so far.
     pub records: Vec<Record>,
-    /// The time.
+    /// The time now.
     pub now: Timestamp,
 }
 
@@ -39,7 +39,7 @@ pub fn terms(item: u64, allotted: u32, limit: u16, window_milliseconds: u64) -> 
     }
 }
 
-/// A purchase.
+/// The command of a purchase.
 pub fn buying(item: u64, user: u64, request: u64, quantity: u16) -> Command {
     Command::Buy(Buy {
         item_id: ItemId(item),
@@ -49,7 +49,7 @@ pub fn buying(item: u64, user: u64, request: u64, quantity: u16) -> Command {
     })
 }
 
-impl Shop {
+impl Shard {
     /// An empty shard.
     pub fn new() -> Self {
         Self {
