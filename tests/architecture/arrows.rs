@@ -27,7 +27,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("actors", &["clock", "crash", "store", "telemetry"]),
     (
         "actors::shard",
-        &["actors::bloom_filter", "actors::gate", "clock", "crash", "store", "telemetry"],
+        &[
+            "actors::bloom_filter",
+            "actors::gate",
+            "actors::tasks",
+            "clock",
+            "crash",
+            "store",
+            "telemetry",
+        ],
     ),
     ("sales", &["actors", "store"]),
     ("http", &["actors", "clock", "sales", "telemetry"]),

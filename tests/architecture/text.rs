@@ -5,7 +5,7 @@ use super::sources::code_only;
 use super::tree::{files, rust_files};
 
 /// The most lines of a file; beyond it the file is to be split.
-const LINES_MAX: usize = 600;
+const LINES_MAX: usize = 550;
 
 /// The fewest words of a doc comment.
 const DOC_WORDS_MIN: usize = 3;

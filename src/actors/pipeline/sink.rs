@@ -25,7 +25,7 @@ pub(in crate::actors) struct RecordSink {
 pub(in crate::actors) enum Transport {
     /// To the consumer in the same process, through a channel of [`BATCHES_BETWEEN`].
     InProcess(mpsc::Sender<Vec<Record>>),
-    /// Through RabbitMQ.
+    /// Records go through RabbitMQ.
     RabbitMq(Box<RabbitMq>),
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 pub(in crate::actors) enum RecordSource {
     /// From the relay in the same process.
     InProcess(mpsc::Receiver<Vec<Record>>),
-    /// From RabbitMQ.
+    /// Records come from RabbitMQ.
     RabbitMq(Box<RabbitMqConsumer>),
 }
 

@@ -33,7 +33,7 @@ impl Router {
         shard.index() < self.mailboxes.len()
     }
 
-    /// All shards.
+    /// Every shard's number.
     pub(in crate::actors) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.mailboxes.len() as u16).map(ShardId)
     }

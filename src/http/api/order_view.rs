@@ -21,7 +21,7 @@ pub struct OrderView {
     /// The item's sale.
     #[schema(value_type = Identity)]
     pub sale_id: String,
-    /// Units bought.
+    /// How many units were bought.
     #[schema(minimum = 1)]
     pub quantity: u16,
     /// What all units cost together, in minor units of `currency`.

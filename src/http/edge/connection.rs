@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Instruction {
-    /// Serve requests.
+    /// Serve the requests that come.
     Serve = 0,
     /// Answer the open requests and take no new one.
     Finish = 1,

@@ -255,9 +255,9 @@ mod tests {
         /// A body
         /// of a test.
         pub struct Sample {
-            /// A number.
+            /// A JSON number.
             Required n: Units,
-            /// A text.
+            /// A JSON string.
             Required t: Text<10>,
             /// A number that
             /// may be null.

@@ -19,13 +19,13 @@ pub enum Trouble {
 /// Figures of a journal since its start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriterFigures {
-    /// Syncs done.
+    /// Syncs done so far.
     pub syncs: u64,
     /// Time spent in them, in seconds.
     pub sync_seconds: f64,
     /// Bytes written, framing included.
     pub bytes: u64,
-    /// Records written.
+    /// Records written so far.
     pub records: u64,
 }
 

@@ -131,7 +131,7 @@ pub struct Frame<'a> {
     pub link: Link,
     /// Checksum of the frame before.
     pub chain: u32,
-    /// Encoded records.
+    /// The encoded records.
     pub payload: &'a [u8],
     /// Bytes from this frame's start to the next one's.
     pub length: usize,
