@@ -258,8 +258,9 @@ fn signal(child: &Child, what: Signal) -> Result<()> {
     })
 }
 
-/// Finds the engine's program: the one given, else the workspace's release build, which
-/// is brought up to date first.
+/// Finds the engine's program: the one given, else the workspace's own build, which is
+/// brought up to date first, in the profile `dist` if this program was built so and else in
+/// `release`.
 ///
 /// # Errors
 /// Returns [`Error::Missing`] if there is none and it cannot be built.
@@ -272,15 +273,20 @@ pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let binary = target.unwrap_or_else(|| workspace.join("target")).join("release/seckill");
+    let own = std::env::current_exe().unwrap_or_default();
+    let of_dist = own.parent().is_some_and(|directory| directory.ends_with("dist"));
+    let profile = if of_dist { "dist" } else { "release" };
+    let directory = target.unwrap_or_else(|| workspace.join("target")).join(profile);
+    let binary = directory.join("seckill");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // Without -p, so that the features are those with which this program was built.
     let built = std::process::Command::new(cargo)
-        .args(["build", "--release", "--quiet", "-p", "seckill"])
+        .args(["build", "--quiet", "--bin", "seckill", "--profile", profile])
         .current_dir(workspace)
         .status();
     let reason = match built {
         Ok(status) if status.success() => "the build left no program".to_owned(),
-        Ok(status) => format!("cargo build --release -p seckill ended with {status}"),
+        Ok(status) => format!("cargo build --profile {profile} --bin seckill ended with {status}"),
         // Installed beside a program, without sources: then what is there is what is meant.
         Err(_) if binary.exists() => return Ok(binary),
         Err(error) => format!("cargo could not be run: {error}"),

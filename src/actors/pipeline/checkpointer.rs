@@ -76,8 +76,10 @@ impl Actor for Checkpointer {
     ) -> Result<CheckpointerState, ActorProcessingErr> {
         let marks = arguments.marks.clone();
         for (index, mark) in marks.iter().enumerate() {
-            let seq = mark.map_or(0, |mark| mark.seq);
-            arguments.engine.pipeline_status().checkpointed(ShardId(index as u16), seq);
+            if let Some(mark) = mark {
+                let shard = ShardId(index as u16);
+                arguments.engine.pipeline_status().checkpointed(shard, mark.seq);
+            }
         }
         myself.send_after(arguments.interval, || Continue);
         Ok(CheckpointerState { arguments, marks })

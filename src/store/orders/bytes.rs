@@ -10,21 +10,18 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     bytes
 }
 
-/// Decodes the record that `table` keeps in the row of this shard and `seq`.
+/// Decodes the record that `table` keeps in the row of this shard and `seq`. Whether it is the
+/// journal's record of that number is for the audit to judge.
 ///
 /// # Errors
-/// Returns [`StoreError::Corrupt`], which names the row, if the bytes are not this record's.
+/// Returns [`StoreError::Corrupt`], which names the row, if the bytes are no record.
 pub(super) fn decode(
     table: &str,
     shard: ShardId,
     seq: u64,
     mut bytes: &[u8],
 ) -> Result<Record, StoreError> {
-    let corrupt =
-        |why: &str| StoreError::corrupt(format!("{table}, shard {shard} record {seq}: {why}"));
-    let record = record::decode(&mut bytes).map_err(|error| corrupt(&error.to_string()))?;
-    if (record.shard, record.seq) != (shard, seq) {
-        return Err(corrupt("holds another record"));
-    }
-    Ok(record)
+    record::decode(&mut bytes).map_err(|error| {
+        StoreError::corrupt(format!("{table}, shard {shard} record {seq}: {error}"))
+    })
 }
