@@ -59,7 +59,7 @@ pub enum TokenError {
     Expired,
 }
 
-/// The secret is shorter than [`SECRET_BYTES_MIN`].
+/// The secret is shorter than 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the signing secret is shorter than 32 bytes")]
 pub struct SecretTooShort;
@@ -87,7 +87,7 @@ impl Signer {
     /// Makes a signer with this secret.
     ///
     /// # Errors
-    /// Returns [`SecretTooShort`] if the secret has fewer than [`SECRET_BYTES_MIN`] bytes.
+    /// Returns [`SecretTooShort`] if the secret has fewer than 32 bytes.
     pub fn new(secret: &[u8]) -> Result<Self, SecretTooShort> {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(SecretTooShort);

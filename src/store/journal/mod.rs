@@ -5,10 +5,10 @@
 //! them (their *effects*) comes back in the same order once they are durable; [`Journal::durable_seqs`]
 //! are the watermarks; [`Journal::follow`] and [`Journal::replay`] read what is durable, from sequence
 //! numbers; [`Journal::retire`] deletes what is kept elsewhere. What carries a journal is a [`Log`]:
-//! today [`file`]. One test suite runs each case against every log.
+//! today [mod@file]. One test suite runs each case against every log.
 //!
 //! Knows sequence numbers and encoded records. What a record means is the domain's business, what an
-//! effect is the caller's, and files, segments and positions are known below [`file`] only.
+//! effect is the caller's, and files, segments and positions are known below [mod@file] only.
 
 pub mod file;
 mod follower;
