@@ -68,7 +68,6 @@ async fn a_background_task_that_ends_is_run_again_and_the_operator_is_told() {
     for (failpoint, task) in [
         ("relay-handle", "relay and consumer"),
         ("consumer-handle", "relay and consumer"),
-        ("checkpointer-handle", "checkpointer"),
         ("supervisor-handle", "supervisor"),
     ] {
         let scenario = FailScenario::setup();
