@@ -5,7 +5,7 @@
 use fail::FailScenario;
 use seckill::actors::EngineOptions;
 use std::time::Duration;
-use support::{Setup, Shop, engine, offer};
+use support::{DRAIN_MAX, Setup, Shop, engine, offer};
 
 #[tokio::test]
 async fn without_a_permit_it_is_refused_at_once() {
@@ -68,13 +68,14 @@ async fn a_background_task_that_ends_is_run_again_and_the_operator_is_told() {
     for (failpoint, task) in [
         ("relay-handle", "relay and consumer"),
         ("consumer-handle", "relay and consumer"),
+        ("checkpointer-handle", "checkpointer"),
         ("supervisor-handle", "supervisor"),
     ] {
         let scenario = FailScenario::setup();
         let shop = Shop::open().await;
         let item = shop.live_item(5).await;
         fail::cfg(failpoint, "2*return->off").expect("a failpoint");
-        let _backends = shop.start_backends().await;
+        let backends = shop.start_backends().await;
         let trouble = loop {
             let health = shop.get("/readyz?verbose", None).await.json();
             let dependencies = health["dependencies"].as_array().expect("a list").clone();
@@ -98,6 +99,9 @@ async fn a_background_task_that_ends_is_run_again_and_the_operator_is_told() {
         while shop.orders.order(order_id).await.expect("it answers").is_none() {
             tokio::task::yield_now().await;
         }
+        // Tasks of this shop that ran on would meet the next one's failpoint.
         scenario.teardown();
+        backends.stop(&shop.engine, DRAIN_MAX).await;
+        shop.close().await;
     }
 }

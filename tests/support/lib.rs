@@ -7,7 +7,7 @@ pub mod engine;
 mod shop;
 
 pub use engine::{Purchases, placed, terms};
-pub use shop::{Ask, Setup, Shop, offer};
+pub use shop::{Ask, DRAIN_MAX, Setup, Shop, offer};
 
 /// Lets other tasks run until `is_so`, for what does not announce itself.
 pub async fn wait_until(mut is_so: impl FnMut() -> bool) {
