@@ -297,6 +297,17 @@ impl Engine {
         }
     }
 
+    /// Sets the state of something that the engine stands on and does not watch by itself.
+    pub fn report(
+        &self,
+        name: &'static str,
+        kind: &'static str,
+        healthy: bool,
+        meaning: impl Into<String>,
+    ) {
+        self.0.status.report(name, kind, healthy, meaning);
+    }
+
     /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.
     /// Waits for `limit` at most; the outcome of what is unanswered then stays unknown to its callers.
     pub async fn drain(&self, limit: Duration) {

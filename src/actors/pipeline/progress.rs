@@ -74,7 +74,7 @@ mod tests {
             shard: ShardId(3),
             seq,
             at: Timestamp(seq),
-            event: Event::ItemPaused(ItemId(1)),
+            event: Event::ItemSettled(ItemId(1)),
         };
         seqs.into_iter().map(record).collect()
     }

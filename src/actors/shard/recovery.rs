@@ -369,6 +369,7 @@ fn from_rows(
             },
             settled: item.settled,
             last_seq: item.last_seq,
+            operations: item.operations.clone(),
         })
         .collect();
     let orders = rows.iter().map(|row| (row.order, row.version));

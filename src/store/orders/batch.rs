@@ -3,7 +3,8 @@
 use super::bytes;
 use super::conflict::{Conflict, ConflictReason};
 use super::row::StoredOrder;
-use domain::{Event, OrderId, OrderStatus, Record, ShardId};
+use domain::{Event, ItemAction, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
+use serde_json::json;
 
 /// A folded batch: of several records of one order only the latest is left.
 #[derive(Debug, Default)]
@@ -104,15 +105,54 @@ impl Batch {
     }
 }
 
+/// An operator's change of an item, as the operators' log has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OperationEntry<'a> {
+    pub(super) at: Timestamp,
+    pub(super) actor: &'a str,
+    /// Such as `item.restock`.
+    pub(super) action: String,
+    /// Such as `item:12`.
+    pub(super) subject: String,
+    /// Further facts, as JSON.
+    pub(super) detail: String,
+}
+
 impl ItemRow {
+    /// The entry for the operators' log; none if no operator's request is known.
+    pub(super) fn log_entry(&self) -> Option<OperationEntry<'_>> {
+        let Event::ItemOperated(Operation { item_id, action, request: Some(request) }) =
+            &self.record.event
+        else {
+            return None;
+        };
+        let detail = match action.units() {
+            0 => json!({}),
+            units => json!({ "units": units }),
+        };
+        Some(OperationEntry {
+            at: self.record.at,
+            actor: &request.operator,
+            action: format!("item.{}", action.name()),
+            subject: format!("item:{item_id}"),
+            detail: detail.to_string(),
+        })
+    }
+
     /// The row of a record; none if the record is an order's.
     fn of(record: &Record) -> Option<Self> {
         let (item_id, kind) = match &record.event {
             Event::ItemOpened(terms) => (terms.item_id, "opened"),
-            Event::ItemRestocked { item_id, .. } => (*item_id, "restocked"),
-            Event::ItemPaused(item_id) => (*item_id, "paused"),
-            Event::ItemResumed(item_id) => (*item_id, "resumed"),
-            Event::ItemEnded(item_id) => (*item_id, "ended"),
+            Event::ItemOperated(operation) => {
+                let kind = match operation.action {
+                    ItemAction::Restock(_) => "restocked",
+                    ItemAction::Reduce(_) => "reduced",
+                    ItemAction::Pause => "paused",
+                    ItemAction::Resume => "resumed",
+                    ItemAction::End => "ended",
+                };
+                (operation.item_id, kind)
+            }
             Event::ItemSettled(item_id) => (*item_id, "settled"),
             Event::Order(_) => return None,
         };
