@@ -19,6 +19,7 @@ const SQLITE: &[Step] = &[
     (2, "catalogue", include_str!("../catalogue/migrations/sqlite/0002_catalogue.sql")),
     (3, "dead letters", include_str!("../orders/migrations/sqlite/0003_dead_letters.sql")),
     (4, "journal", include_str!("../orders/migrations/sqlite/0004_journal.sql")),
+    (7, "shard seals", include_str!("../orders/migrations/sqlite/0007_shard_seals.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -26,6 +27,7 @@ const MYSQL: &[Step] = &[
     (2, "catalogue", include_str!("../catalogue/migrations/mysql/0002_catalogue.sql")),
     (3, "dead letters", include_str!("../orders/migrations/mysql/0003_dead_letters.sql")),
     (4, "journal", include_str!("../orders/migrations/mysql/0004_journal.sql")),
+    (7, "shard seals", include_str!("../orders/migrations/mysql/0007_shard_seals.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.
