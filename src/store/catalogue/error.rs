@@ -1,6 +1,6 @@
 //! What can go wrong with the catalogue.
 
-use crate::store::database::StoreError;
+use crate::store::database::{ConnectionFault, StoreError};
 use domain::StepRefused;
 use domain::catalogue::DraftProblem;
 
@@ -49,5 +49,11 @@ pub enum CatalogueError {
 impl From<sqlx::Error> for CatalogueError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl ConnectionFault for CatalogueError {
+    fn is_connection_fault(&self) -> bool {
+        matches!(self, Self::Store(_))
     }
 }

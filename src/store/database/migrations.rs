@@ -20,6 +20,7 @@ const SQLITE: &[Step] = &[
     (3, "dead letters", include_str!("../orders/migrations/sqlite/0003_dead_letters.sql")),
     (4, "journal", include_str!("../orders/migrations/sqlite/0004_journal.sql")),
     (5, "requests", include_str!("../catalogue/migrations/sqlite/0005_operator_requests.sql")),
+    (7, "shard seals", include_str!("../orders/migrations/sqlite/0007_shard_seals.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -28,6 +29,7 @@ const MYSQL: &[Step] = &[
     (3, "dead letters", include_str!("../orders/migrations/mysql/0003_dead_letters.sql")),
     (4, "journal", include_str!("../orders/migrations/mysql/0004_journal.sql")),
     (5, "requests", include_str!("../catalogue/migrations/mysql/0005_operator_requests.sql")),
+    (7, "shard seals", include_str!("../orders/migrations/mysql/0007_shard_seals.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

@@ -2,8 +2,11 @@
 
 use super::bytes;
 use super::conflict::{Conflict, ConflictReason};
+use super::progress::Steps;
 use super::row::StoredOrder;
-use domain::{Event, ItemAction, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
+use domain::{
+    Event, ItemAction, ItemId, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp,
+};
 use serde_json::json;
 
 /// A folded batch: of several records of one order only the latest is left.
@@ -22,8 +25,10 @@ pub(super) struct Batch {
     pub(super) items: Vec<ItemRow>,
     /// Records that can never be stored.
     pub(super) impossible: Vec<Conflict>,
-    /// Up to which record each shard's log is applied with this batch, by shard.
+    /// Up to which record each shard's log is to be applied with this batch, by shard.
     pub(super) progress: Vec<(ShardId, u64)>,
+    /// What the records add to their shards' seals; empty if the progress is left alone.
+    pub(super) steps: Steps,
 }
 
 /// A row of the table of items' records.
@@ -72,6 +77,9 @@ impl Batch {
             kept.1 = if same { later.1.max(kept.1) } else { kept.1 };
             same
         });
+        if !batch.progress.is_empty() {
+            batch.steps = Steps::of(records);
+        }
         batch
     }
 
@@ -141,22 +149,27 @@ impl ItemRow {
 
     /// The row of a record; none if the record is an order's.
     fn of(record: &Record) -> Option<Self> {
-        let (item_id, kind) = match &record.event {
-            Event::ItemOpened(terms) => (terms.item_id, "opened"),
-            Event::ItemOperated(operation) => {
-                let kind = match operation.action {
-                    ItemAction::Restock(_) => "restocked",
-                    ItemAction::Reduce(_) => "reduced",
-                    ItemAction::Pause => "paused",
-                    ItemAction::Resume => "resumed",
-                    ItemAction::End => "ended",
-                };
-                (operation.item_id, kind)
-            }
-            Event::ItemSettled(item_id) => (*item_id, "settled"),
-            Event::Order(_) => return None,
-        };
+        let (item_id, kind) = item_kind(&record.event)?;
         let bytes = bytes::encode(record);
         Some(Self { record: record.clone(), item_id: item_id.0, kind, bytes })
     }
+}
+
+/// The item that the event is about, and the event's name in the table; none if it is an order's.
+pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
+    Some(match event {
+        Event::ItemOpened(terms) => (terms.item_id, "opened"),
+        Event::ItemOperated(operation) => {
+            let kind = match operation.action {
+                ItemAction::Restock(_) => "restocked",
+                ItemAction::Reduce(_) => "reduced",
+                ItemAction::Pause => "paused",
+                ItemAction::Resume => "resumed",
+                ItemAction::End => "ended",
+            };
+            (operation.item_id, kind)
+        }
+        Event::ItemSettled(item_id) => (*item_id, "settled"),
+        Event::Order(_) => return None,
+    })
 }

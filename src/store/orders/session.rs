@@ -2,6 +2,7 @@
 
 use super::batch::{ItemRow, OperationEntry};
 use super::conflict::SetAside;
+use super::progress::ShardProgress;
 use super::row::StoredOrder;
 use crate::store::database::StoreError;
 use domain::{Order, OrderId, ShardId};
@@ -74,10 +75,22 @@ pub(super) trait Session: Send {
         seq: u64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Raises the progress of shards to at least these records.
-    fn advance(
+    /// Returns how far each shard is, by shard, and holds it so until the transaction ends. Shards of
+    /// which nothing is stored are left out.
+    fn lock_progress(
         &mut self,
-        progress: &[(ShardId, u64)],
+    ) -> impl Future<Output = Result<Vec<ShardProgress>, StoreError>> + Send;
+
+    /// Writes how far these shards are.
+    fn write_progress(
+        &mut self,
+        progress: &[ShardProgress],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes what is sealed of these shards, each of which has a seal.
+    fn write_seals(
+        &mut self,
+        progress: &[ShardProgress],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 

@@ -197,28 +197,6 @@ pub async fn contradictions_within_a_batch_are_found(database: Database) {
     assert_eq!(status(&store, first.order_id).await, Some((OrderStatus::Reserved, 6)));
 }
 
-pub async fn progress_only_grows(database: Database) {
-    let store = OrderStore::new(&database);
-    assert_eq!(store.progress().await, Ok(vec![]));
-    type Progress = &'static [(u16, u64)];
-    let steps: [(Progress, Progress); 4] = [
-        (&[(3, 10)], &[(3, 10)]),
-        (&[(3, 9), (1, 4)], &[(1, 4), (3, 10)]),
-        (&[(3, 11), (3, 10), (1, 4)], &[(1, 4), (3, 11)]),
-        (&[], &[(1, 4), (3, 11)]),
-    ];
-    let named = |progress: &[(u16, u64)]| -> Vec<(ShardId, u64)> {
-        progress.iter().map(|(shard, seq)| (ShardId(*shard), *seq)).collect()
-    };
-    for (given, expected) in steps {
-        store.apply(&[], &named(given), Conflicts::HandedBack).await.expect("progress is written");
-        assert_eq!(store.progress().await, Ok(named(expected)));
-    }
-    let everyone: Vec<(ShardId, u64)> = (0..1024).map(|shard| (ShardId(shard), 20)).collect();
-    store.apply(&[], &everyone, Conflicts::HandedBack).await.expect("progress is written");
-    assert_eq!(store.progress().await, Ok(everyone));
-}
-
 pub async fn a_buyers_orders_come_newest_first_in_pages(database: Database) {
     let store = OrderStore::new(&database);
     let user_id = UserId(42);
