@@ -14,15 +14,16 @@ use crate::sales::preheat::preheat_approved;
 use crate::secrets;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
-use crate::store::journal::JournalId;
 use crate::store::journal::file::disk::RealDisk;
-use crate::store::journal::file::{self, FileLog};
+use crate::store::journal::file::{self, FileLog, ReadError};
+use crate::store::journal::{JournalError, JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::telemetry;
 use crate::telemetry::metrics as names;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::Resource;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +48,26 @@ pub enum AppError {
     /// The journal's directory cannot be opened.
     #[error("the journal's directory cannot be opened: {0}")]
     Journal(#[source] io::Error),
+    /// The journal was written by a newer version of this program.
+    #[error(transparent)]
+    NewerJournal(ReadError),
+    /// Another process writes the journal.
+    #[error(transparent)]
+    JournalInUse(ReadError),
+    /// The process may not write a file as large as a segment.
+    #[error(
+        "this process may write files of {limit} bytes at most, and a segment of the journal has \
+         {segment}"
+    )]
+    FileSizeLimit {
+        /// The limit of a file's size in bytes.
+        limit: u64,
+        /// A segment's size in bytes.
+        segment: u64,
+    },
+    /// The wall clock is behind the journal's newest record.
+    #[error(transparent)]
+    Clock(StartError),
     /// The engine cannot recover or start.
     #[error(transparent)]
     Engine(StartError),
@@ -72,11 +93,32 @@ pub enum AppError {
 impl From<StartError> for AppError {
     fn from(error: StartError) -> Self {
         match error {
+            StartError::ClockBehind { .. } => Self::Clock(error),
+            StartError::Recovery(RecoveryError::Journal(error)) => error.into(),
             StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
                 Self::ForeignCheckpoint(error)
             }
             StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
             error => Self::Engine(error),
+        }
+    }
+}
+
+impl From<JournalError> for AppError {
+    fn from(error: JournalError) -> Self {
+        match error.0.downcast::<ReadError>() {
+            Ok(read) => (*read).into(),
+            Err(other) => Self::Engine(RecoveryError::Journal(JournalError(other)).into()),
+        }
+    }
+}
+
+impl From<ReadError> for AppError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Newer { .. } => Self::NewerJournal(error),
+            ReadError::InUse { .. } => Self::JournalInUse(error),
+            error => Self::Engine(RecoveryError::Journal(error.into()).into()),
         }
     }
 }
@@ -98,23 +140,30 @@ pub struct App {
 
 impl App {
     /// Recovers what the data directory holds, then binds and serves. A journal that fails later ends
-    /// the process with code 74, because nothing can be confirmed any more.
+    /// the process with code 74, because nothing can be confirmed any more. `clock_ahead_max` is how far
+    /// the journal's newest record may be ahead of the wall clock.
     ///
     /// # Errors
     /// Returns [`AppError`] if a part cannot start. Nothing listens then.
-    pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Self, AppError> {
+    pub async fn start(
+        config: &Config,
+        clock_ahead_max: Duration,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, AppError> {
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
         let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
         let signer = http::Signer::new(secret.expose())?;
+        check_file_size_limit(config.journal.segment_bytes)?;
         let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
+        file::check_versions(&disk)?;
         let journal = FileLog::open(Arc::new(disk), journal_options(config));
 
         let background = Background::start().map_err(AppError::Threads)?;
         let stores = Stores::open(config.clone(), Arc::clone(&data_dir), journal_id);
         let stores = background.run(stores).await??;
         let checkpoints = stores.checkpoints.clone();
-        let options = engine_options(config);
+        let options = engine_options(config, clock_ahead_max);
         let engine =
             Engine::start(options, journal_id, journal, checkpoints, &stores.orders, stop_process)
                 .await?;
@@ -182,6 +231,14 @@ impl App {
         }
         self.engine.drain(self.drain_limit).await;
         tracing::info!("stopped");
+    }
+}
+
+/// Refuses a limit of the size of files (`ulimit -f`) that the journal would meet in the midst of a sale.
+fn check_file_size_limit(segment: u64) -> Result<(), AppError> {
+    match rustix::process::getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < segment => Err(AppError::FileSizeLimit { limit, segment }),
+        _ => Ok(()),
     }
 }
 
@@ -340,21 +397,31 @@ impl Drop for Background {
 
 /// Ends the process after the journal failed.
 fn stop_process(error: io::Error) {
-    tracing::error!(
-        %error,
-        "the journal failed: nothing more can be confirmed, the process stops; confirmed orders are \
-         safe, requests under way have an unknown outcome; mend the disk and start again"
-    );
+    if error.get_ref().is_some_and(|inner| inner.is::<NotOwner>()) {
+        tracing::error!(
+            %error,
+            "this process is not the shop any more and stops: another one serves from its data, or the \
+             data directory was moved or replaced beneath it; what it confirmed is in the journal that \
+             it wrote, requests under way were not confirmed; let one process serve, from one directory"
+        );
+    } else {
+        tracing::error!(
+            %error,
+            "the journal failed: nothing more can be confirmed, the process stops; confirmed orders are \
+             safe, requests under way have an unknown outcome; mend the disk and start again"
+        );
+    }
     // EX_IOERR of sysexits.h.
     std::process::exit(74);
 }
 
-fn engine_options(config: &Config) -> EngineOptions {
+fn engine_options(config: &Config, clock_ahead_max: Duration) -> EngineOptions {
     EngineOptions {
         shards: config.engine.shards,
         virtual_nodes: config.engine.virtual_nodes,
         permits: config.engine.permits as usize,
         reply_timeout: Duration::from_millis(config.engine.reply_timeout_ms),
+        clock_ahead_max,
     }
 }
 
@@ -369,6 +436,7 @@ fn journal_options(config: &Config) -> file::Options {
 fn backend_options(config: &Config) -> BackendOptions {
     BackendOptions {
         checkpoint_interval: Duration::from_millis(config.checkpoint.interval_ms),
+        journal_check_interval: Duration::from_millis(config.journal.check_interval_ms),
         retention: Duration::from_secs(3_600),
         batch_records: config.broker.batch_records as usize,
         transaction_records: config.orders.batch_records as usize,

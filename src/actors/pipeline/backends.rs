@@ -6,6 +6,7 @@
 
 use super::checkpointer::{Checkpointer, CheckpointerArguments};
 use super::consumer::{Consumer, ConsumerArguments};
+use super::journal_check::check_journal;
 use super::relay::{Relay, RelayArguments};
 use super::sink::{BATCHES_BETWEEN, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
@@ -24,6 +25,8 @@ use tokio::task::JoinHandle;
 pub struct BackendOptions {
     /// Time between two rounds of checkpoints.
     pub checkpoint_interval: Duration,
+    /// The pause before the journal is read again from its beginning, to find damage.
+    pub journal_check_interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub retention: Duration,
     /// Records of one message to the broker.
@@ -64,7 +67,8 @@ impl Backends {
         orders: OrderStore,
     ) -> Self {
         let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
-        let (moving, keeping, watching) = (parts.clone(), parts.clone(), parts);
+        let (moving, keeping, checking) = (parts.clone(), parts.clone(), parts.clone());
+        let watching = parts;
         let tasks = engine.tasks();
         let mut is_first = true;
         Self {
@@ -72,6 +76,10 @@ impl Backends {
                 tasks.keep_running("relay and consumer", move || move_records(moving.clone())),
                 tasks.keep_running("checkpointer", move || {
                     keep_checkpoints(keeping.clone(), std::mem::take(&mut is_first))
+                }),
+                tasks.keep_running("journal check", move || {
+                    let interval = checking.options.journal_check_interval;
+                    check_journal(checking.engine.clone(), interval)
                 }),
                 tasks.keep_running("backlog watch", move || {
                     watch_backlog(watching.engine.clone(), watching.options)

@@ -4,12 +4,15 @@
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What hinders a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trouble {
     /// A commit failed. Nothing is confirmed any more, and the process has to stop.
     Failed,
+    /// What was durable cannot be read back. The text names the place.
+    Damaged(String),
     /// There is no room for what would be admitted now. The text says why.
     Full(String),
     /// No more room can be made ready, but some is left. The text says why.
@@ -34,6 +37,10 @@ pub struct WriterFigures {
 pub struct LogStatus {
     has_room: AtomicBool,
     has_failed: AtomicBool,
+    is_damaged: AtomicBool,
+    /// The first place that was found damaged.
+    damage: Mutex<Option<String>>,
+    damage_found: Notify,
     /// Why no more room can be made ready.
     obstacle: Mutex<Option<String>>,
     syncs: AtomicU64,
@@ -47,6 +54,9 @@ impl Default for LogStatus {
         Self {
             has_room: AtomicBool::new(true),
             has_failed: AtomicBool::new(false),
+            is_damaged: AtomicBool::new(false),
+            damage: Mutex::default(),
+            damage_found: Notify::new(),
             obstacle: Mutex::default(),
             syncs: AtomicU64::new(0),
             sync_nanoseconds: AtomicU64::new(0),
@@ -83,10 +93,49 @@ impl LogStatus {
         self.has_failed.store(true, Ordering::Release);
     }
 
+    /// Whether something that was durable could not be read back.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Acquire)
+    }
+
+    /// Notes that something durable cannot be read back, with its place. There is no way back.
+    pub fn set_damaged(&self, place: &str) {
+        {
+            let mut damage = self.damage.lock();
+            if damage.is_some() {
+                return;
+            }
+            *damage = Some(place.to_owned());
+            self.is_damaged.store(true, Ordering::Release);
+        }
+        tracing::error!(
+            place,
+            "the journal is damaged on its disk: nothing more is sold, and the state in memory is \
+             written to the checkpoints now; leave the process running until it has, and do not \
+             delete anything"
+        );
+        self.damage_found.notify_waiters();
+    }
+
+    /// Waits until damage is found.
+    pub async fn damaged(&self) {
+        loop {
+            // Made before the look, so that no notice falls between the two.
+            let found = self.damage_found.notified();
+            if self.is_damaged() {
+                return;
+            }
+            found.await;
+        }
+    }
+
     /// What hinders the log, if anything does.
     pub fn trouble(&self) -> Option<Trouble> {
         if self.has_failed() {
             return Some(Trouble::Failed);
+        }
+        if let Some(place) = self.damage.lock().clone() {
+            return Some(Trouble::Damaged(place));
         }
         let obstacle = self.obstacle.lock().clone()?;
         Some(if self.has_room() { Trouble::NearlyFull(obstacle) } else { Trouble::Full(obstacle) })
