@@ -3,6 +3,8 @@
 //! The only module that sees all others. Owns the order in which parts start and stop, and what the
 //! configuration chooses.
 
+mod figures;
+
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
@@ -19,9 +21,6 @@ use crate::store::journal::file::{self, FileLog, ReadError};
 use crate::store::journal::{JournalError, JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
-use crate::telemetry;
-use crate::telemetry::metrics as names;
-use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::Resource;
 use std::io;
@@ -330,9 +329,9 @@ fn edge_state(
         signer: signer.clone(),
         clock: engine.clock(),
         render_metrics: Arc::new(move || {
-            observe(&observed);
+            figures::observe(&observed);
             metrics.run_upkeep();
-            metrics.render()
+            metrics.render() + &figures::render(&observed)
         }),
     }
 }
@@ -470,41 +469,5 @@ fn http_options(config: &Config) -> http::Options {
         token_lifetime_seconds: config.tokens.ttl_seconds,
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),
-    }
-}
-
-/// Records the engine's present state in the metrics.
-fn observe(engine: &Engine) {
-    let status = engine.status();
-    gauge!(names::PERMITS).set(status.permits as f64);
-    gauge!(names::PERMITS_USED).set(status.permits_used as f64);
-    gauge!(names::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
-    gauge!(names::SHARDS).set(status.shards as f64);
-    gauge!(names::SHARDS_UP).set(status.shards_up as f64);
-    gauge!(names::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
-    counter!(names::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
-    counter!(names::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
-    counter!(names::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
-    gauge!(names::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
-    gauge!(names::BACKLOG_RECORDS).set(status.backlog_records as f64);
-    gauge!(names::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
-    gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
-    counter!(names::LOG_LINES_LOST_TOTAL).absolute(telemetry::log::lines_lost());
-    gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
-    for dependency in &status.dependencies {
-        let up = f64::from(u8::from(dependency.healthy));
-        gauge!(names::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind).set(up);
-    }
-    for gate in engine.gates() {
-        let (item, counters) = (gate.terms().item_id.to_string(), gate.counters());
-        for (state, units) in [
-            ("allotted", counters.allotted),
-            ("available", counters.available),
-            ("reserved", counters.reserved),
-            ("sold", counters.sold),
-        ] {
-            gauge!(names::ITEM_UNITS, "item" => item.clone(), "state" => state)
-                .set(f64::from(units));
-        }
     }
 }

@@ -16,7 +16,7 @@ use super::status::{EngineStatus, PipelineStatus};
 use super::tasks::Tasks;
 use crate::clock::{self, Clock};
 use crate::store::checkpoint::{CheckpointStore, Mark};
-use crate::store::journal::{Journal, JournalId, OpenedLog};
+use crate::store::journal::{Journal, JournalId, LogStatus, OpenedLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::{self, OwnershipError};
 use domain::{
@@ -305,6 +305,11 @@ impl Engine {
             wall_drift_seconds: context.clock.wall_drift_milliseconds() as f64 / 1e3,
             dependencies,
         }
+    }
+
+    /// The journal's state and figures.
+    pub fn journal_status(&self) -> &LogStatus {
+        self.0.context.journal.status()
     }
 
     /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.

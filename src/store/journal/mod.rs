@@ -223,6 +223,11 @@ impl<E: Send + 'static> Journal<E> {
         self.status.figures()
     }
 
+    /// The log's state and figures.
+    pub fn status(&self) -> &LogStatus {
+        &self.status
+    }
+
     /// Commits what waits and stops. Returns once the writer has ended. What finds no room is not
     /// waited for: the journal fails then, and its effects are never released. Blocks.
     pub fn close(&self) {

@@ -1,6 +1,7 @@
 //! A log's state and figures: set by the log and the writer, read by everyone, without a lock on the
 //! way of a purchase.
 
+use crate::telemetry::text::Histogram;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,8 +25,6 @@ pub enum Trouble {
 pub struct WriterFigures {
     /// Syncs done so far.
     pub syncs: u64,
-    /// Time spent in them, in seconds.
-    pub sync_seconds: f64,
     /// Bytes written, framing included.
     pub bytes: u64,
     /// Records written so far.
@@ -44,7 +43,7 @@ pub struct LogStatus {
     /// Why no more room can be made ready.
     obstacle: Mutex<Option<String>>,
     syncs: AtomicU64,
-    sync_nanoseconds: AtomicU64,
+    sync_durations: Histogram,
     bytes: AtomicU64,
     records: AtomicU64,
 }
@@ -59,7 +58,7 @@ impl Default for LogStatus {
             damage_found: Notify::new(),
             obstacle: Mutex::default(),
             syncs: AtomicU64::new(0),
-            sync_nanoseconds: AtomicU64::new(0),
+            sync_durations: Histogram::default(),
             bytes: AtomicU64::new(0),
             records: AtomicU64::new(0),
         }
@@ -144,7 +143,12 @@ impl LogStatus {
     /// Counts a sync and the time it took.
     pub fn count_sync(&self, nanoseconds: u64) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.sync_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.sync_durations.observe(Duration::from_nanos(nanoseconds), 1);
+    }
+
+    /// How long the syncs took.
+    pub fn sync_durations(&self) -> &Histogram {
+        &self.sync_durations
     }
 
     /// Counts bytes that were written.
@@ -159,10 +163,8 @@ impl LogStatus {
 
     /// The figures since the start.
     pub fn figures(&self) -> WriterFigures {
-        let nanoseconds = self.sync_nanoseconds.load(Ordering::Relaxed);
         WriterFigures {
             syncs: self.syncs.load(Ordering::Relaxed),
-            sync_seconds: Duration::from_nanos(nanoseconds).as_secs_f64(),
             bytes: self.bytes.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
         }
