@@ -4,6 +4,7 @@
 //! configuration chooses.
 
 mod figures;
+pub mod recover;
 
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};

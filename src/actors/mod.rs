@@ -17,6 +17,9 @@ mod tasks;
 pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
 pub use pipeline::{BackendOptions, Backends};
-pub use shard::{ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Reply, Ring};
+pub use shard::{
+    ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Renewal, RenewedShard, Reply,
+    Ring, renew,
+};
 pub use status::{DependencyStatus, EngineStatus};
 pub use tasks::Tasks;

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod migrate;
 pub mod mint;
 mod numbers;
+pub mod recover;
 pub mod serve;
 
 use crate::config::{self, Loaded};
@@ -48,6 +49,8 @@ pub enum Command {
     Audit(audit::AuditArguments),
     /// Bring the order store's tables up to date
     Migrate,
+    /// Begin a new journal where the old one is lost, from what the order store holds
+    Recover(recover::RecoverArguments),
     /// Look at what the order store could not take, or send it again
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
@@ -97,6 +100,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         Command::DeadLetters(command) => {
             dead_letters::run(&configuration()?.config, &command, output)?;
         }
+        Command::Recover(_) => recover::run(&configuration()?.config, output)?,
         Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;

@@ -139,6 +139,15 @@ impl DataDir {
         self.read_record("identity", "not a journal's identity, 16 hexadecimal digits")
     }
 
+    /// Records that the journal here is the one of this identity, which order store and checkpoints
+    /// name.
+    ///
+    /// # Errors
+    /// Returns [`DataDirError`] if the file cannot be written.
+    pub fn adopt_identity(&self, journal: JournalId) -> Result<(), DataDirError> {
+        self.write_record("identity", journal)
+    }
+
     /// The directory's path.
     pub fn path(&self) -> &Path {
         &self.path

@@ -9,5 +9,6 @@ mod backlog;
 mod dead_letters;
 mod ground;
 mod metrics;
+mod recover;
 mod upgrade;
 mod version_before;

@@ -109,6 +109,14 @@ pub fn base(disk: &dyn Disk) -> Result<Vec<u64>, ReadError> {
     Ok(SegmentHeader::decode(&bytes[..count]).map(|header| header.marks).unwrap_or_default())
 }
 
+/// Whether there are segments of a journal, written or only prepared.
+///
+/// # Errors
+/// Returns the operating system's error if the directory cannot be read.
+pub fn has_segments(disk: &dyn Disk) -> io::Result<bool> {
+    Ok(disk.list()?.iter().any(|name| segment_number(name).is_some()))
+}
+
 /// Checks that no newer version of this program has written here, before anything is changed.
 ///
 /// # Errors
