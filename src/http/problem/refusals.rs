@@ -59,6 +59,9 @@ impl From<NotDelivered> for Problem {
             NotDelivered::StorageFull => {
                 Self::new(Code::Overloaded, "nothing was done: the journal has no room")
             }
+            NotDelivered::StorageDamaged => {
+                Self::new(Code::Overloaded, "nothing was done: the journal's disk is damaged")
+            }
             NotDelivered::BacklogFull => {
                 Self::new(Code::Overloaded, "nothing was done: the order store is behind")
             }
@@ -205,6 +208,7 @@ mod tests {
         for (reason, code) in [
             (NotDelivered::Overloaded, "overloaded"),
             (NotDelivered::StorageFull, "overloaded"),
+            (NotDelivered::StorageDamaged, "overloaded"),
             (NotDelivered::BacklogFull, "overloaded"),
             (NotDelivered::Quarantined, "item_quarantined"),
             (NotDelivered::ShuttingDown, "shutting_down"),

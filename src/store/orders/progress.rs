@@ -105,7 +105,7 @@ mod tests {
             shard: SHARD,
             seq,
             at: Timestamp(seq),
-            event: Event::ItemPaused(ItemId(1)),
+            event: Event::ItemSettled(ItemId(1)),
         };
         Steps::of(&seqs.into_iter().map(record).collect::<Vec<_>>())
     }
