@@ -21,9 +21,8 @@ mod routes;
 mod state;
 pub mod timestamp;
 
-pub use auth::token::{
-    OPERATOR_NAME_BYTES_MAX, Principal, Role, SecretTooShort, Signer, TokenError,
-};
+pub use auth::operator_name;
+pub use auth::token::{Principal, Role, SecretTooShort, Signer, TokenError};
 pub use edge::server::serve;
 pub use options::Options;
 pub use state::AppState;
