@@ -77,6 +77,9 @@ pub enum AppError {
     /// The order store is another shop's, or holds records that the journal has lost.
     #[error(transparent)]
     ForeignOrders(StartError),
+    /// The order store has lost orders that are nowhere else.
+    #[error(transparent)]
+    OrdersLost(StartError),
     /// A thread cannot be started.
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
@@ -98,6 +101,9 @@ impl From<StartError> for AppError {
             StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
                 Self::ForeignCheckpoint(error)
             }
+            StartError::Recovery(RecoveryError::ForeignOrders(OwnershipError::Behind {
+                ..
+            })) => Self::OrdersLost(error),
             StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
             error => Self::Engine(error),
         }
@@ -351,11 +357,11 @@ fn edge_state(
     }
 }
 
-/// Refuses an order store of another journal. One that does not answer is checked again before
+/// Refuses an order store of another journal, or one that has lost what only it held. One that does not answer is checked again before
 /// anything is sent to it or preheated from it.
 async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartError> {
-    match engine.stored_progress(orders).await {
-        Ok(_) => Ok(()),
+    match engine.check_order_store(orders).await {
+        Ok(()) => Ok(()),
         Err(OwnershipError::Store(error)) => {
             tracing::warn!(%error, "the order store does not answer any more; orders wait in the journal");
             Ok(())

@@ -140,7 +140,7 @@ impl Engine {
             expiries_per_tick: (EXPIRIES_PER_TICK / usize::from(options.shards)).max(16),
             reply_timeout: options.reply_timeout,
         });
-        let status = PipelineStatus::new(options.shards);
+        let status = PipelineStatus::new(&context.journal.base_seqs(), context.clock.now());
         let tasks = Tasks::new(context.clock.clone());
         let supervisor = supervisor::start(Arc::clone(&context), recovered.stocks, &tasks).await?;
         Ok(Self(Arc::new(Inner {
@@ -307,6 +307,17 @@ impl Engine {
         }
     }
 
+    /// Sets the state of something that the engine stands on and does not watch by itself.
+    pub fn report(
+        &self,
+        name: &'static str,
+        kind: &'static str,
+        healthy: bool,
+        meaning: impl Into<String>,
+    ) {
+        self.0.status.report(name, kind, healthy, meaning);
+    }
+
     /// The journal's state and figures.
     pub fn journal_status(&self) -> &LogStatus {
         self.0.context.journal.status()
@@ -349,6 +360,40 @@ impl Engine {
     ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
         let context = self.context();
         ownership::own_progress(orders, context.journal_id, || context.journal.durable_seqs()).await
+    }
+
+    /// Checks that the order store is this engine's and holds all that was deleted from the journal.
+    ///
+    /// # Errors
+    /// Returns [`OwnershipError`] as [`Self::stored_progress`] does, or if the store lacks some of it.
+    pub async fn check_order_store(&self, orders: &OrderStore) -> Result<(), OwnershipError> {
+        let stored_seqs = self.stored_seqs(orders).await?;
+        let base_seqs = self.0.context.journal.base_seqs();
+        for (shard, (stored_seq, base_seq)) in
+            (0..).map(ShardId).zip(stored_seqs.into_iter().zip(base_seqs))
+        {
+            if stored_seq < base_seq {
+                return Err(OwnershipError::Behind { shard, stored_seq, base_seq });
+            }
+        }
+        Ok(())
+    }
+
+    /// What [`Self::stored_progress`] returns, as each shard's last record: 0 where there is none.
+    ///
+    /// # Errors
+    /// Returns [`OwnershipError`] as [`Self::stored_progress`] does.
+    pub(super) async fn stored_seqs(
+        &self,
+        orders: &OrderStore,
+    ) -> Result<Vec<u64>, OwnershipError> {
+        let mut seqs = vec![0; self.0.context.router.shards().count()];
+        for (shard, seq) in self.stored_progress(orders).await? {
+            if let Some(own) = seqs.get_mut(shard.index()) {
+                *own = seq;
+            }
+        }
+        Ok(seqs)
     }
 
     /// What all shards share.

@@ -174,6 +174,11 @@ impl From<AppError> for Failure {
                  is an older copy, or new because its volume was not mounted, bring the right one \
                  back",
             ),
+            AppError::OrdersLost(_) => (
+                Exit::Data,
+                "bring the order store back, or a backup of it that reaches that record (orders.db \
+                 with its -wal in the data directory, or the database of orders.mysql_url)",
+            ),
             AppError::Engine(_) | AppError::Journal(_) => (
                 Exit::Data,
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \

@@ -142,6 +142,10 @@ metrics_catalogue! {
         "Batches that the order store did not take; they are tried again.";
     ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
         "Records that contradict a row: each wants an operator.";
+    ORDER_STORE_REFILLS_TOTAL, Counter, Count: "seckill_order_store_refills_total",
+        "Times the order store had lost records and was filled again from the journal.";
+    ORDER_STORE_MISSING, Gauge, Count: "seckill_order_store_missing",
+        "Records and rows that the order store has lost and the journal does not have any more.";
     DEAD_LETTERS_TOTAL, Counter, Count: "seckill_dead_letters_total",
         "Messages set aside because the order store cannot take them: each wants an operator.";
     SALE_LOOKUPS_TOTAL, Counter, Count: "seckill_sale_lookups_total",

@@ -5,12 +5,14 @@
 //! only once all of it is durable (I11). The journal's old records are retired when checkpoint and
 //! order store hold them (I13), and so are the orders of items that are over.
 
+use super::completeness;
 use super::message::Continue;
 use crate::actors::engine::Engine;
 use crate::actors::shard::effects::NotDelivered;
 use crate::actors::shard::mailbox::Envelope;
 use crate::crash::crash_point;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+use crate::store::orders::OrderStore;
 use crate::telemetry::metrics::CHECKPOINT_FAILURES_TOTAL;
 use domain::stock::Changes;
 use domain::{Command, ItemPhase, ShardId};
@@ -24,6 +26,7 @@ pub(in crate::actors) struct Checkpointer;
 pub(in crate::actors) struct CheckpointerArguments {
     pub(in crate::actors) engine: Engine,
     pub(in crate::actors) checkpoints: CheckpointStore,
+    pub(in crate::actors) orders: OrderStore,
     /// The time between two rounds.
     pub(in crate::actors) interval: Duration,
     /// How long after its end an item's orders stay in memory.
@@ -232,9 +235,22 @@ impl CheckpointerState {
     /// Retires records that are kept elsewhere, and settles items that are over.
     async fn evict(&self) {
         let engine = &self.arguments.engine;
-        let covered = engine.pipeline_status().covered();
+        let status = engine.pipeline_status();
+        if status.is_incomplete() {
+            return;
+        }
+        let covered = status.covered();
         let journal = &engine.context().journal;
         if journal.can_retire(&covered) {
+            // What is deleted here is nowhere else, so the order store is asked once more.
+            match completeness::holds(engine, &self.arguments.orders, &covered).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the journal's old segments stay: the order store does not answer");
+                    return;
+                }
+            }
             if let Err(error) = self.arguments.checkpoints.harden().await {
                 tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;

@@ -285,15 +285,7 @@ impl ShardProcessor {
         {
             gate.set_settled();
         }
-        let item_id = match &record.event {
-            Event::Order(order) => order.item_id,
-            Event::ItemOpened(terms) => terms.item_id,
-            Event::ItemRestocked { item_id, .. }
-            | Event::ItemPaused(item_id)
-            | Event::ItemResumed(item_id)
-            | Event::ItemEnded(item_id)
-            | Event::ItemSettled(item_id) => *item_id,
-        };
+        let item_id = record.event.item_id();
         // A repeat is harmless, so only the likeliest ones are searched.
         if self.touched.last() != Some(&item_id)
             && !self.touched.iter().take(8).any(|touched| *touched == item_id)

@@ -11,7 +11,10 @@ use crate::store::journal::JournalId;
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership;
 use domain::stock::Violation;
-use domain::{Event, ItemPhase, Order, OrderStatus, Record, ShardId, Stock, Timestamp};
+use domain::{
+    Event, ItemAction, ItemId, ItemPhase, Operation, Order, OrderStatus, Record, ShardId, Stock,
+    Timestamp,
+};
 
 /// The shards as they begin anew.
 #[derive(Debug)]
@@ -119,7 +122,7 @@ impl Writer {
         let selling = self.stock.items().to_vec();
         for item in selling {
             if item.phase == ItemPhase::Open && !item.settled {
-                self.write(Event::ItemPaused(item.terms.item_id))?;
+                self.operate(item.terms.item_id, ItemAction::Pause)?;
             }
         }
         let Self { stock, base_seq, records, .. } = self;
@@ -135,7 +138,7 @@ impl Writer {
             let allotted = self.stock.item(item_id).map_or(0, |item| item.counters.allotted);
             let units = item.counters.allotted.saturating_sub(allotted);
             if units > 0 {
-                self.write(Event::ItemRestocked { item_id, units })?;
+                self.operate(item_id, ItemAction::Restock(units))?;
             }
         }
         Ok(())
@@ -157,19 +160,27 @@ impl Writer {
         Ok(())
     }
 
-    /// Pauses, ends and settles what the newer state has so. A pause comes anyway.
+    /// Takes back, ends and settles what the newer state has so. A pause comes anyway.
     fn follow_phases(&mut self, newer: &Stock) -> Result<(), Violation> {
         for item in newer.items() {
             let item_id = item.terms.item_id;
             let Some(own) = self.stock.item(item_id).cloned() else { continue };
+            let units = own.counters.allotted.saturating_sub(item.counters.allotted);
+            if units > 0 {
+                self.operate(item_id, ItemAction::Reduce(units))?;
+            }
             if item.phase == ItemPhase::Ended && own.phase != ItemPhase::Ended {
-                self.write(Event::ItemEnded(item_id))?;
+                self.operate(item_id, ItemAction::End)?;
             }
             if item.settled && !own.settled {
                 self.write(Event::ItemSettled(item_id))?;
             }
         }
         Ok(())
+    }
+
+    fn operate(&mut self, item_id: ItemId, action: ItemAction) -> Result<(), Violation> {
+        self.write(Event::ItemOperated(Operation::unattributed(item_id, action)))
     }
 
     fn write_order(&mut self, order: &Order, status: OrderStatus) -> Result<(), Violation> {

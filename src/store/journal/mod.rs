@@ -124,6 +124,13 @@ impl<E: Send + 'static> Journal<E> {
         self.handle.base().get(shard.index()).copied().unwrap_or(0)
     }
 
+    /// Each shard's last record that was retired, 0 where none was: as many as there are shards.
+    pub fn base_seqs(&self) -> Vec<u64> {
+        let mut base = self.handle.base();
+        base.resize(self.durable_seqs().len(), 0);
+        base
+    }
+
     /// Follows the durable records behind `after`, a sequence number for each shard that is to be
     /// followed.
     pub fn follow(&self, after: &[u64]) -> Follower {
