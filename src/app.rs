@@ -28,7 +28,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +156,8 @@ impl App {
         clock_ahead_max: Duration,
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
+        // Before anything is made on the disk: an address that is taken leaves nothing behind.
+        let socket = reserve(config.http.listen)?;
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
         let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
@@ -183,7 +185,7 @@ impl App {
         preheat(config, &engine, &sales).await;
         let lifecycle = keep_lifecycle(&background, &engine, &sales);
 
-        let (listener, address) = bind(config.http.listen).await?;
+        let (listener, address) = listen(socket, config.http.listen)?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
         let server =
@@ -316,9 +318,21 @@ async fn preheat(config: &Config, engine: &Engine, sales: &Sales) {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+/// Takes the address, without listening yet: clients are refused until all has been recovered.
+fn reserve(address: SocketAddr) -> Result<TcpSocket, AppError> {
     let failed = |source| AppError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    Ok(socket)
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
+    const WAITING_MAX: u32 = 1_024;
+    let failed = |source| AppError::Listen { address, source };
+    let listener = socket.listen(WAITING_MAX).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
