@@ -70,7 +70,7 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
 }
 
 fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
-    output.write_all(banner::listening(app.address()).as_bytes())?;
+    output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
     let banner = banner::banner(app.address(), offer, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
@@ -112,8 +112,8 @@ impl From<AppError> for Failure {
             AppError::Secret(error) => return error.into(),
             AppError::Listen { .. } => (
                 Exit::Address,
-                "stop what listens there, or set http.listen to another address (port 0 picks a \
-                 free one)",
+                "stop what listens there, or give the setting another address (port 0 picks a free \
+                 one)",
             ),
             AppError::Open(OpenError::DataDir(DataDirError::InUse(_))) => {
                 (Exit::Data, "one process serves a data directory: stop the other, or set data.dir")

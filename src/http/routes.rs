@@ -3,15 +3,16 @@
 //!
 //! A purchase is in it for the document and for `Allow`; the service answers it before it gets here.
 
+use super::edge::sliced::SharedBytes;
 use super::options::Options;
 use super::pages::{docs, root};
 use super::problem::{Code, Problem};
 use super::state::Edge;
-use super::{admin, api, document};
-use axum::Router;
+use super::{admin, api, document, operations};
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
@@ -30,6 +31,17 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable())
+        .with_state(edge)
+}
+
+/// Makes the router of the operations listener.
+pub fn operations_router(edge: Arc<Edge>) -> Router {
+    Router::new()
+        .route("/livez", get(api::health::live))
+        .route("/readyz", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(edge)
 }
 
@@ -85,7 +97,6 @@ fn operation() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::default()
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
         .routes(routes!(problems::show))
 }
 
@@ -94,7 +105,7 @@ fn operation() -> OpenApiRouter<Arc<Edge>> {
 fn pages(document: Bytes) -> Router<Arc<Edge>> {
     let show_document = move || {
         let document = document.clone();
-        async move { ([(CONTENT_TYPE, "application/json")], document) }
+        async move { (Extension(SharedBytes), [(CONTENT_TYPE, "application/json")], document) }
     };
     Router::new()
         .route("/", get(root::show))

@@ -1,6 +1,8 @@
 //! `/docs/`: a page to read and try the API's document with; the page and its files are built in.
 
+use crate::http::edge::sliced::SharedBytes;
 use crate::http::problem::Problem;
+use axum::Extension;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
@@ -38,7 +40,7 @@ fn page(name: &str) -> Result<Response, Problem> {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    Ok(([(CONTENT_TYPE, file.content_type)], bytes).into_response())
+    Ok((Extension(SharedBytes), [(CONTENT_TYPE, file.content_type)], bytes).into_response())
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl From<NotDelivered> for Problem {
 
 impl From<RecordsUnavailable> for Problem {
     fn from(error: RecordsUnavailable) -> Self {
-        Self::new(Code::Overloaded, error.to_string())
+        Self::new(Code::RecordsUnavailable, error.to_string())
     }
 }
 

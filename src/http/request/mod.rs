@@ -4,6 +4,7 @@
 pub mod body;
 pub mod extract;
 pub mod fields;
+pub mod head;
 pub mod idempotency_key;
 pub mod json;
 pub mod page;

@@ -22,6 +22,7 @@ pub struct Server {
 #[derive(Clone, Copy, Default)]
 struct Said {
     address: Option<SocketAddr>,
+    operations: Option<SocketAddr>,
     ended: Option<ExitStatus>,
 }
 
@@ -46,7 +47,7 @@ impl Server {
     /// Waits until it listens, or for how it ended.
     pub async fn listens(&self) -> Result<(), ExitStatus> {
         let mut said = self.said.clone();
-        let known = said.wait_for(|said| said.address.is_some() || said.ended.is_some());
+        let known = said.wait_for(|said| said.operations.is_some() || said.ended.is_some());
         let known = *patiently("the server to listen", known).await.expect("a follower");
         match known.ended {
             Some(status) => Err(status),
@@ -57,6 +58,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.said.borrow().address.expect("it listens")
+    }
+
+    /// Where it listens for those who run it.
+    pub fn operations(&self) -> SocketAddr {
+        self.said.borrow().operations.expect("it listens")
     }
 
     /// Waits for its end.
@@ -94,9 +100,15 @@ impl Server {
         self.client().await.send("GET", path, "", &[], "").await.expect("it answers")
     }
 
+    /// Looks as those who run it do.
+    pub async fn look(&self, path: &str) -> Answer {
+        let mut client = Client::open(self.operations()).await.expect("it listens");
+        client.send("GET", path, "", &[], "").await.expect("it answers")
+    }
+
     /// A figure of its metrics; 0 where it was never counted.
     pub async fn figure(&self, name: &str) -> u64 {
-        let answer = self.get("/metrics").await;
+        let answer = self.look("/metrics").await;
         let line =
             answer.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().expect("a number"))
@@ -124,6 +136,9 @@ fn follow(child: &mut Child, tell: &watch::Sender<Said>) {
     for line in output.lines().map_while(Result::ok) {
         if let Some(address) = line.strip_prefix("listening on http://") {
             tell.send_modify(|said| said.address = address.trim().parse().ok());
+        }
+        if let Some(address) = line.strip_prefix("operations on http://") {
+            tell.send_modify(|said| said.operations = address.trim().parse().ok());
         }
     }
     let status = child.wait().expect("it ends");

@@ -22,6 +22,7 @@ impl Site {
         let data = directory.path().join("data");
         Self { directory, data, settings: Vec::new(), stderr: None }
             .with("HTTP__LISTEN", "127.0.0.1:0")
+            .with("OPERATIONS__LISTEN", "127.0.0.1:0")
             .with("DEMO__ENABLED", "false")
             .with("ENGINE__SHARDS", "4")
             .with("JOURNAL__SEGMENT_BYTES", "16777216")
