@@ -31,6 +31,7 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| fault(&error))?;
+    runtime.spawn(telemetry::repeats::tell_each_period());
     let outcome = runtime.block_on(async {
         let app = App::start(config, metrics).await?;
         let mut signals = Signals::listen().map_err(|error| fault(&error))?;

@@ -26,8 +26,7 @@ pub mod timestamp;
 pub use auth::token::{
     OPERATOR_NAME_BYTES_MAX, Principal, Role, SecretTooShort, Signer, TokenError,
 };
-pub use edge::connections::ConnectionsMax;
 pub use edge::server::{Listeners, serve};
 pub use edge::unread::UnreadBytesMax;
-pub use options::Options;
+pub use options::{ConnectionsMax, Options};
 pub use state::AppState;

@@ -1,9 +1,17 @@
 //! The edge's limits. Must not know where a setting comes from, nor check it: the configuration
 //! does both.
 
-use super::edge::connections::ConnectionsMax;
 use super::edge::unread::UnreadBytesMax;
 use std::time::Duration;
+
+/// How many connections may be open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionsMax {
+    /// Connections of all clients.
+    pub all: usize,
+    /// Connections of one address.
+    pub of_address: usize,
+}
 
 /// The limits of the HTTP edge: every queue, body and wait of it has one here.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,15 +7,17 @@ use super::edge::sliced::SharedBytes;
 use super::options::Options;
 use super::pages::{docs, root};
 use super::problem::{Code, Problem};
+use super::request::query::Declared;
 use super::state::Edge;
 use super::{admin, api, document, operations};
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Method, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::{Method, StatusCode, Uri};
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,8 +26,10 @@ use utoipa_axum::routes;
 /// Makes the router over all routes.
 pub fn router(edge: Arc<Edge>) -> Router {
     let (router, document) = documented(&edge.options);
+    let declared = Declared::of(&document);
     let document = Bytes::from(document.to_json().unwrap_or_default());
     router
+        .route_layer(from_fn(move |request, next| declared.clone().check(request, next)))
         .merge(pages(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -97,6 +101,7 @@ fn operation() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::default()
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(problems::list))
         .routes(routes!(problems::show))
 }
 
@@ -115,8 +120,21 @@ fn pages(document: Bytes) -> Router<Arc<Edge>> {
         .route(docs::DOCUMENT, get(show_document))
 }
 
-async fn not_found() -> Problem {
-    Problem::not_found()
+/// Answers what has no route: `OPTIONS *`, which asks about the server as a whole, and the methods that no
+/// path has.
+async fn not_found(method: Method, uri: Uri) -> Response {
+    /// The methods that some path has.
+    const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,OPTIONS";
+    match method {
+        Method::OPTIONS if uri.path() == "*" => {
+            (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response()
+        }
+        Method::CONNECT | Method::TRACE => {
+            let problem = Problem::new(Code::MethodNotAllowed, "no path has this method");
+            ([(ALLOW, METHODS)], problem).into_response()
+        }
+        _ => Problem::not_found().into_response(),
+    }
 }
 
 /// Answers a method that the path does not have; axum adds the path's methods in `Allow`.

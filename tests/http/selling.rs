@@ -124,7 +124,7 @@ async fn health_metrics_and_document_are_there() {
     let page = shop.get("/docs/", None).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
     let explained = shop.get("/problems/sold_out", None).await;
-    assert!(explained.text().starts_with("409 sold_out"), "{}", explained.text());
+    assert!(explained.text().starts_with("409 sold_out: Sold out\n"), "{}", explained.text());
     assert_eq!(shop.get("/problems/nothing", None).await.status, 404);
 }
 

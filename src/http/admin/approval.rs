@@ -2,7 +2,7 @@
 
 use super::sale_view::{self, AdminSale};
 use crate::http::auth::bearer::Operator;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, FieldErrors, Problem};
 use crate::http::request::extract::OptionalJsonObject;
 use crate::http::request::fields::{Body, body};
 use crate::http::request::path::Id;
@@ -242,7 +242,7 @@ fn require_approver(operator: &Operator) -> Result<(), Problem> {
 }
 
 fn read_note(body: Map<String, Value>) -> Result<Option<String>, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     let note = NoteRequest::read(body, "", &mut errors).note;
     if errors.is_empty() { Ok(note) } else { Err(Problem::fields(errors)) }
 }

@@ -6,7 +6,7 @@ use crate::actors::{Gate, Reply};
 use crate::http::api::example;
 use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, FieldErrors, Problem};
 use crate::http::request::extract::JsonObject;
 use crate::http::request::fields::{Body, body};
 use crate::http::request::path::{Id, SaleAndItem};
@@ -327,7 +327,7 @@ pub async fn restock(
     SaleAndItem(sale_id, item_id): SaleAndItem,
     JsonObject(body): JsonObject,
 ) -> Result<Json<ItemView>, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     let units = RestockRequest::read(body, "", &mut errors).units;
     let Some(units) = units.filter(|_| errors.is_empty()) else {
         return Err(Problem::fields(errors));

@@ -1,6 +1,7 @@
 //! The connections of a listener: which are open, and whether one more may be.
 
 use super::connection::{Connection, Instruction};
+use crate::http::options::ConnectionsMax;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -39,15 +40,6 @@ impl Refused {
             Self::NoDescriptors => "the server cannot open more connections",
         }
     }
-}
-
-/// How many connections may be open.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ConnectionsMax {
-    /// In all.
-    pub all: usize,
-    /// Of one address.
-    pub of_address: usize,
 }
 
 /// The open connections of a listener.

@@ -3,11 +3,11 @@
 //! Must not know what a request is about.
 
 use super::connection::{Connection, Instruction};
-use super::connections::{Connections, ConnectionsMax, Refused};
+use super::connections::{Connections, Refused};
 use super::counted::Counted;
 use super::refusal;
 use super::service::{EdgeService, handle};
-use crate::http::options::Options;
+use crate::http::options::{ConnectionsMax, Options};
 use crate::http::state::{AppState, Edge};
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;

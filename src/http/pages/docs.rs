@@ -2,8 +2,8 @@
 
 use crate::http::edge::sliced::SharedBytes;
 use crate::http::problem::Problem;
+use crate::http::request::path::Segment;
 use axum::Extension;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
@@ -28,7 +28,7 @@ pub async fn index() -> Result<Response, Problem> {
 }
 
 /// Returns a file of the page.
-pub async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+pub async fn file(Segment(name): Segment) -> Result<Response, Problem> {
     page(&name)
 }
 

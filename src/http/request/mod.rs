@@ -9,4 +9,5 @@ pub mod idempotency_key;
 pub mod json;
 pub mod page;
 pub mod path;
+pub mod query;
 pub mod rules;

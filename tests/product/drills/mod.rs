@@ -5,6 +5,7 @@
 
 mod audit;
 mod crash_points;
+mod descriptors;
 mod disk;
 mod hostile;
 mod kills;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// A running process of the product. Killed when dropped.
 pub struct Server {
-    id: u32,
+    pid: Pid,
     handle: OwnedFd,
     said: watch::Receiver<Said>,
 }
@@ -38,10 +38,9 @@ impl Server {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("it runs");
         let pid = Pid::from_child(&child);
         let handle = pidfd_open(pid, PidfdFlags::empty()).expect("a handle of its own child");
-        let id = child.id();
         let (tell, said) = watch::channel(Said::default());
         std::thread::spawn(move || follow(&mut child, &tell));
-        Self { id, handle, said }
+        Self { pid, handle, said }
     }
 
     /// Waits until it listens, or for how it ended.
@@ -70,6 +69,11 @@ impl Server {
         let mut said = self.said.clone();
         let known = patiently("the server to end", said.wait_for(|said| said.ended.is_some()));
         known.await.expect("a follower").ended.expect("it has ended")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Sends a signal; one to a process that has ended goes nowhere.
@@ -116,8 +120,8 @@ impl Server {
 
     /// Its resident memory in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        let text =
-            std::fs::read_to_string(format!("/proc/{}/status", self.id)).expect("its status");
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero()))
+            .expect("its status");
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
         let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
         kilobytes * 1024
