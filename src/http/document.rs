@@ -3,6 +3,7 @@
 //!
 //! Must not know the handlers.
 
+use super::illustration::illustrate;
 use super::options::Options;
 use super::problem::{Code, ProblemView};
 use utoipa::openapi::example::Example;
@@ -60,6 +61,7 @@ pub fn complete(document: &mut openapi::OpenApi, options: &Options) {
             state_problems(operation);
         }
     }
+    illustrate(document);
 }
 
 fn property_mut<'a>(schema: &'a mut RefOr<Schema>, name: &str) -> Option<&'a mut Object> {

@@ -14,6 +14,7 @@ mod api;
 mod auth;
 mod document;
 mod edge;
+mod illustration;
 mod operations;
 mod options;
 mod pages;

@@ -290,6 +290,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_component_has_an_example_that_it_allows() {
+        let document = document();
+        for (name, component) in object(&document["components"]["schemas"]) {
+            let example = &component["examples"][0];
+            assert!(!example.is_null(), "{name} has no example");
+            check(&document, component, example, name);
+        }
+        let sale = &document["components"]["schemas"]["SaleRequest"]["examples"][0];
+        assert_eq!(sale["title"], "双十一");
+        assert_eq!(document["components"]["schemas"]["CurrencyCode"]["examples"], json!(["CNY"]));
+    }
+
     /// Checks types, fields and bounds of an example; patterns are checked where they are declared.
     fn check(document: &Value, schema: &Value, example: &Value, place: &str) {
         if let Some(target) = schema["$ref"].as_str() {
