@@ -99,12 +99,8 @@ impl OperationView {
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
-            ("resume" = (operation_id = "post_admin_sales_sale_resume",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Resumes the sale.")),
-            ("end" = (operation_id = "post_admin_sales_sale_end",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Ends the sale.")),
+            ("resume" = (operation_id = "post_admin_sales_sale_resume")),
+            ("end" = (operation_id = "post_admin_sales_sale_end")),
             ),
             example = json!(OperationView::example(ItemStateView::Paused))),
         (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
@@ -128,12 +124,8 @@ pub async fn pause(
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
-            ("pause" = (operation_id = "post_admin_sales_sale_pause",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Pauses the sale.")),
-            ("end" = (operation_id = "post_admin_sales_sale_end",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Ends the sale.")),
+            ("pause" = (operation_id = "post_admin_sales_sale_pause")),
+            ("end" = (operation_id = "post_admin_sales_sale_end")),
             ),
             example = json!(OperationView::example(ItemStateView::Live))),
         (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
@@ -157,12 +149,8 @@ pub async fn resume(
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
-            ("sale" = (operation_id = "get_admin_sales_sale",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Shows the sale.")),
-            ("orders" = (operation_id = "get_admin_sales_sale_orders",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Lists the sale's orders.")),
+            ("sale" = (operation_id = "get_admin_sales_sale")),
+            ("orders" = (operation_id = "get_admin_sales_sale_orders")),
             ),
             example = json!(OperationView::example(ItemStateView::Ended))),
         (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
@@ -313,9 +301,7 @@ async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
         example = json!({ "units": 200 })),
     responses(
         (status = 200, description = "The item afterwards", body = ItemView,
-            links(("item" = (operation_id = "get_items_item",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Shows the item as buyers see it."))),
+            links(("item" = (operation_id = "get_items_item"))),
             example = json!(ItemView::example())),
         (status = 409, description = "`state_conflict`: the item has ended"),
     ),
