@@ -2,9 +2,11 @@
 //!
 //! In the order of a purchase: `gate` refuses without a decision, `engine` is the handle, `shard`
 //! decides and releases answers once they are durable, `pipeline` brings broker, order store and
-//! checkpoints up to date behind the sale. `status` says how all of them are.
+//! checkpoints up to date behind the sale. `status` says how all of them are,
+//! `dependencies` what the engine itself needs.
 
 mod bloom_filter;
+mod dependencies;
 mod engine;
 mod gate;
 mod pipeline;
@@ -15,6 +17,9 @@ mod tasks;
 pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
 pub use pipeline::{BackendOptions, Backends};
-pub use shard::{ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Reply, Ring};
+pub use shard::{
+    ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Renewal, RenewedShard, Reply,
+    Ring, renew,
+};
 pub use status::{DependencyStatus, EngineStatus};
 pub use tasks::Tasks;

@@ -17,6 +17,8 @@ pub struct EngineStatus {
     pub refusing_because: Option<NotDelivered>,
     /// Number of shards whose actor is up.
     pub shards_up: usize,
+    /// Number of shards that look at each tick what is due; the others have nothing that could be.
+    pub shards_ticking: usize,
     /// Number of all shards.
     pub shards: usize,
     /// Items in quarantine.
@@ -44,7 +46,7 @@ pub struct EngineStatus {
 /// A dependency as an operator should see it.
 #[derive(Clone, Debug)]
 pub struct DependencyStatus {
-    /// `journal`, `checkpoint`, `broker` or `order_store`.
+    /// `journal`, `clock`, `tasks`, `checkpoint`, `broker` or `order_store`.
     pub name: &'static str,
     /// Which implementation serves: `file`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
     pub kind: &'static str,
@@ -59,17 +61,31 @@ pub struct DependencyStatus {
 pub(super) struct PipelineStatus(Arc<Inner>);
 
 struct Inner {
-    /// Each shard's last record that the order store holds, with all before it.
+    /// Each shard's last record that the order store holds, with all before it, as it said itself.
     stored: Box<[AtomicU64]>,
+    /// Behind which record of each shard the relay began, [`NOT_BEGUN`] once any was stored since.
+    begun: Box<[AtomicU64]>,
+    /// Whether the relay is to begin again behind what is stored.
+    begin_again: AtomicBool,
+    /// Why the order store does not hold all that it should, in words.
+    incomplete: Mutex<Option<String>>,
     /// Each shard's last record that a checkpoint holds.
     checkpointed: Box<[AtomicU64]>,
-    /// When the newest stored record was decided.
-    stored_at: AtomicU64,
+    /// When the oldest record was decided that may not be stored, or an earlier time.
+    waiting_since: AtomicU64,
     /// When the checkpoints last held all that was durable.
     checkpointed_at: AtomicU64,
     refuses: AtomicBool,
     dependencies: Mutex<Vec<DependencyStatus>>,
 }
+
+/// No record: the relay has not begun, or something was stored since.
+const NOT_BEGUN: u64 = u64::MAX;
+/// What it means for the sale that the order store lacks records which the journal has.
+pub(super) const REFILLED: &str =
+    "records are missing in it and are sent again from the journal; none is lost";
+/// The name of the order store among the dependencies.
+pub(super) const ORDER_STORE: &str = "order_store";
 
 /// How the backends are at one moment.
 pub(super) struct PipelineLook {
@@ -80,13 +96,19 @@ pub(super) struct PipelineLook {
 }
 
 impl PipelineStatus {
-    pub(super) fn new(shards: u16) -> Self {
-        let zeros = || (0..shards).map(|_| AtomicU64::new(0)).collect();
+    /// The state at the start: `base` is each shard's last record that the journal has retired, so that
+    /// the order store holds it until the store itself says otherwise. What is not known to be stored or
+    /// checkpointed counts as waiting since `now`.
+    pub(super) fn new(base: &[u64], now: Timestamp) -> Self {
+        let all = |value| base.iter().map(|_| AtomicU64::new(value)).collect();
         Self(Arc::new(Inner {
-            stored: zeros(),
-            checkpointed: zeros(),
-            stored_at: AtomicU64::new(0),
-            checkpointed_at: AtomicU64::new(0),
+            stored: base.iter().copied().map(AtomicU64::new).collect(),
+            begun: all(NOT_BEGUN),
+            begin_again: AtomicBool::new(false),
+            incomplete: Mutex::new(None),
+            checkpointed: all(0),
+            waiting_since: AtomicU64::new(now.0),
+            checkpointed_at: AtomicU64::new(now.0),
             refuses: AtomicBool::new(false),
             dependencies: Mutex::new(Vec::new()),
         }))
@@ -96,8 +118,73 @@ impl PipelineStatus {
     pub(super) fn stored(&self, shard: ShardId, seq: u64, at: Timestamp) {
         if let Some(stored) = self.0.stored.get(shard.index()) {
             stored.fetch_max(seq, Ordering::AcqRel);
+            self.0.begun[shard.index()].store(NOT_BEGUN, Ordering::Release);
         }
-        self.0.stored_at.fetch_max(at.0, Ordering::AcqRel);
+        self.0.waiting_since.fetch_max(at.0, Ordering::AcqRel);
+    }
+
+    /// Notes what the order store says of itself: `progress` as it was read after [`Self::stored_seqs`]
+    /// returned `before`. Returns whether it holds less than it did.
+    pub(super) fn note_progress(&self, before: &[u64], progress: &[u64]) -> bool {
+        let mut went_back = false;
+        for ((stored, before), now) in self.0.stored.iter().zip(before).zip(progress) {
+            if now < before {
+                went_back = true;
+                // Unless more was stored meanwhile, which is the store's own word as well.
+                let _ = stored.compare_exchange(*before, *now, Ordering::AcqRel, Ordering::Acquire);
+            } else {
+                stored.fetch_max(*now, Ordering::AcqRel);
+            }
+        }
+        went_back
+    }
+
+    /// Notes behind which record of each shard the relay begins.
+    pub(super) fn note_begin(&self, progress: &[u64]) {
+        for (begun, seq) in self.0.begun.iter().zip(progress) {
+            begun.store(*seq, Ordering::Release);
+        }
+    }
+
+    /// Notes that what the relay sends next was decided at `at`, and that nothing older waits.
+    pub(super) fn note_oldest(&self, at: Timestamp) {
+        self.0.waiting_since.store(at.0, Ordering::Release);
+    }
+
+    /// Notes that a batch was refused because the shard is stored up to `stored_seq` only. The relay is
+    /// asked to begin again, once: what it sent before that is refused as well when it arrives.
+    pub(super) fn note_gap(&self, shard: ShardId, stored_seq: u64) {
+        let Some(begun) = self.0.begun.get(shard.index()) else { return };
+        if begun.load(Ordering::Acquire) != stored_seq {
+            self.ask_to_begin_again();
+            self.0.incomplete.lock().get_or_insert_with(|| REFILLED.to_owned());
+        }
+    }
+
+    /// Asks the relay to begin again behind what is stored.
+    pub(super) fn ask_to_begin_again(&self) {
+        self.0.begin_again.store(true, Ordering::Release);
+    }
+
+    /// Whether the relay is to begin again; it does.
+    pub(super) fn take_begin_again(&self) -> bool {
+        self.0.begin_again.swap(false, Ordering::AcqRel)
+    }
+
+    /// Sets why the order store does not hold all that it should, or that it does. Returns whether it
+    /// did before.
+    pub(super) fn set_incomplete(&self, why: Option<String>) -> bool {
+        std::mem::replace(&mut *self.0.incomplete.lock(), why).is_none()
+    }
+
+    /// Why the order store does not hold all that it should, if that is known.
+    pub(super) fn incomplete(&self) -> Option<String> {
+        self.0.incomplete.lock().clone()
+    }
+
+    /// Whether the order store is known to lack what it should hold.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.0.incomplete.lock().is_some()
     }
 
     /// Notes that a checkpoint holds the shard up to `seq`.
@@ -132,6 +219,11 @@ impl PipelineStatus {
             .zip(self.stored_seqs())
             .map(|(durable, stored)| durable.saturating_sub(stored))
             .sum()
+    }
+
+    /// Notes that nothing waits for the order store at `now`.
+    pub(super) fn note_empty(&self, now: Timestamp) {
+        self.0.waiting_since.fetch_max(now.0, Ordering::AcqRel);
     }
 
     /// Whether new purchases are refused because of the backlog, by the operator's choice.
@@ -171,18 +263,20 @@ impl PipelineStatus {
     pub(super) fn look(&self, journal: &Journal<Effect>, now: Timestamp) -> PipelineLook {
         let age = |at: u64| now.0.saturating_sub(at) as f64 / 1e3;
         let backlog_records = self.backlog(journal);
-        let stored_at = self.0.stored_at.load(Ordering::Acquire);
+        let waiting_since = self.0.waiting_since.load(Ordering::Acquire);
         let checkpointed_at = self.0.checkpointed_at.load(Ordering::Acquire);
+        let mut dependencies = self.0.dependencies.lock().clone();
+        if let Some(why) = self.0.incomplete.lock().clone()
+            && let Some(store) =
+                dependencies.iter_mut().find(|found| found.name == ORDER_STORE && found.healthy)
+        {
+            (store.healthy, store.meaning) = (false, why);
+        }
         PipelineLook {
             backlog_records,
-            // Bounded below by the newest stored record: what is not stored is younger.
-            backlog_age_seconds: if backlog_records > 0 && stored_at > 0 {
-                age(stored_at)
-            } else {
-                0.0
-            },
-            checkpoint_age_seconds: if checkpointed_at > 0 { age(checkpointed_at) } else { 0.0 },
-            dependencies: self.0.dependencies.lock().clone(),
+            backlog_age_seconds: if backlog_records > 0 { age(waiting_since) } else { 0.0 },
+            checkpoint_age_seconds: age(checkpointed_at),
+            dependencies,
         }
     }
 }

@@ -91,7 +91,7 @@ const CONFINED_CRATES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("tracing_subscriber", &["telemetry"]),
     ("metrics_exporter_prometheus", &["app", "telemetry"]),
-    ("fail", &["actors", "crash", "main", "store"]),
+    ("fail", &["actors", "clock", "crash", "main", "store"]),
 ];
 
 /// The module path of a file of the package: `src/a/b.rs` is `a`, `b`.

@@ -5,7 +5,9 @@
 //! up to date takes what the sale leaves over, and never the other way round.
 
 use super::checkpointer::{Checkpointer, CheckpointerArguments};
+use super::completeness;
 use super::consumer::{Consumer, ConsumerArguments};
+use super::journal_check::check_journal;
 use super::relay::{Relay, RelayArguments};
 use super::sink::{BATCHES_BETWEEN, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
@@ -24,6 +26,8 @@ use tokio::task::JoinHandle;
 pub struct BackendOptions {
     /// Time between two rounds of checkpoints.
     pub checkpoint_interval: Duration,
+    /// The pause before the journal is read again from its beginning, to find damage.
+    pub journal_check_interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub retention: Duration,
     /// Records of one message to the broker.
@@ -64,7 +68,8 @@ impl Backends {
         orders: OrderStore,
     ) -> Self {
         let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
-        let (moving, keeping, watching) = (parts.clone(), parts.clone(), parts);
+        let (moving, keeping, checking) = (parts.clone(), parts.clone(), parts.clone());
+        let (counting, watching) = (parts.clone(), parts);
         let tasks = engine.tasks();
         let mut is_first = true;
         Self {
@@ -72,6 +77,13 @@ impl Backends {
                 tasks.keep_running("relay and consumer", move || move_records(moving.clone())),
                 tasks.keep_running("checkpointer", move || {
                     keep_checkpoints(keeping.clone(), std::mem::take(&mut is_first))
+                }),
+                tasks.keep_running("order store watch", move || {
+                    completeness::watch(counting.engine.clone(), counting.orders.clone())
+                }),
+                tasks.keep_running("journal check", move || {
+                    let interval = checking.options.journal_check_interval;
+                    check_journal(checking.engine.clone(), interval)
                 }),
                 tasks.keep_running("backlog watch", move || {
                     watch_backlog(watching.engine.clone(), watching.options)
@@ -145,7 +157,7 @@ fn transport(
 /// Runs the checkpointer until it ends. One that is run again does not know which changes the last
 /// one had taken from the shards and not written, so it begins with whole checkpoints.
 async fn keep_checkpoints(parts: Parts, is_first: bool) {
-    let Parts { engine, options, checkpoints, .. } = parts;
+    let Parts { engine, options, checkpoints, orders, .. } = parts;
     let mut marks = engine.recovered_marks();
     if !is_first {
         marks.fill(None);
@@ -153,6 +165,7 @@ async fn keep_checkpoints(parts: Parts, is_first: bool) {
     let arguments = CheckpointerArguments {
         engine,
         checkpoints,
+        orders,
         interval: options.checkpoint_interval,
         retention: options.retention,
         marks,
@@ -179,6 +192,9 @@ async fn watch_backlog(engine: Engine, options: BackendOptions) {
     loop {
         tokio::time::sleep(LOOK).await;
         let backlog = status.backlog(&engine.context().journal);
+        if backlog == 0 {
+            status.note_empty(engine.now());
+        }
         let max = options.backlog_records_max;
         // Lowered at nine tenths, so that it does not flicker.
         let beyond = backlog > if raised { max - max / 10 } else { max };

@@ -5,12 +5,14 @@
 //! only once all of it is durable (I11). The journal's old records are retired when checkpoint and
 //! order store hold them (I13), and so are the orders of items that are over.
 
+use super::completeness;
 use super::message::Continue;
 use crate::actors::engine::Engine;
 use crate::actors::shard::effects::NotDelivered;
 use crate::actors::shard::mailbox::Envelope;
 use crate::crash::crash_point;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
+use crate::store::orders::OrderStore;
 use crate::telemetry::metrics::CHECKPOINT_FAILURES_TOTAL;
 use domain::stock::Changes;
 use domain::{Command, ItemPhase, ShardId};
@@ -24,6 +26,7 @@ pub(in crate::actors) struct Checkpointer;
 pub(in crate::actors) struct CheckpointerArguments {
     pub(in crate::actors) engine: Engine,
     pub(in crate::actors) checkpoints: CheckpointStore,
+    pub(in crate::actors) orders: OrderStore,
     /// The time between two rounds.
     pub(in crate::actors) interval: Duration,
     /// How long after its end an item's orders stay in memory.
@@ -81,7 +84,7 @@ impl Actor for Checkpointer {
                 arguments.engine.pipeline_status().checkpointed(shard, mark.seq);
             }
         }
-        myself.send_after(arguments.interval, || Continue);
+        myself.cast(Continue)?;
         Ok(CheckpointerState { arguments, marks })
     }
 
@@ -92,13 +95,29 @@ impl Actor for Checkpointer {
         state: &mut CheckpointerState,
     ) -> Result<(), ActorProcessingErr> {
         fail::fail_point!("checkpointer-handle", |_| Err("injected death".into()));
+        state.wait().await;
         state.round().await;
-        myself.send_after(state.arguments.interval, || Continue);
+        myself.cast(Continue)?;
         Ok(())
     }
 }
 
 impl CheckpointerState {
+    /// Waits until the next round is due: at once when the journal is found damaged, because the state
+    /// in memory is all that is whole then.
+    async fn wait(&self) {
+        let journal = &self.arguments.engine.context().journal;
+        let pause = tokio::time::sleep(self.arguments.interval);
+        if journal.is_damaged() {
+            pause.await;
+            return;
+        }
+        tokio::select! {
+            () = pause => {}
+            () = journal.damaged() => {}
+        }
+    }
+
     /// Brings every shard's checkpoint up to date, and evicts if that succeeds.
     async fn round(&mut self) {
         let engine = self.arguments.engine.clone();
@@ -136,7 +155,11 @@ impl CheckpointerState {
             None => {
                 status.all_checkpointed(started_at);
                 status.report("checkpoint", kind, true, "a restart replays little");
-                self.evict().await;
+                if context.journal.is_damaged() {
+                    self.keep_all().await;
+                } else {
+                    self.evict().await;
+                }
             }
         }
     }
@@ -200,12 +223,34 @@ impl CheckpointerState {
         Ok(self.arguments.checkpoints.write(epoch, base, changes).await?)
     }
 
+    /// Makes the checkpoints survive a power cut, now that they hold what the journal may not give back.
+    /// Nothing is retired.
+    async fn keep_all(&self) {
+        match self.arguments.checkpoints.harden().await {
+            Ok(()) => tracing::warn!("the checkpoints hold all that was confirmed"),
+            Err(error) => tracing::error!(%error, "the checkpoints may not survive a power cut"),
+        }
+    }
+
     /// Retires records that are kept elsewhere, and settles items that are over.
     async fn evict(&self) {
         let engine = &self.arguments.engine;
-        let covered = engine.pipeline_status().covered();
+        let status = engine.pipeline_status();
+        if status.is_incomplete() {
+            return;
+        }
+        let covered = status.covered();
         let journal = &engine.context().journal;
         if journal.can_retire(&covered) {
+            // What is deleted here is nowhere else, so the order store is asked once more.
+            match completeness::holds(engine, &self.arguments.orders, &covered).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the journal's old segments stay: the order store does not answer");
+                    return;
+                }
+            }
             if let Err(error) = self.arguments.checkpoints.harden().await {
                 tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;

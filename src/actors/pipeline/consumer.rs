@@ -2,20 +2,21 @@
 //!
 //! Commit, then acknowledge; a repeated delivery changes nothing. A failure that time may heal is
 //! tried again for as long as it takes, with growing pauses, since the records are safe in the
-//! journal. A record that contradicts the order store is set aside with an alarm, never dropped: by
-//! the broker where there is one, otherwise by the order store in the same transaction.
+//! journal. Records that do not follow what the order store holds are refused, and the relay sends what
+//! is missing before them. A record that contradicts the order store is set aside with an alarm, never
+//! dropped: by the broker where there is one, otherwise by the order store in the same transaction.
 
 use super::message::Continue;
-use super::progress::ContiguousProgress;
 use super::source::{Arrival, RecordSource};
 use crate::actors::engine::Engine;
+use crate::actors::status::ORDER_STORE;
 use crate::crash::crash_point;
 use crate::store::orders::ownership::OwnershipError;
-use crate::store::orders::{Conflict, OrderStore};
+use crate::store::orders::{ApplyError, Conflict, Gap, OrderStore};
 use crate::telemetry::metrics::{
     ORDER_STORE_CONFLICTS_TOTAL, ORDER_STORE_FAILURES_TOTAL, STORED_RECORDS_TOTAL,
 };
-use domain::{Record, ShardId, Timestamp};
+use domain::{Record, ShardId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -39,8 +40,24 @@ pub(in crate::actors) struct ConsumerState {
     ready: bool,
     /// Whether the broker is yet to be reported as working, at first or since it failed.
     broker_missed: bool,
-    /// How far the order store is with each shard.
-    progress: ContiguousProgress,
+}
+
+/// Why records were not stored.
+#[derive(Debug, thiserror::Error)]
+enum NotStored {
+    #[error(transparent)]
+    Gap(Gap),
+    #[error(transparent)]
+    Store(#[from] OwnershipError),
+}
+
+impl From<ApplyError> for NotStored {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Gap(gap) => Self::Gap(gap),
+            ApplyError::Store(error) => Self::Store(error.into()),
+        }
+    }
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -58,12 +75,7 @@ impl Actor for Consumer {
     ) -> Result<ConsumerState, ActorProcessingErr> {
         myself.cast(Continue)?;
         let broker_missed = matches!(arguments.source, RecordSource::RabbitMq(_));
-        Ok(ConsumerState {
-            arguments,
-            ready: false,
-            broker_missed,
-            progress: ContiguousProgress::default(),
-        })
+        Ok(ConsumerState { arguments, ready: false, broker_missed })
     }
 
     async fn handle(
@@ -100,7 +112,8 @@ impl ConsumerState {
         status.report("broker", "rabbitmq", healthy, meaning);
     }
 
-    /// Stores the arrival, however long it takes, and acknowledges it.
+    /// Stores the arrival, however long it takes, and acknowledges it. One that is refused is
+    /// acknowledged too: it comes again from the journal.
     async fn take(&mut self, arrival: Arrival) {
         let conflicts = self.store(&arrival.records).await;
         crash_point("consumer-before-ack");
@@ -109,29 +122,33 @@ impl ConsumerState {
         }
     }
 
-    /// Stores the records, trying again until it succeeds. Returns those that were set aside.
+    /// Stores the records, trying again until it succeeds or they are refused. Returns those that were
+    /// set aside.
     async fn store(&mut self, records: &[Record]) -> Vec<Conflict> {
         let kind = self.arguments.orders.database().kind();
         let mut pause = PAUSE_FIRST;
         loop {
             crash_point("consumer-before-apply");
-            match self.try_to_store(records).await {
+            let stored = self.try_to_store(records).await;
+            let status = self.arguments.engine.pipeline_status();
+            match stored {
                 Ok(conflicts) => {
                     crash_point("consumer-after-apply");
-                    self.arguments.engine.pipeline_status().report(
-                        "order_store",
-                        kind,
-                        true,
-                        "orders arrive behind the sale",
-                    );
+                    status.report(ORDER_STORE, kind, true, "orders arrive behind the sale");
                     return conflicts;
                 }
-                Err(error) => {
+                Err(NotStored::Gap(gap)) => {
+                    status.report(ORDER_STORE, kind, true, "orders arrive behind the sale");
+                    status.note_gap(gap.shard, gap.stored_seq);
+                    return Vec::new();
+                }
+                Err(NotStored::Store(error)) => {
+                    // The tables may have to be made anew.
+                    self.ready = false;
                     metrics::counter!(ORDER_STORE_FAILURES_TOTAL).increment(1);
                     let meaning =
                         format!("orders wait in the journal, none is lost; trying again: {error}");
-                    let status = self.arguments.engine.pipeline_status();
-                    status.report("order_store", kind, false, meaning);
+                    status.report(ORDER_STORE, kind, false, meaning);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -139,23 +156,24 @@ impl ConsumerState {
         }
     }
 
-    async fn try_to_store(&mut self, records: &[Record]) -> Result<Vec<Conflict>, OwnershipError> {
-        let orders = &self.arguments.orders;
+    async fn try_to_store(&mut self, records: &[Record]) -> Result<Vec<Conflict>, NotStored> {
+        let (engine, orders) = (&self.arguments.engine, &self.arguments.orders);
         if !self.ready {
             // The tables may not have been reachable at the start.
-            orders.migrate().await?;
-            for (shard, seq) in self.arguments.engine.stored_progress(orders).await? {
-                self.progress.advance_to(shard, seq);
-            }
+            orders.migrate().await.map_err(OwnershipError::from)?;
+            engine.stored_progress(orders).await?;
             self.ready = true;
         }
-        let progress = self.progress.take(records);
+        let mut last: HashMap<ShardId, &Record> = HashMap::new();
+        for record in records {
+            let last = last.entry(record.shard).or_insert(record);
+            *last = if record.seq > last.seq { record } else { last };
+        }
+        let progress: Vec<(ShardId, u64)> =
+            last.iter().map(|(shard, record)| (*shard, record.seq)).collect();
         let applied = orders.apply(records, &progress, self.arguments.source.conflicts()).await?;
-        let at: HashMap<ShardId, Timestamp> =
-            records.iter().map(|record| (record.shard, record.at)).collect();
-        for (shard, seq) in progress {
-            let at = at.get(&shard).copied().unwrap_or_default();
-            self.arguments.engine.pipeline_status().stored(shard, seq, at);
+        for (shard, record) in last {
+            engine.pipeline_status().stored(shard, record.seq, record.at);
         }
         metrics::counter!(STORED_RECORDS_TOTAL).increment(records.len() as u64);
         for conflict in &applied.conflicts {

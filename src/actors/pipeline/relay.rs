@@ -3,8 +3,8 @@
 //! It follows the journal from where the order store is, so a backlog of any length costs no memory.
 //! A rush has the machine to itself for a few seconds: the orders of its first moments are sent when
 //! it is over, or has lasted that long. What was sent is not what is stored: after a restart, and
-//! whenever the transport has lost something, the relay begins again at the order store's own
-//! progress, and what comes twice is harmless. Its cursor never passes a record that the transport
+//! whenever transport or order store have lost something, the relay begins again at the order store's
+//! own progress, and what comes twice is harmless. Its cursor never passes a record that the transport
 //! has not taken over (I12).
 
 use super::message::Continue;
@@ -103,21 +103,28 @@ impl Actor for Relay {
 impl RelayState {
     /// Sends one batch if there is one; false if all that is durable was sent.
     async fn send_some(&mut self) -> Result<bool, JournalError> {
+        let status = self.engine.pipeline_status();
+        if status.take_begin_again() {
+            self.follower = None;
+        }
+        let begins = self.follower.is_none();
         let follower = match &mut self.follower {
             Some(follower) => follower,
             none => {
-                let Some(stored) = self.sink.stored(&self.engine).await else { return Ok(false) };
-                none.insert(self.engine.context().journal.follow(&stored))
+                let Some(after) = self.sink.begin(&self.engine).await else { return Ok(false) };
+                none.insert(self.engine.context().journal.follow(&after))
             }
         };
         self.batch.clear();
         while self.batch.len() < self.batch_records && follower.next(&mut self.batch).await? {}
-        if self.batch.is_empty() {
-            let stored = self.engine.pipeline_status().stored_seqs();
-            if self.sink.has_lost(follower.seqs().iter().sum(), stored.iter().sum()).await {
+        let Some(first) = self.batch.first() else {
+            if self.sink.has_lost(follower.seqs(), &status.stored_seqs()).await {
                 self.follower = None;
             }
             return Ok(false);
+        };
+        if begins {
+            status.note_oldest(first.at);
         }
         crash_point("relay-before-send");
         if self.sink.send(&mut self.batch).await == Sent::BeginAgain {

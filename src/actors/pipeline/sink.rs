@@ -2,13 +2,13 @@
 //! a broker.
 
 use crate::actors::engine::Engine;
-use crate::actors::status::PipelineStatus;
+use crate::actors::status::{ORDER_STORE, PipelineStatus};
 use crate::store::broker::format::Batch;
 use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::telemetry::metrics::{RELAY_MESSAGES_TOTAL, RELAY_RETURNED_TOTAL};
-use domain::{Record, ShardId};
+use domain::Record;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -28,6 +28,9 @@ pub(in crate::actors) enum Transport {
     /// Records go through RabbitMQ.
     RabbitMq(Box<RabbitMq>),
 }
+
+/// Behind no record: nothing of the shard is to be sent.
+const NOT_TO_SEND: u64 = u64::MAX;
 
 /// The kind under which the broker's state is reported.
 const RABBITMQ: &str = "rabbitmq";
@@ -82,21 +85,24 @@ impl RecordSink {
         }
     }
 
-    /// Each shard's last record in the order store, if that can be read and belongs to the engine's
-    /// journal: what the relay has to send comes behind it.
-    pub(in crate::actors) async fn stored(&mut self, engine: &Engine) -> Option<Vec<u64>> {
+    /// Behind which record of each shard the relay has to begin: what the order store says of itself, if
+    /// it can be read and belongs to the engine's journal. [`NOT_TO_SEND`] for a shard of which the
+    /// store lacks records that the journal has no longer.
+    pub(in crate::actors) async fn begin(&mut self, engine: &Engine) -> Option<Vec<u64>> {
+        let before = self.status.stored_seqs();
         match self.own_progress(engine).await {
             Ok(progress) => {
                 let kind = self.orders.database().kind();
-                self.status.report("order_store", kind, true, "orders arrive behind the sale");
-                for (shard, seq) in progress {
-                    self.status.stored(shard, seq, domain::Timestamp(0));
-                }
-                Some(self.status.stored_seqs())
+                self.status.report(ORDER_STORE, kind, true, "orders arrive behind the sale");
+                self.status.note_progress(&before, &progress);
+                self.status.note_begin(&progress);
+                let base = engine.context().journal.base_seqs();
+                let after = |(stored, base)| if stored < base { NOT_TO_SEND } else { stored };
+                Some(progress.into_iter().zip(base).map(after).collect())
             }
             Err(error) => {
                 self.status.report(
-                    "order_store",
+                    ORDER_STORE,
                     self.orders.database().kind(),
                     false,
                     format!("orders wait in the journal, none is lost: {error}"),
@@ -106,21 +112,26 @@ impl RecordSink {
         }
     }
 
-    async fn own_progress(
-        &mut self,
-        engine: &Engine,
-    ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
+    async fn own_progress(&mut self, engine: &Engine) -> Result<Vec<u64>, OwnershipError> {
         if !self.migrated {
             // The order store may not have been reachable at the start.
             self.orders.migrate().await?;
             self.migrated = true;
         }
-        engine.stored_progress(&self.orders).await
+        let progress = engine.stored_seqs(&self.orders).await;
+        // The tables may be gone since.
+        self.migrated = progress.is_ok();
+        progress
     }
 
     /// Whether something that was sent seems to be lost; asked while nothing is left to send. `sent` and
-    /// `stored` are numbers of records.
-    pub(in crate::actors) async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
+    /// `stored` are each shard's last record.
+    pub(in crate::actors) async fn has_lost(&mut self, sent: &[u64], stored: &[u64]) -> bool {
+        let sent_here = |seqs: &[u64]| -> u64 {
+            let pairs = seqs.iter().zip(sent).filter(|(_, sent)| **sent != NOT_TO_SEND);
+            pairs.map(|(seq, _)| *seq).sum()
+        };
+        let (sent, stored) = (sent_here(sent), sent_here(stored));
         match &mut self.transport {
             Transport::InProcess(_) => false,
             Transport::RabbitMq(broker) => broker.has_lost(sent, stored).await,

@@ -8,6 +8,7 @@ use super::counted::Counted;
 use super::refusal;
 use super::service::{EdgeService, handle};
 use crate::http::options::{ConnectionsMax, Options};
+use crate::http::routes;
 use crate::http::state::{AppState, Edge};
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
@@ -61,9 +62,11 @@ pub async fn serve(
     let address = listeners.api.local_addr()?;
     let operations_address = listeners.operations.local_addr()?;
     let edge = Arc::new(Edge::new(state, options, shutdown.clone()));
-    let api = Server::new(EdgeService::of_api(&edge), edge.options.connections_max);
+    let api = EdgeService::of_api(&edge, routes::router(Arc::clone(&edge)));
+    let api = Server::new(api, edge.options.connections_max);
+    let operations = routes::operations_router(Arc::clone(&edge));
     let operations = Server::new(
-        EdgeService::of_operations(&edge),
+        EdgeService::of_operations(&edge, operations),
         ConnectionsMax { all: OPERATIONS_CONNECTIONS_MAX, of_address: OPERATIONS_CONNECTIONS_MAX },
     );
     tracing::info!(%address, operations = %operations_address, "serving http");

@@ -3,7 +3,7 @@
 
 use super::answer::{AnswerBody, Content};
 use super::connection::Connection;
-use super::metrics::{EdgeMetrics, PURCHASE_SAMPLE};
+use super::metrics::EdgeMetrics;
 use super::request_id::{RequestName, X_REQUEST_ID};
 use super::sliced::{SharedBytes, Sliced};
 use super::unread::{Unread, UnreadBytesMax};
@@ -11,7 +11,6 @@ use crate::http::api::buy::{self, Bought};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::body::{self, BodyBytesMax};
 use crate::http::request::head;
-use crate::http::routes;
 use crate::http::state::Edge;
 use axum::Router;
 use bytes::Bytes;
@@ -49,9 +48,9 @@ pub struct EdgeService {
 
 impl EdgeService {
     /// Makes the service of the API: purchases go past its router.
-    pub fn of_api(edge: &Arc<Edge>) -> Self {
+    pub fn of_api(edge: &Arc<Edge>, router: Router) -> Self {
         Self {
-            router: TowerToHyperService::new(routes::router(Arc::clone(edge))),
+            router: TowerToHyperService::new(router),
             metrics: Arc::clone(&edge.metrics),
             edge: Arc::clone(edge),
             has_purchases: true,
@@ -60,9 +59,9 @@ impl EdgeService {
 
     /// Makes the service of the operations listener. What it is asked counts nowhere: metrics are to
     /// tell of the sale, not of who looks at them.
-    pub fn of_operations(edge: &Arc<Edge>) -> Self {
+    pub fn of_operations(edge: &Arc<Edge>, router: Router) -> Self {
         Self {
-            router: TowerToHyperService::new(routes::operations_router(Arc::clone(edge))),
+            router: TowerToHyperService::new(router),
             metrics: Arc::default(),
             edge: Arc::clone(edge),
             has_purchases: false,
@@ -87,13 +86,14 @@ pub async fn handle(
     let page = edge.allowed_origins.look(&request);
     let purchase = if service.has_purchases { buy::item_of(&request) } else { None };
     let mut response = if let Some(item) = purchase {
-        let started_at = number.is_multiple_of(PURCHASE_SAMPLE).then(|| edge.clock.elapsed());
+        let timed =
+            edge.metrics.purchase_weight(number).map(|weight| (weight, edge.clock.elapsed()));
         let outcome = match head::check(&request, edge.options.headers_max) {
             Ok(()) => buy::buy(edge, &connection, number, item, request).await,
             Err(problem) => Err(problem),
         };
-        if let Some(started_at) = started_at {
-            edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at));
+        if let Some((weight, started_at)) = timed {
+            edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at), weight);
         }
         answer_purchase(edge, outcome, &name)
     } else {

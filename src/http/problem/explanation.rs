@@ -62,13 +62,13 @@ impl Code {
                 "Send the request again, its body at once after its head.",
                 "See whether the connection is slow.",
             ),
-            other => other.explanation_of_sale(),
+            other => other.explanation_of_purchase(),
         };
         Explanation { done, client, person }
     }
 
-    /// Returns what to make of a code that the sale's state, or the server's, leads to.
-    fn explanation_of_sale(self) -> (&'static str, &'static str, &'static str) {
+    /// Returns what to make of a code that purchases and orders lead to.
+    fn explanation_of_purchase(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::PaymentFailed => (
                 "No money was taken, and the order is as it was.",
@@ -85,6 +85,11 @@ impl Code {
                 SHOW,
                 "Take fewer, or cancel an order that is not paid: the detail says how many are allowed.",
             ),
+            Self::AttemptsExhausted => (
+                "Nothing was bought.",
+                SHOW,
+                "Keep the next order: this item can be ordered and given up so many times and no more.",
+            ),
             Self::SaleNotStarted => (
                 "Nothing was bought.",
                 "Wait until `starts_at`, by the clock of GET /api/v1/time.",
@@ -96,14 +101,31 @@ impl Code {
                 "Look at the item now and then: it is on sale again when its state is `live`.",
                 "Wait: an operator has paused the sale.",
             ),
+            Self::IdempotencyKeyReused => (
+                NOTHING,
+                "Use a new Idempotency-Key for each purchase, and the same one to repeat it only.",
+                PROGRAMMER,
+            ),
             Self::OrderClosed => (
                 NOTHING,
                 "Read the order again, and show how it has ended.",
                 "Buy again, if the item is still on sale.",
             ),
-            Self::IdempotencyKeyReused => (
+            other => other.explanation_of_state(),
+        }
+    }
+
+    /// Returns what to make of a code that the state of a sale, or of the server, leads to.
+    fn explanation_of_state(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::RevisionConflict => (
                 NOTHING,
-                "Use a new Idempotency-Key for each purchase, and the same one to repeat it only.",
+                "Read the sale again, show what has changed, and name its `revision` in If-Match.",
+                "Look at the sale as it is now, then decide again.",
+            ),
+            Self::RevisionRequired => (
+                NOTHING,
+                "Name the revision that was shown, in If-Match, as the sale's ETag has it.",
                 PROGRAMMER,
             ),
             Self::StateConflict => (

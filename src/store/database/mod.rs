@@ -216,20 +216,39 @@ impl MySqlDatabase {
     }
 }
 
-/// Does `work` on a connection, within the statement deadline. A connection that missed it is closed
-/// at once, so that its late answer is never taken for another statement's.
+/// An error of which it is known whether it left a connection in doubt.
+pub(in crate::store) trait ConnectionFault {
+    /// Whether the database failed, rather than that it answered what the caller does not want.
+    fn is_connection_fault(&self) -> bool;
+}
+
+impl ConnectionFault for StoreError {
+    fn is_connection_fault(&self) -> bool {
+        true
+    }
+}
+
+/// Does `work` on a connection, within the statement deadline. A connection that missed it, or on which
+/// the database failed, is closed and not used again: its late answer must not be taken for another
+/// statement's, and what a failure left of its transaction is not known. SQLite, for one, rolls back by
+/// itself where the disk is full, and the driver does not hear of it.
 ///
 /// # Errors
 /// Returns the error of `work`, or [`StoreError::TimedOut`] if it missed the deadline.
-pub(in crate::store) async fn within<DB: sqlx::Database, T, E: From<StoreError>>(
+pub(in crate::store) async fn within<
+    DB: sqlx::Database,
+    T,
+    E: From<StoreError> + ConnectionFault,
+>(
     mut connection: PoolConnection<DB>,
     work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    match tokio::time::timeout(STATEMENT_TIMEOUT, work(&mut connection)).await {
+    let result = match tokio::time::timeout(STATEMENT_TIMEOUT, work(&mut connection)).await {
         Ok(result) => result,
-        Err(_) => {
-            drop(connection.detach());
-            Err(StoreError::TimedOut.into())
-        }
+        Err(_) => Err(StoreError::TimedOut.into()),
+    };
+    if result.as_ref().is_err_and(ConnectionFault::is_connection_fault) {
+        drop(connection.detach());
     }
+    result
 }

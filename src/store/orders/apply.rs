@@ -11,10 +11,11 @@
 
 use super::batch::{Batch, ItemRow};
 use super::conflict::{Conflict, ConflictReason, Conflicts, SetAside};
+use super::progress::{Gap, ShardProgress};
 use super::row::StoredOrder;
 use super::session::{Insertion, Session};
-use crate::store::database::StoreError;
 use crate::store::database::statements::chunks;
+use crate::store::database::{ConnectionFault, StoreError};
 use domain::{OrderId, Record, ShardId};
 use hashbrown::HashMap;
 
@@ -34,16 +35,57 @@ pub struct Applied {
     pub conflicts: Vec<Conflict>,
 }
 
+/// Why a batch was not applied. Nothing of it was stored.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The batch does not begin where the tables are.
+    #[error(transparent)]
+    Gap(#[from] Gap),
+}
+
+impl From<sqlx::Error> for ApplyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl ConnectionFault for ApplyError {
+    fn is_connection_fault(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
 /// Applies the batch, with its conflicts and progress.
 pub(super) async fn apply(
     session: &mut impl Session,
-    mut batch: Batch,
+    batch: Batch,
     conflicts: Conflicts,
-) -> Result<Applied, StoreError> {
-    let progress = std::mem::take(&mut batch.progress);
+) -> Result<Applied, ApplyError> {
+    let progress = raised_progress(session, &batch).await?;
     let applied = apply_rows(session, batch).await?;
-    finish(session, &applied, conflicts, &progress).await?;
+    finish(session, &applied, conflicts, progress).await?;
     Ok(applied)
+}
+
+/// How far each shard of the batch is once it is applied. The tables' own progress decides, and is
+/// held from here on: what is believed about it elsewhere may be older than a backup that was restored
+/// since.
+pub(super) async fn raised_progress(
+    session: &mut impl Session,
+    batch: &Batch,
+) -> Result<Vec<ShardProgress>, ApplyError> {
+    if batch.progress.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = session.lock_progress().await?;
+    let raise = |(shard, to): &(ShardId, u64)| {
+        let own = stored.iter().find(|progress| progress.shard == *shard).copied();
+        batch.steps.raise(own.unwrap_or_else(|| ShardProgress::none(*shard)), *to)
+    };
+    Ok(batch.progress.iter().map(raise).collect::<Result<_, Gap>>()?)
 }
 
 /// Applies a record that was set aside; one that still contradicts the tables stays set aside, with
@@ -78,33 +120,64 @@ pub(super) async fn apply_rows(
     let order_conflicts = applied.conflicts.len();
     let changes = applied.inserted + applied.updated + order_conflicts;
     applied.duplicates = batch.order_records.saturating_sub(changes);
+    let mut new_items: Vec<&ItemRow> = Vec::new();
     for rows in chunks(&batch.items) {
         match session.insert_items(rows).await? {
-            Insertion::Done => applied.item_events += rows.len(),
+            Insertion::Done => new_items.extend(rows),
             Insertion::KeyTaken => {
                 for row in rows {
-                    merge_item(session, row, &mut applied).await?;
+                    if merge_item(session, row, &mut applied).await? {
+                        new_items.push(row);
+                    }
                 }
             }
         }
     }
+    applied.item_events = new_items.len();
+    // A person reads the log from the newest entry to the oldest, across shards.
+    new_items.sort_by_key(|row| row.record.at);
+    for entry in new_items.into_iter().filter_map(ItemRow::log_entry) {
+        session.log_operation(&entry).await?;
+    }
     Ok(applied)
 }
 
-/// Sets the conflicts aside, if they are to be kept, and raises the shards' progress, which passes
-/// them (I13). Last before the commit, because every session writes the few rows of the progress, and
-/// they are locked until then.
+/// Sets the conflicts aside, if they are to be kept, and writes the shards' progress, which passes
+/// them (I13).
 pub(super) async fn finish(
     session: &mut impl Session,
     applied: &Applied,
     conflicts: Conflicts,
-    progress: &[(ShardId, u64)],
+    mut progress: Vec<ShardProgress>,
 ) -> Result<(), StoreError> {
     if conflicts == Conflicts::Kept {
         set_aside(session, &applied.conflicts).await?;
     }
-    for progress in chunks(progress) {
-        session.advance(progress).await?;
+    for Conflict { record, .. } in &applied.conflicts {
+        let own = progress.iter_mut().find(|progress| progress.shard == record.shard);
+        if let Some(sealed) = own.and_then(|progress| progress.sealed.as_mut()) {
+            sealed.conflicts += 1;
+        }
+    }
+    for progress in chunks(&progress) {
+        session.write_progress(progress).await?;
+    }
+    progress.retain(|progress| progress.sealed.is_some());
+    for progress in chunks(&progress) {
+        session.write_seals(progress).await?;
+    }
+    Ok(())
+}
+
+/// Keeps what was found of a shard as its seal, if it has none and is still where it was found.
+pub(super) async fn seal(
+    session: &mut impl Session,
+    found: ShardProgress,
+) -> Result<(), StoreError> {
+    let stored = session.lock_progress().await?;
+    let own = stored.iter().find(|progress| progress.shard == found.shard);
+    if own.is_some_and(|own| own.sealed.is_none() && own.applied_seq == found.applied_seq) {
+        session.write_seals(&[found]).await?;
     }
     Ok(())
 }
@@ -185,19 +258,20 @@ async fn merge_one(
     Ok(())
 }
 
-/// Applies a record of an item that may be stored.
+/// Applies a record of an item that may be stored; true if it was not.
 async fn merge_item(
     session: &mut impl Session,
     row: &ItemRow,
     applied: &mut Applied,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     if session.insert_items(std::slice::from_ref(row)).await? == Insertion::Done {
-        applied.item_events += 1;
-    } else if session.stored_item(row.record.shard, row.record.seq).await? != row.bytes {
+        return Ok(true);
+    }
+    if session.stored_item(row.record.shard, row.record.seq).await? != row.bytes {
         let (record, reason) = (row.record.clone(), ConflictReason::OtherItemEvent);
         applied.conflicts.push(Conflict { record, reason });
     }
-    Ok(())
+    Ok(false)
 }
 
 /// How a row compares with the stored row of the same order.

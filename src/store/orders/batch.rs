@@ -2,8 +2,12 @@
 
 use super::bytes;
 use super::conflict::{Conflict, ConflictReason};
+use super::progress::Steps;
 use super::row::StoredOrder;
-use domain::{Event, OrderId, OrderStatus, Record, ShardId};
+use domain::{
+    Event, ItemAction, ItemId, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp,
+};
+use serde_json::json;
 
 /// A folded batch: of several records of one order only the latest is left.
 #[derive(Debug, Default)]
@@ -21,8 +25,10 @@ pub(super) struct Batch {
     pub(super) items: Vec<ItemRow>,
     /// Records that can never be stored.
     pub(super) impossible: Vec<Conflict>,
-    /// Up to which record each shard's log is applied with this batch, by shard.
+    /// Up to which record each shard's log is to be applied with this batch, by shard.
     pub(super) progress: Vec<(ShardId, u64)>,
+    /// What the records add to their shards' seals; empty if the progress is left alone.
+    pub(super) steps: Steps,
 }
 
 /// A row of the table of items' records.
@@ -71,6 +77,9 @@ impl Batch {
             kept.1 = if same { later.1.max(kept.1) } else { kept.1 };
             same
         });
+        if !batch.progress.is_empty() {
+            batch.steps = Steps::of(records);
+        }
         batch
     }
 
@@ -104,19 +113,63 @@ impl Batch {
     }
 }
 
+/// An operator's change of an item, as the operators' log has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OperationEntry<'a> {
+    pub(super) at: Timestamp,
+    pub(super) actor: &'a str,
+    /// Such as `item.restock`.
+    pub(super) action: String,
+    /// Such as `item:12`.
+    pub(super) subject: String,
+    /// Further facts, as JSON.
+    pub(super) detail: String,
+}
+
 impl ItemRow {
+    /// The entry for the operators' log; none if no operator's request is known.
+    pub(super) fn log_entry(&self) -> Option<OperationEntry<'_>> {
+        let Event::ItemOperated(Operation { item_id, action, request: Some(request) }) =
+            &self.record.event
+        else {
+            return None;
+        };
+        let detail = match action.units() {
+            0 => json!({}),
+            units => json!({ "units": units }),
+        };
+        Some(OperationEntry {
+            at: self.record.at,
+            actor: &request.operator,
+            action: format!("item.{}", action.name()),
+            subject: format!("item:{item_id}"),
+            detail: detail.to_string(),
+        })
+    }
+
     /// The row of a record; none if the record is an order's.
     fn of(record: &Record) -> Option<Self> {
-        let (item_id, kind) = match &record.event {
-            Event::ItemOpened(terms) => (terms.item_id, "opened"),
-            Event::ItemRestocked { item_id, .. } => (*item_id, "restocked"),
-            Event::ItemPaused(item_id) => (*item_id, "paused"),
-            Event::ItemResumed(item_id) => (*item_id, "resumed"),
-            Event::ItemEnded(item_id) => (*item_id, "ended"),
-            Event::ItemSettled(item_id) => (*item_id, "settled"),
-            Event::Order(_) => return None,
-        };
+        let (item_id, kind) = item_kind(&record.event)?;
         let bytes = bytes::encode(record);
         Some(Self { record: record.clone(), item_id: item_id.0, kind, bytes })
     }
+}
+
+/// The item that the event is about, and the event's name in the table; none if it is an order's.
+pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
+    Some(match event {
+        Event::ItemOpened(terms) => (terms.item_id, "opened"),
+        Event::ItemOperated(operation) => {
+            let kind = match operation.action {
+                ItemAction::Restock(_) => "restocked",
+                ItemAction::Reduce(_) => "reduced",
+                ItemAction::Pause => "paused",
+                ItemAction::Resume => "resumed",
+                ItemAction::End => "ended",
+            };
+            (operation.item_id, kind)
+        }
+        Event::ItemSettled(item_id) => (*item_id, "settled"),
+        Event::Order(_) => return None,
+    })
 }

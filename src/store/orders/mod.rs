@@ -11,6 +11,10 @@
 //! a `seq` of another journal says nothing about them. `ownership.rs` compares it before anything in
 //! the tables is believed or changed.
 //!
+//! The progress of a shard's log in the tables is raised only from where the tables themselves say they
+//! are (`progress.rs`), so tables that lost rows are never believed to hold them; and what was stored is
+//! sealed (`seal.rs`), so rows that are lost or changed by hand are found.
+//!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
 //! the statements behind `session.rs`, `row.rs` how an order is kept, `items.rs` the state of items,
 //! `bytes.rs` how a record is kept. Must not know where records come from, nor retry:
@@ -23,13 +27,19 @@ mod conflict;
 mod items;
 mod mysql;
 pub mod ownership;
+mod progress;
+mod progress_rows;
 mod row;
+mod seal;
 mod session;
 mod sqlite;
 mod store;
 
-pub use apply::Applied;
+pub use apply::{Applied, ApplyError};
 pub use conflict::{Conflict, ConflictReason, Conflicts, SetAside};
 pub use items::StoredItem;
+pub use progress::{Gap, Sealed, ShardProgress};
+pub use progress_rows::Census;
 pub use row::StoredOrder;
+pub use seal::Seal;
 pub use store::{OrderStore, PAGE_ROWS_MAX, SCAN_ROWS_MAX};

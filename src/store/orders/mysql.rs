@@ -5,21 +5,24 @@
 //! the others compare with it. `VALUES()` is used although MySQL 8 prefers a row alias, which MariaDB
 //! does not know.
 
-use super::apply::{self, Applied};
-use super::batch::{Batch, ItemRow};
+use super::apply::{self, Applied, ApplyError};
+use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
+use super::progress::ShardProgress;
+use super::progress_rows::{
+    CENSUS, Census, PROGRESS, bind_seals, decode_census, decode_progress, seal_columns,
+};
 use super::row::{StoredOrder, bind_order, columns, decode_order};
-use super::session::{Insertion, Session, insertion};
+use super::session::{Insertion, LOG_OPERATION, Session, insertion};
 use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
 use crate::store::journal::JournalId;
 use domain::order::Cursor;
-use domain::{ItemId, Order, OrderId, Record, SaleId, ShardId, UserId};
+use domain::{ItemId, Order, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Connection, MySql, MySqlConnection, Row};
-use std::future::Future;
 use std::sync::LazyLock;
 
 /// The orders in a MySQL database; cheap to clone.
@@ -58,14 +61,24 @@ static SET_ASIDE: LazyLock<SizedStatement> = LazyLock::new(|| {
              at = VALUES(at), reason = VALUES(reason), record = VALUES(record)",
     )
 });
-static ADVANCE: LazyLock<SizedStatement> = LazyLock::new(|| {
+static WRITE_PROGRESS: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
         "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
         "(?,?)",
-        " ON DUPLICATE KEY UPDATE
-             applied_seq = GREATEST(applied_seq, VALUES(applied_seq))",
+        " ON DUPLICATE KEY UPDATE applied_seq = VALUES(applied_seq)",
     )
 });
+static WRITE_SEALS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
+        concat!("INSERT INTO shard_seals (", seal_columns!(), ") VALUES "),
+        "(?,?,?,?,?,?)",
+        " ON DUPLICATE KEY UPDATE seq = VALUES(seq), orders = VALUES(orders),
+             item_records = VALUES(item_records), digest = VALUES(digest),
+             conflicts = VALUES(conflicts)",
+    )
+});
+
+static LOCK_PROGRESS: LazyLock<String> = LazyLock::new(|| format!("{PROGRESS} FOR UPDATE"));
 
 impl MySqlOrders {
     pub(super) fn new(database: MySqlDatabase) -> Self {
@@ -83,35 +96,38 @@ impl MySqlOrders {
         &self,
         mut batch: Batch,
         conflicts: Conflicts,
-    ) -> Result<Applied, StoreError> {
-        let split_off =
-            if self.database.has_two_connections() { batch.split_off_grants() } else { None };
-        let ahead = async {
-            match split_off {
-                Some(batch) => {
-                    self.commit(batch, conflicts, async { Ok(Applied::default()) }).await
-                }
-                None => Ok(Applied::default()),
-            }
-        };
-        self.commit(batch, conflicts, ahead).await
-    }
-
-    /// Applies the batch in a transaction that is committed once `ahead` has succeeded.
-    async fn commit(
-        &self,
-        mut batch: Batch,
-        conflicts: Conflicts,
-        ahead: impl Future<Output = Result<Applied, StoreError>>,
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<Applied, ApplyError> {
         within(self.database.writer().await?, async |connection| {
             let mut transaction = connection.begin().await?;
-            let progress = std::mem::take(&mut batch.progress);
-            let (applied, ahead) = tokio::join!(apply::apply_rows(&mut *transaction, batch), ahead);
+            let progress = apply::raised_progress(&mut *transaction, &batch).await?;
+            let split_off =
+                if self.database.has_two_connections() { batch.split_off_grants() } else { None };
+            let (applied, ahead) = tokio::join!(
+                apply::apply_rows(&mut *transaction, batch),
+                self.apply_ahead(split_off, conflicts)
+            );
             let (applied, ahead) = (applied?, ahead?);
-            apply::finish(&mut *transaction, &applied, conflicts, &progress).await?;
+            let applied = applied.with(ahead);
+            apply::finish(&mut *transaction, &applied, conflicts, progress).await?;
             transaction.commit().await?;
-            Ok(applied.with(ahead))
+            Ok(applied)
+        })
+        .await
+    }
+
+    /// Applies and commits what was split off a batch.
+    async fn apply_ahead(
+        &self,
+        split_off: Option<Batch>,
+        conflicts: Conflicts,
+    ) -> Result<Applied, StoreError> {
+        let Some(batch) = split_off else { return Ok(Applied::default()) };
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin().await?;
+            let applied = apply::apply_rows(&mut *transaction, batch).await?;
+            apply::finish(&mut *transaction, &applied, conflicts, Vec::new()).await?;
+            transaction.commit().await?;
+            Ok(applied)
         })
         .await
     }
@@ -146,12 +162,40 @@ impl MySqlOrders {
         .await
     }
 
-    pub(super) async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
+    pub(super) async fn progress(&self) -> Result<Vec<ShardProgress>, StoreError> {
         within(self.database.reader().await?, async |connection| {
-            let rows = sqlx::query("SELECT shard, applied_seq FROM shard_progress ORDER BY shard")
-                .fetch_all(connection)
-                .await?;
-            rows.iter().map(|row| Ok((ShardId(row.try_get(0)?), row.try_get(1)?))).collect()
+            let rows = sqlx::query(PROGRESS).fetch_all(connection).await?;
+            rows.iter().map(|row| decode_progress!(row, kept)).collect()
+        })
+        .await
+    }
+
+    pub(super) async fn set_back(&self, to: &[(ShardId, u64)]) -> Result<(), StoreError> {
+        const TEXT: &str =
+            "UPDATE shard_progress SET applied_seq = LEAST(applied_seq, ?) WHERE shard = ?";
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin().await?;
+            for (shard, seq) in to {
+                sqlx::query(TEXT).bind(*seq).bind(shard.0).execute(&mut *transaction).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    pub(super) async fn seal(&self, found: ShardProgress) -> Result<(), StoreError> {
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin().await?;
+            apply::seal(&mut *transaction, found).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    pub(super) async fn census(&self) -> Result<Census, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            let row = sqlx::query(CENSUS).fetch_one(connection).await?;
+            decode_census!(row, i64::cast_unsigned)
         })
         .await
     }
@@ -184,6 +228,22 @@ impl MySqlOrders {
             row.as_ref().map(decode).transpose()
         })
         .await
+    }
+
+    pub(super) async fn order_of_request(
+        &self,
+        (sale_id, item_id): (SaleId, ItemId),
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<StoredOrder>, StoreError> {
+        const TEXT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE user_id = ? AND sale_id = ? AND item_id = ? AND request_id = ?"
+        );
+        let query =
+            sqlx::query(TEXT).bind(user_id.0).bind(sale_id.0).bind(item_id.0).bind(request_id.0);
+        Ok(self.fetch(query).await?.pop())
     }
 
     pub(super) async fn orders_of(
@@ -332,6 +392,18 @@ impl Session for MySqlConnection {
         insertion(query.execute(self).await)
     }
 
+    async fn log_operation(&mut self, entry: &OperationEntry<'_>) -> Result<(), StoreError> {
+        sqlx::query(LOG_OPERATION)
+            .bind(entry.at.0)
+            .bind(entry.actor)
+            .bind(entry.action.as_str())
+            .bind(entry.subject.as_str())
+            .bind(entry.detail.as_str())
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
     async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
         let mut query = sqlx::query(SET_ASIDE.of(rows.len()));
         for SetAside { record, reason } in rows {
@@ -352,12 +424,23 @@ impl Session for MySqlConnection {
         Ok(())
     }
 
-    async fn advance(&mut self, progress: &[(ShardId, u64)]) -> Result<(), StoreError> {
-        let mut query = sqlx::query(ADVANCE.of(progress.len()));
-        for (shard, seq) in progress {
-            query = query.bind(shard.0).bind(*seq);
+    async fn lock_progress(&mut self) -> Result<Vec<ShardProgress>, StoreError> {
+        let rows = sqlx::query(LOCK_PROGRESS.as_str()).fetch_all(self).await?;
+        rows.iter().map(|row| decode_progress!(row, kept)).collect()
+    }
+
+    async fn write_progress(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(WRITE_PROGRESS.of(progress.len()));
+        for progress in progress {
+            query = query.bind(progress.shard.0).bind(progress.applied_seq);
         }
         query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn write_seals(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
+        let query = sqlx::query(WRITE_SEALS.of(progress.len()));
+        bind_seals!(query, progress, kept).execute(self).await?;
         Ok(())
     }
 }

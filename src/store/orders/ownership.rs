@@ -39,6 +39,20 @@ pub enum OwnershipError {
         /// The last record of the shard in the journal.
         journal_seq: u64,
     },
+    /// It lacks records that the journal has no longer.
+    #[error(
+        "the order store holds shard {shard} up to record {stored_seq}, and the journal begins behind \
+         record {base_seq}: what is between was deleted from the journal because the order store had \
+         it, and it is in neither now"
+    )]
+    Behind {
+        /// The shard whose log it is.
+        shard: ShardId,
+        /// The last record of the shard that the order store holds.
+        stored_seq: u64,
+        /// The last record of the shard that was deleted from the journal.
+        base_seq: u64,
+    },
 }
 
 /// Returns the journal that the order store is filled from, if it has one and it is `ours`.
@@ -91,6 +105,7 @@ pub async fn own_progress(
 mod tests {
     use super::*;
     use crate::store::orders::Conflicts;
+    use domain::{Event, ItemId, Record, Timestamp};
     use std::num::NonZeroU64;
 
     const OURS: JournalId = JournalId(NonZeroU64::MIN);
@@ -124,7 +139,14 @@ mod tests {
                 assert_eq!(orders.assign_owner(owner).await, Ok(owner));
             }
             if let Some(seq) = stored {
-                let applied = orders.apply(&[], &[(SHARD, seq)], Conflicts::HandedBack).await;
+                let record = |seq| Record {
+                    shard: SHARD,
+                    seq,
+                    at: Timestamp(seq),
+                    event: Event::ItemSettled(ItemId(1)),
+                };
+                let records: Vec<Record> = (1..=seq).map(record).collect();
+                let applied = orders.apply(&records, &[(SHARD, seq)], Conflicts::HandedBack).await;
                 applied.expect("applied");
             }
             let found = own_progress(&orders, OURS, || journal.to_vec()).await;

@@ -1,7 +1,8 @@
 //! The statements that applying a batch needs, which each database writes in its own dialect.
 
-use super::batch::ItemRow;
+use super::batch::{ItemRow, OperationEntry};
 use super::conflict::SetAside;
+use super::progress::ShardProgress;
 use super::row::StoredOrder;
 use crate::store::database::StoreError;
 use domain::{Order, OrderId, ShardId};
@@ -55,6 +56,12 @@ pub(super) trait Session: Send {
         rows: &[ItemRow],
     ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
 
+    /// Appends an operation to the operators' log.
+    fn log_operation(
+        &mut self,
+        entry: &OperationEntry<'_>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Keeps these dead letters, replacing those of the same records.
     fn set_aside(
         &mut self,
@@ -68,12 +75,28 @@ pub(super) trait Session: Send {
         seq: u64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Raises the progress of shards to at least these records.
-    fn advance(
+    /// Returns how far each shard is, by shard, and holds it so until the transaction ends. Shards of
+    /// which nothing is stored are left out.
+    fn lock_progress(
         &mut self,
-        progress: &[(ShardId, u64)],
+    ) -> impl Future<Output = Result<Vec<ShardProgress>, StoreError>> + Send;
+
+    /// Writes how far these shards are.
+    fn write_progress(
+        &mut self,
+        progress: &[ShardProgress],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes what is sealed of these shards, each of which has a seal.
+    fn write_seals(
+        &mut self,
+        progress: &[ShardProgress],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
+
+/// Appends an operation to the operators' log, in either dialect.
+pub(super) const LOG_OPERATION: &str =
+    "INSERT INTO operator_log (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)";
 
 /// Tells an insert that met a taken key from one that failed.
 pub(super) fn insertion<T>(result: Result<T, sqlx::Error>) -> Result<Insertion, StoreError> {

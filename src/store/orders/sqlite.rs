@@ -3,17 +3,21 @@
 //! SQLite's integers are signed: 64-bit numbers are kept as the signed number of equal bits. Only
 //! order identities and sequence numbers are compared in SQL, and those stay below 2^63.
 
-use super::apply::{self, Applied};
-use super::batch::{Batch, ItemRow};
+use super::apply::{self, Applied, ApplyError};
+use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
+use super::progress::ShardProgress;
+use super::progress_rows::{
+    CENSUS, Census, PROGRESS, bind_seals, decode_census, decode_progress, seal_columns,
+};
 use super::row::{StoredOrder, bind_order, columns, decode_order};
-use super::session::{Insertion, Session, insertion};
+use super::session::{Insertion, LOG_OPERATION, Session, insertion};
 use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
 use crate::store::journal::JournalId;
 use domain::order::Cursor;
-use domain::{ItemId, Order, OrderId, Record, SaleId, ShardId, UserId};
+use domain::{ItemId, Order, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Row, Sqlite, SqliteConnection};
@@ -54,13 +58,25 @@ static SET_ASIDE: LazyLock<SizedStatement> = LazyLock::new(|| {
              record = excluded.record",
     )
 });
-static ADVANCE: LazyLock<SizedStatement> = LazyLock::new(|| {
+static WRITE_PROGRESS: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
         "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
         "(?,?)",
-        " ON CONFLICT (shard) DO UPDATE SET applied_seq = max(applied_seq, excluded.applied_seq)",
+        " ON CONFLICT (shard) DO UPDATE SET applied_seq = excluded.applied_seq",
     )
 });
+static WRITE_SEALS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
+        concat!("INSERT INTO shard_seals (", seal_columns!(), ") VALUES "),
+        "(?,?,?,?,?,?)",
+        " ON CONFLICT (shard) DO UPDATE SET seq = excluded.seq, orders = excluded.orders,
+             item_records = excluded.item_records, digest = excluded.digest,
+             conflicts = excluded.conflicts",
+    )
+});
+
+const SET_BACK: &str =
+    "UPDATE shard_progress SET applied_seq = min(applied_seq, ?) WHERE shard = ?";
 
 impl SqliteOrders {
     pub(super) fn new(database: SqliteDatabase) -> Self {
@@ -75,7 +91,7 @@ impl SqliteOrders {
         &self,
         batch: Batch,
         conflicts: Conflicts,
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<Applied, ApplyError> {
         within(self.database.writer().await?, async |connection| {
             // Takes the write lock at once: in a transaction that reads first and writes later, another
             // process may write in between.
@@ -117,14 +133,38 @@ impl SqliteOrders {
         .await
     }
 
-    pub(super) async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
+    pub(super) async fn progress(&self) -> Result<Vec<ShardProgress>, StoreError> {
+        within(self.database.reader().await?, progress_of).await
+    }
+
+    pub(super) async fn set_back(&self, to: &[(ShardId, u64)]) -> Result<(), StoreError> {
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            for (shard, seq) in to {
+                sqlx::query(SET_BACK)
+                    .bind(signed(*seq))
+                    .bind(shard.0)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    pub(super) async fn seal(&self, found: ShardProgress) -> Result<(), StoreError> {
+        within(self.database.writer().await?, async |connection| {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            apply::seal(&mut *transaction, found).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    pub(super) async fn census(&self) -> Result<Census, StoreError> {
         within(self.database.reader().await?, async |connection| {
-            let rows = sqlx::query("SELECT shard, applied_seq FROM shard_progress ORDER BY shard")
-                .fetch_all(connection)
-                .await?;
-            let decode =
-                |row: &SqliteRow| Ok((ShardId(row.try_get(0)?), unsigned(row.try_get(1)?)));
-            rows.iter().map(decode).collect()
+            let row = sqlx::query(CENSUS).fetch_one(connection).await?;
+            decode_census!(row, unsigned)
         })
         .await
     }
@@ -157,6 +197,25 @@ impl SqliteOrders {
             row.as_ref().map(decode).transpose()
         })
         .await
+    }
+
+    pub(super) async fn order_of_request(
+        &self,
+        (sale_id, item_id): (SaleId, ItemId),
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<StoredOrder>, StoreError> {
+        const TEXT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE user_id = ? AND sale_id = ? AND item_id = ? AND request_id = ?"
+        );
+        let query = sqlx::query(TEXT)
+            .bind(signed(user_id.0))
+            .bind(signed(sale_id.0))
+            .bind(signed(item_id.0))
+            .bind(signed(request_id.0));
+        Ok(self.fetch(query).await?.pop())
     }
 
     pub(super) async fn orders_of(
@@ -307,6 +366,18 @@ impl Session for SqliteConnection {
         insertion(query.execute(self).await)
     }
 
+    async fn log_operation(&mut self, entry: &OperationEntry<'_>) -> Result<(), StoreError> {
+        sqlx::query(LOG_OPERATION)
+            .bind(signed(entry.at.0))
+            .bind(entry.actor)
+            .bind(entry.action.as_str())
+            .bind(entry.subject.as_str())
+            .bind(entry.detail.as_str())
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
     async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
         let mut query = sqlx::query(SET_ASIDE.of(rows.len()));
         for SetAside { record, reason } in rows {
@@ -327,14 +398,30 @@ impl Session for SqliteConnection {
         Ok(())
     }
 
-    async fn advance(&mut self, progress: &[(ShardId, u64)]) -> Result<(), StoreError> {
-        let mut query = sqlx::query(ADVANCE.of(progress.len()));
-        for (shard, seq) in progress {
-            query = query.bind(shard.0).bind(signed(*seq));
+    async fn lock_progress(&mut self) -> Result<Vec<ShardProgress>, StoreError> {
+        // The transaction has the file to itself.
+        progress_of(self).await
+    }
+
+    async fn write_progress(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
+        let mut query = sqlx::query(WRITE_PROGRESS.of(progress.len()));
+        for progress in progress {
+            query = query.bind(progress.shard.0).bind(signed(progress.applied_seq));
         }
         query.execute(self).await?;
         Ok(())
     }
+
+    async fn write_seals(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
+        let query = sqlx::query(WRITE_SEALS.of(progress.len()));
+        bind_seals!(query, progress, signed).execute(self).await?;
+        Ok(())
+    }
+}
+
+async fn progress_of(connection: &mut SqliteConnection) -> Result<Vec<ShardProgress>, StoreError> {
+    let rows = sqlx::query(PROGRESS).fetch_all(connection).await?;
+    rows.iter().map(|row: &SqliteRow| decode_progress!(row, unsigned)).collect()
 }
 
 fn bind<'q>(

@@ -1,17 +1,21 @@
 //! The port: the order store in either database.
 
-use super::apply::Applied;
+use super::apply::{Applied, ApplyError};
 use super::batch::Batch;
 use super::conflict::{Conflicts, SetAside};
 use super::items::{self, StoredItem};
 use super::mysql::MySqlOrders;
+use super::progress::{Sealed, ShardProgress};
+use super::progress_rows::Census;
 use super::row::StoredOrder;
+use super::seal::Seal;
 use super::sqlite::SqliteOrders;
 use crate::store::database::{Database, StoreError};
 use crate::store::journal::JournalId;
 use domain::order::Cursor;
-use domain::{ItemId, OrderId, Record, SaleId, ShardId, UserId};
+use domain::{ItemId, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use secrecy::SecretString;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The longest page of a list, in rows.
@@ -78,22 +82,23 @@ impl OrderStore {
     }
 
     /// Brings records into the tables, treats records that contradict a row as `conflicts` says, and
-    /// raises each shard's progress to at least the given `seq`, all in one transaction, which is
-    /// durable on return. 4,000 to 16,000 records at a time are best: each batch rewrites the pages of
-    /// one randomly ordered index.
+    /// raises the progress of each shard in `progress` to at least the given `seq`, all in one
+    /// transaction, which is durable on return. 4,000 to 16,000 records at a time are best: each batch
+    /// rewrites the pages of one randomly ordered index.
     ///
-    /// The progress is not checked: the caller gives it only if every record up to it is in `records`
-    /// or was applied before. Safe to repeat with the same or other records, in any order.
+    /// The records of such a shard begin at the store's own progress + 1 or before, and none is missing
+    /// up to `seq`. Safe to repeat with the same or other records.
     ///
     /// # Errors
-    /// Returns [`StoreError`] if the transaction failed; none of it is kept then, except that after a
-    /// connection that was lost during the commit this is unknown. The caller repeats it.
+    /// Returns [`ApplyError::Gap`] if records of a shard in `progress` are missing; nothing was stored.
+    /// Returns [`ApplyError::Store`] if the transaction failed; none of it is kept then, except that
+    /// after a connection that was lost during the commit this is unknown. The caller repeats it.
     pub async fn apply(
         &self,
         records: &[Record],
         progress: &[(ShardId, u64)],
         conflicts: Conflicts,
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<Applied, ApplyError> {
         let batch = Batch::fold(records, progress);
         match self {
             Self::Sqlite(store) => store.apply(batch, conflicts).await,
@@ -155,10 +160,87 @@ impl OrderStore {
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
     pub async fn progress(&self) -> Result<Vec<(ShardId, u64)>, StoreError> {
+        let progress = self.shard_progress().await?;
+        Ok(progress.iter().map(|progress| (progress.shard, progress.seq())).collect())
+    }
+
+    /// Returns the same with what is sealed of each shard.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn shard_progress(&self) -> Result<Vec<ShardProgress>, StoreError> {
         match self {
             Self::Sqlite(store) => store.progress().await,
             Self::MySql(store) => store.progress().await,
         }
+    }
+
+    /// Counts the rows of the tables, and those that were stored: what is missing was lost since.
+    /// Reads an index of all orders.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn census(&self) -> Result<Census, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.census().await,
+            Self::MySql(store) => store.census().await,
+        }
+    }
+
+    /// Lowers the progress of these shards to at most the given `seq`, so that what comes behind it is
+    /// stored once more.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the transaction failed.
+    pub async fn set_back(&self, to: &[(ShardId, u64)]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.set_back(to).await,
+            Self::MySql(store) => store.set_back(to).await,
+        }
+    }
+
+    /// Seals the shards of which a version stored records that kept no seals, by the rows that there
+    /// are. A shard with rows beyond its progress, or of which more is stored meanwhile, is left for the
+    /// next time.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn seal_what_is_stored(&self) -> Result<(), StoreError> {
+        let mut unsealed = self.shard_progress().await?;
+        unsealed.retain(|progress| progress.sealed.is_none());
+        if unsealed.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(shards = unsealed.len(), "sealing what is in the order store");
+        let mut found: HashMap<ShardId, (u64, Seal)> = HashMap::new();
+        let mut after = OrderId(0);
+        loop {
+            let page = self.scan(after, SCAN_ROWS_MAX).await?;
+            let Some(last) = page.last() else { break };
+            after = last.order.order_id;
+            for row in page {
+                let (seq, seal) = found.entry(row.order.order_id.shard()).or_default();
+                *seq = row.version.max(*seq);
+                *seal += Seal::of_order(&row.order);
+            }
+        }
+        for record in self.item_records().await? {
+            let (seq, seal) = found.entry(record.shard).or_default();
+            *seq = record.seq.max(*seq);
+            *seal += Seal::of_record(&record);
+        }
+        for progress in unsealed {
+            let (seq, seal) = found.get(&progress.shard).copied().unwrap_or_default();
+            if seq <= progress.applied_seq {
+                let sealed = Sealed { seq: progress.applied_seq, seal, conflicts: 0 };
+                let sealed = ShardProgress { sealed: Some(sealed), ..progress };
+                match self {
+                    Self::Sqlite(store) => store.seal(sealed).await?,
+                    Self::MySql(store) => store.seal(sealed).await?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns the journal that the tables are filled from, if one was assigned.
@@ -200,6 +282,26 @@ impl OrderStore {
         match self {
             Self::Sqlite(store) => store.order(order_id).await,
             Self::MySql(store) => store.order(order_id).await,
+        }
+    }
+
+    /// Returns the order that this buyer's request got of the item.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn order_of_request(
+        &self,
+        (sale_id, item_id): (SaleId, ItemId),
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<StoredOrder>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store.order_of_request((sale_id, item_id), user_id, request_id).await
+            }
+            Self::MySql(store) => {
+                store.order_of_request((sale_id, item_id), user_id, request_id).await
+            }
         }
     }
 

@@ -95,21 +95,31 @@ impl Servers {
 
     /// A data directory that is to be used with these servers.
     pub fn site(&self) -> Site {
-        Site::new()
-            .with("CHECKPOINT__REDIS_URL", &self.redis_proxy.url_for(&self.redis.url()))
+        self.site_without_broker()
             .with("BROKER__AMQP_URL", &self.rabbitmq_proxy.url_for(&self.rabbitmq.url()))
             // So that more messages are under way than a consumer is given at once.
             .with("BROKER__BATCH_RECORDS", "4")
+    }
+
+    /// The same, where records go to the order store within the process.
+    pub fn site_without_broker(&self) -> Site {
+        Site::new()
+            .with("CHECKPOINT__REDIS_URL", &self.redis_proxy.url_for(&self.redis.url()))
             .with("ORDERS__MYSQL_URL", &self.mariadb_proxy.url_for(&self.mariadb.url()))
     }
 }
 
 /// A shop that is open; nothing where a server is not installed.
 pub async fn open(test: &str) -> Option<(Ground, Server)> {
+    open_at(test, Servers::site).await
+}
+
+/// The same, at a site of the test's choice.
+pub async fn open_at(test: &str, site: impl FnOnce(&Servers) -> Site) -> Option<(Ground, Server)> {
     let turn = TURN.lock().await;
     let servers = SERVERS.get_or_init(Servers::start).as_ref()?;
     servers.reset().await;
-    let site = servers.site();
+    let site = site(servers);
     let (server, shop) = site.open_shop(BUYERS, &[LASTING; 3]).await;
     let ground = Ground {
         _turn: turn,

@@ -1,5 +1,5 @@
 //! The running engine with a real Redis, RabbitMQ and MariaDB that fail, singly and together: drills
-//! 17 to 29 and 46.
+//! 17 to 29 and 46, and an order store that loses what it had.
 //!
 //! The tests share one instance of each server and take turns. Where a server is not installed they
 //! say so and pass, unless `SECKILL_REQUIRE_SERVICES=1`.
@@ -8,6 +8,8 @@ mod ground;
 
 mod mariadb;
 mod rabbitmq;
+mod recover;
 mod redis;
+mod refill;
 mod sale;
 mod two_shops;

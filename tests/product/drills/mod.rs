@@ -4,12 +4,16 @@
 //! `SECKILL_SEED` runs it again with that one.
 
 mod audit;
+mod clocks;
 mod crash_points;
+mod damage;
 mod descriptors;
 mod disk;
 mod hostile;
 mod kills;
+mod limits;
 mod logging;
+mod ownership;
 mod poison;
 mod recovery;
 mod secrets;

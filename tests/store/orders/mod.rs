@@ -3,6 +3,7 @@
 mod catalogue;
 mod delivery;
 mod ownership;
+mod progress;
 mod rows;
 mod sample;
 mod set_aside;
@@ -118,11 +119,15 @@ contract!(
     rows::contradictions_within_a_batch_are_found,
     set_aside::a_conflict_is_kept_once_and_only_where_it_is_to_be,
     set_aside::the_conflicts_of_a_large_batch_are_all_kept,
-    rows::progress_only_grows,
+    progress::every_shard_has_its_own_progress,
+    progress::what_is_sealed_is_what_the_rows_add_up_to,
+    progress::a_record_that_contradicts_a_row_is_not_missed,
     rows::a_buyers_orders_come_newest_first_in_pages,
     rows::a_sales_orders_come_in_both_directions,
     rows::a_scan_sees_every_order_once,
     rows::items_are_the_fold_of_their_records,
+    rows::operations_fill_the_operators_log,
+    rows::an_order_is_found_by_its_request,
     ownership::the_first_journal_has_the_tables,
     ownership::of_several_journals_at_once_one_has_the_tables,
     delivery::any_delivery_ends_in_the_same_rows,
@@ -136,10 +141,15 @@ contract!(
     catalogue::a_sale_with_invalid_fields_is_refused,
     catalogue::user_names_are_unique_without_regard_to_case,
     catalogue::what_operators_do_is_logged,
+    catalogue::a_repeated_request_changes_nothing,
+    catalogue::numbers_are_above_those_that_journals_have_seen,
 );
 
 contract!(
     tampered:
+    progress::a_batch_begins_where_the_tables_are_or_is_refused,
+    progress::what_is_gone_or_changed_by_hand_shows,
+    progress::tables_of_a_version_without_seals_are_sealed,
     rows::what_was_committed_survives_reopening,
     set_aside::conflicts_are_kept_with_their_batch_or_not_at_all,
     ownership::an_owner_lasts_and_tables_without_one_get_it,
