@@ -9,6 +9,7 @@ pub mod recover;
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
+use crate::descriptors;
 use crate::http;
 use crate::opening::{self, OpenError};
 use crate::sales::Sales;
@@ -84,8 +85,10 @@ pub enum AppError {
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
     /// The socket cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address} ({setting}): {source}")]
     Listen {
+        /// The setting that names the address.
+        setting: &'static str,
         /// The address to listen on.
         address: SocketAddr,
         /// The operating system's error.
@@ -137,6 +140,7 @@ pub struct App {
     lifecycle: JoinHandle<()>,
     _background: Background,
     address: SocketAddr,
+    operations_address: SocketAddr,
     signer: http::Signer,
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
@@ -157,7 +161,10 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
-        let socket = reserve(config.http.listen)?;
+        let api = Reserved::bind("http.listen", config.http.listen)?;
+        let operations = Reserved::bind("operations.listen", config.operations.listen)?;
+        // Before a file is opened that counts.
+        let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
         let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
@@ -185,11 +192,13 @@ impl App {
         preheat(config, &engine, &sales).await;
         let lifecycle = keep_lifecycle(&background, &engine, &sales);
 
-        let (listener, address) = listen(socket, config.http.listen)?;
+        let (api, address) = api.listen()?;
+        let (operations, operations_address) = operations.listen()?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
-        let server =
-            tokio::spawn(http::serve(listener, state, shutdown.clone(), http_options(config)));
+        let listeners = http::Listeners { api, operations };
+        let options = http_options(config, connections_max);
+        let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
             engine,
             sales,
@@ -197,6 +206,7 @@ impl App {
             lifecycle,
             _background: background,
             address,
+            operations_address,
             signer,
             shutdown,
             server,
@@ -208,6 +218,11 @@ impl App {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that it listens on for those who run the shop.
+    pub fn operations_address(&self) -> SocketAddr {
+        self.operations_address
     }
 
     /// The engine, which owns the stock.
@@ -318,23 +333,32 @@ async fn preheat(config: &Config, engine: &Engine, sales: &Sales) {
     }
 }
 
-/// Takes the address, without listening yet: clients are refused until all has been recovered.
-fn reserve(address: SocketAddr) -> Result<TcpSocket, AppError> {
-    let failed = |source| AppError::Listen { address, source };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(failed)?;
-    socket.set_reuseaddr(true).map_err(failed)?;
-    socket.bind(address).map_err(failed)?;
-    Ok(socket)
+/// An address that is taken, without listening yet: clients are refused until all has been recovered.
+struct Reserved {
+    setting: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
 }
 
-fn listen(socket: TcpSocket, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
-    /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
-    const WAITING_MAX: u32 = 1_024;
-    let failed = |source| AppError::Listen { address, source };
-    let listener = socket.listen(WAITING_MAX).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+impl Reserved {
+    fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, AppError> {
+        let failed = |source| AppError::Listen { setting, address, source };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        Ok(Self { setting, address, socket })
+    }
+
+    fn listen(self) -> Result<(TcpListener, SocketAddr), AppError> {
+        /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
+        const WAITING_MAX: u32 = 1_024;
+        let Self { setting, address, socket } = self;
+        let failed = |source| AppError::Listen { setting, address, source };
+        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
 }
 
 fn edge_state(
@@ -465,16 +489,23 @@ fn backend_options(config: &Config) -> BackendOptions {
     }
 }
 
-fn http_options(config: &Config) -> http::Options {
+fn http_options(config: &Config, connections_max: usize) -> http::Options {
     let milliseconds = Duration::from_millis;
     let settings = &config.http;
     http::Options {
-        connections_max: settings.connections_max as usize,
+        connections_max: http::ConnectionsMax {
+            all: connections_max,
+            of_address: settings.connections_per_address_max as usize,
+        },
         headers_max: settings.headers_max as usize,
         header_bytes_max: settings.header_bytes_max as usize,
         body_bytes_max: settings.body_bytes_max as usize,
         admin_body_bytes_max: settings.admin_body_bytes_max as usize,
         buy_body_bytes_max: settings.buy_body_bytes_max as usize,
+        unread_bytes_max: http::UnreadBytesMax {
+            connection: usize::try_from(settings.connection_unread_bytes_max).unwrap_or(usize::MAX),
+            all: usize::try_from(settings.unread_bytes_max).unwrap_or(usize::MAX),
+        },
         header_timeout: milliseconds(settings.header_timeout_ms),
         body_timeout: milliseconds(settings.body_timeout_ms),
         write_timeout: milliseconds(settings.write_timeout_ms),
@@ -484,9 +515,11 @@ fn http_options(config: &Config) -> http::Options {
         http2_streams_max: settings.http2_streams_max,
         http2_resets_max: settings.http2_resets_max as usize,
         event_streams_max: settings.event_streams_max as usize,
+        event_streams_per_buyer_max: settings.event_streams_per_buyer_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
         password_hashes_max: settings.password_hashes_max as usize,
         password_queue_max: settings.password_queue_max as usize,
+        allowed_origins: settings.allowed_origins.clone(),
         token_lifetime_seconds: config.tokens.ttl_seconds,
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),

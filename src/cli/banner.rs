@@ -1,6 +1,6 @@
 //! What `seckill serve` prints once it serves: where, what is on sale, and a line that buys.
 //!
-//! Pure text from data. The first line is for scripts and never changes its form.
+//! Pure text from data. The first two lines are for scripts and never change their form.
 
 use super::numbers::grouped;
 use domain::{Currency, ItemId, Timestamp};
@@ -35,12 +35,12 @@ pub struct OfferItem {
     pub allotted: u32,
 }
 
-/// The line that says where the process listens.
-pub fn listening(address: SocketAddr) -> String {
-    format!("listening on http://{address}\n")
+/// The lines that say where the process listens: for buyers, and for those who run it.
+pub fn listening(address: SocketAddr, operations: SocketAddr) -> String {
+    format!("listening on http://{address}\noperations on http://{operations}\n")
 }
 
-/// What follows that line: the sale if there is one, as seen at `now`, and the API's documentation.
+/// What follows these lines: the sale if there is one, as seen at `now`, and the API's documentation.
 pub fn banner(address: SocketAddr, offer: Option<&Offer>, now: Timestamp) -> String {
     let base = format!("http://{}", reachable(address));
     let mut text = String::from("\n");
@@ -109,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_is_for_scripts() {
+    fn the_first_lines_are_for_scripts() {
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
-        assert_eq!(listening(address), "listening on http://0.0.0.0:8080\n");
-        let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
-        assert_eq!(listening(address), "listening on http://[::1]:1\n");
+        let operations = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
+        let expected = "listening on http://0.0.0.0:8080\noperations on http://[::1]:1\n";
+        assert_eq!(listening(address, operations), expected);
     }
 
     #[test]

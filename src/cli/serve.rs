@@ -48,6 +48,7 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|error| fault(&error))?;
+    runtime.spawn(telemetry::repeats::tell_each_period());
     let outcome = runtime.block_on(async {
         let _xfsz = ignore_file_size_signal().map_err(|error| fault(&error))?;
         let clock_ahead_max = if arguments.accept_clock { Duration::MAX } else { CLOCK_AHEAD_MAX };
@@ -94,7 +95,7 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
 }
 
 fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
-    output.write_all(banner::listening(app.address()).as_bytes())?;
+    output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
     let banner = banner::banner(app.address(), offer, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
@@ -143,8 +144,8 @@ impl From<AppError> for Failure {
             AppError::Open(ref error) => remedy_of_opening(error),
             AppError::Listen { .. } => (
                 Exit::Address,
-                "stop what listens there, or set http.listen to another address (port 0 picks a \
-                 free one)",
+                "stop what listens there, or give the setting another address (port 0 picks a free \
+                 one)",
             ),
             AppError::JournalInUse(_) => (Exit::Data, STOP_THE_OTHER),
             AppError::NewerJournal(_) => (

@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_refused() {
-        let sections = "there are http, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
+        let sections = "there are http, operations, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
         check(
             "shards = 4\n[engin]\nshards = 4\n[data]\ndirectory = \"x\"\n",
             &[

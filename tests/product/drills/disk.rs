@@ -64,7 +64,7 @@ async fn a_full_disk_refuses_before_it_is_full_and_sells_again_with_room() {
         Some(())
     })
     .await;
-    let ready = server.get("/readyz?verbose").await;
+    let ready = server.look("/readyz?verbose").await;
     assert_eq!(ready.status, 503, "{}", ready.text());
     assert!(ready.text().contains("purchases are refused"), "{}", ready.text());
     // What was confirmed can still be read.

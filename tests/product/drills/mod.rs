@@ -7,6 +7,7 @@ mod audit;
 mod clocks;
 mod crash_points;
 mod damage;
+mod descriptors;
 mod disk;
 mod hostile;
 mod kills;
