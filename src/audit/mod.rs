@@ -8,6 +8,7 @@ mod deleted;
 mod error;
 mod findings;
 mod journal;
+mod older;
 mod orders;
 mod run;
 

@@ -132,7 +132,8 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, boo
     }
     if let Some(stored) = &stored {
         let letters = options.dead_letters.as_deref().unwrap_or_default();
-        pass.behind = stored.compare(&mut pass.ledger, &pass.on_record, &base, letters);
+        pass.behind =
+            stored.compare(&mut pass.ledger, &pass.on_record, &base, letters, &checkpoints);
     }
     checkpoints.compare(disk, &base, &mut pass.ledger);
     let findings = pass.findings(options, shards, read.as_ref().err());

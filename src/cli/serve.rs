@@ -108,6 +108,7 @@ fn fault(error: &dyn std::error::Error) -> Failure {
 
 impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
+        let shortage = shortage(&error.to_string());
         let (exit, remedy) = match error {
             AppError::Secret(error) => return error.into(),
             AppError::Listen { .. } => (
@@ -124,6 +125,12 @@ impl From<AppError> for Failure {
             AppError::Open(OpenError::DataDir(DataDirError::Io { .. })) => (
                 Exit::Data,
                 "make the data directory readable and writable for this user (data.dir)",
+            ),
+            AppError::Open(OpenError::DataDir(DataDirError::Malformed { .. })) => (
+                Exit::Data,
+                "bring the file back from a copy of the data directory; the journal's identity is \
+                 also in the order store (table `journal`) and in the checkpoints in Redis (field \
+                 `journal`)",
             ),
             AppError::ForeignCheckpoint(_) => (
                 Exit::Data,
@@ -174,7 +181,31 @@ impl From<AppError> for Failure {
             what: format!("the sale cannot be served: {error}"),
             meaning: "nothing listens and nothing is sold; confirmed orders are where they were"
                 .to_owned(),
-            remedy: remedy.to_owned(),
+            remedy: shortage.unwrap_or(remedy).to_owned(),
         }
     }
+}
+
+/// What to do where the machine lacks something, whichever part was the first to notice; none if that
+/// is not what the error says.
+fn shortage(error: &str) -> Option<&'static str> {
+    const SHORTAGES: [(&[&str], &str); 3] = [
+        (
+            &["disk is full", "No space left on device", "Disk quota exceeded"],
+            "make room on the disk of the data directory and start again; leave its files as they are",
+        ),
+        (
+            // What SQLite says of a full disk as well.
+            &["disk I/O error"],
+            "make room on the disk of the data directory if it is full; otherwise the disk fails, and \
+             the kernel's log says how; leave the files as they are and start again",
+        ),
+        (
+            &["out of memory", "Cannot allocate memory", "OutOfMemory"],
+            "give the process more memory (`ulimit -v`, or the limit of its container) and start \
+             again; leave its files as they are",
+        ),
+    ];
+    let said = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    SHORTAGES.iter().find(|(words, _)| said(words)).map(|(_, remedy)| *remedy)
 }

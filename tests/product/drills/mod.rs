@@ -5,10 +5,12 @@
 
 mod audit;
 mod crash_points;
+mod cut_journal;
 mod disk;
 mod hostile;
 mod kills;
 mod logging;
+mod order_store;
 mod poison;
 mod recovery;
 mod secrets;

@@ -92,8 +92,14 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.directory.join(name))?;
-        Ok(Box::new(file))
+        let path = self.directory.join(name);
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            // Whoever only looks may do so where nothing can be written.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Ok(Box::new(File::open(path)?))
+            }
+            opened => Ok(Box::new(opened?)),
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
