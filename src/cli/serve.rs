@@ -201,11 +201,33 @@ fn shortage(error: &str) -> Option<&'static str> {
              the kernel's log says how; leave the files as they are and start again",
         ),
         (
-            &["out of memory", "Cannot allocate memory", "OutOfMemory"],
-            "give the process more memory (`ulimit -v`, or the limit of its container) and start \
-             again; leave its files as they are",
+            // The last is what a thread that cannot be started is told, too.
+            &["out of memory", "Cannot allocate memory", "Resource temporarily unavailable"],
+            "give the process more memory and threads (`ulimit -v`, `ulimit -u`, or the limits of its \
+             container) and start again; leave its files as they are",
         ),
     ];
     let said = |words: &[&str]| words.iter().any(|word| error.contains(word));
     SHORTAGES.iter().find(|(words, _)| said(words)).map(|(_, remedy)| *remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::checkpoint::CheckpointError;
+
+    #[test]
+    fn what_the_machine_lacks_is_never_mended_by_moving_files() {
+        for (said, words) in [
+            ("database or disk is full", "make room on the disk"),
+            ("disk I/O error", "make room on the disk"),
+            ("out of memory", "more memory"),
+            ("Resource temporarily unavailable (os error 11)", "more memory and threads"),
+            ("file is not a database", "with their file moved away"),
+        ] {
+            let error = CheckpointError::Configuration(said.to_owned());
+            let failure = Failure::from(AppError::Open(OpenError::Checkpoints(error)));
+            assert!(failure.remedy.contains(words), "{said}: {}", failure.remedy);
+        }
+    }
 }
