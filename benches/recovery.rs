@@ -101,6 +101,7 @@ async fn start(directory: &Path) -> f64 {
         virtual_nodes: 160,
         permits: 16_384,
         reply_timeout: Duration::from_secs(5),
+        clock_ahead_max: Duration::MAX,
     };
     let timer = Stopwatch::start();
     let engine = Engine::start(

@@ -3,6 +3,9 @@
 //! The only module that sees all others. Owns the order in which parts start and stop, and what the
 //! configuration chooses.
 
+mod figures;
+pub mod recover;
+
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
@@ -15,15 +18,13 @@ use crate::secrets;
 use crate::store::catalogue::CatalogueError;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
-use crate::store::journal::JournalId;
 use crate::store::journal::file::disk::RealDisk;
-use crate::store::journal::file::{self, FileLog};
+use crate::store::journal::file::{self, FileLog, ReadError};
+use crate::store::journal::{JournalError, JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
-use crate::telemetry;
-use crate::telemetry::metrics as names;
-use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::Resource;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,26 @@ pub enum AppError {
     /// The journal's directory cannot be opened.
     #[error("the journal's directory cannot be opened: {0}")]
     Journal(#[source] io::Error),
+    /// The journal was written by a newer version of this program.
+    #[error(transparent)]
+    NewerJournal(ReadError),
+    /// Another process writes the journal.
+    #[error(transparent)]
+    JournalInUse(ReadError),
+    /// The process may not write a file as large as a segment.
+    #[error(
+        "this process may write files of {limit} bytes at most, and a segment of the journal has \
+         {segment}"
+    )]
+    FileSizeLimit {
+        /// The limit of a file's size in bytes.
+        limit: u64,
+        /// A segment's size in bytes.
+        segment: u64,
+    },
+    /// The wall clock is behind the journal's newest record.
+    #[error(transparent)]
+    Clock(StartError),
     /// The engine cannot recover or start.
     #[error(transparent)]
     Engine(StartError),
@@ -76,6 +97,8 @@ pub enum AppError {
 impl From<StartError> for AppError {
     fn from(error: StartError) -> Self {
         match error {
+            StartError::ClockBehind { .. } => Self::Clock(error),
+            StartError::Recovery(RecoveryError::Journal(error)) => error.into(),
             StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
                 Self::ForeignCheckpoint(error)
             }
@@ -84,6 +107,25 @@ impl From<StartError> for AppError {
             })) => Self::OrdersLost(error),
             StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
             error => Self::Engine(error),
+        }
+    }
+}
+
+impl From<JournalError> for AppError {
+    fn from(error: JournalError) -> Self {
+        match error.0.downcast::<ReadError>() {
+            Ok(read) => (*read).into(),
+            Err(other) => Self::Engine(RecoveryError::Journal(JournalError(other)).into()),
+        }
+    }
+}
+
+impl From<ReadError> for AppError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Newer { .. } => Self::NewerJournal(error),
+            ReadError::InUse { .. } => Self::JournalInUse(error),
+            error => Self::Engine(RecoveryError::Journal(error.into()).into()),
         }
     }
 }
@@ -107,23 +149,30 @@ pub struct App {
 
 impl App {
     /// Recovers what the data directory holds, then binds and serves. A journal that fails later ends
-    /// the process with code 74, because nothing can be confirmed any more.
+    /// the process with code 74, because nothing can be confirmed any more. `clock_ahead_max` is how far
+    /// the journal's newest record may be ahead of the wall clock.
     ///
     /// # Errors
     /// Returns [`AppError`] if a part cannot start. Nothing listens then.
-    pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Self, AppError> {
+    pub async fn start(
+        config: &Config,
+        clock_ahead_max: Duration,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, AppError> {
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
         let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
         let signer = http::Signer::new(secret.expose())?;
+        check_file_size_limit(config.journal.segment_bytes)?;
         let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
+        file::check_versions(&disk)?;
         let journal = FileLog::open(Arc::new(disk), journal_options(config));
 
         let background = Background::start().map_err(AppError::Threads)?;
         let stores = Stores::open(config.clone(), Arc::clone(&data_dir), journal_id);
         let stores = background.run(stores).await??;
         let checkpoints = stores.checkpoints.clone();
-        let options = engine_options(config);
+        let options = engine_options(config, clock_ahead_max);
         let engine =
             Engine::start(options, journal_id, journal, checkpoints, &stores.orders, stop_process)
                 .await?;
@@ -206,6 +255,14 @@ impl App {
             tracing::warn!("the stores did not close in time");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Refuses a limit of the size of files (`ulimit -f`) that the journal would meet in the midst of a sale.
+fn check_file_size_limit(segment: u64) -> Result<(), AppError> {
+    match rustix::process::getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < segment => Err(AppError::FileSizeLimit { limit, segment }),
+        _ => Ok(()),
     }
 }
 
@@ -327,9 +384,9 @@ fn edge_state(
         signer: signer.clone(),
         clock: engine.clock(),
         render_metrics: Arc::new(move || {
-            observe(&observed);
+            figures::observe(&observed);
             metrics.run_upkeep();
-            metrics.render()
+            metrics.render() + &figures::render(&observed)
         }),
     }
 }
@@ -394,21 +451,31 @@ impl Drop for Background {
 
 /// Ends the process after the journal failed.
 fn stop_process(error: io::Error) {
-    tracing::error!(
-        %error,
-        "the journal failed: nothing more can be confirmed, the process stops; confirmed orders are \
-         safe, requests under way have an unknown outcome; mend the disk and start again"
-    );
+    if error.get_ref().is_some_and(|inner| inner.is::<NotOwner>()) {
+        tracing::error!(
+            %error,
+            "this process is not the shop any more and stops: another one serves from its data, or the \
+             data directory was moved or replaced beneath it; what it confirmed is in the journal that \
+             it wrote, requests under way were not confirmed; let one process serve, from one directory"
+        );
+    } else {
+        tracing::error!(
+            %error,
+            "the journal failed: nothing more can be confirmed, the process stops; confirmed orders are \
+             safe, requests under way have an unknown outcome; mend the disk and start again"
+        );
+    }
     // EX_IOERR of sysexits.h.
     std::process::exit(74);
 }
 
-fn engine_options(config: &Config) -> EngineOptions {
+fn engine_options(config: &Config, clock_ahead_max: Duration) -> EngineOptions {
     EngineOptions {
         shards: config.engine.shards,
         virtual_nodes: config.engine.virtual_nodes,
         permits: config.engine.permits as usize,
         reply_timeout: Duration::from_millis(config.engine.reply_timeout_ms),
+        clock_ahead_max,
     }
 }
 
@@ -423,6 +490,7 @@ fn journal_options(config: &Config) -> file::Options {
 fn backend_options(config: &Config) -> BackendOptions {
     BackendOptions {
         checkpoint_interval: Duration::from_millis(config.checkpoint.interval_ms),
+        journal_check_interval: Duration::from_millis(config.journal.check_interval_ms),
         retention: Duration::from_secs(3_600),
         batch_records: config.broker.batch_records as usize,
         transaction_records: config.orders.batch_records as usize,
@@ -456,41 +524,5 @@ fn http_options(config: &Config) -> http::Options {
         token_lifetime_seconds: config.tokens.ttl_seconds,
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),
-    }
-}
-
-/// Records the engine's present state in the metrics.
-fn observe(engine: &Engine) {
-    let status = engine.status();
-    gauge!(names::PERMITS).set(status.permits as f64);
-    gauge!(names::PERMITS_USED).set(status.permits_used as f64);
-    gauge!(names::MAILBOX_DEPTH).set(status.mailbox_depth as f64);
-    gauge!(names::SHARDS).set(status.shards as f64);
-    gauge!(names::SHARDS_UP).set(status.shards_up as f64);
-    gauge!(names::ITEMS_QUARANTINED).set(status.quarantined_items.len() as f64);
-    counter!(names::JOURNAL_RECORDS_TOTAL).absolute(status.journal.records);
-    counter!(names::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
-    counter!(names::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
-    gauge!(names::JOURNAL_SYNC_SECONDS_SUM).set(status.journal.sync_seconds);
-    gauge!(names::BACKLOG_RECORDS).set(status.backlog_records as f64);
-    gauge!(names::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
-    gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
-    counter!(names::LOG_LINES_LOST_TOTAL).absolute(telemetry::log::lines_lost());
-    gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
-    for dependency in &status.dependencies {
-        let up = f64::from(u8::from(dependency.healthy));
-        gauge!(names::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind).set(up);
-    }
-    for gate in engine.gates() {
-        let (item, counters) = (gate.terms().item_id.to_string(), gate.counters());
-        for (state, units) in [
-            ("allotted", counters.allotted),
-            ("available", counters.available),
-            ("reserved", counters.reserved),
-            ("sold", counters.sold),
-        ] {
-            gauge!(names::ITEM_UNITS, "item" => item.clone(), "state" => state)
-                .set(f64::from(units));
-        }
     }
 }

@@ -3,8 +3,8 @@
 //! They pass through catalogue, approval and preheat, as every sale does. Must not know HTTP.
 
 use crate::actors::Engine;
-use crate::sales::Sales;
 use crate::sales::preheat::{PreheatError, preheat};
+use crate::sales::{Change, Sales};
 use crate::store::catalogue::CatalogueError;
 use domain::catalogue::{Offer, Sale, SaleDraft};
 use domain::{Currency, SaleStatus, SaleStep, Timestamp};
@@ -56,10 +56,11 @@ pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
         &[("watch", "Watch, 1,000 units / 手表", 49_900, 99_900, 1_000)],
     );
     for draft in [first, second] {
-        let sale = sales.create_sale(&draft, MAKER, now).await?;
-        sales.take_step(sale.sale_id, SaleStep::Submit, MAKER, None, now).await?;
-        let sale = sales.take_step(sale.sale_id, SaleStep::Approve, CHECKER, None, now).await?;
-        preheat(engine, sales, &sale).await?;
+        let (made, checked) = (Change::by(MAKER, now), Change::by(CHECKER, now));
+        let sale_id = sales.create_sale(engine, &draft, made).await?.sale.sale_id;
+        sales.take_step(sale_id, SaleStep::Submit, None, made).await?;
+        let approved = sales.take_step(sale_id, SaleStep::Approve, None, checked).await?;
+        preheat(engine, sales, &approved.sale).await?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
+use super::dependencies::{clock_status, journal_status, tasks_status};
 use super::gate::Gate;
 use super::shard::context::Context;
 use super::shard::effects::{
-    Effect, EffectSink, NotDelivered, OrderChanges, OrderWatchers, Reply, ReplySender,
+    EffectSink, NotDelivered, OrderChanges, OrderWatchers, Reply, ReplySender,
 };
 use super::shard::idempotency::{IdempotencyKeys, KeyReservation};
 use super::shard::mailbox::{Envelope, PendingCommand};
@@ -11,13 +12,12 @@ use super::shard::permits::Permits;
 use super::shard::recovery::{self, RecoveryError};
 use super::shard::router::Router;
 use super::shard::supervisor::{self, TICK};
-use super::status::{DependencyStatus, EngineStatus, PipelineStatus};
+use super::status::{EngineStatus, PipelineStatus};
 use super::tasks::Tasks;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::store::checkpoint::{CheckpointStore, Mark};
-use crate::store::journal::{Journal, JournalId, OpenedLog, Trouble};
+use crate::store::journal::{Journal, JournalId, LogStatus, OpenedLog};
 use crate::store::orders::OrderStore;
-use crate::store::orders::ownership::{self, OwnershipError};
 use domain::{
     Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
     Timestamp, UserId,
@@ -49,6 +49,9 @@ pub struct EngineOptions {
     pub permits: usize,
     /// How long a request waits for its answer at most.
     pub reply_timeout: Duration,
+    /// How far the journal's newest record may be ahead of the wall clock at the start. The engine's
+    /// clock goes on from that record.
+    pub clock_ahead_max: Duration,
 }
 
 /// Why the engine cannot start.
@@ -57,6 +60,15 @@ pub enum StartError {
     /// The shards cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    /// The wall clock is behind what was decided before, or was ahead then.
+    #[error(
+        "the journal's newest record was made {ahead_seconds} s after what the wall clock says now: \
+         that is wrong, or was wrong then"
+    )]
+    ClockBehind {
+        /// How far the newest record is ahead, in seconds.
+        ahead_seconds: u64,
+    },
     /// The journal cannot be written.
     #[error("the journal cannot be started: {0}")]
     Journal(#[from] io::Error),
@@ -96,6 +108,7 @@ impl Engine {
         let recovered =
             recovery::recover(journal_id, journal, &checkpoints, orders, options.shards).await?;
         let floor = recovered.stocks.iter().map(Stock::at).max().unwrap_or_default();
+        check_clock(floor, options.clock_ahead_max)?;
         let effect_sink = EffectSink { gates: Arc::default(), watchers: OrderWatchers::default() };
         let idempotency_keys = IdempotencyKeys::default();
         for stock in &recovered.stocks {
@@ -272,17 +285,13 @@ impl Engine {
         let refusing = self.refusing();
         let mut dependencies = vec![journal_status(&context.journal)];
         dependencies.extend(pipeline.dependencies);
-        let trouble = self.0.tasks.trouble();
-        dependencies.push(DependencyStatus {
-            name: "tasks",
-            kind: "background",
-            healthy: trouble.is_none(),
-            meaning: trouble.unwrap_or_else(|| "what runs beside the purchases runs".to_owned()),
-        });
+        dependencies.push(clock_status(&context.clock));
+        dependencies.push(tasks_status(&self.0.tasks));
         EngineStatus {
             accepting: refusing.is_none(),
             refusing_because: refusing,
             shards_up: context.router.up(),
+            shards_ticking: context.router.ticking(),
             shards: context.router.shards().count(),
             quarantined_items,
             permits_used: context.permits.used(),
@@ -295,6 +304,22 @@ impl Engine {
             wall_drift_seconds: context.clock.wall_drift_milliseconds() as f64 / 1e3,
             dependencies,
         }
+    }
+
+    /// Sets the state of something that the engine stands on and does not watch by itself.
+    pub fn report(
+        &self,
+        name: &'static str,
+        kind: &'static str,
+        healthy: bool,
+        meaning: impl Into<String>,
+    ) {
+        self.0.status.report(name, kind, healthy, meaning);
+    }
+
+    /// The journal's state and figures.
+    pub fn journal_status(&self) -> &LogStatus {
+        self.0.context.journal.status()
     }
 
     /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.
@@ -320,54 +345,6 @@ impl Engine {
         if tokio::time::timeout(limit, closed).await.is_err() {
             tracing::error!("the journal did not close in time");
         }
-    }
-
-    /// How far the order store is with each shard's records, once it is known to be filled from this
-    /// engine's journal. A new order store belongs to this journal from now on.
-    ///
-    /// # Errors
-    /// Returns [`OwnershipError`] if it belongs to another journal, is ahead of this one, or cannot be
-    /// read.
-    pub async fn stored_progress(
-        &self,
-        orders: &OrderStore,
-    ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
-        let context = self.context();
-        ownership::own_progress(orders, context.journal_id, || context.journal.durable_seqs()).await
-    }
-
-    /// Checks that the order store is this engine's and holds all that was deleted from the journal.
-    ///
-    /// # Errors
-    /// Returns [`OwnershipError`] as [`Self::stored_progress`] does, or if the store lacks some of it.
-    pub async fn check_order_store(&self, orders: &OrderStore) -> Result<(), OwnershipError> {
-        let stored_seqs = self.stored_seqs(orders).await?;
-        let base_seqs = self.0.context.journal.base_seqs();
-        for (shard, (stored_seq, base_seq)) in
-            (0..).map(ShardId).zip(stored_seqs.into_iter().zip(base_seqs))
-        {
-            if stored_seq < base_seq {
-                return Err(OwnershipError::Behind { shard, stored_seq, base_seq });
-            }
-        }
-        Ok(())
-    }
-
-    /// What [`Self::stored_progress`] returns, as each shard's last record: 0 where there is none.
-    ///
-    /// # Errors
-    /// Returns [`OwnershipError`] as [`Self::stored_progress`] does.
-    pub(super) async fn stored_seqs(
-        &self,
-        orders: &OrderStore,
-    ) -> Result<Vec<u64>, OwnershipError> {
-        let mut seqs = vec![0; self.0.context.router.shards().count()];
-        for (shard, seq) in self.stored_progress(orders).await? {
-            if let Some(own) = seqs.get_mut(shard.index()) {
-                *own = seq;
-            }
-        }
-        Ok(seqs)
     }
 
     /// What all shards share.
@@ -432,6 +409,8 @@ impl Engine {
         let context = &self.0.context;
         if context.draining.load(Ordering::Acquire) || context.journal.has_failed() {
             Some(NotDelivered::ShuttingDown)
+        } else if context.journal.is_damaged() {
+            Some(NotDelivered::StorageDamaged)
         } else if !context.journal.has_room() {
             Some(NotDelivered::StorageFull)
         } else if self.0.status.refuses() {
@@ -509,26 +488,14 @@ impl Engine {
     }
 }
 
-/// The journal among the dependencies, in words for operators.
-fn journal_status(journal: &Journal<Effect>) -> DependencyStatus {
-    let trouble = journal.trouble();
-    DependencyStatus {
-        name: "journal",
-        kind: journal.kind(),
-        healthy: !matches!(trouble, Some(Trouble::Failed | Trouble::Full(_))),
-        meaning: match trouble {
-            Some(Trouble::Failed) => {
-                "a write failed: nothing is confirmed any more, the process stops".to_owned()
-            }
-            Some(Trouble::NearlyFull(obstacle)) => format!(
-                "no room for the next segment ({obstacle}): the sale goes on until this one is full"
-            ),
-            Some(Trouble::Full(obstacle)) => {
-                format!("no room ({obstacle}): purchases are refused")
-            }
-            None => "every confirmation is on disk before it leaves".to_owned(),
-        },
+/// Refuses a newest record that is too far ahead of the wall clock: with a clock that goes on from it,
+/// sales that are due now would be over.
+fn check_clock(newest: Timestamp, ahead_max: Duration) -> Result<(), StartError> {
+    let ahead = Duration::from_millis(newest.0.saturating_sub(clock::wall_now().0));
+    if ahead > ahead_max {
+        return Err(StartError::ClockBehind { ahead_seconds: ahead.as_secs() });
     }
+    Ok(())
 }
 
 /// Opens the gates of a recovered shard's items.

@@ -17,6 +17,8 @@ pub struct EngineStatus {
     pub refusing_because: Option<NotDelivered>,
     /// Number of shards whose actor is up.
     pub shards_up: usize,
+    /// Number of shards that look at each tick what is due; the others have nothing that could be.
+    pub shards_ticking: usize,
     /// Number of all shards.
     pub shards: usize,
     /// Items in quarantine.
@@ -44,7 +46,7 @@ pub struct EngineStatus {
 /// A dependency as an operator should see it.
 #[derive(Clone, Debug)]
 pub struct DependencyStatus {
-    /// `journal`, `checkpoint`, `broker` or `order_store`.
+    /// `journal`, `clock`, `tasks`, `checkpoint`, `broker` or `order_store`.
     pub name: &'static str,
     /// Which implementation serves: `file`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
     pub kind: &'static str,

@@ -54,6 +54,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         self.tasks.lock().push(Task { name, restarts: 0, ended_at: None });
+        metrics::counter!(TASK_RESTARTS_TOTAL, "task" => name).increment(0);
         let tasks = self.clone();
         tokio::spawn(async move {
             let mut pause = PAUSE_FIRST;

@@ -1,12 +1,12 @@
 //! What the journal says no longer because its segments were deleted: taken from the order store.
 
 use super::journal;
-use super::orders::Stored;
+use super::stored::Stored;
 use crate::store::database::StoreError;
 use crate::store::journal::file::disk::Disk;
 use crate::store::orders::OrderStore;
 use domain::invariants::Ledger;
-use domain::{Event, ItemId, Order, OrderId, OrderStatus, ShardId};
+use domain::{Event, ItemAction, ItemId, Operation, Order, OrderId, OrderStatus, ShardId};
 use std::collections::{HashMap, HashSet};
 
 /// Gives the ledger the state before the oldest segment that is left: what the order store holds,
@@ -23,7 +23,7 @@ pub(super) async fn assume_what_was_deleted(
 ) -> Result<(), StoreError> {
     let mut granted_later: HashSet<OrderId> = HashSet::new();
     let mut changed_later: HashSet<OrderId> = HashSet::new();
-    let mut restocked_later: HashMap<ItemId, u32> = HashMap::new();
+    let mut added_later: HashMap<ItemId, i64> = HashMap::new();
     // What is unreadable is found again, and reported, by the pass that judges.
     let _ = journal::read(
         disk,
@@ -35,16 +35,21 @@ pub(super) async fn assume_what_was_deleted(
             Event::Order(order) => {
                 changed_later.insert(order.order_id);
             }
-            Event::ItemRestocked { item_id, units } => {
-                *restocked_later.entry(item_id).or_default() += units;
+            Event::ItemOperated(Operation { item_id, action, .. }) => {
+                let units = i64::from(action.units());
+                *added_later.entry(item_id).or_default() += match action {
+                    ItemAction::Reduce(_) => -units,
+                    _ => units,
+                };
             }
             _ => {}
         },
     );
     for item in orders.items().await? {
         if item.opened_seq <= base.get(item.shard.index()).copied().unwrap_or(0) {
-            let later = restocked_later.get(&item.terms.item_id).copied().unwrap_or(0);
-            ledger.assume_item(item.shard, item.terms, item.allotted.saturating_sub(later));
+            let later = added_later.get(&item.terms.item_id).copied().unwrap_or(0);
+            let allotted = (i64::from(item.allotted) - later).max(0);
+            ledger.assume_item(item.shard, item.terms, allotted);
         }
     }
     for order in stored.orders().filter(|order| !granted_later.contains(&order.order_id)) {

@@ -11,6 +11,7 @@ mod journal;
 mod older;
 mod orders;
 mod run;
+mod stored;
 
 pub use error::AuditError;
 pub use findings::{Findings, Judged, OrderCounts};

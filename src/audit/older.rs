@@ -3,7 +3,7 @@
 
 use super::checkpoints::Checkpoints;
 use super::journal::OnRecord;
-use super::orders::Stored;
+use super::stored::Stored;
 use crate::store::orders::Seal;
 use domain::invariants::{self, Verdict};
 use domain::{Order, OrderId, OrderStatus, ShardId};
@@ -41,12 +41,12 @@ impl<'a> Older<'a> {
                 *found.entry(order.order_id.shard()).or_default() += Seal::of_order(&order);
             }
         }
-        for record in stored.item_records() {
-            if stored.seals().get(&record.shard).is_some_and(|sealed| record.seq <= sealed.seq) {
+        for record in stored.items.values() {
+            if stored.seals.get(&record.shard).is_some_and(|sealed| record.seq <= sealed.seq) {
                 *found.entry(record.shard).or_default() += Seal::of_record(record);
             }
         }
-        let sealed = stored.seals().iter().filter(|(shard, _)| is_cut(**shard));
+        let sealed = stored.seals.iter().filter(|(shard, _)| is_cut(**shard));
         let seals = sealed.map(|(shard, sealed)| {
             let found = found.get(shard).copied().unwrap_or_default();
             (*shard, judge(*shard, sealed.seal, found))
@@ -102,7 +102,7 @@ impl<'a> Older<'a> {
 
 /// The order as it was when its shard was sealed; none if it was not there yet, or nothing was sealed.
 fn as_sealed(stored: &Stored, on_record: &OnRecord, order: &Order) -> Option<Order> {
-    let sealed = stored.seals().get(&order.order_id.shard())?;
+    let sealed = stored.seals.get(&order.order_id.shard())?;
     let (_, version) = stored.row(order.order_id)?;
     let known = on_record.orders.get(&order.order_id).filter(|_| version > sealed.seq);
     let Some(known) = known else { return Some(*order) };

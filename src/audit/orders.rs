@@ -4,22 +4,11 @@
 use super::checkpoints::Checkpoints;
 use super::journal::{OnRecord, OrderOnRecord};
 use super::older::Older;
+use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
-use crate::store::database::StoreError;
-use crate::store::orders::{OrderStore, Sealed, ShardProgress};
 use domain::invariants::{self, Invariant, Ledger, Verdict};
 use domain::{Event, Order, OrderId, Record, ShardId};
-use std::collections::{BTreeMap, HashMap};
-
-/// What the order store holds.
-pub(super) struct Stored {
-    /// Each order, and the number of the record that its row was made of.
-    orders: HashMap<OrderId, (Order, u64)>,
-    items: BTreeMap<(ShardId, u64), Record>,
-    progress: BTreeMap<ShardId, u64>,
-    /// What was sealed of each shard, where it was.
-    seals: BTreeMap<ShardId, Sealed>,
-}
+use std::collections::HashMap;
 
 /// An order in a dead letter whose record the journal has no longer.
 struct Deleted<'a> {
@@ -28,58 +17,6 @@ struct Deleted<'a> {
 }
 
 impl Stored {
-    /// Reads all of it, its progress first.
-    ///
-    /// # Errors
-    /// Returns [`StoreError`] if the order store does not answer.
-    pub(super) async fn read(orders: &OrderStore) -> Result<Self, StoreError> {
-        const PAGE: usize = 10_000;
-        let (mut progress, mut seals) = (BTreeMap::new(), BTreeMap::new());
-        for ShardProgress { shard, applied_seq, sealed } in orders.shard_progress().await? {
-            progress.insert(shard, applied_seq);
-            // A shard that is being filled again is sealed beyond its progress.
-            seals.extend(
-                sealed.filter(|sealed| sealed.seq == applied_seq).map(|sealed| (shard, sealed)),
-            );
-        }
-        let mut all = HashMap::new();
-        let mut after = OrderId(0);
-        loop {
-            let page = orders.scan(after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.order.order_id;
-            all.extend(page.into_iter().map(|row| (row.order.order_id, (row.order, row.version))));
-        }
-        let records = orders.item_records().await?.into_iter();
-        let items = records.map(|record| ((record.shard, record.seq), record)).collect();
-        Ok(Self { orders: all, items, progress, seals })
-    }
-
-    /// The shard's last record that was stored when this was read.
-    pub(super) fn reached(&self, shard: ShardId) -> u64 {
-        self.progress.get(&shard).copied().unwrap_or(0)
-    }
-
-    /// The order's row, and the number of the record that it was made of.
-    pub(super) fn row(&self, order_id: OrderId) -> Option<(&Order, u64)> {
-        self.orders.get(&order_id).map(|(order, version)| (order, *version))
-    }
-
-    /// What was sealed of each shard.
-    pub(super) fn seals(&self) -> &BTreeMap<ShardId, Sealed> {
-        &self.seals
-    }
-
-    /// The records of items in the order store.
-    pub(super) fn item_records(&self) -> impl Iterator<Item = &Record> {
-        self.items.values()
-    }
-
-    /// Each order as of its row.
-    pub(super) fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.orders.values().map(|(order, _)| order)
-    }
-
     /// Judges I4, I12 and I13: what the journal granted against what the order store and the dead
     /// letters hold. Returns what could not be judged because the order store has not reached it.
     pub(super) fn compare(
@@ -305,6 +242,7 @@ fn cut_before(base: &[u64], shard: ShardId) -> u64 {
 mod tests {
     use super::*;
     use domain::{Currency, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_dead_letter_speaks_for_the_record_that_the_journal_has_no_longer() {

@@ -10,7 +10,7 @@ use super::deleted::assume_what_was_deleted;
 use super::error::AuditError;
 use super::findings::{Findings, Judged, OrderCounts};
 use super::journal::{self, OnRecord};
-use super::orders::Stored;
+use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;

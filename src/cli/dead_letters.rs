@@ -10,7 +10,7 @@ use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::data_dir::DataDir;
 use crate::store::journal::record;
 use crate::store::orders::{OrderStore, SetAside};
-use domain::Event;
+use domain::{Event, ItemAction, Operation};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -151,10 +151,13 @@ fn subject(event: &Event) -> String {
     match event {
         Event::Order(order) => format!("order {} {}", order.order_id, order.status.name()),
         Event::ItemOpened(terms) => format!("item {} opened", terms.item_id),
-        Event::ItemRestocked { item_id, units } => format!("item {item_id} restocked by {units}"),
-        Event::ItemPaused(item_id) => format!("item {item_id} paused"),
-        Event::ItemResumed(item_id) => format!("item {item_id} resumed"),
-        Event::ItemEnded(item_id) => format!("item {item_id} ended"),
+        Event::ItemOperated(Operation { item_id, action, .. }) => match action {
+            ItemAction::Restock(units) => format!("item {item_id} restocked by {units}"),
+            ItemAction::Reduce(units) => format!("item {item_id} reduced by {units}"),
+            ItemAction::Pause => format!("item {item_id} paused"),
+            ItemAction::Resume => format!("item {item_id} resumed"),
+            ItemAction::End => format!("item {item_id} ended"),
+        },
         Event::ItemSettled(item_id) => format!("item {item_id} settled"),
     }
 }
@@ -182,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_the_order_store_keeps_is_a_message_of_one_record() {
-        let event = Event::ItemRestocked { item_id: ItemId(4), units: 9 };
+        let restock = Operation::unattributed(ItemId(4), ItemAction::Restock(9));
+        let event = Event::ItemOperated(restock);
         let record = Record { shard: ShardId(2), seq: 17, at: Timestamp(0), event };
         let kept = DeadLetter::from(SetAside { record, reason: "conflict".to_owned() });
         assert_eq!(
@@ -194,7 +198,8 @@ mod tests {
 
     #[test]
     fn each_says_what_it_is_about_and_why_it_is_here() {
-        let event = Event::ItemPaused(ItemId(4));
+        let pause = Operation::unattributed(ItemId(4), ItemAction::Pause);
+        let event = Event::ItemOperated(pause);
         let record = Record { shard: ShardId(2), seq: 17, at: Timestamp(0), event };
         let malformed = format::decode(b"noise").expect_err("malformed");
         let expected = format!(

@@ -10,12 +10,14 @@ pub mod failure;
 pub mod migrate;
 pub mod mint;
 mod numbers;
+pub mod recover;
 pub mod serve;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::{Exit, Failure};
 use rustix::fs::Mode;
+use serve::ServeArguments;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,11 +45,13 @@ listened on; 6 something failed on the way; 74 the journal failed while the sale
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the sale until SIGTERM or SIGINT, then drain
-    Serve,
+    Serve(ServeArguments),
     /// Judge every invariant over the journal, the checkpoints and the order store
     Audit(audit::AuditArguments),
     /// Bring the order store's tables up to date
     Migrate,
+    /// Begin a new journal where the old one is lost, from what the order store holds
+    Recover(recover::RecoverArguments),
     /// Look at what the order store could not take, or send it again
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
@@ -93,11 +97,13 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     let configuration = || -> Result<Loaded, Failure> {
         Ok(config::load(arguments.config.as_deref(), std::env::vars_os())?)
     };
-    match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&configuration()?.config, output)?,
+    let command = arguments.command.unwrap_or_else(|| Command::Serve(ServeArguments::default()));
+    match command {
+        Command::Serve(arguments) => serve::run(&configuration()?.config, arguments, output)?,
         Command::DeadLetters(command) => {
             dead_letters::run(&configuration()?.config, &command, output)?;
         }
+        Command::Recover(_) => recover::run(&configuration()?.config, output)?,
         Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;

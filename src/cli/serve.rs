@@ -11,14 +11,31 @@ use crate::store::data_dir::DataDirError;
 use crate::telemetry;
 use std::io::{self, Write};
 use std::thread::available_parallelism;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How far the journal's newest record may be ahead of the wall clock, unless it is accepted: clocks that
+/// are kept are not minutes apart.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
+
+/// What `seckill serve` can be told.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct ServeArguments {
+    /// Go on at the time of the journal's newest record, however far that is ahead of the wall clock
+    #[arg(long)]
+    accept_clock: bool,
+}
 
 /// Serves until SIGTERM or SIGINT, then drains. A signal during recovery ends the process at once:
 /// it may be killed at any instruction anyway.
 ///
 /// # Errors
 /// Returns [`Failure`] if the engine cannot start.
-pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
+pub fn run(
+    config: &Config,
+    arguments: ServeArguments,
+    output: &mut impl Write,
+) -> Result<(), Failure> {
     telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
     let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
     let threads = match usize::from(config.engine.worker_threads) {
@@ -32,7 +49,9 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         .build()
         .map_err(|error| fault(&error))?;
     let outcome = runtime.block_on(async {
-        let app = App::start(config, metrics).await?;
+        let _xfsz = ignore_file_size_signal().map_err(|error| fault(&error))?;
+        let clock_ahead_max = if arguments.accept_clock { Duration::MAX } else { CLOCK_AHEAD_MAX };
+        let app = App::start(config, clock_ahead_max, metrics).await?;
         let mut signals = Signals::listen().map_err(|error| fault(&error))?;
         // The output need not be read, so a closed one does not stop the sale.
         let offer = offer(&app, config).await;
@@ -65,7 +84,12 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
         title: sale.title.clone(),
         starts_at: sale.starts_at,
         items: items.collect(),
-        token: app.signer().mint(DEMO_USER, Role::Buyer, now, config.tokens.ttl_seconds),
+        token: app.signer().mint(
+            DEMO_USER,
+            Role::Buyer,
+            app.engine().clock().token_time(),
+            config.tokens.ttl_seconds,
+        ),
     })
 }
 
@@ -74,6 +98,12 @@ fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Re
     let banner = banner::banner(app.address(), offer, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
+}
+
+/// Lets a write beyond the limit of a file's size fail, as on a full disk, instead of ending the
+/// process without a word.
+fn ignore_file_size_signal() -> io::Result<Signal> {
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
 }
 
 struct Signals {
@@ -111,26 +141,27 @@ impl From<AppError> for Failure {
         let shortage = shortage(&error.to_string());
         let (exit, remedy) = match error {
             AppError::Secret(error) => return error.into(),
+            AppError::Open(ref error) => remedy_of_opening(error),
             AppError::Listen { .. } => (
                 Exit::Address,
                 "stop what listens there, or set http.listen to another address (port 0 picks a \
                  free one)",
             ),
-            AppError::Open(OpenError::DataDir(DataDirError::InUse(_))) => {
-                (Exit::Data, "one process serves a data directory: stop the other, or set data.dir")
-            }
-            AppError::Open(OpenError::DataDir(DataDirError::FewerShards { .. })) => {
-                (Exit::Data, "set engine.shards to at least as many as the directory has")
-            }
-            AppError::Open(OpenError::DataDir(DataDirError::Io { .. })) => (
+            AppError::JournalInUse(_) => (Exit::Data, STOP_THE_OTHER),
+            AppError::NewerJournal(_) => (
                 Exit::Data,
-                "make the data directory readable and writable for this user (data.dir)",
+                "start the version of seckill that wrote it, or a later one; nothing was changed",
             ),
-            AppError::Open(OpenError::DataDir(DataDirError::Malformed { .. })) => (
+            AppError::Clock(_) => (
                 Exit::Data,
-                "bring the file back from a copy of the data directory; the journal's identity is \
-                 also in the order store (table `journal`) and in the checkpoints in Redis (field \
-                 `journal`)",
+                "set this machine's clock right and start again; if it is right, it was ahead when that \
+                 record was made: wait until it gets there, or go on at the journal's time with \
+                 `seckill serve --accept-clock` (docs/operations.md, \"Clocks\")",
+            ),
+            AppError::FileSizeLimit { .. } => (
+                Exit::Data,
+                "raise the limit (`ulimit -f unlimited`, or LimitFSIZE= of its unit), or lower \
+                 journal.segment_bytes",
             ),
             AppError::ForeignCheckpoint(_) => (
                 Exit::Data,
@@ -153,23 +184,6 @@ impl From<AppError> for Failure {
                 Exit::Data,
                 "leave the data directory as it is and make a copy of it; `seckill audit` says \
                  what is in it",
-            ),
-            AppError::Open(OpenError::Certificate { .. }) => (
-                Exit::Configuration,
-                "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
-            ),
-            AppError::Open(OpenError::ReadCache(_)) => {
-                (Exit::Configuration, "make checkpoint.redis_url the URL of a Redis")
-            }
-            AppError::Open(OpenError::Checkpoints(_)) => (
-                Exit::Data,
-                "checkpoints only make a start shorter: with their file moved away they are made \
-                 anew from the journal",
-            ),
-            AppError::Open(OpenError::Orders(_)) => (
-                Exit::Data,
-                "make the order store reachable and writable (orders.mysql_url, or the data \
-                 directory)",
             ),
             AppError::Signer(_) => (Exit::Data, "delete the secret; a new one is made"),
             AppError::Threads(_) => {
@@ -209,6 +223,43 @@ fn shortage(error: &str) -> Option<&'static str> {
     ];
     let said = |words: &[&str]| words.iter().any(|word| error.contains(word));
     SHORTAGES.iter().find(|(words, _)| said(words)).map(|(_, remedy)| *remedy)
+}
+
+const STOP_THE_OTHER: &str = "one process serves a data directory: stop the other, or set data.dir";
+
+/// What the shell is told, and the person, of a store that cannot be opened.
+fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
+    match error {
+        OpenError::DataDir(DataDirError::InUse(_)) => (Exit::Data, STOP_THE_OTHER),
+        OpenError::DataDir(DataDirError::FewerShards { .. }) => {
+            (Exit::Data, "set engine.shards to at least as many as the directory has")
+        }
+        OpenError::DataDir(DataDirError::Io { .. }) => {
+            (Exit::Data, "make the data directory readable and writable for this user (data.dir)")
+        }
+        OpenError::DataDir(DataDirError::Malformed { .. }) => (
+            Exit::Data,
+            "bring the file back from a copy of the data directory; the journal's identity is also in \
+             the order store (table `journal`) and in the checkpoints in Redis (field `journal`)",
+        ),
+        OpenError::Certificate { .. } => (
+            Exit::Configuration,
+            "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
+        ),
+        OpenError::ReadCache(_) => {
+            (Exit::Configuration, "make checkpoint.redis_url the URL of a Redis")
+        }
+        OpenError::Checkpoints(_) => (
+            Exit::Data,
+            "checkpoints only make a start shorter: with their file moved away they are made \
+             anew from the journal",
+        ),
+        OpenError::Orders(_) => (
+            Exit::Data,
+            "make the order store reachable and writable (orders.mysql_url, or the data \
+             directory)",
+        ),
+    }
 }
 
 #[cfg(test)]

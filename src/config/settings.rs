@@ -102,6 +102,9 @@ configuration! {
         /// Segments kept ready ahead of the writer. If the disk is too full to prepare the next one,
         /// purchases are refused while what was admitted can still be written.
         segments_ahead: u16 = 2, Within(1, 64);
+        /// The pause before what is on the disk is read again, slowly, to find damage while the sale's
+        /// state is still in memory.
+        check_interval_ms: u64 = 60_000, Within(10, 86_400_000);
     }
 
     /// Checkpoints of the shards' state, which make a restart short.

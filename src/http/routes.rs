@@ -76,6 +76,7 @@ fn operators() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(operations::resume))
         .routes(routes!(operations::end))
         .routes(routes!(operations::restock))
+        .routes(routes!(operations::reduce))
         .routes(routes!(orders::list))
         .routes(routes!(log::list))
 }

@@ -5,7 +5,7 @@
 //! looks at every sale anew, so whatever interrupts one pass, the next completes it.
 
 use super::preheat::ACTOR;
-use super::{CatalogueError, Sales};
+use super::{CatalogueError, Change, Sales, completeness};
 use crate::actors::Engine;
 use domain::catalogue::Sale;
 use domain::{SaleStatus, SaleStep};
@@ -17,6 +17,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Advances all sales, every few seconds, until the task is aborted.
 pub async fn run(engine: Engine, sales: Sales) {
     loop {
+        completeness::check(&engine, &sales).await;
         tokio::time::sleep(PERIOD).await;
         if let Err(error) = advance_all(&engine, &sales).await {
             tracing::debug!(%error, "the catalogue cannot be asked which sales are over");
@@ -68,7 +69,8 @@ async fn advance(engine: &Engine, sales: &Sales, sale: &Sale) -> bool {
 
 /// Takes a step. Returns false if it was refused, because an operator may have taken it already.
 async fn take_step(engine: &Engine, sales: &Sales, sale: &Sale, step: SaleStep) -> bool {
-    let taken = sales.take_step(sale.sale_id, step, ACTOR, None, engine.now()).await;
+    let change = Change::by(ACTOR, engine.now());
+    let taken = sales.take_step(sale.sale_id, step, None, change).await;
     match &taken {
         Ok(_) => tracing::info!(sale_id = %sale.sale_id, step = step.name(), "sale advanced"),
         Err(error) => {

@@ -3,21 +3,24 @@
 //!
 //! Must not decide anything about stock, which the shards own.
 
+pub mod completeness;
 pub mod lifecycle;
 pub mod preheat;
 
 use crate::actors::Engine;
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, KnownIds};
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{OrderStore, StoredOrder};
 use crate::store::read_cache::ReadCache;
 use domain::catalogue::{Day, PublicSale, Sale, SaleDraft, SalesOfDay};
 use domain::order::Cursor;
-use domain::{ItemId, Order, OrderId, SaleId, SaleStatus, SaleStep, Timestamp, UserId};
+use domain::{
+    ItemId, ItemTerms, Order, OrderId, RequestId, SaleId, SaleStatus, SaleStep, Timestamp, UserId,
+};
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::store::catalogue::{CatalogueError, LogEntry, LoggedEntry};
+pub use crate::store::catalogue::{Base, CatalogueError, Change, Changed, LogEntry, LoggedEntry};
 pub use crate::store::read_cache::ReadError;
 
 /// A handle to the order store and the catalogue, with the read cache in front of public sales. Cheap
@@ -58,6 +61,21 @@ impl Sales {
         Ok(stored.map(|stored| stored.order))
     }
 
+    /// Returns the order that this request got of the item, if it has reached the order store.
+    ///
+    /// # Errors
+    /// Returns [`RecordsUnavailable`] if the order store does not answer.
+    pub async fn order_of_request(
+        &self,
+        terms: &ItemTerms,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<Order>, RecordsUnavailable> {
+        let item = (terms.sale_id, terms.item_id);
+        let stored = self.orders.order_of_request(item, user_id, request_id).await;
+        Ok(stored.map_err(unavailable)?.map(|stored| stored.order))
+    }
+
     /// Returns a buyer's orders that have reached the order store, newest first, placed before `before`
     /// if given; at most `limit`.
     ///
@@ -88,18 +106,18 @@ impl Sales {
         Ok(orders(stored.map_err(unavailable)?))
     }
 
-    /// Creates a sale as a draft.
+    /// Creates a sale as a draft, whose numbers the engine's journal has not seen.
     ///
     /// # Errors
     /// Returns [`CatalogueError`] if [`Catalogue::create_sale`] does.
     pub async fn create_sale(
         &self,
+        engine: &Engine,
         draft: &SaleDraft,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Sale, CatalogueError> {
+        change: Change<'_>,
+    ) -> Result<Changed, CatalogueError> {
         let _changing = self.read_cache.changing();
-        self.catalogue.create_sale(draft, actor, now).await
+        self.catalogue.create_sale(draft, known_ids(engine), change).await
     }
 
     /// Replaces a draft's content.
@@ -108,13 +126,13 @@ impl Sales {
     /// Returns [`CatalogueError`] if [`Catalogue::replace_sale`] does.
     pub async fn replace_sale(
         &self,
+        engine: &Engine,
         sale_id: SaleId,
         draft: &SaleDraft,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Sale, CatalogueError> {
+        change: Change<'_>,
+    ) -> Result<Changed, CatalogueError> {
         let _changing = self.read_cache.changing();
-        self.catalogue.replace_sale(sale_id, draft, None, actor, now).await
+        self.catalogue.replace_sale(sale_id, draft, known_ids(engine), change).await
     }
 
     /// Deletes a draft.
@@ -124,11 +142,10 @@ impl Sales {
     pub async fn delete_sale(
         &self,
         sale_id: SaleId,
-        actor: &str,
-        now: Timestamp,
+        change: Change<'_>,
     ) -> Result<(), CatalogueError> {
         let _changing = self.read_cache.changing();
-        self.catalogue.delete_sale(sale_id, actor, now).await
+        self.catalogue.delete_sale(sale_id, change).await
     }
 
     /// Takes a sale one step on.
@@ -139,12 +156,11 @@ impl Sales {
         &self,
         sale_id: SaleId,
         step: SaleStep,
-        actor: &str,
         note: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Sale, CatalogueError> {
+        change: Change<'_>,
+    ) -> Result<Changed, CatalogueError> {
         let _changing = self.read_cache.changing();
-        self.catalogue.take_step(sale_id, step, actor, note, now).await
+        self.catalogue.take_step(sale_id, step, note, change).await
     }
 
     /// Returns the sale as everybody may see it; none if there is no such sale, or it is not public.
@@ -214,15 +230,6 @@ impl Sales {
         self.catalogue.user_by_name(name).await
     }
 
-    /// Appends to the operators' log what an operator has done. If the catalogue does not answer, the
-    /// entry goes to the process's own log.
-    pub async fn append_log(&self, entry: LogEntry) {
-        if let Err(error) = self.catalogue.append_log(&entry).await {
-            let LogEntry { actor, action, subject, detail, .. } = &entry;
-            tracing::error!(%error, actor, action, subject, %detail, "operators' log not written");
-        }
-    }
-
     /// Returns a page of the operators' log, newest first, beginning before the entry `before` if
     /// given; at most `limit`.
     ///
@@ -239,6 +246,16 @@ impl Sales {
 
 fn orders(stored: Vec<StoredOrder>) -> Vec<Order> {
     stored.into_iter().map(|stored| stored.order).collect()
+}
+
+/// The highest numbers of a sale and an item that the engine's shards have seen.
+fn known_ids(engine: &Engine) -> KnownIds {
+    let gates = engine.gates();
+    let terms = || gates.iter().map(|gate| gate.terms());
+    KnownIds {
+        sale_id: terms().map(|terms| terms.sale_id).max().unwrap_or_default(),
+        item_id: terms().map(|terms| terms.item_id).max().unwrap_or_default(),
+    }
 }
 
 fn unavailable(error: impl fmt::Display) -> RecordsUnavailable {

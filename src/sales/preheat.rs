@@ -3,7 +3,7 @@
 //! Every step may be repeated: an item that is in its shard already stays as it is. So whatever
 //! interrupts a preheat, repeating it, by an operator or at the next start, completes it.
 
-use super::{CatalogueError, Sales};
+use super::{CatalogueError, Change, Sales};
 use crate::actors::Engine;
 use crate::actors::{NotDelivered, Reply};
 use crate::store::orders::ownership::OwnershipError;
@@ -70,8 +70,9 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
             Reply::Unknown => return Err(PreheatError::NotLoaded { item_id, reason: None }),
         }
     }
-    match sales.take_step(sale.sale_id, SaleStep::Preheat, ACTOR, None, engine.now()).await {
-        Ok(sale) => Ok(sale),
+    let change = Change::by(ACTOR, engine.now());
+    match sales.take_step(sale.sale_id, SaleStep::Preheat, None, change).await {
+        Ok(changed) => Ok(changed.sale),
         // Another caller may have done the same at the same time.
         Err(error) => match sales.sale(sale.sale_id).await? {
             sale if sale.status == SaleStatus::Preheated => Ok(sale),

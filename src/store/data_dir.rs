@@ -1,7 +1,7 @@
 //! The data directory: its lock, which one process holds at a time, and its layout.
 //!
 //! ```text
-//! LOCK              locked by the process that serves
+//! LOCK              locked by the process that serves, as the directory itself is
 //! identity          the journal's identity, which checkpoints and order store name too
 //! shards            the number of shards that the journal's logs were made with
 //! journal/          the journal's segments
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use std::fmt::Display;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -24,7 +24,7 @@ use std::str::FromStr;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: Option<File>,
+    _locks: Vec<File>,
 }
 
 /// Why a data directory cannot be used.
@@ -45,7 +45,7 @@ pub enum DataDirError {
         path = .path.display()
     )]
     Malformed {
-        /// The file.
+        /// The file that was read.
         path: PathBuf,
         /// What it holds; nothing if it is empty.
         held: String,
@@ -84,22 +84,24 @@ impl DataDir {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(path).map_err(io(path))?;
         let lock_path = path.join("LOCK");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(io(&lock_path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
-            Err(Errno::WOULDBLOCK) => Err(DataDirError::InUse(path.to_owned())),
-            Err(error) => Err(DataDirError::Io { path: lock_path, source: error.into() }),
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = lock.open(&lock_path).map_err(io(&lock_path))?;
+        // The directory as well, because nobody tidies away what holds the data.
+        let directory = File::open(path).map_err(io(path))?;
+        for (file, path_of_file) in [(&lock, lock_path.as_path()), (&directory, path)] {
+            match flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Err(DataDirError::InUse(path.to_owned())),
+                Err(error) => return Err(io(path_of_file)(error.into())),
+            }
         }
+        Ok(Self { path: path.to_owned(), _locks: vec![lock, directory] })
     }
 
     /// Refers to the directory without a lock, for reading; another process may serve from it.
     pub fn look(path: &Path) -> Self {
-        Self { path: path.to_owned(), _lock: None }
+        Self { path: path.to_owned(), _locks: Vec::new() }
     }
 
     /// Records the number of shards, which may only grow.
@@ -149,6 +151,15 @@ impl DataDir {
     /// Returns [`DataDirError`] if the file exists and cannot be read.
     pub fn recorded_identity(&self) -> Result<Option<JournalId>, DataDirError> {
         self.read_record("identity", "not a journal's identity, 16 hexadecimal digits")
+    }
+
+    /// Records that the journal here is the one of this identity, which order store and checkpoints
+    /// name.
+    ///
+    /// # Errors
+    /// Returns [`DataDirError`] if the file cannot be written.
+    pub fn adopt_identity(&self, journal: JournalId) -> Result<(), DataDirError> {
+        self.write_record("identity", journal)
     }
 
     /// The directory's path.

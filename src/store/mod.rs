@@ -10,3 +10,4 @@ pub mod orders;
 pub mod private_files;
 pub mod read_cache;
 pub mod redis_connection;
+mod sqlite_file;

@@ -9,7 +9,7 @@ use std::path::Path;
 const OTHERS: u32 = 0o077;
 
 /// Takes the directory, the files in it and those of its journal away from group and others, where an
-/// older version, another umask or whoever mounted it gave them rights. The secrets are left alone: one
+/// older version, another umask or a mount gave them rights. The secrets are left alone: one
 /// that others could read is no secret any more, and is refused when it is read.
 ///
 /// # Errors

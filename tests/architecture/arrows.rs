@@ -16,8 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["clock", "crash", "telemetry"]),
     ("store::broker", &["store::journal", "telemetry"]),
     ("store::catalogue", &["store::database"]),
-    ("store::checkpoint", &["store::journal", "store::redis_connection"]),
-    ("store::database", &[]),
+    ("store::checkpoint", &["store::journal", "store::redis_connection", "store::sqlite_file"]),
+    ("store::database", &["store::sqlite_file"]),
     ("store::journal", &["clock", "crash", "telemetry"]),
     ("store::orders", &["store::database", "store::journal"]),
     (
@@ -89,7 +89,7 @@ const CONFINED_CRATES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("tracing_subscriber", &["telemetry"]),
     ("metrics_exporter_prometheus", &["app", "telemetry"]),
-    ("fail", &["actors", "crash", "main", "store"]),
+    ("fail", &["actors", "clock", "crash", "main", "store"]),
 ];
 
 /// The module path of a file of the package: `src/a/b.rs` is `a`, `b`.

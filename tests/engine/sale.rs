@@ -1,6 +1,7 @@
 //! Purchases through gate, mailbox, shard and journal, and a restart on what is there.
 
 use domain::{Command, ItemId, OrderStatus, Outcome, Refusal};
+use harness::until;
 use seckill::actors::{Engine, KeyOrigin, Reply};
 use std::path::Path;
 use std::time::Duration;
@@ -77,5 +78,30 @@ async fn a_key_buys_one_item_only_even_across_shards_and_restarts() {
             Reply::Decided(Outcome::Placed(_)) | Reply::Decided(Outcome::Refused(_))
         ));
     }
+    engine.drain(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_shards_with_something_that_may_be_due_are_woken_by_the_clock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = start(directory.path()).await;
+    let rests = async || (engine.status().shards_ticking == 0).then_some(());
+    until("an empty shop to rest", rests).await;
+    engine.open_item(terms(1, 10, 300)).await;
+    let placed = buy(&engine, 1, 1, 1).await;
+    assert!(matches!(placed, Reply::Decided(Outcome::Placed(_))), "{placed:?}");
+    assert_eq!(engine.status().shards_ticking, 1, "an order may expire");
+    until("the order to expire, and its shard to rest again", rests).await;
+    assert_eq!(engine.gate(ItemId(1)).expect("open").counters().available, 10);
+    // A restart with an order that is due looks at it, and so does a shard without anything.
+    engine.open_item(terms(2, 10, 600_000)).await;
+    let placed = buy(&engine, 2, 1, 2).await;
+    assert!(matches!(placed, Reply::Decided(Outcome::Placed(_))), "{placed:?}");
+    engine.drain(Duration::from_secs(10)).await;
+    let engine = start(directory.path()).await;
+    until("all shards to rest but the one with an unpaid order", async || {
+        (engine.status().shards_ticking == 1).then_some(())
+    })
+    .await;
     engine.drain(Duration::from_secs(10)).await;
 }

@@ -2,7 +2,7 @@
 
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
-use support::{Ask, Shop, offer};
+use support::{Ask, DRAIN_MAX, Shop, offer};
 
 #[tokio::test]
 async fn a_sale_is_made_edited_and_frozen() {
@@ -20,26 +20,32 @@ async fn a_sale_is_made_edited_and_frozen() {
     let mut edited = draft;
     edited["title"] = json!("Evening");
     edited["items"] = json!([offer("fig", 3)]);
-    let put = |body: Value| {
+    let put = |body: Value, revision: &'static str| {
         let (ann, location, shop) = (ann.clone(), location.clone(), &shop);
         async move {
-            let ask = Ask { token: Some(&ann), body: Some(body), ..Ask::default() };
+            let headers = &[("if-match", revision)];
+            let ask = Ask { token: Some(&ann), body: Some(body), headers };
             shop.ask("PUT", &location, ask).await
         }
     };
-    let answer = put(edited.clone()).await;
+    let answer = put(edited.clone(), "\"1\"").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("etag"), Some("\"2\""));
     let shown = shop.get(&location, Some(&ann)).await.json();
     assert_eq!(shown["title"], "Evening");
     assert_eq!(shown["items"][0]["item_id"], created["items"][1]["item_id"]);
 
-    assert_eq!(shop.post(&format!("{location}/submit"), &ann, None).await.status, 200);
-    assert_eq!(put(edited).await.problem(), (409, "state_conflict".to_owned()));
-    let ask = || Ask { token: Some(&ann), ..Ask::default() };
-    let answer = shop.ask("DELETE", &location, ask()).await;
+    let ask = |headers| Ask { token: Some(&ann), headers, ..Ask::default() };
+    let submit = format!("{location}/submit");
+    let submitted = shop.ask("POST", &submit, ask(&[("if-match", "\"2\"")])).await;
+    assert_eq!(submitted.status, 200, "{}", submitted.text());
+    assert_eq!(put(edited, "\"3\"").await.problem(), (409, "state_conflict".to_owned()));
+    let any = &[("if-match", "*")];
+    let answer = shop.ask("DELETE", &location, ask(any)).await;
     assert_eq!(answer.problem(), (409, "state_conflict".to_owned()));
-    assert_eq!(shop.post(&format!("{location}/withdraw"), &ann, None).await.status, 200);
-    assert_eq!(shop.ask("DELETE", &location, ask()).await.status, 204);
+    let withdrawn = shop.ask("POST", &format!("{location}/withdraw"), ask(any)).await;
+    assert_eq!(withdrawn.status, 200);
+    assert_eq!(shop.ask("DELETE", &location, ask(any)).await.status, 204);
     let gone = shop.get(&location, Some(&ann)).await;
     assert_eq!(gone.problem(), (404, "sale_not_found".to_owned()));
 }
@@ -134,6 +140,9 @@ async fn a_sale_is_paused_resumed_restocked_and_ended() {
     let shown = shop.get(&format!("/api/v1/sales/{sale}"), None).await.json();
     assert_eq!(shown["status"], "ended");
 
+    // What the shards decided reaches the log behind the sale.
+    let backends = shop.start_backends().await;
+    backends.stop(&shop.engine, DRAIN_MAX).await;
     let log = shop.get("/api/v1/admin/audit-log?limit=100", Some(&ann)).await.json();
     let actions: Vec<_> = log["data"]
         .as_array()
@@ -149,15 +158,19 @@ async fn a_sale_is_paused_resumed_restocked_and_ended() {
             "sale.submit",
             "sale.approve",
             "sale.preheat",
-            "items.pause",
-            "items.resume",
-            "item.restock",
-            "items.end",
             "sale.end",
-            "items.end",
+            "item.pause",
+            "item.pause",
+            "item.resume",
+            "item.resume",
+            "item.restock",
+            "item.end",
+            "item.end",
         ]
     );
-    assert_eq!(log["data"][9]["actor"], "ann");
+    for entry in &log["data"].as_array().unwrap()[..7] {
+        assert_eq!(entry["actor"], "ann", "{entry}");
+    }
     let page = shop.get("/api/v1/admin/audit-log?limit=3", Some(&ann)).await.json();
     assert_eq!(
         (page["data"].as_array().unwrap().len(), page["has_more"].clone()),
@@ -233,4 +246,117 @@ async fn a_sales_orders_are_paged_and_exported() {
     assert_eq!(answer.problem(), (422, "invalid_field".to_owned()));
     let answer = shop.get(&path, Some(&shop.buyer(1))).await;
     assert_eq!(answer.problem(), (403, "forbidden".to_owned()));
+}
+
+/// Two editors and an approver who looked at another version than the one that is there.
+#[tokio::test]
+async fn only_the_revision_that_was_looked_at_is_changed() {
+    let shop = Shop::open().await;
+    let (ann, bob) = (shop.operator("ann"), shop.approver("bob"));
+    let draft = shop.draft(&[offer("pear", 1)]);
+    let created = shop.post("/api/v1/admin/sales", &ann, Some(draft.clone())).await;
+    assert_eq!(
+        (created.header("etag"), created.json()["revision"].clone()),
+        (Some("\"1\""), json!(1))
+    );
+    let path = format!("/api/v1/admin/sales/{}", created.json()["sale_id"].as_str().unwrap());
+    let step = async |token: &str, step: &str, revision: &str| {
+        let headers = [("if-match", revision)];
+        let headers = if revision.is_empty() { &headers[1..] } else { &headers[..] };
+        let ask = Ask { token: Some(token), headers, ..Ask::default() };
+        shop.ask("POST", &format!("{path}/{step}"), ask).await
+    };
+    assert_eq!(step(&ann, "submit", "\"1\"").await.header("etag"), Some("\"2\""));
+    // The approver looks at the sale of 2, and meanwhile its price is changed.
+    assert_eq!(step(&ann, "withdraw", "\"2\"").await.status, 200);
+    let mut dearer = draft;
+    dearer["items"][0]["price"] = json!(999_900);
+    let put = async |revision| {
+        let headers: &[_] = &[("if-match", revision)];
+        let ask = Ask { token: Some(&ann), headers, body: Some(dearer.clone()) };
+        shop.ask("PUT", &path, ask).await
+    };
+    assert_eq!(put("\"3\"").await.status, 200);
+    let overwritten = put("\"3\"").await;
+    assert_eq!(overwritten.problem(), (412, "revision_conflict".to_owned()));
+    assert_eq!(overwritten.json()["revision"], 4);
+    assert_eq!(put("3").await.problem(), (422, "invalid_field".to_owned()));
+    assert_eq!(step(&ann, "submit", "\"4\"").await.status, 200);
+    for (token, name) in [(&bob, "approve"), (&bob, "reject"), (&ann, "withdraw")] {
+        let stale = step(token, name, "\"2\"").await;
+        assert_eq!(stale.problem(), (412, "revision_conflict".to_owned()), "{name}");
+        let unsaid = step(token, name, "").await;
+        assert_eq!(unsaid.problem(), (428, "revision_required".to_owned()), "{name}");
+    }
+    let approved = step(&bob, "approve", "\"5\"").await;
+    assert_eq!(approved.status, 200, "{}", approved.text());
+    assert_eq!(approved.json()["items"][0]["price"], 999_900);
+}
+
+#[tokio::test]
+async fn an_operators_request_is_done_once_for_each_key() {
+    let shop = Shop::open().await;
+    let ann = shop.operator("ann");
+    let post = async |path: &str, key: &str, body: Option<Value>| {
+        let headers: &[_] = &[("idempotency-key", key)];
+        shop.ask("POST", path, Ask { token: Some(&ann), headers, body }).await
+    };
+    let draft = shop.draft(&[offer("pear", 5)]);
+    let made = post("/api/v1/admin/sales", "make", Some(draft.clone())).await;
+    let again = post("/api/v1/admin/sales", "make", Some(draft.clone())).await;
+    assert_eq!((made.status, again.status), (201, 200));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.json()["sale_id"], made.json()["sale_id"]);
+    let other = shop.draft(&[offer("fig", 5)]);
+    let reused = post("/api/v1/admin/sales", "make", Some(other)).await;
+    assert_eq!(reused.problem(), (409, "idempotency_key_reused".to_owned()));
+
+    let (sale, items) = shop.sale(draft).await;
+    let path = format!("/api/v1/admin/sales/{sale}");
+    let restock = format!("{path}/items/{}/restock", items[0]);
+    for replayed in [None, Some("true")] {
+        let answer = post(&restock, "more", Some(json!({ "units": 2 }))).await;
+        assert_eq!(answer.json()["counters"]["allotted"], 7, "{}", answer.text());
+        assert_eq!(answer.header("idempotent-replayed"), replayed);
+    }
+    let reused = post(&restock, "more", Some(json!({ "units": 3 }))).await;
+    assert_eq!(reused.problem(), (409, "idempotency_key_reused".to_owned()));
+    // A pause that comes again late does not undo the resumption.
+    assert_eq!(post(&format!("{path}/pause"), "stop", None).await.status, 200);
+    assert_eq!(post(&format!("{path}/resume"), "go", None).await.status, 200);
+    let late = post(&format!("{path}/pause"), "stop", None).await;
+    assert_eq!(late.header("idempotent-replayed"), Some("true"));
+    assert_eq!(shop.buy(&items[0], 1, "k").await.status, 201);
+}
+
+#[tokio::test]
+async fn units_are_taken_back_and_nothing_follows_the_end() {
+    let shop = Shop::open().await;
+    let ann = shop.operator("ann");
+    let now = shop.engine.now();
+    let draft = shop.draft_between(now, now.plus_milliseconds(1_500), &[offer("pear", 5)]);
+    let (sale, items) = shop.sale(draft).await;
+    let path = format!("/api/v1/admin/sales/{sale}");
+    assert_eq!(shop.buy(&items[0], 1, "k").await.status, 201);
+    let reduce = format!("{path}/items/{}/reduce", items[0]);
+    let refused = shop.post(&reduce, &ann, Some(json!({ "units": 5 }))).await;
+    assert_eq!(refused.problem(), (409, "state_conflict".to_owned()));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("only 4 units"));
+    let reduced = shop.post(&reduce, &ann, Some(json!({ "units": 3 }))).await;
+    let counters = reduced.json()["counters"].clone();
+    assert_eq!((&counters["allotted"], &counters["available"]), (&json!(2), &json!(1)));
+
+    while shop.engine.now() < now.plus_milliseconds(1_500) {
+        tokio::task::yield_now().await;
+    }
+    let units = Some(json!({ "units": 1 }));
+    for (path, body) in [
+        (reduce, units.clone()),
+        (format!("{path}/items/{}/restock", items[0]), units),
+        (format!("{path}/pause"), None),
+        (format!("{path}/resume"), None),
+    ] {
+        let answer = shop.post(&path, &ann, body).await;
+        assert_eq!(answer.problem(), (409, "state_conflict".to_owned()), "{path}");
+    }
 }

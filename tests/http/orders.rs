@@ -2,9 +2,11 @@
 
 use domain::{Event, OrderStatus, Record, ShardId, UserId};
 use harness::http::Connection;
+use seckill::http::Options;
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
-use support::{Shop, offer};
+use std::time::Duration;
+use support::{Ask, DRAIN_MAX, Shop, offer, wait_until};
 
 async fn bought(shop: &Shop, item: &str, user_id: u64, key: &str) -> String {
     let answer = shop.buy(item, user_id, key).await;
@@ -203,4 +205,72 @@ async fn event(stream: &mut Connection) -> Value {
     let text = String::from_utf8(chunk).expect("text");
     let data = text.strip_prefix("event: order\ndata: ").expect("an order event").trim_end();
     serde_json::from_str(data).expect("JSON")
+}
+
+/// Its shard has released them, and the order store has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_of_a_settled_sale_are_answered_for() {
+    let shop = Shop::open().await;
+    let mut pear = offer("pear", 5);
+    pear["payment_window_seconds"] = json!(1);
+    let now = shop.engine.now();
+    let short = shop.draft_between(now, now.plus_milliseconds(2_000), &[pear]);
+    let (_, items) = shop.sale(short).await;
+    let item = &items[0];
+    let (paid, expired) = (bought(&shop, item, 1, "k").await, bought(&shop, item, 2, "k").await);
+    let pay = |order: &str| format!("/api/v1/orders/{order}/pay");
+    assert_eq!(shop.post(&pay(&paid), &shop.buyer(1), None).await.status, 200);
+    let backends = shop.start_backends().await;
+    let gate = shop.engine.gate(item.parse().unwrap()).unwrap();
+    harness::patiently("settling", wait_until(|| gate.is_settled())).await;
+    backends.stop(&shop.engine, DRAIN_MAX).await;
+
+    let repeat = shop.buy(item, 1, "k").await;
+    assert_eq!((repeat.status, repeat.json()["order_id"].clone()), (200, json!(paid)));
+    assert_eq!(repeat.json()["status"], "paid");
+    assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
+    let two = Ask {
+        token: Some(&shop.buyer(1)),
+        headers: &[("idempotency-key", "k")],
+        body: Some(json!({ "quantity": 2 })),
+    };
+    let other = shop.ask("POST", &format!("/api/v1/items/{item}/buy"), two).await;
+    assert_eq!(other.problem(), (409, "idempotency_key_reused".to_owned()));
+    for (user, key) in [(1, "l"), (3, "k")] {
+        assert_eq!(shop.buy(item, user, key).await.problem().1, "sale_ended", "{user} {key}");
+    }
+    let token = shop.buyer(2);
+    for path in [pay(&expired), format!("/api/v1/orders/{expired}/cancel")] {
+        let refused = shop.post(&path, &token, None).await;
+        assert_eq!(refused.problem(), (409, "order_closed".to_owned()), "{path}");
+    }
+    let refused = shop.post(&pay(&expired), &token, None).await.json();
+    assert!(refused["detail"].as_str().unwrap().contains("nothing was done or taken"));
+    let again = shop.post(&pay(&paid), &shop.buyer(1), None).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
+    let stranger = shop.post(&pay(&expired), &shop.buyer(1), None).await;
+    assert_eq!(stranger.problem(), (404, "order_not_found".to_owned()));
+}
+
+/// The client hears that the outcome is not known, and the payment goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_outlives_its_request() {
+    let request_timeout = Duration::from_millis(100);
+    let shop = Shop::with(Options { request_timeout, ..Options::default() }).await;
+    let item = shop.live_item(1).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let token = shop.buyer(1);
+    let path = format!("/api/v1/orders/{order}/pay");
+    let late = json!({ "payment": { "outcome": "late", "delay_ms": 300 } });
+    let answer = shop.post(&path, &token, Some(late)).await;
+    assert_eq!(answer.problem(), (503, "outcome_unknown".to_owned()));
+    let paid = async {
+        let shown = format!("/api/v1/orders/{order}");
+        while shop.get(&shown, Some(&token)).await.json()["status"] != "paid" {
+            tokio::task::yield_now().await;
+        }
+    };
+    harness::patiently("the payment", paid).await;
+    let repeat = shop.post(&path, &token, None).await;
+    assert_eq!((repeat.status, repeat.header("idempotent-replayed")), (200, Some("true")));
 }

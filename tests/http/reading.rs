@@ -38,7 +38,9 @@ async fn every_change_of_a_sale_reaches_readers_at_once() {
         let sale_id = created["sale_id"].as_str().expect("an identity").to_owned();
         let path = format!("/api/v1/admin/sales/{sale_id}");
         let admin = async |step: &str, token: &str| {
-            let answer = shop.post(&format!("{path}/{step}"), token, None).await;
+            let headers: &[_] = &[("if-match", "*")];
+            let ask = Ask { token: Some(token), headers, ..Ask::default() };
+            let answer = shop.ask("POST", &format!("{path}/{step}"), ask).await;
             assert_eq!(answer.status, 200, "{step}: {}", answer.text());
         };
         // Each is read before and after, so that what was read before would be kept.

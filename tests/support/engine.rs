@@ -1,7 +1,8 @@
 //! An engine in the process on a real disk, asked as the edge asks: the gate first.
 
 use domain::{
-    Buy, Command, Currency, ItemId, ItemTerms, Order, Outcome, RequestId, SaleId, Timestamp, UserId,
+    Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, Order, Outcome,
+    RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply, StartError};
 use seckill::store::checkpoint::CheckpointStore;
@@ -26,6 +27,7 @@ pub fn options() -> EngineOptions {
         permits: 1_024,
         // A loaded machine is not the engine's fault.
         reply_timeout: Duration::from_secs(60),
+        clock_ahead_max: Duration::MAX,
     }
 }
 
@@ -137,4 +139,14 @@ pub fn placed(reply: Reply) -> Option<Order> {
         Reply::Decided(Outcome::Placed(order)) => Some(order),
         _ => None,
     }
+}
+
+/// The command of an operation of which no request is known.
+pub fn operate(item_id: ItemId, action: ItemAction) -> Command {
+    Command::Operate(Operation::unattributed(item_id, action))
+}
+
+/// The fact of an operation of which no request is known.
+pub fn operated(item_id: ItemId, action: ItemAction) -> Event {
+    Event::ItemOperated(Operation::unattributed(item_id, action))
 }

@@ -122,6 +122,7 @@ impl Shop {
         let checkpoints = CheckpointStore::open_sqlite(&path).await.expect("checkpoints");
         let options = BackendOptions {
             checkpoint_interval: Duration::from_millis(5),
+            journal_check_interval: Duration::from_millis(50),
             retention: Duration::ZERO,
             batch_records: 512,
             transaction_records: 512,

@@ -3,6 +3,7 @@
 //! Business results are values, not errors: `SoldOut` is an [`Outcome`].
 
 use crate::ids::{ItemId, OrderId, RequestId, Timestamp, UserId};
+use crate::operation::Operation;
 use crate::order::Order;
 use crate::sale::{ItemCounters, ItemTerms};
 
@@ -45,19 +46,8 @@ pub enum Command {
     },
     /// Load an item: the preheat.
     Open(ItemTerms),
-    /// Add units to an item's allotment.
-    Restock {
-        /// The item's id.
-        item_id: ItemId,
-        /// Units to add, at least 1.
-        units: u32,
-    },
-    /// Stop selling an item for the moment.
-    Pause(ItemId),
-    /// Sell a paused item again.
-    Resume(ItemId),
-    /// Stop selling an item for good.
-    End(ItemId),
+    /// Change an item on an operator's behalf.
+    Operate(Operation),
     /// Release the orders of an ended item, all of which are closed and in the order store up to
     /// `stored_seq`.
     Settle {
@@ -86,14 +76,21 @@ pub enum Refusal {
     SalePaused,
     /// Fewer units are available than were asked for.
     SoldOut,
-    /// The buyer would hold more live units of the item than allowed, or has tried too often.
+    /// The buyer would hold more live units of the item than allowed.
     LimitReached,
+    /// The buyer has placed and given up as many orders of the item as one buyer may.
+    AttemptsExhausted,
     /// The request id was used for another purchase.
     IdempotencyKeyReused,
     /// The order has ended, and this cannot be done to it any more.
     OrderClosed(Order),
     /// The operation does not fit the item's phase.
     PhaseConflict,
+    /// Fewer units are available than were to be taken off the allotment.
+    FewerAvailable {
+        /// Units that are available.
+        available: u32,
+    },
     /// A counter would pass its bound.
     OutOfRange,
 }
@@ -109,6 +106,8 @@ pub enum Outcome {
     Order(Order),
     /// The item after an operation, or as it was where there was nothing to do.
     Item(ItemCounters),
+    /// The item as it is now: this request's operation was done before.
+    ItemReplayed(ItemCounters),
     /// The command was refused; nothing changed.
     Refused(Refusal),
 }

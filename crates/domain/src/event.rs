@@ -1,6 +1,7 @@
 //! Facts: what a shard has decided. A shard's state is the fold of its records, and nothing else.
 
 use crate::ids::{ItemId, ShardId, Timestamp};
+use crate::operation::Operation;
 use crate::order::Order;
 use crate::sale::ItemTerms;
 
@@ -10,19 +11,8 @@ use crate::sale::ItemTerms;
 pub enum Event {
     /// An item was preheated into its shard.
     ItemOpened(ItemTerms),
-    /// Units were added to an item's allotment.
-    ItemRestocked {
-        /// The item that can sell more.
-        item_id: ItemId,
-        /// Units added, at least 1.
-        units: u32,
-    },
-    /// An item stopped selling for the moment.
-    ItemPaused(ItemId),
-    /// An item sells again.
-    ItemResumed(ItemId),
-    /// An item stopped selling for good.
-    ItemEnded(ItemId),
+    /// An operator changed an item.
+    ItemOperated(Operation),
     /// The shard released the orders of an ended item, which the order store holds.
     ItemSettled(ItemId),
     /// An order, as it is from now on: `Reserved` is the grant, any other status a change. Whole, so
@@ -35,11 +25,8 @@ impl Event {
     pub fn item_id(&self) -> ItemId {
         match self {
             Self::ItemOpened(terms) => terms.item_id,
-            Self::ItemRestocked { item_id, .. }
-            | Self::ItemPaused(item_id)
-            | Self::ItemResumed(item_id)
-            | Self::ItemEnded(item_id)
-            | Self::ItemSettled(item_id) => *item_id,
+            Self::ItemOperated(operation) => operation.item_id,
+            Self::ItemSettled(item_id) => *item_id,
             Self::Order(order) => order.item_id,
         }
     }

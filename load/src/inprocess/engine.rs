@@ -52,6 +52,7 @@ impl InProcessEngine {
             virtual_nodes: 160,
             permits: PERMITS,
             reply_timeout: Duration::from_secs(30),
+            clock_ahead_max: Duration::MAX,
         };
         let engine = Engine::start(
             options,

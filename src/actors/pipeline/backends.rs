@@ -7,6 +7,7 @@
 use super::checkpointer::{Checkpointer, CheckpointerArguments};
 use super::completeness;
 use super::consumer::{Consumer, ConsumerArguments};
+use super::journal_check::check_journal;
 use super::relay::{Relay, RelayArguments};
 use super::sink::{BATCHES_BETWEEN, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
@@ -25,6 +26,8 @@ use tokio::task::JoinHandle;
 pub struct BackendOptions {
     /// Time between two rounds of checkpoints.
     pub checkpoint_interval: Duration,
+    /// The pause before the journal is read again from its beginning, to find damage.
+    pub journal_check_interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub retention: Duration,
     /// Records of one message to the broker.
@@ -65,7 +68,7 @@ impl Backends {
         orders: OrderStore,
     ) -> Self {
         let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
-        let (moving, keeping) = (parts.clone(), parts.clone());
+        let (moving, keeping, checking) = (parts.clone(), parts.clone(), parts.clone());
         let (counting, watching) = (parts.clone(), parts);
         let tasks = engine.tasks();
         let mut is_first = true;
@@ -77,6 +80,10 @@ impl Backends {
                 }),
                 tasks.keep_running("order store watch", move || {
                     completeness::watch(counting.engine.clone(), counting.orders.clone())
+                }),
+                tasks.keep_running("journal check", move || {
+                    let interval = checking.options.journal_check_interval;
+                    check_journal(checking.engine.clone(), interval)
                 }),
                 tasks.keep_running("backlog watch", move || {
                     watch_backlog(watching.engine.clone(), watching.options)

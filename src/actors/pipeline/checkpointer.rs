@@ -84,7 +84,7 @@ impl Actor for Checkpointer {
                 arguments.engine.pipeline_status().checkpointed(shard, mark.seq);
             }
         }
-        myself.send_after(arguments.interval, || Continue);
+        myself.cast(Continue)?;
         Ok(CheckpointerState { arguments, marks })
     }
 
@@ -95,13 +95,29 @@ impl Actor for Checkpointer {
         state: &mut CheckpointerState,
     ) -> Result<(), ActorProcessingErr> {
         fail::fail_point!("checkpointer-handle", |_| Err("injected death".into()));
+        state.wait().await;
         state.round().await;
-        myself.send_after(state.arguments.interval, || Continue);
+        myself.cast(Continue)?;
         Ok(())
     }
 }
 
 impl CheckpointerState {
+    /// Waits until the next round is due: at once when the journal is found damaged, because the state
+    /// in memory is all that is whole then.
+    async fn wait(&self) {
+        let journal = &self.arguments.engine.context().journal;
+        let pause = tokio::time::sleep(self.arguments.interval);
+        if journal.is_damaged() {
+            pause.await;
+            return;
+        }
+        tokio::select! {
+            () = pause => {}
+            () = journal.damaged() => {}
+        }
+    }
+
     /// Brings every shard's checkpoint up to date, and evicts if that succeeds.
     async fn round(&mut self) {
         let engine = self.arguments.engine.clone();
@@ -139,7 +155,11 @@ impl CheckpointerState {
             None => {
                 status.all_checkpointed(started_at);
                 status.report("checkpoint", kind, true, "a restart replays little");
-                self.evict().await;
+                if context.journal.is_damaged() {
+                    self.keep_all().await;
+                } else {
+                    self.evict().await;
+                }
             }
         }
     }
@@ -201,6 +221,15 @@ impl CheckpointerState {
         crash_point("checkpoint-before-write");
         let epoch = journal.durable_epoch();
         Ok(self.arguments.checkpoints.write(epoch, base, changes).await?)
+    }
+
+    /// Makes the checkpoints survive a power cut, now that they hold what the journal may not give back.
+    /// Nothing is retired.
+    async fn keep_all(&self) {
+        match self.arguments.checkpoints.harden().await {
+            Ok(()) => tracing::warn!("the checkpoints hold all that was confirmed"),
+            Err(error) => tracing::error!(%error, "the checkpoints may not survive a power cut"),
+        }
     }
 
     /// Retires records that are kept elsewhere, and settles items that are over.

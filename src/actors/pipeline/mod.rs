@@ -2,13 +2,14 @@
 //!
 //! In the order of a record: `relay` reads it from the journal, `sink` and `source` are the two ends
 //! of the transport in between, `consumer` writes it into the order store, `completeness` watches that
-//! it stays there. `checkpointer` keeps the shards' state; `backends` starts and stops all, and
-//! `message` is what keeps them going.
+//! it stays there. `checkpointer` keeps the shards' state; `journal_check` looks whether what is durable
+//! can still be read, `backends` starts and stops all, and `message` is what keeps them going.
 
 mod backends;
 mod checkpointer;
 mod completeness;
 mod consumer;
+mod journal_check;
 mod message;
 mod relay;
 mod sink;

@@ -66,12 +66,17 @@ impl Actor for Shard {
         let worked = match message {
             ShardMessage::Tick => {
                 processor.end_quarantines(now);
-                processor.expire(now, state.context.expiries_per_tick)
+                let expired = processor.expire(now, state.context.expiries_per_tick);
+                let router = &state.context.router;
+                router.set_ticking(state.shard, expired.is_err() || processor.may_be_due());
+                expired
             }
             ShardMessage::Doorbell => {
                 // Tasks that are about to send run first: one batch instead of many.
                 tokio::task::yield_now().await;
                 let mailbox = state.context.router.mailbox(state.shard);
+                // Until the next tick has looked whether there is a reason.
+                state.context.router.set_ticking(state.shard, true);
                 let retry = &mut state.retry;
                 let (worked, more) = mailbox.work(BATCH_ENVELOPES, |envelopes| {
                     work(processor, retry, envelopes, state.context.clock.now())

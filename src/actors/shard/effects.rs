@@ -33,6 +33,8 @@ pub enum NotDelivered {
     Overloaded,
     /// The journal has no room left on its disk.
     StorageFull,
+    /// What the journal has on its disk is damaged.
+    StorageDamaged,
     /// The backlog of records not yet in the order store is beyond the operator's threshold.
     BacklogFull,
     /// The item is out of order in this process.

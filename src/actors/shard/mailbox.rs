@@ -7,7 +7,7 @@
 use super::effects::ReplySender;
 use super::permits::Permit;
 use domain::stock::{Changes, Snapshot};
-use domain::{Command, ItemId, Order, OrderId, RequestId, Timestamp, UserId};
+use domain::{Command, ItemId, Operation, Order, OrderId, RequestId, Timestamp, UserId};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
@@ -62,11 +62,9 @@ impl PendingCommand {
         match &self.command {
             Command::Buy(buy) => Some(buy.item_id),
             Command::Open(terms) => Some(terms.item_id),
-            Command::Restock { item_id, .. }
-            | Command::Pause(item_id)
-            | Command::Resume(item_id)
-            | Command::End(item_id)
-            | Command::Settle { item_id, .. } => Some(*item_id),
+            Command::Operate(Operation { item_id, .. }) | Command::Settle { item_id, .. } => {
+                Some(*item_id)
+            }
             Command::Pay { .. } | Command::Cancel { .. } | Command::Expire { .. } => None,
         }
     }

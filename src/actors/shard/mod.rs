@@ -14,10 +14,12 @@ pub(in crate::actors) mod permits;
 mod processor;
 mod quarantine;
 pub(in crate::actors) mod recovery;
+mod renewal;
 pub(in crate::actors) mod ring;
 pub(in crate::actors) mod router;
 pub(in crate::actors) mod supervisor;
 
 pub use effects::{ChangesMissed, NotDelivered, OrderChanges, Reply};
 pub use recovery::{Lack, RecoveryError};
+pub use renewal::{Renewal, RenewedShard, renew};
 pub use ring::Ring;

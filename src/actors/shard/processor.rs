@@ -140,7 +140,8 @@ impl ShardProcessor {
         limit: usize,
     ) -> Result<(), Damaged> {
         let durable = self.journal.durable_seq(self.stock.shard());
-        if durable < self.expired_up_to || !self.journal.has_room() {
+        let takes_records = self.journal.has_room() && !self.journal.is_damaged();
+        if durable < self.expired_up_to || !takes_records {
             return Ok(());
         }
         for order_id in self.stock.due(now, limit) {
@@ -162,6 +163,12 @@ impl ShardProcessor {
         self.expired_up_to = self.stock.seq();
         self.hand_over();
         Ok(())
+    }
+
+    /// Whether anything may become due by time alone: an unpaid order, or the end of a quarantine.
+    pub(in crate::actors) fn may_be_due(&self) -> bool {
+        let has_unpaid = self.stock.items().iter().any(|item| item.counters.reserved > 0);
+        has_unpaid || self.quarantine.is_waiting()
     }
 
     /// Lets items whose quarantine is over be tried again.
@@ -278,15 +285,7 @@ impl ShardProcessor {
         {
             gate.set_settled();
         }
-        let item_id = match &record.event {
-            Event::Order(order) => order.item_id,
-            Event::ItemOpened(terms) => terms.item_id,
-            Event::ItemRestocked { item_id, .. }
-            | Event::ItemPaused(item_id)
-            | Event::ItemResumed(item_id)
-            | Event::ItemEnded(item_id)
-            | Event::ItemSettled(item_id) => *item_id,
-        };
+        let item_id = record.event.item_id();
         // A repeat is harmless, so only the likeliest ones are searched.
         if self.touched.last() != Some(&item_id)
             && !self.touched.iter().take(8).any(|touched| *touched == item_id)

@@ -37,6 +37,11 @@ impl Quarantine {
         !self.0.is_empty() && self.0.get(&item_id).is_some_and(|pause| now < pause.until)
     }
 
+    /// Whether [`Quarantine::over`] has yet to return an item.
+    pub(in crate::actors) fn is_waiting(&self) -> bool {
+        self.0.values().any(|pause| !pause.reported)
+    }
+
     /// Items whose quarantine ended since the last call. They are tried again; the next quarantine
     /// still is the longer one.
     pub(in crate::actors) fn over(&mut self, now: Timestamp) -> Vec<ItemId> {

@@ -67,6 +67,9 @@ pub enum RecoveryError {
     /// The state that a store gave back contradicts itself.
     #[error("what the order store gave back contradicts itself: {0}")]
     Sales(#[source] Violation),
+    /// The checkpoints cannot be read.
+    #[error("the checkpoints cannot be read: {0}")]
+    Checkpoints(#[source] CheckpointError),
     /// The order store cannot be read.
     #[error("the order store cannot be read: {0}")]
     Orders(#[source] StoreError),
@@ -249,7 +252,7 @@ pub(in crate::actors) async fn rebuild(
 }
 
 /// The shard as its checkpoint has it, if there is one.
-async fn from_checkpoint(
+pub(super) async fn from_checkpoint(
     checkpoints: &CheckpointStore,
     shard: ShardId,
 ) -> Result<Option<(Stock, Mark)>, CheckpointError> {
@@ -291,7 +294,7 @@ fn replay<O: OpenedLog>(
 }
 
 /// The states of `shards` as the order store has them.
-async fn from_orders(
+pub(super) async fn from_orders(
     orders: &OrderStore,
     shards: &[ShardId],
     base: &[u64],
@@ -378,6 +381,7 @@ fn from_rows(
             },
             settled: item.settled,
             last_seq: item.last_seq,
+            operations: item.operations.clone(),
         })
         .collect();
     let orders = rows.iter().map(|row| (row.order, row.version));

@@ -6,12 +6,15 @@ use super::ring::Ring;
 use domain::{ShardId, Timestamp};
 use parking_lot::RwLock;
 use ractor::ActorRef;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Mailboxes and actors of all shards, and the ring that products are looked up in.
 pub(in crate::actors) struct Router {
     ring: Ring,
     mailboxes: Vec<Mailbox>,
     actors: Vec<RwLock<Option<ActorRef<ShardMessage>>>>,
+    /// Whether something of a shard may become due by time alone.
+    ticking: Vec<AtomicBool>,
 }
 
 impl Router {
@@ -20,6 +23,7 @@ impl Router {
             ring: Ring::new(shards, virtual_nodes),
             mailboxes: (0..shards).map(|_| Mailbox::default()).collect(),
             actors: (0..shards).map(|_| RwLock::new(None)).collect(),
+            ticking: (0..shards).map(|_| AtomicBool::new(true)).collect(),
         }
     }
 
@@ -56,6 +60,25 @@ impl Router {
             // One that is stopping is replaced, and the new one looks by itself.
             let _ = actor.cast(message);
         }
+    }
+
+    /// Tells the shards of which something may be due that time has passed. The others are left asleep.
+    pub(in crate::actors) fn tick(&self) {
+        for shard in self.shards() {
+            if self.ticking[shard.index()].load(Ordering::Relaxed) {
+                self.tell(shard, ShardMessage::Tick);
+            }
+        }
+    }
+
+    /// Sets whether a shard is told that time has passed. Only its actor says so.
+    pub(in crate::actors) fn set_ticking(&self, shard: ShardId, ticking: bool) {
+        self.ticking[shard.index()].store(ticking, Ordering::Relaxed);
+    }
+
+    /// Number of shards that are told that time has passed.
+    pub(in crate::actors) fn ticking(&self) -> usize {
+        self.ticking.iter().filter(|ticking| ticking.load(Ordering::Relaxed)).count()
     }
 
     /// Sets a shard's actor; none while it is down.

@@ -1,7 +1,8 @@
 //! The supervisor: starts the shards' actors, starts them again when they die, and keeps time.
 //!
 //! Its tick is the engine's only timer on the buy path: one coarse sweep finds requests beyond their
-//! deadline and orders beyond their payment window, so that neither costs a timer of its own.
+//! deadline and orders beyond their payment window, so that neither costs a timer of its own. Shards
+//! that have nothing to look at are not woken by it.
 
 use super::actor::{Shard, ShardArguments};
 use super::context::Context;
@@ -182,12 +183,11 @@ impl SupervisorState {
     fn tick(&mut self) {
         self.ticks += 1;
         let context = &self.context;
-        for shard in context.router.shards() {
-            context.router.tell(shard, ShardMessage::Tick);
-        }
+        context.router.tick();
         self.answer_overdue();
         if self.ticks.is_multiple_of(TICKS_PER_SWEEP) {
             self.context.effect_sink.watchers.sweep();
+            self.context.clock.watch();
             // A second without a death, and the next one is the first again.
             self.deaths.retain(|shard, _| !self.shards.values().any(|up| up == shard));
         }

@@ -1,15 +1,16 @@
 //! Sales on their way to approval: submitted, judged by another person, preheated.
 
+use super::change::{Editor, IfMatch, SaleAnswer};
 use super::sale_view::{self, AdminSale};
 use crate::http::auth::bearer::Operator;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::OptionalJsonObject;
 use crate::http::request::fields::{Body, body};
+use crate::http::request::idempotency_key::IdempotencyKey;
 use crate::http::request::path::Id;
 use crate::http::request::rules::Text;
 use crate::http::state::Edge;
 use crate::sales::preheat::preheat;
-use axum::Json;
 use axum::extract::State;
 use domain::{SaleId, SaleStatus, SaleStep};
 use serde_json::{Map, Value, json};
@@ -32,11 +33,12 @@ body! {
 /// be edited; withdraw it first.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/submit", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     request_body(content = Option<NoteRequest>, content_type = "application/json",
         example = json!(example_note())),
     responses(
         (status = 200, description = "The sale", body = AdminSale,
+            headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
                 ("approve" = (operation_id = "post_admin_sales_sale_approve",
                 parameters(("sale" = "$response.body#/sale_id")),
@@ -50,16 +52,18 @@ body! {
             ),
             example = json!(AdminSale::example("submitted"))),
         (status = 409, description = "`state_conflict`: it is not a draft"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn submit(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
     OptionalJsonObject(body): OptionalJsonObject,
-) -> Result<Json<AdminSale>, Problem> {
-    take_step(&edge, &operator, sale_id, SaleStep::Submit, body).await
+) -> Result<SaleAnswer, Problem> {
+    take_step(&edge, &editor, sale_id, SaleStep::Submit, body).await
 }
 
 /// Withdraws a submitted sale.
@@ -67,11 +71,12 @@ pub async fn submit(
 /// The sale is a draft again, and can be edited and submitted again.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/withdraw", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     request_body(content = Option<NoteRequest>, content_type = "application/json",
         example = json!(example_note())),
     responses(
         (status = 200, description = "The sale", body = AdminSale,
+            headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
                 ("replace" = (operation_id = "put_admin_sales_sale",
                 parameters(("sale" = "$response.body#/sale_id")),
@@ -82,16 +87,18 @@ pub async fn submit(
             ),
             example = json!(AdminSale::example("draft"))),
         (status = 409, description = "`state_conflict`: it is not submitted"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn withdraw(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
     OptionalJsonObject(body): OptionalJsonObject,
-) -> Result<Json<AdminSale>, Problem> {
-    take_step(&edge, &operator, sale_id, SaleStep::Withdraw, body).await
+) -> Result<SaleAnswer, Problem> {
+    take_step(&edge, &editor, sale_id, SaleStep::Withdraw, body).await
 }
 
 /// Rejects a submitted sale.
@@ -99,11 +106,12 @@ pub async fn withdraw(
 /// For an approver who did not write it. Say in the note what has to change.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/reject", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     request_body(content = Option<NoteRequest>, content_type = "application/json",
         example = json!(example_note())),
     responses(
         (status = 200, description = "The sale", body = AdminSale,
+            headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
                 ("revise" = (operation_id = "post_admin_sales_sale_revise",
                 parameters(("sale" = "$response.body#/sale_id")),
@@ -111,16 +119,18 @@ pub async fn withdraw(
             ),
             example = json!(AdminSale::example("rejected"))),
         (status = 409, description = "`state_conflict`: it is not submitted"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn reject(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
     OptionalJsonObject(body): OptionalJsonObject,
-) -> Result<Json<AdminSale>, Problem> {
-    take_step(&edge, &operator, sale_id, SaleStep::Reject, body).await
+) -> Result<SaleAnswer, Problem> {
+    take_step(&edge, &editor, sale_id, SaleStep::Reject, body).await
 }
 
 /// Makes a rejected sale a draft again.
@@ -128,11 +138,12 @@ pub async fn reject(
 /// The sale can then be edited and submitted again.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/revise", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     request_body(content = Option<NoteRequest>, content_type = "application/json",
         example = json!(example_note())),
     responses(
         (status = 200, description = "The sale", body = AdminSale,
+            headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
                 ("replace" = (operation_id = "put_admin_sales_sale",
                 parameters(("sale" = "$response.body#/sale_id")),
@@ -143,32 +154,35 @@ pub async fn reject(
             ),
             example = json!(AdminSale::example("draft"))),
         (status = 409, description = "`state_conflict`: it is not rejected"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn revise(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
     OptionalJsonObject(body): OptionalJsonObject,
-) -> Result<Json<AdminSale>, Problem> {
-    take_step(&edge, &operator, sale_id, SaleStep::Revise, body).await
+) -> Result<SaleAnswer, Problem> {
+    take_step(&edge, &editor, sale_id, SaleStep::Revise, body).await
 }
 
 async fn take_step(
     edge: &Edge,
-    operator: &Operator,
+    editor: &Editor,
     sale_id: SaleId,
     step: SaleStep,
     body: Map<String, Value>,
-) -> Result<Json<AdminSale>, Problem> {
+) -> Result<SaleAnswer, Problem> {
     if step == SaleStep::Reject {
-        require_approver(operator)?;
+        require_approver(&editor.operator)?;
     }
     let note = read_note(body)?;
-    let now = edge.engine.now();
-    let sale = edge.sales.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?;
-    Ok(Json(sale_view::view(edge, &sale)))
+    let change = editor.change(edge.engine.now());
+    let changed = edge.sales.take_step(sale_id, step, note.as_deref(), change).await?;
+    let sale = sale_view::view(edge, &changed.sale);
+    Ok(SaleAnswer { sale, is_repeat: changed.is_repeat })
 }
 
 /// Approves a submitted sale.
@@ -177,11 +191,12 @@ async fn take_step(
 /// be bought from the sale's start on. Approving it again completes a preheat that was interrupted.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/approve", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     request_body(content = Option<NoteRequest>, content_type = "application/json",
         example = json!(example_note())),
     responses(
         (status = 200, description = "The sale, preheated", body = AdminSale,
+            headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
                 ("buy" = (operation_id = "post_items_item_buy",
                     parameters(("item" = "$response.body#/items/0/item_id")),
@@ -206,32 +221,34 @@ async fn take_step(
             example = json!(AdminSale::example("preheated"))),
         (status = 403, description = "`forbidden`: you are not an approver, or you wrote the sale"),
         (status = 409, description = "`state_conflict`: it is not submitted, or its window is over"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn approve(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
     OptionalJsonObject(body): OptionalJsonObject,
-) -> Result<Json<AdminSale>, Problem> {
-    require_approver(&operator)?;
+) -> Result<SaleAnswer, Problem> {
+    require_approver(&editor.operator)?;
     let note = read_note(body)?;
     let now = edge.engine.now();
     let sale = edge.sales.sale(sale_id).await?;
     let sale = match sale.status {
         SaleStatus::Approved => sale,
-        SaleStatus::Preheated => return Ok(Json(sale_view::view(&edge, &sale))),
+        SaleStatus::Preheated => return Ok(SaleAnswer::new(sale_view::view(&edge, &sale))),
         SaleStatus::Submitted if sale.ends_at <= now => {
             return Err(Problem::new(Code::StateConflict, "the sale's window is over"));
         }
         _ => {
-            let step = SaleStep::Approve;
-            edge.sales.take_step(sale_id, step, &operator.name, note.as_deref(), now).await?
+            let (step, change) = (SaleStep::Approve, editor.change(now));
+            edge.sales.take_step(sale_id, step, note.as_deref(), change).await?.sale
         }
     };
     let sale = preheat(&edge.engine, &edge.sales, &sale).await?;
-    Ok(Json(sale_view::view(&edge, &sale)))
+    Ok(SaleAnswer::new(sale_view::view(&edge, &sale)))
 }
 
 fn require_approver(operator: &Operator) -> Result<(), Problem> {

@@ -2,6 +2,7 @@
 //! their orders and the operators' log.
 
 pub mod approval;
+mod change;
 pub mod draft;
 pub mod log;
 pub mod operations;

@@ -1,23 +1,30 @@
-//! Running a sale: pause, resume, end, restock. The shards decide them, so they work even while the
-//! catalogue does not answer; each is written to the operators' log.
+//! Running a sale: pause, resume, end, restock, reduce. The shards decide them, so they work even while
+//! the catalogue does not answer. Who asked for each is part of its record, from which the operators'
+//! log is filled.
 
+use super::change;
 use super::draft::Units;
 use crate::actors::{Gate, Reply};
 use crate::http::api::example;
 use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::request::extract::JsonObject;
 use crate::http::request::fields::{Body, body};
+use crate::http::request::idempotency_key::{IdempotencyKey, OperatorKey};
 use crate::http::request::path::{Id, SaleAndItem};
 use crate::http::request::rules::Identity;
 use crate::http::state::Edge;
-use crate::sales::LogEntry;
+use crate::sales::Change;
 use axum::Json;
-use axum::extract::State;
-use domain::{Command, ItemCounters, ItemId, Outcome, Refusal, SaleId, SaleStatus, SaleStep};
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use domain::{
+    Command, ItemAction, ItemCounters, ItemId, Operation, OperatorRequest, Outcome, Refusal,
+    SaleId, SaleStatus, SaleStep,
+};
+use hyper::http::request::Parts;
 use serde::Serialize;
-use serde_json::json;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -51,30 +58,43 @@ body! {
     }
 }
 
-/// An operation on all items of a sale.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Operation {
-    Pause,
-    Resume,
-    End,
+body! {
+    /// Units to take back from an item.
+    pub struct ReduceRequest {
+        /// How many units: at most those that are available.
+        Required units: Units,
+    }
 }
 
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::End => "end",
-        }
-    }
+/// An operator with the identity of the request.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    operator: Operator,
+    key: OperatorKey,
+}
 
-    fn command(self, item_id: ItemId) -> Command {
-        match self {
-            Self::Pause => Command::Pause(item_id),
-            Self::Resume => Command::Resume(item_id),
-            Self::End => Command::End(item_id),
-        }
+impl Requester {
+    fn command(&self, item_id: ItemId, action: ItemAction) -> Command {
+        let operator = self.operator.name.as_str().into();
+        let request = OperatorRequest { operator, request_id: self.key.0 };
+        Command::Operate(Operation { item_id, action, request: Some(request) })
     }
+}
+
+impl FromRequestParts<Arc<Edge>> for Requester {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
+        let operator = Operator::from_request_parts(parts, edge).await?;
+        let key = OperatorKey::of(&parts.headers, &operator.name)?;
+        Ok(Self { operator, key })
+    }
+}
+
+/// An item's counters after an operation, and whether the same request had done it before.
+struct Operated {
+    counters: ItemCounters,
+    is_repeat: bool,
 }
 
 impl OperationView {
@@ -95,7 +115,7 @@ impl OperationView {
 /// None of its items can be bought until it is resumed. Orders can still be paid and cancelled.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/pause", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IdempotencyKey),
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
@@ -113,10 +133,10 @@ impl OperationView {
 )]
 pub async fn pause(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    requester: Requester,
     Id(sale_id): Id<SaleId>,
-) -> Result<Json<OperationView>, Problem> {
-    operate(&edge, &operator, sale_id, Operation::Pause).await.map(Json)
+) -> Result<Response, Problem> {
+    operate(&edge, &requester, sale_id, ItemAction::Pause).await
 }
 
 /// Resumes a paused sale.
@@ -124,7 +144,7 @@ pub async fn pause(
 /// Its items can be bought again.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/resume", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IdempotencyKey),
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
@@ -142,10 +162,10 @@ pub async fn pause(
 )]
 pub async fn resume(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    requester: Requester,
     Id(sale_id): Id<SaleId>,
-) -> Result<Json<OperationView>, Problem> {
-    operate(&edge, &operator, sale_id, Operation::Resume).await.map(Json)
+) -> Result<Response, Problem> {
+    operate(&edge, &requester, sale_id, ItemAction::Resume).await
 }
 
 /// Ends a sale.
@@ -153,7 +173,7 @@ pub async fn resume(
 /// For good: it cannot be resumed. Orders that were placed can still be paid and cancelled.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/end", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IdempotencyKey),
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
@@ -171,43 +191,49 @@ pub async fn resume(
 )]
 pub async fn end(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    requester: Requester,
     Id(sale_id): Id<SaleId>,
-) -> Result<Json<OperationView>, Problem> {
-    operate(&edge, &operator, sale_id, Operation::End).await.map(Json)
+) -> Result<Response, Problem> {
+    operate(&edge, &requester, sale_id, ItemAction::End).await
 }
 
 async fn operate(
     edge: &Edge,
-    operator: &Operator,
+    requester: &Requester,
     sale_id: SaleId,
-    operation: Operation,
-) -> Result<OperationView, Problem> {
+    action: ItemAction,
+) -> Result<Response, Problem> {
+    let operator = &requester.operator;
     let gates = gates_of(edge, sale_id);
     if gates.is_empty() {
-        return without_gates(edge, operator, sale_id, operation).await;
+        return without_gates(edge, operator, sale_id, action).await;
     }
     let mut done = Vec::with_capacity(gates.len());
     let mut conflict = None;
+    let mut is_repeat = true;
     for gate in &gates {
-        match decide(edge, gate, operation.command(gate.terms().item_id)).await {
-            Ok(counters) => done.push(view(edge, gate, counters)),
+        match decide(edge, gate, requester.command(gate.terms().item_id, action)).await {
+            Ok(operated) => {
+                is_repeat &= operated.is_repeat;
+                done.push(view(edge, gate, operated.counters));
+            }
             // An item that has ended stays ended; the others are still asked.
             Err(problem) if problem.code == Code::StateConflict => conflict = Some(problem),
-            Err(problem) => {
-                log(edge, operator, sale_id, operation, &done, Some(problem.code)).await;
-                return Err(problem);
-            }
+            Err(problem) => return Err(problem),
         }
     }
     if let Some(problem) = conflict.filter(|_| done.is_empty()) {
         return Err(problem);
     }
-    log(edge, operator, sale_id, operation, &done, None).await;
-    if operation == Operation::End {
+    if action == ItemAction::End && !is_repeat {
         note_end(edge, operator, sale_id).await;
     }
-    Ok(OperationView { sale_id: sale_id.to_string(), items: done })
+    Ok(answer(sale_id, done, is_repeat))
+}
+
+fn answer(sale_id: SaleId, items: Vec<OperatedItem>, is_repeat: bool) -> Response {
+    let view = OperationView { sale_id: sale_id.to_string(), items };
+    (change::replayed(is_repeat), Json(view)).into_response()
 }
 
 /// Operates on a sale without items in shards: it does not exist, is not preheated, or was over long
@@ -216,15 +242,15 @@ async fn without_gates(
     edge: &Edge,
     operator: &Operator,
     sale_id: SaleId,
-    operation: Operation,
-) -> Result<OperationView, Problem> {
+    action: ItemAction,
+) -> Result<Response, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
-    let nothing = OperationView { sale_id: sale_id.to_string(), items: Vec::new() };
-    match (operation, sale.status) {
-        (Operation::End, SaleStatus::Ended | SaleStatus::Settled) => Ok(nothing),
-        (Operation::End, SaleStatus::Approved | SaleStatus::Preheated) => {
-            let now = edge.engine.now();
-            edge.sales.take_step(sale_id, SaleStep::End, &operator.name, None, now).await?;
+    let nothing = answer(sale_id, Vec::new(), false);
+    match (action, sale.status) {
+        (ItemAction::End, SaleStatus::Ended | SaleStatus::Settled) => Ok(nothing),
+        (ItemAction::End, SaleStatus::Approved | SaleStatus::Preheated) => {
+            let change = Change::by(&operator.name, edge.engine.now());
+            edge.sales.take_step(sale_id, SaleStep::End, None, change).await?;
             Ok(nothing)
         }
         (_, status) => Err(Problem::new(
@@ -241,9 +267,12 @@ fn gates_of(edge: &Edge, sale_id: SaleId) -> Vec<Arc<Gate>> {
     gates
 }
 
-async fn decide(edge: &Edge, gate: &Gate, command: Command) -> Result<ItemCounters, Problem> {
+async fn decide(edge: &Edge, gate: &Gate, command: Command) -> Result<Operated, Problem> {
     match edge.engine.decide_item(gate, command).await {
-        Reply::Decided(Outcome::Item(counters)) => Ok(counters),
+        Reply::Decided(Outcome::Item(counters)) => Ok(Operated { counters, is_repeat: false }),
+        Reply::Decided(Outcome::ItemReplayed(counters)) => {
+            Ok(Operated { counters, is_repeat: true })
+        }
         Reply::Decided(Outcome::Refused(Refusal::PhaseConflict)) => {
             Err(Problem::new(Code::StateConflict, "the item has ended"))
         }
@@ -265,31 +294,12 @@ fn view(edge: &Edge, gate: &Gate, counters: ItemCounters) -> OperatedItem {
     }
 }
 
-async fn log(
-    edge: &Edge,
-    operator: &Operator,
-    sale_id: SaleId,
-    operation: Operation,
-    done: &[OperatedItem],
-    stopped_by: Option<Code>,
-) {
-    let items: Vec<&str> = done.iter().map(|item| item.item_id.as_str()).collect();
-    edge.sales
-        .append_log(LogEntry {
-            at: edge.engine.now(),
-            actor: operator.name.clone(),
-            action: format!("items.{}", operation.name()),
-            subject: format!("sale:{sale_id}"),
-            detail: json!({ "items": items, "stopped_by": stopped_by.map(Code::name) }),
-        })
-        .await;
-}
-
 /// Notes in the catalogue that the shards have ended the items. If the catalogue does not answer now,
 /// repeating the operation or the clock makes up for it.
 async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
     let now = edge.engine.now();
-    match edge.sales.take_step(sale_id, SaleStep::End, &operator.name, None, now).await {
+    let change = Change::by(&operator.name, now);
+    match edge.sales.take_step(sale_id, SaleStep::End, None, change).await {
         Ok(_) => {}
         Err(error) => {
             let ended =
@@ -308,7 +318,7 @@ async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
 /// They can be bought at once, if the item's sale is live.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/items/{item}/restock", tag = "operators",
-    params(SaleAndItem),
+    params(SaleAndItem, IdempotencyKey),
     request_body(content = RestockRequest, content_type = "application/json",
         example = json!({ "units": 200 })),
     responses(
@@ -323,13 +333,53 @@ async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
 )]
 pub async fn restock(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
-    SaleAndItem(sale_id, item_id): SaleAndItem,
+    requester: Requester,
+    path: SaleAndItem,
     JsonObject(body): JsonObject,
-) -> Result<Json<ItemView>, Problem> {
+) -> Result<Response, Problem> {
     let mut errors = Vec::new();
     let units = RestockRequest::read(body, "", &mut errors).units;
-    let Some(units) = units.filter(|_| errors.is_empty()) else {
+    change_allotment(&edge, &requester, path, units.map(ItemAction::Restock), errors).await
+}
+
+/// Takes units back from an item.
+///
+/// At most those that are available: what is reserved or sold stays with its buyers.
+#[utoipa::path(
+    post, path = "/api/v1/admin/sales/{sale}/items/{item}/reduce", tag = "operators",
+    params(SaleAndItem, IdempotencyKey),
+    request_body(content = ReduceRequest, content_type = "application/json",
+        example = json!({ "units": 50 })),
+    responses(
+        (status = 200, description = "The item afterwards", body = ItemView,
+            links(("item" = (operation_id = "get_items_item",
+                parameters(("item" = "$response.body#/item_id")),
+                description = "Shows the item as buyers see it."))),
+            example = json!(ItemView::example())),
+        (status = 409, description = "`state_conflict`: the item has ended, or has fewer units left"),
+    ),
+    security(("token" = []))
+)]
+pub async fn reduce(
+    State(edge): State<Arc<Edge>>,
+    requester: Requester,
+    path: SaleAndItem,
+    JsonObject(body): JsonObject,
+) -> Result<Response, Problem> {
+    let mut errors = Vec::new();
+    let units = ReduceRequest::read(body, "", &mut errors).units;
+    change_allotment(&edge, &requester, path, units.map(ItemAction::Reduce), errors).await
+}
+
+/// Changes an item's allotment, if the body says how.
+async fn change_allotment(
+    edge: &Edge,
+    requester: &Requester,
+    SaleAndItem(sale_id, item_id): SaleAndItem,
+    action: Option<ItemAction>,
+    errors: Vec<FieldError>,
+) -> Result<Response, Problem> {
+    let Some(action) = action.filter(|_| errors.is_empty()) else {
         return Err(Problem::fields(errors));
     };
     let gate = edge
@@ -337,15 +387,8 @@ pub async fn restock(
         .gate(item_id)
         .filter(|gate| gate.terms().sale_id == sale_id)
         .ok_or_else(Problem::item_not_found)?;
-    let counters = decide(&edge, &gate, Command::Restock { item_id, units }).await?;
-    edge.sales
-        .append_log(LogEntry {
-            at: edge.engine.now(),
-            actor: operator.name,
-            action: "item.restock".to_owned(),
-            subject: format!("item:{item_id}"),
-            detail: json!({ "units": units, "allotted": counters.allotted }),
-        })
-        .await;
-    Ok(Json(ItemView { counters: counters.into(), ..items::view(&gate, edge.engine.now()) }))
+    let operated = decide(edge, &gate, requester.command(item_id, action)).await?;
+    let now = edge.engine.now();
+    let view = ItemView { counters: operated.counters.into(), ..items::view(&gate, now) };
+    Ok((change::replayed(operated.is_repeat), Json(view)).into_response())
 }

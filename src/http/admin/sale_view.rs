@@ -18,6 +18,8 @@ pub struct CreatedSale {
     pub sale_id: String,
     /// How far the sale has come: `draft`.
     pub status: String,
+    /// A number that grows with every change of the sale: its `ETag` is this in quotes.
+    pub revision: u64,
     /// The sale's items with their identities, in the order of display.
     pub items: Vec<AdminItem>,
 }
@@ -39,7 +41,7 @@ pub struct AdminSale {
     /// When the sale is over.
     #[schema(format = DateTime)]
     pub ends_at: String,
-    /// A number that grows with every change of the sale.
+    /// A number that grows with every change of the sale: its `ETag` is this in quotes.
     pub revision: u64,
     /// The operator who made the sale.
     pub created_by: String,
@@ -139,6 +141,7 @@ impl CreatedSale {
         Self {
             sale_id: example::SALE_ID.to_owned(),
             status: "draft".to_owned(),
+            revision: 1,
             items: vec![AdminItem::example(None)],
         }
     }

@@ -1,11 +1,13 @@
 //! Sales in the making: written, shown, edited and deleted.
 
+use super::change::{self, Editor, IfMatch, SaleAnswer};
 use super::draft::{self, SaleRequest};
 use super::sale_view::{self, AdminSale, CreatedSale};
 use crate::http::api::sales;
 use crate::http::auth::bearer::Operator;
 use crate::http::problem::Problem;
 use crate::http::request::extract::{JsonObject, Parameters};
+use crate::http::request::idempotency_key::IdempotencyKey;
 use crate::http::request::page::PageQuery;
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
@@ -14,7 +16,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::SaleId;
 use hyper::StatusCode;
-use hyper::header::LOCATION;
+use hyper::header::{ETAG, LOCATION};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -40,6 +42,7 @@ impl AdminSalePage {
 /// RFC 3339 with an offset, money is an integer in minor units of its currency.
 #[utoipa::path(
     post, path = "/api/v1/admin/sales", tag = "operators",
+    params(IdempotencyKey),
     request_body(content = SaleRequest, content_type = "application/json", examples(
         ("flash_sale" = (summary = "Two hours of one day",
             value = json!(draft::example_of_flash_sale()))),
@@ -47,7 +50,8 @@ impl AdminSalePage {
             value = json!(draft::example_of_open_sale()))),
     )),
     responses((status = 201, description = "The draft", body = CreatedSale,
-        headers(("Location" = String, description = "The draft's path")),
+        headers(("Location" = String, description = "The draft's path"),
+            ("ETag" = String, description = "The draft's revision, for `If-Match`")),
         links(
             ("submit" = (operation_id = "post_admin_sales_sale_submit",
                 parameters(("sale" = "$response.body#/sale_id")),
@@ -67,19 +71,25 @@ impl AdminSalePage {
 )]
 pub async fn create(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
     let now = edge.engine.now();
     let draft = draft::read(body, now)?;
-    let sale = edge.sales.create_sale(&draft, &operator.name, now).await?;
+    let changed = edge.sales.create_sale(&edge.engine, &draft, editor.change(now)).await?;
+    let sale = changed.sale;
     let created = CreatedSale {
         sale_id: sale.sale_id.to_string(),
         status: sale.status.name().to_owned(),
+        revision: sale.revision,
         items: sale.items.iter().map(|item| sale_view::view_item(&edge, item)).collect(),
     };
-    let location = [(LOCATION, format!("/api/v1/admin/sales/{}", sale.sale_id))];
-    Ok((StatusCode::CREATED, location, Json(created)).into_response())
+    let headers = [
+        (LOCATION, format!("/api/v1/admin/sales/{}", sale.sale_id)),
+        (ETAG, change::etag(sale.revision)),
+    ];
+    let status = if changed.is_repeat { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, headers, change::replayed(changed.is_repeat), Json(created)).into_response())
 }
 
 /// Lists all sales.
@@ -113,6 +123,7 @@ pub async fn list(
     get, path = "/api/v1/admin/sales/{sale}", tag = "operators",
     params(Id::<SaleId>),
     responses((status = 200, description = "The sale", body = AdminSale,
+        headers(("ETag" = String, description = "Its revision, for `If-Match`")),
         links(
             ("preheat" = (operation_id = "get_admin_sales_sale_preheat",
                 parameters(("sale" = "$response.body#/sale_id")),
@@ -128,9 +139,9 @@ pub async fn show(
     State(edge): State<Arc<Edge>>,
     _operator: Operator,
     Id(sale_id): Id<SaleId>,
-) -> Result<Json<AdminSale>, Problem> {
+) -> Result<SaleAnswer, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
-    Ok(Json(sale_view::view(&edge, &sale)))
+    Ok(SaleAnswer::new(sale_view::view(&edge, &sale)))
 }
 
 /// Replaces a draft's content.
@@ -138,29 +149,34 @@ pub async fn show(
 /// Items whose product stays keep their identity.
 #[utoipa::path(
     put, path = "/api/v1/admin/sales/{sale}", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     request_body(content = SaleRequest, content_type = "application/json",
         example = json!(draft::example_of_flash_sale())),
     responses(
         (status = 200, description = "The draft", body = AdminSale,
+            headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(("submit" = (operation_id = "post_admin_sales_sale_submit",
                 parameters(("sale" = "$response.body#/sale_id")),
                 description = "Submits the draft for approval."))),
             example = json!(AdminSale::example("draft"))),
         (status = 409, description = "`state_conflict`: it is not a draft any more"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn replace(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
     JsonObject(body): JsonObject,
-) -> Result<Json<AdminSale>, Problem> {
+) -> Result<SaleAnswer, Problem> {
     let now = edge.engine.now();
     let draft = draft::read(body, now)?;
-    let sale = edge.sales.replace_sale(sale_id, &draft, &operator.name, now).await?;
-    Ok(Json(sale_view::view(&edge, &sale)))
+    let change = editor.change(now);
+    let changed = edge.sales.replace_sale(&edge.engine, sale_id, &draft, change).await?;
+    let sale = sale_view::view(&edge, &changed.sale);
+    Ok(SaleAnswer { sale, is_repeat: changed.is_repeat })
 }
 
 /// Deletes a draft.
@@ -168,18 +184,20 @@ pub async fn replace(
 /// Only a draft can be deleted: what was submitted stays.
 #[utoipa::path(
     delete, path = "/api/v1/admin/sales/{sale}", tag = "operators",
-    params(Id::<SaleId>),
+    params(Id::<SaleId>, IfMatch, IdempotencyKey),
     responses(
         (status = 204, description = "The draft is deleted"),
         (status = 409, description = "`state_conflict`: it is not a draft any more"),
+        (status = 412, description = "`revision_conflict`: it was changed since"),
+        (status = 428, description = "`revision_required`: it was edited, so send `If-Match`"),
     ),
     security(("token" = []))
 )]
 pub async fn delete(
     State(edge): State<Arc<Edge>>,
-    operator: Operator,
+    editor: Editor,
     Id(sale_id): Id<SaleId>,
 ) -> Result<StatusCode, Problem> {
-    edge.sales.delete_sale(sale_id, &operator.name, edge.engine.now()).await?;
+    edge.sales.delete_sale(sale_id, editor.change(edge.engine.now())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,7 +6,7 @@
 //! into one buffer.
 
 use super::order_view::{self, OrderView};
-use crate::actors::Reply;
+use crate::actors::{Gate, KeyOrigin, Reply};
 use crate::http::auth::bearer;
 use crate::http::edge::connection::Connection;
 use crate::http::problem::Problem;
@@ -18,7 +18,7 @@ use crate::http::request::{body, json};
 use crate::http::state::Edge;
 use bytes::Bytes;
 use domain::sale::LIMIT_PER_USER_MAX;
-use domain::{Buy, ItemId, Order, OrderStatus, Outcome};
+use domain::{Buy, ItemId, Order, OrderStatus, Outcome, Refusal};
 use hyper::body::Body;
 use hyper::{Method, Request, Version};
 use serde::Deserialize;
@@ -106,19 +106,35 @@ where
         quantity(&body)?
     };
     let (request_id, origin) = idempotency_key::idempotency_key(&parts.headers, user_id, unique)?;
-    if let Some(refusal) = gate.refusal(edge.engine.now(), user_id) {
-        return Err(refusal.into());
-    }
     let buy = Buy { item_id: gate.terms().item_id, user_id, request_id, quantity };
-    match edge.engine.buy(&gate, buy, origin).await {
+    let reply = match gate.refusal(edge.engine.now(), user_id) {
+        Some(refusal) => Reply::Decided(Outcome::Refused(refusal)),
+        None => edge.engine.buy(&gate, buy, origin).await,
+    };
+    match reply {
+        Reply::Decided(Outcome::Refused(Refusal::SaleEnded))
+            if origin == KeyOrigin::Client && gate.is_settled() =>
+        {
+            replay_settled(edge, &gate, &buy).await
+        }
         Reply::Decided(Outcome::Placed(order)) => Ok(Bought { order, replayed: false }),
         Reply::Decided(Outcome::Replayed(order)) => Ok(Bought { order, replayed: true }),
         Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
         Reply::NotDelivered(reason) => Err(reason.into()),
         // No other outcome belongs to a purchase.
-        Reply::Decided(Outcome::Order(_) | Outcome::Item(_)) | Reply::Unknown => {
-            Err(Problem::outcome_unknown())
-        }
+        Reply::Decided(Outcome::Order(_) | Outcome::Item(_) | Outcome::ItemReplayed(_))
+        | Reply::Unknown => Err(Problem::outcome_unknown()),
+    }
+}
+
+/// Answers a purchase of an item whose orders its shard has released: a repeat gets its order from the
+/// order store.
+async fn replay_settled(edge: &Edge, gate: &Gate, buy: &Buy) -> Result<Bought, Problem> {
+    let order = edge.sales.order_of_request(gate.terms(), buy.user_id, buy.request_id).await?;
+    match order {
+        None => Err(Refusal::SaleEnded.into()),
+        Some(order) if order.quantity != buy.quantity => Err(Refusal::IdempotencyKeyReused.into()),
+        Some(order) => Ok(Bought { order, replayed: true }),
     }
 }
 
@@ -160,8 +176,8 @@ where
                 parameters(("order" = "$response.body#/order_id")),
                 description = "Shows the order."))),
             example = json!(OrderView::example(OrderStatus::Reserved))),
-        (status = 409, description = "`sold_out`, `limit_reached`, `sale_not_started`, \
-            `sale_ended`, `sale_paused` or `idempotency_key_reused`"),
+        (status = 409, description = "`sold_out`, `limit_reached`, `attempts_exhausted`, \
+            `sale_not_started`, `sale_ended`, `sale_paused` or `idempotency_key_reused`"),
     ),
     security(("token" = []))
 )]

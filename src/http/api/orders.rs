@@ -6,17 +6,20 @@
 use super::order_view::{self, OrderView};
 use crate::actors::Reply;
 use crate::http::auth::bearer::Buyer;
+use crate::http::edge::service::IDEMPOTENT_REPLAYED;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::request::extract::{OptionalJsonObject, Parameters};
 use crate::http::request::fields::{Body, body};
+use crate::http::request::idempotency_key::{self, IdempotencyKey};
 use crate::http::request::page::PageQuery;
 use crate::http::request::path::Id;
 use crate::http::request::rules::{self, NamedSchema, Nested, Rule};
 use crate::http::state::Edge;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::{Command, Order, OrderId, OrderStatus, Outcome, UserId};
-use hyper::header::CONTENT_TYPE;
+use domain::{Command, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -109,13 +112,32 @@ impl Rule for Delay {
 }
 
 /// The answer that shows one order.
-pub struct OrderAnswer(pub Order);
+pub struct OrderAnswer {
+    order: Order,
+    /// Whether there was nothing left to do, because it had been done before.
+    is_repeat: bool,
+}
+
+impl OrderAnswer {
+    fn new(order: Order) -> Self {
+        Self { order, is_repeat: false }
+    }
+
+    fn repeat(order: Order) -> Self {
+        Self { order, is_repeat: true }
+    }
+}
 
 impl IntoResponse for OrderAnswer {
     fn into_response(self) -> Response {
         let mut body = Vec::with_capacity(order_view::LENGTH_MAX);
-        order_view::render(&self.0, &mut body);
-        ([(CONTENT_TYPE, "application/json")], body).into_response()
+        order_view::render(&self.order, &mut body);
+        let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+        if self.is_repeat {
+            let is_repeat = HeaderValue::from_static("true");
+            response.headers_mut().insert(&IDEMPOTENT_REPLAYED, is_repeat);
+        }
+        response
     }
 }
 
@@ -160,7 +182,7 @@ pub async fn show(
     Buyer(user_id): Buyer,
     Id(order_id): Id<OrderId>,
 ) -> Result<OrderAnswer, Problem> {
-    find(&edge, order_id, user_id).await.map(OrderAnswer)
+    find(&edge, order_id, user_id).await.map(OrderAnswer::new)
 }
 
 /// Lists your orders.
@@ -219,11 +241,13 @@ fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>
 /// Pays an order.
 ///
 /// A sandbox: no money moves, and the body says how the payment goes. Without a body it succeeds.
-/// Paying an order that is paid already changes nothing. Money that arrives after the order has
-/// expired makes it `refund_due`. The server may have sandbox payments switched off: 403 `forbidden`.
+/// Paying an order that is paid already changes nothing, so a payment can be repeated. One that has
+/// begun goes on when its client leaves. Money that arrives after the order has expired makes it
+/// `refund_due`; for one that was cancelled, or whose sale was settled since, none is taken. The server
+/// may have sandbox payments switched off: 403 `forbidden`.
 #[utoipa::path(
     post, path = "/api/v1/orders/{order}/pay", tag = "orders",
-    params(Id::<OrderId>),
+    params(Id::<OrderId>, IdempotencyKey),
     request_body(content = Option<PayRequest>, content_type = "application/json",
         example = json!({ "payment": { "outcome": "succeed" } })),
     responses(
@@ -234,7 +258,8 @@ fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>
                 description = "Shows the order."))),
             example = json!(OrderView::example(OrderStatus::Paid))),
         (status = 402, description = "`payment_failed`: the order is as it was"),
-        (status = 409, description = "`order_closed`: it was cancelled, and nothing was charged"),
+        (status = 409, description = "`order_closed`: it was cancelled, or it expired and its sale \
+            was settled since; nothing was charged"),
     ),
     security(("token" = []))
 )]
@@ -242,8 +267,10 @@ pub async fn pay(
     State(edge): State<Arc<Edge>>,
     Buyer(user_id): Buyer,
     Id(order_id): Id<OrderId>,
+    headers: HeaderMap,
     OptionalJsonObject(body): OptionalJsonObject,
 ) -> Result<OrderAnswer, Problem> {
+    idempotency_key::check(&headers)?;
     if !edge.options.sandbox_payments {
         return Err(Problem::new(Code::Forbidden, "sandbox payments are switched off"));
     }
@@ -251,25 +278,27 @@ pub async fn pay(
     let order = find(&edge, order_id, user_id).await?;
     match order.status {
         OrderStatus::Cancelled => return Err(Problem::order_closed(&order)),
-        OrderStatus::Paid | OrderStatus::RefundDue => return Ok(OrderAnswer(order)),
+        OrderStatus::Paid | OrderStatus::RefundDue => return Ok(OrderAnswer::repeat(order)),
         OrderStatus::Reserved | OrderStatus::Expired => {}
     }
-    match payment.outcome {
-        SandboxOutcome::Succeed => {}
-        SandboxOutcome::Fail => {
-            return Err(Problem::new(
-                Code::PaymentFailed,
-                "the sandbox was told to let it fail: the order is as it was",
-            ));
-        }
-        SandboxOutcome::Late => tokio::select! {
-            () = tokio::time::sleep(payment.delay) => {}
-            () = edge.shutdown.cancelled() => {
-                return Err(Problem::new(Code::ShuttingDown, "nothing was paid: the server is stopping"));
-            }
-        },
+    if payment.outcome == SandboxOutcome::Fail {
+        let detail = "the sandbox was told to let it fail: the order is as it was";
+        return Err(Problem::new(Code::PaymentFailed, detail));
     }
-    decide(&edge, order_id, Command::Pay { order_id, user_id }).await
+    // Money that is under way arrives, whether or not the client is still there to hear of it.
+    let paying = tokio::spawn(async move {
+        if payment.outcome == SandboxOutcome::Late {
+            tokio::select! {
+                () = tokio::time::sleep(payment.delay) => {}
+                () = edge.shutdown.cancelled() => {
+                    let detail = "nothing was paid: the server is stopping";
+                    return Err(Problem::new(Code::ShuttingDown, detail));
+                }
+            }
+        }
+        decide(&edge, &order, Command::Pay { order_id, user_id }).await
+    });
+    paying.await.unwrap_or_else(|_| Err(Problem::outcome_unknown()))
 }
 
 /// Cancels an order.
@@ -278,7 +307,7 @@ pub async fn pay(
 /// changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/orders/{order}/cancel", tag = "orders",
-    params(Id::<OrderId>),
+    params(Id::<OrderId>, IdempotencyKey),
     responses(
         (status = 200, description = "The cancelled order", body = OrderView,
             links(("order" = (operation_id = "get_orders_order",
@@ -293,29 +322,38 @@ pub async fn cancel(
     State(edge): State<Arc<Edge>>,
     Buyer(user_id): Buyer,
     Id(order_id): Id<OrderId>,
+    headers: HeaderMap,
 ) -> Result<OrderAnswer, Problem> {
+    idempotency_key::check(&headers)?;
     let order = find(&edge, order_id, user_id).await?;
     match order.status {
-        OrderStatus::Cancelled => return Ok(OrderAnswer(order)),
+        OrderStatus::Cancelled => return Ok(OrderAnswer::repeat(order)),
         OrderStatus::Reserved => {}
         OrderStatus::Paid | OrderStatus::Expired | OrderStatus::RefundDue => {
             return Err(Problem::order_closed(&order));
         }
     }
-    decide(&edge, order_id, Command::Cancel { order_id, user_id }).await
+    decide(&edge, &order, Command::Cancel { order_id, user_id }).await
 }
 
-async fn decide(edge: &Edge, order_id: OrderId, command: Command) -> Result<OrderAnswer, Problem> {
-    match edge.engine.decide_order(order_id, command).await {
+/// Decides a command about an order that was found.
+async fn decide(edge: &Edge, order: &Order, command: Command) -> Result<OrderAnswer, Problem> {
+    match edge.engine.decide_order(order.order_id, command).await {
         Reply::Decided(
             Outcome::Order(order) | Outcome::Placed(order) | Outcome::Replayed(order),
-        ) => Ok(OrderAnswer(order)),
+        ) => Ok(OrderAnswer::new(order)),
+        // It was found a moment ago: in the order store, because its shard has released it.
+        Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) => {
+            Err(Problem::order_released(order))
+        }
         Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
         Reply::NotDelivered(reason) => Err(reason.into()),
-        Reply::Decided(Outcome::Item(_)) | Reply::Unknown => Err(Problem::new(
-            Code::OutcomeUnknown,
-            "it may or may not have been done: look at the order, or repeat the request",
-        )),
+        Reply::Decided(Outcome::Item(_) | Outcome::ItemReplayed(_)) | Reply::Unknown => {
+            Err(Problem::new(
+                Code::OutcomeUnknown,
+                "it may or may not have been done: look at the order, or repeat the request",
+            ))
+        }
     }
 }
 

@@ -181,7 +181,7 @@ pub async fn log_in(
     let Some(user_id) = user_id.filter(|_| is_right) else {
         return Err(Problem::new(Code::Unauthenticated, "no user has this name and password"));
     };
-    let now = edge.engine.now();
+    let now = edge.clock.token_time();
     let lifetime_seconds = edge.options.token_lifetime_seconds;
     // A token's times are whole seconds.
     let expires_at =

@@ -26,7 +26,7 @@ pub fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<Principal, Probl
             Problem::new(Code::Unauthenticated, "send Authorization: Bearer and a token")
         })?;
     edge.signer
-        .verify(token, edge.engine.now())
+        .verify(token, edge.clock.token_time())
         .map_err(|error| Problem::new(Code::Unauthenticated, error.to_string()))
 }
 

@@ -9,52 +9,18 @@ use crate::http::problem::Code;
 use crate::telemetry::metrics::{
     HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL, HTTP_CONNECTIONS_REFUSED_TOTAL,
     HTTP_EVENT_STREAMS, HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT,
-    HTTP_REQUESTS_TOTAL, Metric, PURCHASES_TOTAL,
+    HTTP_REQUESTS_TOTAL, PURCHASES_TOTAL,
 };
+use crate::telemetry::text::{Histogram, header};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The upper bounds of a histogram's buckets, in microseconds.
-const BOUNDS_MICROSECONDS: [u64; 17] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 10_000_000,
-];
+/// The first so many purchases are timed one by one, so that a small sale's figures are not empty.
+const PURCHASES_TIMED_FIRST: u64 = 1_024;
 
-/// One purchase in this many is timed, and is counted as this many.
-pub const PURCHASE_SAMPLE: u64 = 16;
-
-/// A distribution of durations.
-#[derive(Debug, Default)]
-pub struct Histogram {
-    buckets: [AtomicU64; BOUNDS_MICROSECONDS.len() + 1],
-    sum_microseconds: AtomicU64,
-}
-
-impl Histogram {
-    /// Counts `duration` `weight` times.
-    pub fn observe(&self, duration: Duration, weight: u64) {
-        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let place = BOUNDS_MICROSECONDS.partition_point(|bound| *bound < microseconds);
-        self.buckets[place].fetch_add(weight, Relaxed);
-        self.sum_microseconds.fetch_add(microseconds.saturating_mul(weight), Relaxed);
-    }
-
-    fn render(&self, name: &str, label: &str, out: &mut String) {
-        let mut count = 0;
-        for (place, bucket) in self.buckets.iter().enumerate() {
-            count += bucket.load(Relaxed);
-            let bound = match BOUNDS_MICROSECONDS.get(place) {
-                Some(microseconds) => format!("{}", *microseconds as f64 / 1e6),
-                None => "+Inf".to_owned(),
-            };
-            let _ = writeln!(out, "{name}_bucket{{{label},le=\"{bound}\"}} {count}");
-        }
-        let sum = self.sum_microseconds.load(Relaxed) as f64 / 1e6;
-        let _ = writeln!(out, "{name}_sum{{{label}}} {sum}");
-        let _ = writeln!(out, "{name}_count{{{label}}} {count}");
-    }
-}
+/// After them one purchase in this many is timed, and is counted as this many.
+const PURCHASE_SAMPLE: u64 = 16;
 
 /// The counters of the edge.
 #[derive(Debug)]
@@ -62,6 +28,7 @@ pub struct EdgeMetrics {
     placed: AtomicU64,
     replayed: AtomicU64,
     refused: [AtomicU64; Code::ALL.len()],
+    purchases_timed_first: AtomicU64,
     purchase_duration: Histogram,
     /// Answers to other requests by class of status, from 1xx on.
     others: [AtomicU64; 5],
@@ -83,6 +50,7 @@ impl EdgeMetrics {
             placed: AtomicU64::default(),
             replayed: AtomicU64::default(),
             refused: std::array::from_fn(|_| AtomicU64::default()),
+            purchases_timed_first: AtomicU64::default(),
             purchase_duration: Histogram::default(),
             others: Default::default(),
             other_duration: Histogram::default(),
@@ -106,9 +74,20 @@ impl EdgeMetrics {
         self.refused[code as usize].fetch_add(1, Relaxed);
     }
 
-    /// Counts the duration of a purchase that was picked for timing.
-    pub fn purchase_took(&self, duration: Duration) {
-        self.purchase_duration.observe(duration, PURCHASE_SAMPLE);
+    /// How often the duration of the purchase of this number is counted; none if it is not timed.
+    pub fn purchase_weight(&self, number: u64) -> Option<u64> {
+        let first = &self.purchases_timed_first;
+        if first.load(Relaxed) < PURCHASES_TIMED_FIRST
+            && first.fetch_add(1, Relaxed) < PURCHASES_TIMED_FIRST
+        {
+            return Some(1);
+        }
+        number.is_multiple_of(PURCHASE_SAMPLE).then_some(PURCHASE_SAMPLE)
+    }
+
+    /// Counts the duration of a purchase that was picked for timing, with its weight.
+    pub fn purchase_took(&self, duration: Duration, weight: u64) {
+        self.purchase_duration.observe(duration, weight);
     }
 
     /// Counts a request other than a purchase, by its status and duration.
@@ -155,9 +134,7 @@ impl EdgeMetrics {
             sample(out, name, &format!("outcome=\"{outcome}\""), counter);
         }
         for (code, counter) in Code::ALL.iter().zip(&self.refused) {
-            if counter.load(Relaxed) > 0 {
-                sample(out, name, &format!("outcome=\"{}\"", code.name()), counter);
-            }
+            sample(out, name, &format!("outcome=\"{}\"", code.name()), counter);
         }
     }
 
@@ -195,12 +172,6 @@ impl EdgeMetrics {
     }
 }
 
-/// Begins a metric with what the catalogue says of it.
-fn header(out: &mut String, name: &str) {
-    let Some(Metric { kind, help, .. }) = Metric::named(name) else { return };
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
-}
-
 fn sample(out: &mut String, name: &str, labels: &str, counter: &AtomicU64) {
     let value = counter.load(Relaxed);
     let _ = if labels.is_empty() {
@@ -220,13 +191,14 @@ mod tests {
         metrics.purchased(false);
         metrics.refused(Code::SoldOut);
         metrics.refused(Code::SoldOut);
-        metrics.purchase_took(Duration::from_micros(70));
+        metrics.purchase_took(Duration::from_micros(70), 16);
         metrics.answered(404, Duration::from_secs(20));
         metrics.stalled(Stall::Response);
         let text = metrics.render();
         for line in [
             "seckill_purchases_total{outcome=\"placed\"} 1",
             "seckill_purchases_total{outcome=\"sold_out\"} 2",
+            "seckill_purchases_total{outcome=\"overloaded\"} 0",
             "seckill_http_requests_total{status=\"4xx\"} 1",
             "seckill_http_request_duration_seconds_bucket{route=\"buy\",le=\"0.00005\"} 0",
             "seckill_http_request_duration_seconds_bucket{route=\"buy\",le=\"0.0001\"} 16",
@@ -236,6 +208,16 @@ mod tests {
             "seckill_http_connections_refused_total{reason=\"slow_reader\"} 1",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_few_purchases_are_timed_each_and_many_by_a_sample() {
+        for (count, expected) in [(7, 7), (1_024, 1_024), (1_024 + 16_000, 1_024 + 16_000)] {
+            let metrics = EdgeMetrics::new();
+            let weights =
+                (5_000..5_000 + count).filter_map(|number| metrics.purchase_weight(number));
+            assert_eq!(weights.sum::<u64>(), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! everything else into it, and gives every answer its common headers and every problem its body.
 
 use super::connection::Connection;
-use super::metrics::{EdgeMetrics, PURCHASE_SAMPLE};
+use super::metrics::EdgeMetrics;
 use super::request_id::{RequestName, X_REQUEST_ID};
 use super::sliced::Sliced;
 use crate::http::api::buy::{self, Bought};
@@ -65,13 +65,14 @@ pub async fn handle(
     let number = edge.unique_number();
     let name = RequestName::of(request.headers(), number);
     if let Some(item) = buy::item_of(&request) {
-        let started_at = number.is_multiple_of(PURCHASE_SAMPLE).then(|| edge.clock.elapsed());
+        let timed =
+            edge.metrics.purchase_weight(number).map(|weight| (weight, edge.clock.elapsed()));
         let outcome = match check_head(edge, request.headers()) {
             Ok(()) => buy::buy(edge, &connection, number, item, request).await,
             Err(problem) => Err(problem),
         };
-        if let Some(started_at) = started_at {
-            edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at));
+        if let Some((weight, started_at)) = timed {
+            edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at), weight);
         }
         return Ok(answer_purchase(edge, outcome, &name));
     }

@@ -70,6 +70,8 @@ codes! {
     SoldOut 409 "sold_out" "Sold out";
     /// The buyer would hold more of the item than allowed.
     LimitReached 409 "limit_reached" "The limit per buyer is reached";
+    /// The buyer has placed and given up as many orders of the item as one buyer may.
+    AttemptsExhausted 409 "attempts_exhausted" "Too many attempts";
     /// The sale has not begun.
     SaleNotStarted 409 "sale_not_started" "The sale has not started";
     /// The sale is over.
@@ -84,10 +86,14 @@ codes! {
     StateConflict 409 "state_conflict" "Not possible in this state";
     /// Another user has this user name.
     UserNameTaken 409 "user_name_taken" "The user name is taken";
+    /// The sale was changed since the revision that the request names.
+    RevisionConflict 412 "revision_conflict" "The sale was changed meanwhile";
     /// The body is larger than allowed.
     BodyTooLarge 413 "body_too_large" "The body is too large";
     /// The body's type or encoding is not accepted.
     UnsupportedMediaType 415 "unsupported_media_type" "The body's type is not supported";
+    /// The sale was edited, and the request does not say which revision it means.
+    RevisionRequired 428 "revision_required" "Say which revision you mean";
     /// The head of the request is larger than allowed.
     HeadersTooLarge 431 "headers_too_large" "Too many headers";
     /// The server has more to do than it can take at once.

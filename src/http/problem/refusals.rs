@@ -27,14 +27,22 @@ impl From<Refusal> for Problem {
             Refusal::LimitReached => {
                 Self::new(Code::LimitReached, "you hold as many of this item as one buyer may")
             }
+            Refusal::AttemptsExhausted => Self::new(
+                Code::AttemptsExhausted,
+                "you have ordered this item and given it up as often as one buyer may",
+            ),
             Refusal::IdempotencyKeyReused => Self::new(
                 Code::IdempotencyKeyReused,
-                "this Idempotency-Key was used for another purchase: use a new one",
+                "this Idempotency-Key was used for another request: use a new one",
             ),
             Refusal::OrderClosed(order) => Self::order_closed(&order),
             Refusal::PhaseConflict => {
                 Self::new(Code::StateConflict, "the item is in a state that does not allow this")
             }
+            Refusal::FewerAvailable { available } => Self::new(
+                Code::StateConflict,
+                format!("only {available} units are available, the others are reserved or sold"),
+            ),
             Refusal::OutOfRange => {
                 Self::field("/units", "would take the item's allotment beyond its bound")
             }
@@ -50,6 +58,9 @@ impl From<NotDelivered> for Problem {
             }
             NotDelivered::StorageFull => {
                 Self::new(Code::Overloaded, "nothing was done: the journal has no room")
+            }
+            NotDelivered::StorageDamaged => {
+                Self::new(Code::Overloaded, "nothing was done: the journal's disk is damaged")
             }
             NotDelivered::BacklogFull => {
                 Self::new(Code::Overloaded, "nothing was done: the order store is behind")
@@ -81,6 +92,15 @@ impl From<CatalogueError> for Problem {
             CatalogueError::Refused(_)
             | CatalogueError::Frozen
             | CatalogueError::ChangedMeanwhile => Self::new(Code::StateConflict, error.to_string()),
+            CatalogueError::OtherRevision { present } => Self {
+                revision: Some(present),
+                ..Self::new(Code::RevisionConflict, error.to_string())
+            },
+            CatalogueError::RevisionUnsaid { present } => Self {
+                revision: Some(present),
+                ..Self::new(Code::RevisionRequired, error.to_string())
+            },
+            CatalogueError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             CatalogueError::NameTaken => Self::new(Code::UserNameTaken, "choose another user name"),
             CatalogueError::Invalid(problems) => Self::fields(
                 problems
@@ -170,6 +190,8 @@ mod tests {
             (Refusal::SalePaused, 409, "sale_paused"),
             (Refusal::SoldOut, 409, "sold_out"),
             (Refusal::LimitReached, 409, "limit_reached"),
+            (Refusal::AttemptsExhausted, 409, "attempts_exhausted"),
+            (Refusal::FewerAvailable { available: 3 }, 409, "state_conflict"),
             (Refusal::IdempotencyKeyReused, 409, "idempotency_key_reused"),
             (Refusal::OrderClosed(order()), 409, "order_closed"),
             (Refusal::PhaseConflict, 409, "state_conflict"),
@@ -186,6 +208,7 @@ mod tests {
         for (reason, code) in [
             (NotDelivered::Overloaded, "overloaded"),
             (NotDelivered::StorageFull, "overloaded"),
+            (NotDelivered::StorageDamaged, "overloaded"),
             (NotDelivered::BacklogFull, "overloaded"),
             (NotDelivered::Quarantined, "item_quarantined"),
             (NotDelivered::ShuttingDown, "shutting_down"),

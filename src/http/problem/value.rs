@@ -36,12 +36,14 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// When the sale starts, for a purchase that came before its start.
     pub starts_at: Option<Timestamp>,
+    /// The sale's present revision, for a change that was made from another one.
+    pub revision: Option<u64>,
 }
 
 impl Problem {
     /// Makes a problem of this code with `detail` in words.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), starts_at: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), starts_at: None, revision: None }
     }
 
     /// Makes the problem of a request whose fields are not valid.
@@ -91,6 +93,15 @@ impl Problem {
         Self::new(Code::OrderClosed, format!("the order is {}", order.status.name()))
     }
 
+    /// Makes the problem of an order that ended so long ago that its shard released it.
+    pub fn order_released(order: &Order) -> Self {
+        let status = order.status.name();
+        Self::new(
+            Code::OrderClosed,
+            format!("the order is {status} and its sale is settled: nothing was done or taken"),
+        )
+    }
+
     /// Appends the problem as JSON to `out`.
     pub fn render(&self, request_id: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"type\":\"/problems/");
@@ -107,6 +118,10 @@ impl Problem {
             out.extend_from_slice(b",\"starts_at\":\"");
             out.extend_from_slice(&timestamp::render(starts_at));
             out.push(b'"');
+        }
+        if let Some(revision) = self.revision {
+            out.extend_from_slice(b",\"revision\":");
+            out.extend_from_slice(itoa::Buffer::new().format(revision).as_bytes());
         }
         if !self.errors.is_empty() {
             out.extend_from_slice(b",\"errors\":[");

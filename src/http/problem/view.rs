@@ -26,6 +26,9 @@ pub struct ProblemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub starts_at: Option<String>,
+    /// The sale's present revision; only with `revision_conflict` and `revision_required`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
     /// The fields that are not valid; only with `invalid_field`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldErrorView>>,
@@ -51,6 +54,7 @@ impl ProblemView {
             Code::InvalidField => Problem::field("/quantity", "must be an integer from 1 to 10000"),
             Code::SoldOut => Refusal::SoldOut.into(),
             Code::LimitReached => Refusal::LimitReached.into(),
+            Code::AttemptsExhausted => Refusal::AttemptsExhausted.into(),
             Code::SaleNotStarted => {
                 Refusal::SaleNotStarted { starts_at: Timestamp(1_920_585_600_000) }.into()
             }

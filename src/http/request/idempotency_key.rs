@@ -1,4 +1,4 @@
-//! The `Idempotency-Key`: the client's name for a purchase, which makes repeating it safe.
+//! The `Idempotency-Key`: the client's name for a request, which makes repeating it safe.
 
 use super::rules::Characters;
 use crate::actors::KeyOrigin;
@@ -35,9 +35,9 @@ impl IntoParams for IdempotencyKey {
                 .parameter_in(ParameterIn::Header)
                 .required(Required::False)
                 .description(Some(
-                    "Your name for this purchase, at most 255 visible ASCII characters such as a \
-                     UUID. Repeating a purchase with its key returns the order it got and never \
-                     buys again; without a key each request is a purchase of its own.",
+                    "Your name for this request, at most 255 visible ASCII characters such as a \
+                     UUID. Repeating a request with its key answers with what came of it and \
+                     never does it again; without a key each request is one of its own.",
                 ))
                 .schema(Some(Schema::Object(schema.build())))
                 .example(Some("0c1f2b9e-8a54-4a0b-9a58-6f3f4a7f8a11".into()))
@@ -57,10 +57,46 @@ pub fn idempotency_key(
     user_id: UserId,
     unique: u64,
 ) -> Result<(RequestId, KeyOrigin), Problem> {
+    Ok(match key_in(headers)? {
+        Some(key) => (digest(key, user_id.0), KeyOrigin::Client),
+        None => (RequestId(unique), KeyOrigin::Edge),
+    })
+}
+
+/// The identity of an operator's request within the operator's requests: a digest of the
+/// `Idempotency-Key`, or a random number if there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperatorKey(pub RequestId);
+
+impl OperatorKey {
+    /// Returns the identity of this operator's request.
+    ///
+    /// # Errors
+    /// Returns an `invalid_field` problem as [`idempotency_key`] does.
+    pub fn of(headers: &HeaderMap, operator: &str) -> Result<Self, Problem> {
+        Ok(Self(match key_in(headers)? {
+            Some(key) => digest(key, xxhash_rust::xxh3::xxh3_64(operator.as_bytes())),
+            None => RequestId(rand::random::<u64>().max(1)),
+        }))
+    }
+}
+
+/// Checks the `Idempotency-Key` of a request that is the same for every key, because what it asks for
+/// can be done only once.
+///
+/// # Errors
+/// Returns an `invalid_field` problem as [`idempotency_key`] does.
+pub fn check(headers: &HeaderMap) -> Result<(), Problem> {
+    key_in(headers).map(drop)
+}
+
+fn digest(key: &[u8], scope: u64) -> RequestId {
+    RequestId(xxhash_rust::xxh3::xxh3_64_with_seed(key, scope).max(1))
+}
+
+fn key_in(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let mut keys = headers.get_all(&IDEMPOTENCY_KEY).iter();
-    let Some(key) = keys.next() else {
-        return Ok((RequestId(unique), KeyOrigin::Edge));
-    };
+    let Some(key) = keys.next() else { return Ok(None) };
     let key = key.as_bytes();
     let visible = key.iter().all(|byte| VISIBLE.contains(char::from(*byte)));
     if !visible || !(1..=LENGTH_MAX).contains(&key.len()) || keys.next().is_some() {
@@ -69,8 +105,7 @@ pub fn idempotency_key(
             "must be one header of 1 to 255 visible ASCII characters",
         ));
     }
-    let digest = xxhash_rust::xxh3::xxh3_64_with_seed(key, user_id.0);
-    Ok((RequestId(digest.max(1)), KeyOrigin::Client))
+    Ok(Some(key))
 }
 
 #[cfg(test)]

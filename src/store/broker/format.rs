@@ -124,11 +124,12 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, MalformedMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Event, ItemId, ShardId, Timestamp};
+    use domain::{Event, ItemAction, ItemId, Operation, ShardId, Timestamp};
     use proptest::prelude::*;
 
     fn record(seq: u64) -> Record {
-        let event = Event::ItemRestocked { item_id: ItemId(seq / 3), units: 7 };
+        let restock = Operation::unattributed(ItemId(seq / 3), ItemAction::Restock(7));
+        let event = Event::ItemOperated(restock);
         Record { shard: ShardId((seq % 5) as u16), seq, at: Timestamp(1_790_000_000_000), event }
     }
 

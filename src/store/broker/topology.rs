@@ -7,7 +7,9 @@
 //! declares it again and returns [`BrokerError::QueueCreated`], and all is published again.
 
 use super::error::{BrokerError, is_not_found};
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, Connection, ExchangeKind};
 
@@ -63,6 +65,15 @@ pub(super) async fn depth(connection: &Connection) -> Result<Option<(u32, u32)>,
             Ok(Some((queue.message_count(), queue.consumer_count())))
         }
         Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes what waits in the queue of orders, if there is one.
+pub(super) async fn purge(channel: &Channel) -> Result<(), BrokerError> {
+    match channel.queue_purge(ORDERS.into(), QueuePurgeOptions::default()).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_not_found(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -16,6 +16,22 @@ pub enum CatalogueError {
     /// The sale is past its draft, so it is neither edited nor deleted.
     #[error("only a draft can be changed")]
     Frozen,
+    /// The sale is not at the revision from which the change was made.
+    #[error("the sale is at revision {present}: look at it, and send its ETag in If-Match")]
+    OtherRevision {
+        /// The sale's revision.
+        present: u64,
+    },
+    /// The sale's content was changed since it was made, and the change does not say from which
+    /// revision it was made.
+    #[error("the sale was edited: send the ETag of the revision you mean in If-Match")]
+    RevisionUnsaid {
+        /// The sale's revision.
+        present: u64,
+    },
+    /// The request id belongs to another request.
+    #[error("this Idempotency-Key was used for another request: use a new one")]
+    KeyReused,
     /// Another operator changed the sale meanwhile: the caller has to read it again.
     #[error("the sale was changed meanwhile")]
     ChangedMeanwhile,

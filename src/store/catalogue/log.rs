@@ -1,20 +1,14 @@
-//! The operators' log: who did what to which sale or item, and when. Entries are only appended.
+//! The operators' log: who did what to which sale or item, and when. Entries are only appended: by the
+//! catalogue in the transaction of a change, and by the order store from the records of items.
 
 use super::error::CatalogueError;
-use super::handle::{Catalogue, reading, writing};
-use super::limits::{LOG_PAGE_MAX, NAME_LENGTH_MAX, check_text};
+use super::handle::{Catalogue, reading};
+use super::limits::LOG_PAGE_MAX;
 use super::numbers::{number, signed};
 use crate::store::database::StoreError;
 use crate::store::database::statements::limit_of;
 use domain::Timestamp;
 use serde_json::Value;
-
-/// The longest action, in characters.
-const ACTION_LENGTH_MAX: usize = 64;
-/// The longest subject, in characters.
-const SUBJECT_LENGTH_MAX: usize = 128;
-/// The longest detail, in characters of JSON.
-const DETAIL_LENGTH_MAX: usize = 8 * 1024;
 
 /// An entry of the operators' log: one thing that an operator did.
 #[derive(Clone, PartialEq, Debug)]
@@ -61,18 +55,6 @@ macro_rules! append {
 pub(super) use append;
 
 impl Catalogue {
-    /// Appends an entry. Changes that the catalogue makes are logged by itself.
-    ///
-    /// # Errors
-    /// Returns [`CatalogueError::Invalid`] if a field is empty or too long.
-    pub async fn append_log(&self, entry: &LogEntry) -> Result<(), CatalogueError> {
-        entry.check()?;
-        writing!(&self.database, |connection| {
-            append!(connection, entry)?;
-            Ok(())
-        })
-    }
-
     /// Returns the log, newest first, beginning before the entry `before` if given; at most `limit` and
     /// [`LOG_PAGE_MAX`].
     ///
@@ -93,15 +75,6 @@ impl Catalogue {
                 .await?)
         });
         rows?.into_iter().map(read).collect()
-    }
-}
-
-impl LogEntry {
-    pub(super) fn check(&self) -> Result<(), CatalogueError> {
-        check_text("actor", &self.actor, NAME_LENGTH_MAX)?;
-        check_text("action", &self.action, ACTION_LENGTH_MAX)?;
-        check_text("subject", &self.subject, SUBJECT_LENGTH_MAX)?;
-        check_text("detail", &self.detail.to_string(), DETAIL_LENGTH_MAX)
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Must not know HTTP, tokens or shards. `domain::approval` decides who may take which step.
 
+mod change;
 mod error;
 mod handle;
 mod limits;
@@ -16,7 +17,9 @@ mod rows;
 mod sales;
 mod users;
 
+pub use change::{Base, Change};
 pub use error::CatalogueError;
 pub use handle::Catalogue;
 pub use limits::{LOG_PAGE_MAX, NAME_LENGTH_MAX, SALES_PAGE_MAX};
 pub use log::{LogEntry, LoggedEntry};
+pub use sales::{Changed, KnownIds};

@@ -22,6 +22,7 @@ pub(super) type SaleRow = (
     Option<String>,
     Option<i64>,
     i64,
+    i64,
 );
 
 /// A row of `sale_items`, in the order in which its columns are selected.
@@ -70,6 +71,7 @@ fn read_sale(row: SaleRow, items: Vec<SaleItem>) -> Result<Sale, StoreError> {
         submitted: signature("submitted", row.9, row.10)?,
         approved: signature("approved", row.11, row.12)?,
         changed_at: instant("changed_at", row.13)?,
+        edits: unsigned("edits", row.14)?,
         items,
     })
 }
@@ -116,6 +118,7 @@ mod tests {
                 None,
                 None,
                 1,
+                0,
             );
             let error = join(vec![row], Vec::new()).expect_err(expected);
             assert_eq!(error, StoreError::corrupt(expected));

@@ -3,16 +3,18 @@
 //! Every change is a compare-and-set on the sale's revision, so two operators cannot overwrite one
 //! another, and leaves an entry in the operators' log in the same transaction.
 
+use super::change::{Change, earlier, note_request};
 use super::error::CatalogueError;
 use super::handle::{Catalogue, InsertedKey as _, reading, writing};
 use super::limits::{NAME_LENGTH_MAX, SALES_PAGE_MAX, check_text};
 use super::log::{LogEntry, append};
 use super::numbers::{number, signed};
 use super::rows::{ItemRow, SaleRow, join};
+use crate::store::database::StoreError;
 use crate::store::database::statements::{SizedStatement, chunks, limit_of};
 use domain::approval::{SALE_STATUSES, take_step};
 use domain::catalogue::{Day, PUBLIC_STATUSES, Sale, SaleDraft, SalesOfDay};
-use domain::{ItemId, SaleId, SaleStatus, SaleStep, Timestamp};
+use domain::{ItemId, ItemTerms, SaleId, SaleStatus, SaleStep};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -22,7 +24,7 @@ const NOTE_LENGTH_MAX: usize = 500;
 
 const SALE: &str = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
                     created_at, edited_by, submitted_by, submitted_at, approved_by, approved_at, \
-                    changed_at FROM sales WHERE sale_id = ?";
+                    changed_at, edits FROM sales WHERE sale_id = ?";
 
 static ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
@@ -33,16 +35,25 @@ static ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
     )
 });
 
+static HELD_ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    let head = "SELECT item_id, sale_id, product_id FROM sale_items WHERE item_id IN (";
+    SizedStatement::new(head, "?", ")")
+});
+
 const INSERT_ITEM: &str = "INSERT INTO sale_items (position, title, price, list_price, currency, \
                            allotted, limit_per_user, payment_window_milliseconds, product_id, \
                            sale_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const INSERT_ITEM_AS: &str = "INSERT INTO sale_items (position, title, price, list_price, \
+                              currency, allotted, limit_per_user, payment_window_milliseconds, \
+                              product_id, sale_id, item_id) \
+                              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UPDATE_ITEM: &str = "UPDATE sale_items SET position = ?, title = ?, price = ?, \
                            list_price = ?, currency = ?, allotted = ?, limit_per_user = ?, \
                            payment_window_milliseconds = ?, product_id = ? WHERE item_id = ?";
 
-/// Writes an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its key.
+/// Writes an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its keys.
 macro_rules! write_item {
-    ($connection:expr, $text:expr, $position:expr, $offer:expr, $key:expr) => {
+    ($connection:expr, $text:expr, $position:expr, $offer:expr $(, $key:expr)+) => {
         sqlx::query($text)
             .bind(i64::try_from($position).unwrap_or(i64::MAX))
             .bind($offer.title.as_str())
@@ -53,10 +64,51 @@ macro_rules! write_item {
             .bind(i64::from($offer.limit_per_user))
             .bind(signed($offer.payment_window_milliseconds))
             .bind($offer.product_id.as_str())
-            .bind($key)
+            $(.bind($key))+
             .execute(&mut *$connection)
             .await
     };
+}
+
+/// Inserts a sale's row, with this number if there is one, and returns its number.
+macro_rules! insert_sale {
+    ($connection:expr, $draft:expr, $change:expr, $sale_id:expr) => {{
+        let text = "INSERT INTO sales (sale_id, title, starts_at, ends_at, status, revision, \
+                    created_by, created_at, edited_by, changed_at) \
+                    VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?)";
+        let inserted = sqlx::query(text)
+            .bind($sale_id)
+            .bind($draft.title.as_str())
+            .bind(signed($draft.starts_at.0))
+            .bind(signed($draft.ends_at.0))
+            .bind(SaleStatus::Draft as i64)
+            .bind($change.operator)
+            .bind(signed($change.at.0))
+            .bind($change.operator)
+            .bind(signed($change.at.0))
+            .execute(&mut *$connection)
+            .await?;
+        let kept = $sale_id.unwrap_or_else(|| inserted.inserted_key());
+        SaleId(number("sales.sale_id", kept)?)
+    }};
+}
+
+/// Inserts an item's row, with a number above `$known`.
+macro_rules! insert_item {
+    ($connection:expr, $position:expr, $offer:expr, $sale_id:expr, $known:expr) => {{
+        let key = signed($sale_id.0);
+        let inserted = write_item!($connection, INSERT_ITEM, $position, $offer, key)?;
+        let item_id = inserted.inserted_key();
+        if item_id <= signed($known.0) {
+            sqlx::query("DELETE FROM sale_items WHERE item_id = ?")
+                .bind(item_id)
+                .execute(&mut *$connection)
+                .await?;
+            let next = signed($known.0 + 1);
+            let text = INSERT_ITEM_AS;
+            write_item!($connection, text, $position, $offer, key, next)?;
+        }
+    }};
 }
 
 /// Reads the items of the sales in `$rows` and joins them.
@@ -86,69 +138,77 @@ macro_rules! sale_of {
 }
 
 impl Catalogue {
-    /// Creates a sale as a draft.
+    /// Creates a sale as a draft, with numbers of its own above those of `known`: the numbers that
+    /// journals have seen, which a lost or older catalogue does not know.
     ///
     /// # Errors
-    /// Returns [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`] if there are any.
+    /// Returns [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`] if there are any,
+    /// [`CatalogueError::KeyReused`] if the request id belongs to another request.
     pub async fn create_sale(
         &self,
         draft: &SaleDraft,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Sale, CatalogueError> {
-        check_draft(draft, actor)?;
+        known: KnownIds,
+        change: Change<'_>,
+    ) -> Result<Changed, CatalogueError> {
+        check_draft(draft, change.operator)?;
+        let content = digest(draft);
         writing!(&self.database, |connection| {
-            let text = "INSERT INTO sales (title, starts_at, ends_at, status, revision, \
-                        created_by, created_at, edited_by, changed_at) \
-                        VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)";
-            let inserted = sqlx::query(text)
-                .bind(draft.title.as_str())
-                .bind(signed(draft.starts_at.0))
-                .bind(signed(draft.ends_at.0))
-                .bind(SaleStatus::Draft as i64)
-                .bind(actor)
-                .bind(signed(now.0))
-                .bind(actor)
-                .bind(signed(now.0))
-                .execute(&mut *connection)
-                .await?;
-            let sale_id = SaleId(number("sales.sale_id", inserted.inserted_key())?);
-            for (position, offer) in draft.items.iter().enumerate() {
-                write_item!(connection, INSERT_ITEM, position, offer, signed(sale_id.0))?;
+            if let Some(earlier) = earlier!(connection, change) {
+                earlier.check("sale.create", None, content)?;
+                let sale_id = sale_in(&earlier.subject)?;
+                return Ok(Changed { sale: sale_of!(connection, sale_id), is_repeat: true });
             }
-            append!(connection, entry("create", sale_id, actor, now, None))?;
-            Ok(sale_of!(connection, sale_id))
+            let mut sale_id = insert_sale!(connection, draft, change, None::<i64>);
+            if sale_id <= known.sale_id {
+                sqlx::query("DELETE FROM sales WHERE sale_id = ?")
+                    .bind(signed(sale_id.0))
+                    .execute(&mut *connection)
+                    .await?;
+                let next = signed(known.sale_id.0 + 1);
+                sale_id = insert_sale!(connection, draft, change, Some(next));
+            }
+            for (position, offer) in draft.items.iter().enumerate() {
+                insert_item!(connection, position, offer, sale_id, known.item_id);
+            }
+            let entry = entry("create", sale_id, change, None);
+            note_request!(connection, change, "sale.create", entry.subject.as_str(), content);
+            append!(connection, entry)?;
+            Ok(Changed { sale: sale_of!(connection, sale_id), is_repeat: false })
         })
     }
 
-    /// Replaces a draft's content. An item whose product stays keeps its number. If `revision` is
-    /// given, the sale must still be at that one.
+    /// Replaces a draft's content. An item whose product stays keeps its number.
     ///
     /// # Errors
     /// Returns [`CatalogueError::Frozen`] if the sale is not a draft any more,
-    /// [`CatalogueError::ChangedMeanwhile`] if it is at another revision,
-    /// [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`] if there are any.
+    /// [`CatalogueError::OtherRevision`] or [`CatalogueError::RevisionUnsaid`] if the change was made
+    /// from another revision, [`CatalogueError::Invalid`] with all of [`SaleDraft::problems`] if there
+    /// are any, [`CatalogueError::KeyReused`] if the request id belongs to another request.
     pub async fn replace_sale(
         &self,
         sale_id: SaleId,
         draft: &SaleDraft,
-        revision: Option<u64>,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Sale, CatalogueError> {
-        check_draft(draft, actor)?;
+        known: KnownIds,
+        change: Change<'_>,
+    ) -> Result<Changed, CatalogueError> {
+        check_draft(draft, change.operator)?;
+        let (content, entry) = (digest(draft), entry("edit", sale_id, change, None));
         writing!(&self.database, |connection| {
             let sale = sale_of!(connection, sale_id);
-            check_editable(&sale, revision)?;
+            if let Some(earlier) = earlier!(connection, change) {
+                earlier.check("sale.edit", Some(&entry.subject), content)?;
+                return Ok(Changed { sale, is_repeat: true });
+            }
+            check_editable(&sale, change)?;
             let text = "UPDATE sales SET title = ?, starts_at = ?, ends_at = ?, edited_by = ?, \
-                        changed_at = ?, revision = revision + 1 \
+                        changed_at = ?, revision = revision + 1, edits = edits + 1 \
                         WHERE sale_id = ? AND revision = ?";
             let updated = sqlx::query(text)
                 .bind(draft.title.as_str())
                 .bind(signed(draft.starts_at.0))
                 .bind(signed(draft.ends_at.0))
-                .bind(actor)
-                .bind(signed(now.0))
+                .bind(change.operator)
+                .bind(signed(change.at.0))
                 .bind(signed(sale_id.0))
                 .bind(signed(sale.revision))
                 .execute(&mut *connection)
@@ -159,12 +219,10 @@ impl Catalogue {
             for (position, offer) in draft.items.iter().enumerate() {
                 match former.remove(&offer.product_id) {
                     Some(item_id) => {
-                        write_item!(connection, UPDATE_ITEM, position, offer, signed(item_id.0))?
+                        write_item!(connection, UPDATE_ITEM, position, offer, signed(item_id.0))?;
                     }
-                    None => {
-                        write_item!(connection, INSERT_ITEM, position, offer, signed(sale_id.0))?
-                    }
-                };
+                    None => insert_item!(connection, position, offer, sale_id, known.item_id),
+                }
             }
             for item_id in former.values() {
                 sqlx::query("DELETE FROM sale_items WHERE item_id = ?")
@@ -172,25 +230,32 @@ impl Catalogue {
                     .execute(&mut *connection)
                     .await?;
             }
-            append!(connection, entry("edit", sale_id, actor, now, None))?;
-            Ok(sale_of!(connection, sale_id))
+            note_request!(connection, change, "sale.edit", entry.subject.as_str(), content);
+            append!(connection, entry)?;
+            Ok(Changed { sale: sale_of!(connection, sale_id), is_repeat: false })
         })
     }
 
     /// Deletes a draft. Its numbers are not used again.
     ///
     /// # Errors
-    /// Returns [`CatalogueError::Frozen`] if the sale is not a draft any more.
+    /// Returns [`CatalogueError::Frozen`] if the sale is not a draft any more,
+    /// [`CatalogueError::OtherRevision`] or [`CatalogueError::RevisionUnsaid`] if the change was made
+    /// from another revision, [`CatalogueError::KeyReused`] if the request id belongs to another
+    /// request.
     pub async fn delete_sale(
         &self,
         sale_id: SaleId,
-        actor: &str,
-        now: Timestamp,
+        change: Change<'_>,
     ) -> Result<(), CatalogueError> {
-        check_text("actor", actor, NAME_LENGTH_MAX)?;
+        check_text("actor", change.operator, NAME_LENGTH_MAX)?;
+        let entry = entry("delete", sale_id, change, None);
         writing!(&self.database, |connection| {
+            if let Some(earlier) = earlier!(connection, change) {
+                return earlier.check("sale.delete", Some(&entry.subject), 0);
+            }
             let sale = sale_of!(connection, sale_id);
-            check_editable(&sale, None)?;
+            check_editable(&sale, change)?;
             // The revision comes first: it locks the sale against a submission at the same moment.
             let text =
                 "UPDATE sales SET revision = revision + 1 WHERE sale_id = ? AND revision = ?";
@@ -205,7 +270,8 @@ impl Catalogue {
             {
                 sqlx::query(text).bind(signed(sale_id.0)).execute(&mut *connection).await?;
             }
-            append!(connection, entry("delete", sale_id, actor, now, None))?;
+            note_request!(connection, change, "sale.delete", entry.subject.as_str(), 0);
+            append!(connection, entry)?;
             Ok(())
         })
     }
@@ -215,29 +281,37 @@ impl Catalogue {
     ///
     /// # Errors
     /// Returns [`CatalogueError::Refused`] if the rules forbid it,
-    /// [`CatalogueError::ChangedMeanwhile`] if another operator changed the sale at the same time.
+    /// [`CatalogueError::OtherRevision`] or [`CatalogueError::RevisionUnsaid`] if the change was made
+    /// from another revision, [`CatalogueError::ChangedMeanwhile`] if another operator changed the sale
+    /// at the same time, [`CatalogueError::KeyReused`] if the request id belongs to another request.
     pub async fn take_step(
         &self,
         sale_id: SaleId,
         step: SaleStep,
-        actor: &str,
         note: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Sale, CatalogueError> {
-        check_text("actor", actor, NAME_LENGTH_MAX)?;
+        change: Change<'_>,
+    ) -> Result<Changed, CatalogueError> {
+        let Change { operator, at, .. } = change;
+        check_text("actor", operator, NAME_LENGTH_MAX)?;
         if let Some(note) = note {
             check_text("note", note, NOTE_LENGTH_MAX)?;
         }
+        let entry = entry(step.name(), sale_id, change, note);
         writing!(&self.database, |connection| {
             let mut sale = sale_of!(connection, sale_id);
+            if let Some(earlier) = earlier!(connection, change) {
+                earlier.check(&entry.action, Some(&entry.subject), 0)?;
+                return Ok(Changed { sale, is_repeat: true });
+            }
+            change.check_base(&sale)?;
             let revision = sale.revision;
-            sale.status = take_step(sale.status, step, actor, sale.makers())?;
+            sale.status = take_step(sale.status, step, operator, sale.makers())?;
             sale.revision += 1;
-            sale.changed_at = now;
+            sale.changed_at = at;
             match step {
-                SaleStep::Submit => sale.submitted = Some((actor.to_owned(), now)),
+                SaleStep::Submit => sale.submitted = Some((operator.to_owned(), at)),
                 SaleStep::Withdraw | SaleStep::Revise => sale.submitted = None,
-                SaleStep::Approve => sale.approved = Some((actor.to_owned(), now)),
+                SaleStep::Approve => sale.approved = Some((operator.to_owned(), at)),
                 SaleStep::Reject | SaleStep::Preheat | SaleStep::End | SaleStep::Settle => {}
             }
             let text = "UPDATE sales SET status = ?, revision = ?, submitted_by = ?, \
@@ -250,14 +324,16 @@ impl Catalogue {
                 .bind(sale.submitted.as_ref().map(|(_, at)| signed(at.0)))
                 .bind(sale.approved.as_ref().map(|(name, _)| name.as_str()))
                 .bind(sale.approved.as_ref().map(|(_, at)| signed(at.0)))
-                .bind(signed(now.0))
+                .bind(signed(at.0))
                 .bind(signed(sale_id.0))
                 .bind(signed(revision))
                 .execute(&mut *connection)
                 .await?;
             check_hit(updated.rows_affected())?;
-            append!(connection, entry(step.name(), sale_id, actor, now, note))?;
-            Ok(sale)
+            let action = entry.action.as_str();
+            note_request!(connection, change, action, entry.subject.as_str(), 0);
+            append!(connection, entry)?;
+            Ok(Changed { sale, is_repeat: false })
         })
     }
 
@@ -287,6 +363,44 @@ impl Catalogue {
         self.sale(SaleId(number(format_args!("item {item_id}, sale_id"), sale_id)?)).await
     }
 
+    /// Returns those of the items that the catalogue does not hold as these terms have them: with this
+    /// sale and product.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
+    pub async fn missing_items<'a>(
+        &self,
+        terms: impl IntoIterator<Item = &'a ItemTerms>,
+    ) -> Result<Vec<ItemId>, CatalogueError> {
+        let mut wanted: HashMap<i64, (i64, &str)> = terms
+            .into_iter()
+            .map(|terms| {
+                let key = signed(terms.item_id.0);
+                (key, (signed(terms.sale_id.0), &*terms.product_id))
+            })
+            .collect();
+        let item_ids: Vec<i64> = wanted.keys().copied().collect();
+        for item_ids in chunks(&item_ids) {
+            let rows: Result<Vec<(i64, i64, String)>, CatalogueError> =
+                reading!(&self.database, |connection| {
+                    let mut query = sqlx::query_as(HELD_ITEMS.of(item_ids.len()));
+                    for item_id in item_ids {
+                        query = query.bind(*item_id);
+                    }
+                    Ok(query.fetch_all(connection).await?)
+                });
+            for (item_id, sale_id, product_id) in rows? {
+                if wanted.get(&item_id) == Some(&(sale_id, product_id.as_str())) {
+                    wanted.remove(&item_id);
+                }
+            }
+        }
+        let mut missing: Vec<ItemId> =
+            wanted.keys().map(|key| ItemId(key.cast_unsigned())).collect();
+        missing.sort_unstable();
+        Ok(missing)
+    }
+
     /// Returns sales in one of these statuses (in any, if none is given), newest first, created before
     /// `before` if given; at most `limit` and [`SALES_PAGE_MAX`].
     ///
@@ -301,7 +415,7 @@ impl Catalogue {
         reading!(&self.database, |connection| {
             let text = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
                         created_at, edited_by, submitted_by, submitted_at, approved_by, \
-                        approved_at, changed_at FROM sales \
+                        approved_at, changed_at, edits FROM sales \
                         WHERE sale_id < ? AND status IN (?, ?, ?, ?, ?, ?, ?) \
                         ORDER BY sale_id DESC LIMIT ?";
             let mut query =
@@ -326,7 +440,7 @@ impl Catalogue {
         let sales: Result<Vec<Sale>, CatalogueError> = reading!(&self.database, |connection| {
             let text = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
                         created_at, edited_by, submitted_by, submitted_at, approved_by, \
-                        approved_at, changed_at FROM sales \
+                        approved_at, changed_at, edits FROM sales \
                         WHERE starts_at < ? AND ends_at > ? AND status IN (?, ?, ?, ?) \
                         ORDER BY starts_at, sale_id LIMIT ?";
             let mut query =
@@ -347,14 +461,38 @@ impl Catalogue {
     }
 }
 
-fn check_editable(sale: &Sale, revision: Option<u64>) -> Result<(), CatalogueError> {
-    if sale.status != SaleStatus::Draft {
-        return Err(CatalogueError::Frozen);
-    }
-    if revision.is_some_and(|revision| revision != sale.revision) {
-        return Err(CatalogueError::ChangedMeanwhile);
-    }
-    Ok(())
+/// A sale after a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changed {
+    /// The sale as it is now.
+    pub sale: Sale,
+    /// Whether the request had made the change before.
+    pub is_repeat: bool,
+}
+
+/// The highest numbers of a sale and an item that any journal has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KnownIds {
+    /// The highest number of a sale.
+    pub sale_id: SaleId,
+    /// The highest number of an item.
+    pub item_id: ItemId,
+}
+
+fn check_editable(sale: &Sale, change: Change<'_>) -> Result<(), CatalogueError> {
+    change.check_base(sale)?;
+    if sale.status == SaleStatus::Draft { Ok(()) } else { Err(CatalogueError::Frozen) }
+}
+
+/// A digest of a draft, by which the same request is told from another.
+fn digest(draft: &SaleDraft) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(format!("{draft:?}").as_bytes())
+}
+
+/// The sale that a request's subject names.
+fn sale_in(subject: &str) -> Result<SaleId, StoreError> {
+    let sale_id = subject.strip_prefix("sale:").and_then(|sale_id| sale_id.parse().ok());
+    sale_id.ok_or_else(|| StoreError::corrupt(format!("{subject:?} is no subject of a request")))
 }
 
 fn check_draft(draft: &SaleDraft, actor: &str) -> Result<(), CatalogueError> {
@@ -369,16 +507,10 @@ fn check_hit(rows: u64) -> Result<(), CatalogueError> {
 }
 
 /// The entry of the operators' log for a change of a sale.
-fn entry(
-    action: &str,
-    sale_id: SaleId,
-    actor: &str,
-    now: Timestamp,
-    note: Option<&str>,
-) -> LogEntry {
+fn entry(action: &str, sale_id: SaleId, change: Change<'_>, note: Option<&str>) -> LogEntry {
     LogEntry {
-        at: now,
-        actor: actor.to_owned(),
+        at: change.at,
+        actor: change.operator.to_owned(),
         action: format!("sale.{action}"),
         subject: format!("sale:{sale_id}"),
         detail: note.map_or_else(|| json!({}), |note| json!({ "note": note })),

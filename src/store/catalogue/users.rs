@@ -1,16 +1,21 @@
 //! Registered buyers. Never sees a password, only its hash.
 
 use super::error::CatalogueError;
-use super::handle::{Catalogue, InsertedKey as _, reading, writing};
+use super::handle::{Catalogue, reading, writing};
 use super::limits::{NAME_LENGTH_MAX, check_text};
 use super::numbers::{number, signed};
 use domain::{Timestamp, UserId};
+use std::ops::Range;
 
+/// Numbers of registered buyers: above those of minted tokens, and exact in JavaScript. Two people
+/// get the same with a probability of 10⁻¹⁶, and the second is refused then.
+const USER_IDS: Range<u64> = 1_000_000_000_000..1 << 53;
 /// The longest password hash, in bytes.
 const PASSWORD_HASH_LENGTH_MAX: usize = 512;
 
 impl Catalogue {
-    /// Registers a buyer. Numbers begin at 1,000,000,000,000, far above those of minted tokens.
+    /// Registers a buyer, under a random number from [`USER_IDS`]: a catalogue that was lost, or is
+    /// older than the journal, must not give a number to a second person.
     ///
     /// # Errors
     /// Returns [`CatalogueError::NameTaken`] if the name differs from another's by upper and lower case
@@ -24,10 +29,12 @@ impl Catalogue {
         let name = name.trim();
         check_text("user_name", name, NAME_LENGTH_MAX)?;
         check_text("password", password_hash, PASSWORD_HASH_LENGTH_MAX)?;
-        let text = "INSERT INTO users (name, name_key, password_hash, created_at) \
-                    VALUES (?, ?, ?, ?)";
+        let user_id = UserId(rand::random_range(USER_IDS));
+        let text = "INSERT INTO users (user_id, name, name_key, password_hash, created_at) \
+                    VALUES (?, ?, ?, ?, ?)";
         writing!(&self.database, |connection| {
             let inserted = sqlx::query(text)
+                .bind(signed(user_id.0))
                 .bind(name)
                 .bind(name_key(name))
                 .bind(password_hash)
@@ -35,7 +42,7 @@ impl Catalogue {
                 .execute(connection)
                 .await;
             match inserted {
-                Ok(result) => Ok(UserId(number("users.user_id", result.inserted_key())?)),
+                Ok(_) => Ok(user_id),
                 Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
                     Err(CatalogueError::NameTaken)
                 }

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! version u8   1
-//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released
+//! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released, 5 item with
+//!              its operations
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
 //! header  epoch u64, seq u64, at u64, last order id u64
 //! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
-//!         last seq u64
+//!         last seq u64; if with operations, as many as there are bytes for, each request id u64,
+//!         action u8, units u32
 //! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
 //!         quantity, attempt, live units u16; status u8, 0 if released; zero u8
 //! ```
@@ -18,9 +20,11 @@
 //! Must not know which store keeps the bytes.
 
 use crate::store::journal::record::{encode_terms, take_terms};
+use domain::operation::RememberedOperation;
 use domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
 use domain::{
-    ItemCounters, ItemPhase, OrderId, OrderStatus, RequestId, ShardId, Timestamp, UserId,
+    ItemAction, ItemCounters, ItemPhase, OrderId, OrderStatus, RequestId, ShardId, Timestamp,
+    UserId,
 };
 use std::sync::Arc;
 
@@ -29,6 +33,7 @@ const PART_HEADER: u8 = 1;
 const PART_ITEM: u8 = 2;
 const PART_CHUNK: u8 = 3;
 const PART_VACANT_CHUNK: u8 = 4;
+const PART_OPERATED_ITEM: u8 = 5;
 
 /// The status byte of an order that was released; the statuses' own numbers begin at 1.
 const STATUS_RELEASED: u8 = 0;
@@ -38,6 +43,7 @@ const PREFIX_LENGTH: usize = 2;
 const CHECKSUM_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 32;
 const ITEM_TAIL_LENGTH: usize = 26;
+const OPERATION_LENGTH: usize = 13;
 
 /// The length in bytes of a full encoded chunk, from which the sizes of batches are estimated.
 pub(super) const CHUNK_LENGTH_MAX: usize =
@@ -79,7 +85,9 @@ pub(super) fn decode_header(shard: ShardId, bytes: &[u8]) -> Result<Header, Malf
 }
 
 pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Vec<u8> {
-    seal(shard, position, PART_ITEM, |bytes| {
+    // Version 0.1.0 knew no operations: an item without any is kept as it kept it.
+    let part = if item.operations.is_empty() { PART_ITEM } else { PART_OPERATED_ITEM };
+    seal(shard, position, part, |bytes| {
         encode_terms(&item.terms, bytes);
         bytes.push(item.phase as u8);
         let ItemCounters { allotted, available, reserved, sold } = item.counters;
@@ -88,6 +96,11 @@ pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Ve
         }
         bytes.push(u8::from(item.settled));
         bytes.extend_from_slice(&item.last_seq.to_le_bytes());
+        for RememberedOperation { request_id, action } in &item.operations {
+            bytes.extend_from_slice(&request_id.0.to_le_bytes());
+            bytes.push(action.number());
+            bytes.extend_from_slice(&action.units().to_le_bytes());
+        }
     })
 }
 
@@ -97,11 +110,16 @@ pub(super) fn decode_item(
     bytes: &[u8],
 ) -> Result<ItemState, Malformed> {
     let (part, mut body) = open(shard, position, bytes)?;
-    if part != PART_ITEM {
+    if part != PART_ITEM && part != PART_OPERATED_ITEM {
         return Err(Malformed("not an item"));
     }
     let terms = take_terms(&mut body).map_err(|malformed| Malformed(malformed.0))?;
-    let tail: &[u8; ITEM_TAIL_LENGTH] = body.try_into().map_err(|_| Malformed("item's length"))?;
+    let (tail, operations) =
+        body.split_first_chunk::<ITEM_TAIL_LENGTH>().ok_or(Malformed("item's length"))?;
+    let (operations, rest) = operations.as_chunks::<OPERATION_LENGTH>();
+    if !rest.is_empty() || (part == PART_ITEM && !operations.is_empty()) {
+        return Err(Malformed("item's length"));
+    }
     Ok(ItemState {
         terms,
         phase: ItemPhase::from_number(tail[0]).ok_or(Malformed("unknown phase"))?,
@@ -117,6 +135,15 @@ pub(super) fn decode_item(
             _ => return Err(Malformed("neither settled nor not")),
         },
         last_seq: u64_at(tail, 18),
+        operations: operations.iter().map(decode_operation).collect::<Result<_, _>>()?,
+    })
+}
+
+fn decode_operation(bytes: &[u8; OPERATION_LENGTH]) -> Result<RememberedOperation, Malformed> {
+    Ok(RememberedOperation {
+        request_id: RequestId(u64_at(bytes, 0)),
+        action: ItemAction::from_number(bytes[8], u32_at(bytes, 9))
+            .ok_or(Malformed("unknown operation"))?,
     })
 }
 
@@ -256,6 +283,13 @@ mod tests {
         )
     }
 
+    fn operation() -> impl Strategy<Value = RememberedOperation> {
+        (any::<u64>(), 1..u32::MAX).prop_map(|(id, units)| RememberedOperation {
+            request_id: RequestId(id),
+            action: if id % 3 == 0 { ItemAction::Pause } else { ItemAction::Reduce(units) },
+        })
+    }
+
     fn item() -> impl Strategy<Value = ItemState> {
         (
             any::<[u64; 7]>(),
@@ -264,32 +298,36 @@ mod tests {
             "[a-z0-9]{1,64}",
             1_u8..=3,
             any::<bool>(),
+            proptest::collection::vec(operation(), 0..4),
         )
-            .prop_map(|(long, middle, limit_per_user, product_id, phase, settled)| {
-                ItemState {
-                    terms: ItemTerms {
-                        item_id: ItemId(long[0]),
-                        sale_id: SaleId(long[1]),
-                        product_id: product_id.into(),
-                        price: long[2],
-                        currency: Currency::parse("CNY").expect("a code"),
-                        allotted: middle[0],
-                        limit_per_user,
-                        payment_window_milliseconds: long[3],
-                        starts_at: Timestamp(long[4]),
-                        ends_at: Timestamp(long[5]),
-                    },
-                    phase: ItemPhase::from_number(phase).expect("in range"),
-                    counters: ItemCounters {
-                        allotted: middle[1],
-                        available: middle[2],
-                        reserved: middle[3],
-                        sold: middle[4],
-                    },
-                    settled,
-                    last_seq: long[6],
-                }
-            })
+            .prop_map(
+                |(long, middle, limit_per_user, product_id, phase, settled, operations)| {
+                    ItemState {
+                        terms: ItemTerms {
+                            item_id: ItemId(long[0]),
+                            sale_id: SaleId(long[1]),
+                            product_id: product_id.into(),
+                            price: long[2],
+                            currency: Currency::parse("CNY").expect("a code"),
+                            allotted: middle[0],
+                            limit_per_user,
+                            payment_window_milliseconds: long[3],
+                            starts_at: Timestamp(long[4]),
+                            ends_at: Timestamp(long[5]),
+                        },
+                        phase: ItemPhase::from_number(phase).expect("in range"),
+                        counters: ItemCounters {
+                            allotted: middle[1],
+                            available: middle[2],
+                            reserved: middle[3],
+                            sold: middle[4],
+                        },
+                        settled,
+                        last_seq: long[6],
+                        operations,
+                    }
+                },
+            )
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 use super::error::CheckpointError;
 use super::format::{self, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
-use crate::store::database::only_readable;
+use crate::store::sqlite_file::only_readable;
 use domain::ShardId;
 use domain::stock::{Changes, Snapshot};
 use futures_util::TryStreamExt;

@@ -1,6 +1,6 @@
 //! The migrations: numbered SQL files of each store, compiled in, run in order, each once.
 //!
-//! Every statement says `IF NOT EXISTS`, because MySQL does not roll back the creation of a table:
+//! Every statement says `IF NOT EXISTS` or what amounts to it, because MySQL does not roll back the creation of a table:
 //! a migration that a crash interrupted is deleted from the list of applied ones and run again. An
 //! applied file is never edited, because its checksum is in that list.
 
@@ -19,6 +19,7 @@ const SQLITE: &[Step] = &[
     (2, "catalogue", include_str!("../catalogue/migrations/sqlite/0002_catalogue.sql")),
     (3, "dead letters", include_str!("../orders/migrations/sqlite/0003_dead_letters.sql")),
     (4, "journal", include_str!("../orders/migrations/sqlite/0004_journal.sql")),
+    (5, "requests", include_str!("../catalogue/migrations/sqlite/0005_operator_requests.sql")),
     (7, "shard seals", include_str!("../orders/migrations/sqlite/0007_shard_seals.sql")),
 ];
 
@@ -27,6 +28,7 @@ const MYSQL: &[Step] = &[
     (2, "catalogue", include_str!("../catalogue/migrations/mysql/0002_catalogue.sql")),
     (3, "dead letters", include_str!("../orders/migrations/mysql/0003_dead_letters.sql")),
     (4, "journal", include_str!("../orders/migrations/mysql/0004_journal.sql")),
+    (5, "requests", include_str!("../catalogue/migrations/mysql/0005_operator_requests.sql")),
     (7, "shard seals", include_str!("../orders/migrations/mysql/0007_shard_seals.sql")),
 ];
 
@@ -63,7 +65,7 @@ pub(super) async fn repeat_sqlite(pool: &SqlitePool) {
     }
 }
 
-/// As [`repeat_sqlite`].
+/// Does what [`repeat_sqlite`] does on a MySQL server.
 pub(super) async fn repeat_mysql(pool: &MySqlPool) {
     for (_, _, text) in MYSQL {
         let _ = sqlx::raw_sql(text).execute(pool).await;

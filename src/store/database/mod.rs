@@ -22,7 +22,7 @@ mod verify;
 
 pub use error::StoreError;
 
-use rustix::fs::Access;
+use crate::store::sqlite_file::only_readable;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
@@ -293,20 +293,6 @@ impl MySqlDatabase {
             Err(_) => Err(unreachable("no answer".to_owned())),
         }
     }
-}
-
-/// How to open the SQLite file at `path` if it is there and its directory cannot be written to; none if
-/// it can. A file without a log beside it is opened as one that nobody changes, because SQLite would
-/// make a log even for reading.
-pub(in crate::store) fn only_readable(path: &Path) -> Option<SqliteConnectOptions> {
-    let directory = path.parent()?;
-    if !path.exists() || rustix::fs::access(directory, Access::WRITE_OK).is_ok() {
-        return None;
-    }
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
-    Some(SqliteConnectOptions::new().filename(path).read_only(true).immutable(!has_log))
 }
 
 /// An error of which it is known whether it left a connection in doubt.

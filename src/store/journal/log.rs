@@ -26,6 +26,18 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[error(transparent)]
 pub struct JournalError(pub BoxError);
 
+/// Why a log stopped that works: it is another owner's now. What was not confirmed before is not in the
+/// journal that goes on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the journal is not this process's any more: {0}")]
+pub struct NotOwner(pub String);
+
+impl From<NotOwner> for io::Error {
+    fn from(error: NotOwner) -> Self {
+        Self::other(error)
+    }
+}
+
 /// What one `append` of a shard added to a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {

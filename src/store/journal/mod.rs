@@ -21,8 +21,8 @@ mod writer;
 pub use follower::Follower;
 pub use id::{JournalId, NoJournalId};
 pub use log::{
-    BATCH_BYTES_MAX, Batch, BoxError, JournalError, Log, LogHandle, LogReader, OpenedLog, Part,
-    Replayed,
+    BATCH_BYTES_MAX, Batch, BoxError, JournalError, Log, LogHandle, LogReader, NotOwner, OpenedLog,
+    Part, Replayed,
 };
 pub use status::{LogStatus, Trouble, WriterFigures};
 
@@ -137,6 +137,11 @@ impl<E: Send + 'static> Journal<E> {
         Follower::new(self.handle.read(after), after)
     }
 
+    /// Reads the batches that are durable from the oldest one on, to see whether they still can be read.
+    pub fn read_again(&self) -> Box<dyn LogReader> {
+        self.handle.read(&[])
+    }
+
     /// Gives `visit` each record of one shard behind `after`, up to the last one that is durable now.
     ///
     /// The future may occupy its thread for as long as reading takes: poll it where that is allowed.
@@ -205,6 +210,16 @@ impl<E: Send + 'static> Journal<E> {
         self.status.has_failed()
     }
 
+    /// Whether something that was durable could not be read back.
+    pub fn is_damaged(&self) -> bool {
+        self.status.is_damaged()
+    }
+
+    /// Waits until damage is found.
+    pub async fn damaged(&self) {
+        self.status.damaged().await;
+    }
+
     /// What hinders the journal, if anything does.
     pub fn trouble(&self) -> Option<Trouble> {
         self.status.trouble()
@@ -213,6 +228,11 @@ impl<E: Send + 'static> Journal<E> {
     /// The figures since the start.
     pub fn figures(&self) -> WriterFigures {
         self.status.figures()
+    }
+
+    /// The log's state and figures.
+    pub fn status(&self) -> &LogStatus {
+        &self.status
     }
 
     /// Commits what waits and stops. Returns once the writer has ended. What finds no room is not

@@ -17,13 +17,13 @@
 
 use domain::order::{Order, OrderStatus};
 use domain::{
-    Currency, Event, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId, Timestamp,
-    UserId,
+    Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest, OrderId, Record,
+    RequestId, SaleId, ShardId, Timestamp, UserId,
 };
 
-/// The longest encoded record in bytes, its length field included: an `ItemOpened` with the longest
-/// product id.
-pub const RECORD_LENGTH_MAX: usize = 160;
+/// The longest encoded record in bytes, its length field included: an `ItemOperated` with the longest
+/// name of an operator.
+pub const RECORD_LENGTH_MAX: usize = 256;
 
 const LENGTH_FIELD: usize = 2;
 
@@ -34,6 +34,7 @@ const KIND_ITEM_RESUMED: u8 = 4;
 const KIND_ITEM_ENDED: u8 = 5;
 const KIND_ITEM_SETTLED: u8 = 6;
 const KIND_ORDER: u8 = 7;
+const KIND_ITEM_OPERATED: u8 = 8;
 
 /// The bytes are not a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -50,14 +51,8 @@ pub fn encode(record: &Record, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&record.at.0.to_le_bytes());
     match &record.event {
         Event::ItemOpened(terms) => encode_terms(terms, buffer),
-        Event::ItemRestocked { item_id, units } => {
-            buffer.extend_from_slice(&item_id.0.to_le_bytes());
-            buffer.extend_from_slice(&units.to_le_bytes());
-        }
-        Event::ItemPaused(item_id)
-        | Event::ItemResumed(item_id)
-        | Event::ItemEnded(item_id)
-        | Event::ItemSettled(item_id) => buffer.extend_from_slice(&item_id.0.to_le_bytes()),
+        Event::ItemOperated(operation) => encode_operation(operation, buffer),
+        Event::ItemSettled(item_id) => buffer.extend_from_slice(&item_id.0.to_le_bytes()),
         Event::Order(order) => encode_order(order, buffer),
     }
     // Product ids are bounded where they enter, so a record never comes near 64 kB.
@@ -96,12 +91,8 @@ pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
     let at = Timestamp(fields.u64()?);
     let event = match kind {
         KIND_ITEM_OPENED => Event::ItemOpened(decode_terms(&mut fields)?),
-        KIND_ITEM_RESTOCKED => {
-            Event::ItemRestocked { item_id: ItemId(fields.u64()?), units: fields.u32()? }
-        }
-        KIND_ITEM_PAUSED => Event::ItemPaused(ItemId(fields.u64()?)),
-        KIND_ITEM_RESUMED => Event::ItemResumed(ItemId(fields.u64()?)),
-        KIND_ITEM_ENDED => Event::ItemEnded(ItemId(fields.u64()?)),
+        KIND_ITEM_OPERATED | KIND_ITEM_RESTOCKED | KIND_ITEM_PAUSED | KIND_ITEM_RESUMED
+        | KIND_ITEM_ENDED => Event::ItemOperated(decode_operation(kind, &mut fields)?),
         KIND_ITEM_SETTLED => Event::ItemSettled(ItemId(fields.u64()?)),
         KIND_ORDER => Event::Order(decode_order(&mut fields)?),
         _ => return Err(MalformedRecord("unknown kind")),
@@ -116,13 +107,66 @@ pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
 fn kind(event: &Event) -> u8 {
     match event {
         Event::ItemOpened(_) => KIND_ITEM_OPENED,
-        Event::ItemRestocked { .. } => KIND_ITEM_RESTOCKED,
-        Event::ItemPaused(_) => KIND_ITEM_PAUSED,
-        Event::ItemResumed(_) => KIND_ITEM_RESUMED,
-        Event::ItemEnded(_) => KIND_ITEM_ENDED,
+        Event::ItemOperated(operation) => kind_of_operation(operation),
         Event::ItemSettled(_) => KIND_ITEM_SETTLED,
         Event::Order(_) => KIND_ORDER,
     }
+}
+
+/// Operations without a request keep the kinds, and with them the bytes, that version 0.1.0 gave them.
+fn kind_of_operation(operation: &Operation) -> u8 {
+    match (operation.action, &operation.request) {
+        (ItemAction::Restock(_), None) => KIND_ITEM_RESTOCKED,
+        (ItemAction::Pause, None) => KIND_ITEM_PAUSED,
+        (ItemAction::Resume, None) => KIND_ITEM_RESUMED,
+        (ItemAction::End, None) => KIND_ITEM_ENDED,
+        (ItemAction::Reduce(_), None) | (_, Some(_)) => KIND_ITEM_OPERATED,
+    }
+}
+
+/// Item, and units where they are restocked; of `ItemOperated`: item, action u8, units u32, request id,
+/// length u8 and name of the operator, 0 if it is not known.
+fn encode_operation(operation: &Operation, buffer: &mut Vec<u8>) {
+    let Operation { item_id, action, request } = operation;
+    buffer.extend_from_slice(&item_id.0.to_le_bytes());
+    match kind_of_operation(operation) {
+        KIND_ITEM_OPERATED => {
+            let (request_id, operator) = request
+                .as_ref()
+                .map_or((RequestId(0), ""), |request| (request.request_id, &request.operator));
+            buffer.push(action.number());
+            buffer.extend_from_slice(&action.units().to_le_bytes());
+            buffer.extend_from_slice(&request_id.0.to_le_bytes());
+            // Bounded by OPERATOR_LENGTH_MAX where it enters.
+            buffer.push(operator.len() as u8);
+            buffer.extend_from_slice(operator.as_bytes());
+        }
+        KIND_ITEM_RESTOCKED => buffer.extend_from_slice(&action.units().to_le_bytes()),
+        _ => {}
+    }
+}
+
+fn decode_operation(kind: u8, fields: &mut Fields<'_>) -> Result<Operation, MalformedRecord> {
+    let item_id = ItemId(fields.u64()?);
+    let action = match kind {
+        KIND_ITEM_RESTOCKED => ItemAction::Restock(fields.u32()?),
+        KIND_ITEM_PAUSED => ItemAction::Pause,
+        KIND_ITEM_RESUMED => ItemAction::Resume,
+        KIND_ITEM_ENDED => ItemAction::End,
+        _ => ItemAction::from_number(fields.u8()?, fields.u32()?)
+            .ok_or(MalformedRecord("unknown operation"))?,
+    };
+    let mut request = None;
+    if kind == KIND_ITEM_OPERATED {
+        let request_id = RequestId(fields.u64()?);
+        let length = usize::from(fields.u8()?);
+        let operator = std::str::from_utf8(fields.take(length)?)
+            .map_err(|_| MalformedRecord("operator is not UTF-8"))?;
+        if !operator.is_empty() {
+            request = Some(OperatorRequest { operator: operator.into(), request_id });
+        }
+    }
+    Ok(Operation { item_id, action, request })
 }
 
 /// Appends an item's terms, in the layout of `ItemOpened`.
@@ -288,15 +332,27 @@ mod tests {
         )
     }
 
+    fn operation() -> impl Strategy<Value = Operation> {
+        let action = (1_u8..=5, 1_u32..).prop_map(|(number, units)| {
+            let with_units = ItemAction::from_number(number, units);
+            with_units.or(ItemAction::from_number(number, 0)).expect("in range")
+        });
+        let request =
+            proptest::option::of(("[a-z0-9]{1,200}", any::<u64>()).prop_map(|(operator, id)| {
+                OperatorRequest { operator: operator.into(), request_id: RequestId(id) }
+            }));
+        (any::<u64>(), action, request).prop_map(|(id, action, request)| Operation {
+            item_id: ItemId(id),
+            action,
+            request,
+        })
+    }
+
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
             order().prop_map(Event::Order),
             terms().prop_map(Event::ItemOpened),
-            (any::<u64>(), any::<u32>())
-                .prop_map(|(id, units)| Event::ItemRestocked { item_id: ItemId(id), units }),
-            any::<u64>().prop_map(|id| Event::ItemPaused(ItemId(id))),
-            any::<u64>().prop_map(|id| Event::ItemResumed(ItemId(id))),
-            any::<u64>().prop_map(|id| Event::ItemEnded(ItemId(id))),
+            operation().prop_map(Event::ItemOperated),
             any::<u64>().prop_map(|id| Event::ItemSettled(ItemId(id))),
         ]
     }

@@ -1,15 +1,19 @@
 //! A log's state and figures: set by the log and the writer, read by everyone, without a lock on the
 //! way of a purchase.
 
+use crate::telemetry::text::Histogram;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What hinders a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trouble {
     /// A commit failed. Nothing is confirmed any more, and the process has to stop.
     Failed,
+    /// What was durable cannot be read back. The text names the place.
+    Damaged(String),
     /// There is no room for what would be admitted now. The text says why.
     Full(String),
     /// No more room can be made ready, but some is left. The text says why.
@@ -21,8 +25,6 @@ pub enum Trouble {
 pub struct WriterFigures {
     /// Syncs done so far.
     pub syncs: u64,
-    /// Time spent in them, in seconds.
-    pub sync_seconds: f64,
     /// Bytes written, framing included.
     pub bytes: u64,
     /// Records written so far.
@@ -34,10 +36,14 @@ pub struct WriterFigures {
 pub struct LogStatus {
     has_room: AtomicBool,
     has_failed: AtomicBool,
+    is_damaged: AtomicBool,
+    /// The first place that was found damaged.
+    damage: Mutex<Option<String>>,
+    damage_found: Notify,
     /// Why no more room can be made ready.
     obstacle: Mutex<Option<String>>,
     syncs: AtomicU64,
-    sync_nanoseconds: AtomicU64,
+    sync_durations: Histogram,
     bytes: AtomicU64,
     records: AtomicU64,
 }
@@ -47,9 +53,12 @@ impl Default for LogStatus {
         Self {
             has_room: AtomicBool::new(true),
             has_failed: AtomicBool::new(false),
+            is_damaged: AtomicBool::new(false),
+            damage: Mutex::default(),
+            damage_found: Notify::new(),
             obstacle: Mutex::default(),
             syncs: AtomicU64::new(0),
-            sync_nanoseconds: AtomicU64::new(0),
+            sync_durations: Histogram::default(),
             bytes: AtomicU64::new(0),
             records: AtomicU64::new(0),
         }
@@ -83,10 +92,49 @@ impl LogStatus {
         self.has_failed.store(true, Ordering::Release);
     }
 
+    /// Whether something that was durable could not be read back.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Acquire)
+    }
+
+    /// Notes that something durable cannot be read back, with its place. There is no way back.
+    pub fn set_damaged(&self, place: &str) {
+        {
+            let mut damage = self.damage.lock();
+            if damage.is_some() {
+                return;
+            }
+            *damage = Some(place.to_owned());
+            self.is_damaged.store(true, Ordering::Release);
+        }
+        tracing::error!(
+            place,
+            "the journal is damaged on its disk: nothing more is sold, and the state in memory is \
+             written to the checkpoints now; leave the process running until it has, and do not \
+             delete anything"
+        );
+        self.damage_found.notify_waiters();
+    }
+
+    /// Waits until damage is found.
+    pub async fn damaged(&self) {
+        loop {
+            // Made before the look, so that no notice falls between the two.
+            let found = self.damage_found.notified();
+            if self.is_damaged() {
+                return;
+            }
+            found.await;
+        }
+    }
+
     /// What hinders the log, if anything does.
     pub fn trouble(&self) -> Option<Trouble> {
         if self.has_failed() {
             return Some(Trouble::Failed);
+        }
+        if let Some(place) = self.damage.lock().clone() {
+            return Some(Trouble::Damaged(place));
         }
         let obstacle = self.obstacle.lock().clone()?;
         Some(if self.has_room() { Trouble::NearlyFull(obstacle) } else { Trouble::Full(obstacle) })
@@ -95,7 +143,12 @@ impl LogStatus {
     /// Counts a sync and the time it took.
     pub fn count_sync(&self, nanoseconds: u64) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.sync_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.sync_durations.observe(Duration::from_nanos(nanoseconds), 1);
+    }
+
+    /// How long the syncs took.
+    pub fn sync_durations(&self) -> &Histogram {
+        &self.sync_durations
     }
 
     /// Counts bytes that were written.
@@ -110,10 +163,8 @@ impl LogStatus {
 
     /// The figures since the start.
     pub fn figures(&self) -> WriterFigures {
-        let nanoseconds = self.sync_nanoseconds.load(Ordering::Relaxed);
         WriterFigures {
             syncs: self.syncs.load(Ordering::Relaxed),
-            sync_seconds: Duration::from_nanos(nanoseconds).as_secs_f64(),
             bytes: self.bytes.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
         }

@@ -120,15 +120,24 @@ pub(super) async fn apply_rows(
     let order_conflicts = applied.conflicts.len();
     let changes = applied.inserted + applied.updated + order_conflicts;
     applied.duplicates = batch.order_records.saturating_sub(changes);
+    let mut new_items: Vec<&ItemRow> = Vec::new();
     for rows in chunks(&batch.items) {
         match session.insert_items(rows).await? {
-            Insertion::Done => applied.item_events += rows.len(),
+            Insertion::Done => new_items.extend(rows),
             Insertion::KeyTaken => {
                 for row in rows {
-                    merge_item(session, row, &mut applied).await?;
+                    if merge_item(session, row, &mut applied).await? {
+                        new_items.push(row);
+                    }
                 }
             }
         }
+    }
+    applied.item_events = new_items.len();
+    // A person reads the log from the newest entry to the oldest, across shards.
+    new_items.sort_by_key(|row| row.record.at);
+    for entry in new_items.into_iter().filter_map(ItemRow::log_entry) {
+        session.log_operation(&entry).await?;
     }
     Ok(applied)
 }
@@ -249,19 +258,20 @@ async fn merge_one(
     Ok(())
 }
 
-/// Applies a record of an item that may be stored.
+/// Applies a record of an item that may be stored; true if it was not.
 async fn merge_item(
     session: &mut impl Session,
     row: &ItemRow,
     applied: &mut Applied,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     if session.insert_items(std::slice::from_ref(row)).await? == Insertion::Done {
-        applied.item_events += 1;
-    } else if session.stored_item(row.record.shard, row.record.seq).await? != row.bytes {
+        return Ok(true);
+    }
+    if session.stored_item(row.record.shard, row.record.seq).await? != row.bytes {
         let (record, reason) = (row.record.clone(), ConflictReason::OtherItemEvent);
         applied.conflicts.push(Conflict { record, reason });
     }
-    Ok(())
+    Ok(false)
 }
 
 /// How a row compares with the stored row of the same order.

@@ -2,9 +2,11 @@
 
 use super::bytes;
 use super::conflict::{Conflict, ConflictReason};
+use super::items::item_kind;
 use super::progress::Steps;
 use super::row::StoredOrder;
-use domain::{Event, ItemId, OrderId, OrderStatus, Record, ShardId};
+use domain::{Event, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
+use serde_json::json;
 
 /// A folded batch: of several records of one order only the latest is left.
 #[derive(Debug, Default)]
@@ -110,24 +112,44 @@ impl Batch {
     }
 }
 
+/// An operator's change of an item, as the operators' log has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OperationEntry<'a> {
+    pub(super) at: Timestamp,
+    pub(super) actor: &'a str,
+    /// Such as `item.restock`.
+    pub(super) action: String,
+    /// Such as `item:12`.
+    pub(super) subject: String,
+    /// Further facts, as JSON.
+    pub(super) detail: String,
+}
+
 impl ItemRow {
+    /// The entry for the operators' log; none if no operator's request is known.
+    pub(super) fn log_entry(&self) -> Option<OperationEntry<'_>> {
+        let Event::ItemOperated(Operation { item_id, action, request: Some(request) }) =
+            &self.record.event
+        else {
+            return None;
+        };
+        let detail = match action.units() {
+            0 => json!({}),
+            units => json!({ "units": units }),
+        };
+        Some(OperationEntry {
+            at: self.record.at,
+            actor: &request.operator,
+            action: format!("item.{}", action.name()),
+            subject: format!("item:{item_id}"),
+            detail: detail.to_string(),
+        })
+    }
+
     /// The row of a record; none if the record is an order's.
     fn of(record: &Record) -> Option<Self> {
         let (item_id, kind) = item_kind(&record.event)?;
         let bytes = bytes::encode(record);
         Some(Self { record: record.clone(), item_id: item_id.0, kind, bytes })
     }
-}
-
-/// The item that the event is about, and the event's name in the table; none if it is an order's.
-pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
-    Some(match event {
-        Event::ItemOpened(terms) => (terms.item_id, "opened"),
-        Event::ItemRestocked { item_id, .. } => (*item_id, "restocked"),
-        Event::ItemPaused(item_id) => (*item_id, "paused"),
-        Event::ItemResumed(item_id) => (*item_id, "resumed"),
-        Event::ItemEnded(item_id) => (*item_id, "ended"),
-        Event::ItemSettled(item_id) => (*item_id, "settled"),
-        Event::Order(_) => return None,
-    })
 }

@@ -1,7 +1,10 @@
 //! The state of an item: the fold of its stored records.
 
 use crate::store::database::StoreError;
-use domain::{Event, ItemId, ItemPhase, ItemTerms, Record, ShardId, Timestamp};
+use domain::operation::{self, RememberedOperation};
+use domain::{
+    Event, ItemAction, ItemId, ItemPhase, ItemTerms, Operation, Record, ShardId, Timestamp,
+};
 use std::collections::BTreeMap;
 
 /// An item as the order store knows it. Its counters follow from this and the item's orders.
@@ -23,6 +26,8 @@ pub struct StoredItem {
     pub last_seq: u64,
     /// The time of that record.
     pub last_at: Timestamp,
+    /// The latest operations whose requests are known, oldest first.
+    pub operations: Vec<RememberedOperation>,
 }
 
 /// Folds the records of items, which come by shard and `seq`. Items whose preheat is not stored are
@@ -45,21 +50,16 @@ pub(super) fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
                 opened_seq: record.seq,
                 last_seq: record.seq,
                 last_at: record.at,
+                operations: Vec::new(),
             });
             continue;
         }
-        let item_id = match &record.event {
-            Event::ItemRestocked { item_id, .. }
-            | Event::ItemPaused(item_id)
-            | Event::ItemResumed(item_id)
-            | Event::ItemEnded(item_id)
-            | Event::ItemSettled(item_id) => *item_id,
-            Event::ItemOpened(_) | Event::Order(_) => {
-                let (shard, seq) = (record.shard, record.seq);
-                let what = format!("item_events, shard {shard} record {seq}: not an item's record");
-                return Err(StoreError::corrupt(what));
-            }
-        };
+        if matches!(record.event, Event::Order(_)) {
+            let (shard, seq) = (record.shard, record.seq);
+            let what = format!("item_events, shard {shard} record {seq}: not an item's record");
+            return Err(StoreError::corrupt(what));
+        }
+        let item_id = record.event.item_id();
         let Some(position) = positions.get(&(record.shard, item_id)) else { continue };
         items[*position].take(record);
     }
@@ -69,16 +69,41 @@ pub(super) fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
 impl StoredItem {
     fn take(&mut self, record: &Record) {
         match &record.event {
-            Event::ItemRestocked { units, .. } => {
-                self.allotted = self.allotted.saturating_add(*units);
-            }
-            Event::ItemPaused(_) => self.phase = ItemPhase::Paused,
-            Event::ItemResumed(_) => self.phase = ItemPhase::Open,
-            Event::ItemEnded(_) => self.phase = ItemPhase::Ended,
+            Event::ItemOperated(operation) => self.operate(operation),
             Event::ItemSettled(_) => self.settled = true,
             Event::ItemOpened(_) | Event::Order(_) => {}
         }
         self.last_seq = record.seq;
         self.last_at = record.at;
     }
+
+    fn operate(&mut self, operation: &Operation) {
+        match operation.action {
+            ItemAction::Restock(units) => self.allotted = self.allotted.saturating_add(units),
+            ItemAction::Reduce(units) => self.allotted = self.allotted.saturating_sub(units),
+            action => self.phase = action.phase().unwrap_or(self.phase),
+        }
+        if let Some(done) = operation.remembered() {
+            operation::remember(&mut self.operations, done);
+        }
+    }
+}
+
+/// The item that the event is about, and the event's name in the table; none if it is an order's.
+pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
+    Some(match event {
+        Event::ItemOpened(terms) => (terms.item_id, "opened"),
+        Event::ItemOperated(operation) => {
+            let kind = match operation.action {
+                ItemAction::Restock(_) => "restocked",
+                ItemAction::Reduce(_) => "reduced",
+                ItemAction::Pause => "paused",
+                ItemAction::Resume => "resumed",
+                ItemAction::End => "ended",
+            };
+            (operation.item_id, kind)
+        }
+        Event::ItemSettled(item_id) => (*item_id, "settled"),
+        Event::Order(_) => return None,
+    })
 }

@@ -6,7 +6,7 @@
 //! does not know.
 
 use super::apply::{self, Applied, ApplyError};
-use super::batch::{Batch, ItemRow};
+use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
 use super::progress::ShardProgress;
@@ -15,12 +15,12 @@ use super::progress_rows::{
     seal_columns,
 };
 use super::row::{StoredOrder, bind_order, columns, decode_order};
-use super::session::{Insertion, Session, insertion};
+use super::session::{Insertion, LOG_OPERATION, Session, insertion};
 use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
 use crate::store::journal::JournalId;
 use domain::order::Cursor;
-use domain::{ItemId, Order, OrderId, Record, SaleId, ShardId, UserId};
+use domain::{ItemId, Order, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Connection, MySql, MySqlConnection, Row};
@@ -236,6 +236,22 @@ impl MySqlOrders {
         .await
     }
 
+    pub(super) async fn order_of_request(
+        &self,
+        (sale_id, item_id): (SaleId, ItemId),
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<StoredOrder>, StoreError> {
+        const TEXT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE user_id = ? AND sale_id = ? AND item_id = ? AND request_id = ?"
+        );
+        let query =
+            sqlx::query(TEXT).bind(user_id.0).bind(sale_id.0).bind(item_id.0).bind(request_id.0);
+        Ok(self.fetch(query).await?.pop())
+    }
+
     pub(super) async fn orders_of(
         &self,
         user_id: UserId,
@@ -380,6 +396,18 @@ impl Session for MySqlConnection {
                 .bind(row.bytes.as_slice());
         }
         insertion(query.execute(self).await)
+    }
+
+    async fn log_operation(&mut self, entry: &OperationEntry<'_>) -> Result<(), StoreError> {
+        sqlx::query(LOG_OPERATION)
+            .bind(entry.at.0)
+            .bind(entry.actor)
+            .bind(entry.action.as_str())
+            .bind(entry.subject.as_str())
+            .bind(entry.detail.as_str())
+            .execute(self)
+            .await?;
+        Ok(())
     }
 
     async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {

@@ -143,7 +143,7 @@ mod tests {
                     shard: SHARD,
                     seq,
                     at: Timestamp(seq),
-                    event: Event::ItemPaused(ItemId(1)),
+                    event: Event::ItemSettled(ItemId(1)),
                 };
                 let records: Vec<Record> = (1..=seq).map(record).collect();
                 let applied = orders.apply(&records, &[(SHARD, seq)], Conflicts::HandedBack).await;

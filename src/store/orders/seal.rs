@@ -3,11 +3,11 @@
 //! A seal is a sum over records, kept in the transaction that stores them, and the same sum can be
 //! taken over the rows that came of them. So rows that are lost are noticed by their number, and rows
 //! that are changed by hand by the digest, long after the journal has deleted the records. The digest
-//! guards against mistakes and covers what was bought and the status, except that a cancelled and an
-//! expired order count as one: of an order whose refund is due, the row does not tell which it was.
-//! Pure.
+//! guards against mistakes and covers what was bought, whether it was paid, and whether a refund is
+//! due. That an order was cancelled or expired adds nothing: of one whose refund is due, the row does not
+//! tell whether it had been either before. Pure.
 
-use super::batch::item_kind;
+use super::items::item_kind;
 use domain::{Event, Order, OrderStatus, Record, ShardId};
 use std::ops::AddAssign;
 use xxhash_rust::xxh3::xxh3_64;
@@ -29,9 +29,8 @@ pub struct Seal {
 enum Fact {
     Granted = 1,
     Paid = 2,
-    Released = 3,
-    RefundDue = 4,
-    Item = 5,
+    RefundDue = 3,
+    Item = 4,
 }
 
 impl Seal {
@@ -40,24 +39,28 @@ impl Seal {
         let Event::Order(order) = &record.event else { return Self::of_item_record(record) };
         match order.status {
             OrderStatus::Reserved => Self::granted(order),
-            status => Self::digest_only(changed(order, status)),
+            _ => Self::changed(order),
         }
     }
 
     /// What all records of an order add, up to the one that gave it its status.
     pub fn of_order(order: &Order) -> Self {
         let mut seal = Self::granted(order);
-        match order.status {
-            OrderStatus::Reserved => {}
-            OrderStatus::Paid | OrderStatus::Cancelled | OrderStatus::Expired => {
-                seal += Self::digest_only(changed(order, order.status));
-            }
-            OrderStatus::RefundDue => {
-                seal += Self::digest_only(changed(order, OrderStatus::Expired));
-                seal += Self::digest_only(changed(order, OrderStatus::RefundDue));
-            }
-        }
+        seal += Self::changed(order);
         seal
+    }
+
+    /// What the record adds that gave the order its status.
+    fn changed(order: &Order) -> Self {
+        let fact = match order.status {
+            OrderStatus::Paid => Fact::Paid,
+            OrderStatus::RefundDue => Fact::RefundDue,
+            OrderStatus::Reserved | OrderStatus::Cancelled | OrderStatus::Expired => {
+                return Self::default();
+            }
+        };
+        let digest = hash([fact as u64, order.order_id.0]);
+        Self { digest, ..Self::default() }
     }
 
     fn granted(order: &Order) -> Self {
@@ -83,7 +86,7 @@ impl Seal {
         let Some((item_id, kind)) = item_kind(&record.event) else { return Self::default() };
         let detail = match &record.event {
             Event::ItemOpened(terms) => hash([terms.price, u64::from(terms.allotted)]),
-            Event::ItemRestocked { units, .. } => u64::from(*units),
+            Event::ItemOperated(operation) => u64::from(operation.action.units()),
             _ => 0,
         };
         let ShardId(shard) = record.shard;
@@ -97,10 +100,6 @@ impl Seal {
         ]);
         Self { orders: 0, item_records: 1, digest }
     }
-
-    fn digest_only(digest: u64) -> Self {
-        Self { digest, ..Self::default() }
-    }
 }
 
 impl AddAssign for Seal {
@@ -109,16 +108,6 @@ impl AddAssign for Seal {
         self.item_records += other.item_records;
         self.digest = self.digest.wrapping_add(other.digest);
     }
-}
-
-fn changed(order: &Order, status: OrderStatus) -> u64 {
-    let fact = match status {
-        OrderStatus::Reserved => Fact::Granted,
-        OrderStatus::Paid => Fact::Paid,
-        OrderStatus::Cancelled | OrderStatus::Expired => Fact::Released,
-        OrderStatus::RefundDue => Fact::RefundDue,
-    };
-    hash([fact as u64, order.order_id.0])
 }
 
 fn hash<const N: usize>(numbers: [u64; N]) -> u64 {

@@ -1,6 +1,6 @@
 //! The statements that applying a batch needs, which each database writes in its own dialect.
 
-use super::batch::ItemRow;
+use super::batch::{ItemRow, OperationEntry};
 use super::conflict::SetAside;
 use super::progress::ShardProgress;
 use super::row::StoredOrder;
@@ -56,6 +56,12 @@ pub(super) trait Session: Send {
         rows: &[ItemRow],
     ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
 
+    /// Appends an operation to the operators' log.
+    fn log_operation(
+        &mut self,
+        entry: &OperationEntry<'_>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Keeps these dead letters, replacing those of the same records.
     fn set_aside(
         &mut self,
@@ -87,6 +93,10 @@ pub(super) trait Session: Send {
         progress: &[ShardProgress],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
+
+/// Appends an operation to the operators' log, in either dialect.
+pub(super) const LOG_OPERATION: &str =
+    "INSERT INTO operator_log (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)";
 
 /// Tells an insert that met a taken key from one that failed.
 pub(super) fn insertion<T>(result: Result<T, sqlx::Error>) -> Result<Insertion, StoreError> {

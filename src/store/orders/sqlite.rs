@@ -4,7 +4,7 @@
 //! order identities and sequence numbers are compared in SQL, and those stay below 2^63.
 
 use super::apply::{self, Applied, ApplyError};
-use super::batch::{Batch, ItemRow};
+use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
 use super::progress::ShardProgress;
@@ -13,12 +13,12 @@ use super::progress_rows::{
     seal_columns,
 };
 use super::row::{StoredOrder, bind_order, columns, decode_order};
-use super::session::{Insertion, Session, insertion};
+use super::session::{Insertion, LOG_OPERATION, Session, insertion};
 use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
 use crate::store::journal::JournalId;
 use domain::order::Cursor;
-use domain::{ItemId, Order, OrderId, Record, SaleId, ShardId, UserId};
+use domain::{ItemId, Order, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Connection, Row, Sqlite, SqliteConnection};
@@ -209,6 +209,25 @@ impl SqliteOrders {
         .await
     }
 
+    pub(super) async fn order_of_request(
+        &self,
+        (sale_id, item_id): (SaleId, ItemId),
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<StoredOrder>, StoreError> {
+        const TEXT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM orders WHERE user_id = ? AND sale_id = ? AND item_id = ? AND request_id = ?"
+        );
+        let query = sqlx::query(TEXT)
+            .bind(signed(user_id.0))
+            .bind(signed(sale_id.0))
+            .bind(signed(item_id.0))
+            .bind(signed(request_id.0));
+        Ok(self.fetch(query).await?.pop())
+    }
+
     pub(super) async fn orders_of(
         &self,
         user_id: UserId,
@@ -355,6 +374,18 @@ impl Session for SqliteConnection {
                 .bind(row.bytes.as_slice());
         }
         insertion(query.execute(self).await)
+    }
+
+    async fn log_operation(&mut self, entry: &OperationEntry<'_>) -> Result<(), StoreError> {
+        sqlx::query(LOG_OPERATION)
+            .bind(signed(entry.at.0))
+            .bind(entry.actor)
+            .bind(entry.action.as_str())
+            .bind(entry.subject.as_str())
+            .bind(entry.detail.as_str())
+            .execute(self)
+            .await?;
+        Ok(())
     }
 
     async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use super::sqlite::SqliteOrders;
 use crate::store::database::{Database, StoreError};
 use crate::store::journal::JournalId;
 use domain::order::Cursor;
-use domain::{ItemId, OrderId, Record, SaleId, ShardId, UserId};
+use domain::{ItemId, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::Path;
@@ -283,6 +283,26 @@ impl OrderStore {
         match self {
             Self::Sqlite(store) => store.order(order_id).await,
             Self::MySql(store) => store.order(order_id).await,
+        }
+    }
+
+    /// Returns the order that this buyer's request got of the item.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub async fn order_of_request(
+        &self,
+        (sale_id, item_id): (SaleId, ItemId),
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<StoredOrder>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store.order_of_request((sale_id, item_id), user_id, request_id).await
+            }
+            Self::MySql(store) => {
+                store.order_of_request((sale_id, item_id), user_id, request_id).await
+            }
         }
     }
 

@@ -89,6 +89,9 @@ impl ReadCache {
         clock: Clock,
         load_wait_max: Duration,
     ) -> Result<Self, RedisAddressError> {
+        for answer in ["redis", "catalogue", "absent"] {
+            counter!(SALE_LOOKUPS_TOTAL, "answer" => answer).increment(0);
+        }
         let redis =
             redis.map(|address| RedisConnection::prepare(address, REDIS_WAIT_MAX)).transpose()?;
         Ok(Self(Arc::new(Inner {

@@ -6,13 +6,14 @@
 
 use super::dice::Dice;
 use parking_lot::{Condvar, Mutex};
-use seckill::store::journal::file::disk::{Disk, DiskFile};
+use seckill::store::journal::file::disk::{Disk, DiskFile, FileIdentity};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 const SECTOR: usize = 512;
 const ERROR_IO: i32 = 5;
+const ERROR_TOO_MANY_FILES: i32 = 24;
 const ERROR_NO_SPACE: i32 = 28;
 
 /// A disk in memory. Clones share one disk.
@@ -38,6 +39,7 @@ struct State {
     held: usize,
     skips_data_syncs: bool,
     skips_directory_syncs: bool,
+    refuses_opening: bool,
     has_crashed: bool,
 }
 
@@ -80,6 +82,11 @@ impl SimulatedDisk {
     /// How many bytes all files may have together.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.0.state.lock().capacity = bytes;
+    }
+
+    /// Whether there are no descriptors left to open a file with.
+    pub fn refuse_opening(&self, refuse: bool) {
+        self.0.state.lock().refuses_opening = refuse;
     }
 
     /// Data syncs do not come back from now on.
@@ -151,6 +158,13 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn check_descriptors(&self) -> io::Result<()> {
+        match self.refuses_opening {
+            true => Err(io::Error::from_raw_os_error(ERROR_TOO_MANY_FILES)),
+            false => Ok(()),
+        }
+    }
+
     fn find(&self, name: &str) -> io::Result<usize> {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -208,6 +222,7 @@ fn put(bytes: &mut Vec<u8>, offset: usize, new: &[u8]) {
 impl Disk for SimulatedDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let file = self.alive(|state| {
+            state.check_descriptors()?;
             let file = state.contents.len();
             state.contents.push(Content::default());
             state.names.insert(name.to_owned(), file);
@@ -218,7 +233,10 @@ impl Disk for SimulatedDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.alive(|state| state.find(name))?;
+        let file = self.alive(|state| {
+            state.check_descriptors()?;
+            state.find(name)
+        })?;
         Ok(Box::new(SimulatedFile { disk: self.clone(), file }))
     }
 
@@ -254,6 +272,14 @@ impl Disk for SimulatedDisk {
             Ok(())
         })
     }
+
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        self.alive(|state| Ok(identity(state.find(name)?)))
+    }
+}
+
+fn identity(file: usize) -> FileIdentity {
+    FileIdentity { device: 0, inode: file as u64 }
 }
 
 struct SimulatedFile {
@@ -317,5 +343,13 @@ impl DiskFile for SimulatedFile {
             state.contents[self.file].sync();
         }
         Ok(())
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(identity(self.file))
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
     }
 }

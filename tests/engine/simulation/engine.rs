@@ -51,6 +51,7 @@ impl House {
         let backends = if with_backends {
             let options = BackendOptions {
                 checkpoint_interval: Duration::from_millis(3),
+                journal_check_interval: Duration::from_millis(50),
                 retention: Duration::from_secs(3_600),
                 batch_records: 64,
                 transaction_records: 64,

@@ -5,7 +5,7 @@ use super::dice::{Dice, Told, seeds};
 use super::disk::SimulatedDisk;
 use super::engine::{House, options};
 use domain::invariants::{self, Invariant, Ledger};
-use domain::{Command, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
+use domain::{ItemAction, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
 use seckill::store::journal::file;
@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use support::engine::SHARDS;
+use support::engine::operate;
 use support::terms;
 
 const ITEMS: u64 = 5;
@@ -78,9 +79,9 @@ async fn client(house: Arc<House>, seen: Arc<Mutex<Seen>>, mut dice: Dice, steps
             }
             (11..14, Some(order)) => house.pay(&order).await,
             (14..16, Some(order)) => house.cancel(&order).await,
-            (16, _) => house.operate(item, Command::Restock { item_id, units: 3 }).await,
-            (17, _) => house.operate(item, Command::Pause(item_id)).await,
-            _ => house.operate(item, Command::Resume(item_id)).await,
+            (16, _) => house.operate(item, operate(item_id, ItemAction::Restock(3))).await,
+            (17, _) => house.operate(item, operate(item_id, ItemAction::Pause)).await,
+            _ => house.operate(item, operate(item_id, ItemAction::Resume)).await,
         };
         match reply {
             Reply::Decided(

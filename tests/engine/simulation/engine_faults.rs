@@ -3,12 +3,13 @@
 use super::dice::Dice;
 use super::disk::SimulatedDisk;
 use super::engine::{House, options};
-use domain::{Command, ItemId, OrderStatus, Outcome};
+use domain::{ItemAction, ItemId, OrderStatus, Outcome};
 use seckill::actors::{EngineOptions, NotDelivered, RecoveryError, Reply, StartError};
 use seckill::store::journal::file::segment_name;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use support::engine::operate;
 use support::terms;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -159,6 +160,6 @@ async fn an_order_paid_after_its_expiry_is_to_be_refunded_and_its_stock_returned
     };
     assert_eq!(again, late);
     assert_eq!(gate.counters().available, 1, "returned once");
-    house.operate(1, Command::End(ItemId(1))).await;
+    house.operate(1, operate(ItemId(1), ItemAction::End)).await;
     house.stop(LIMIT).await;
 }

@@ -114,7 +114,7 @@ fn a_first_segment_that_finds_no_room_is_an_error_of_the_start() {
 }
 
 /// Looks until it is so, letting others work between two looks: for what does not announce itself.
-fn wait_until(mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         std::thread::yield_now();
     }

@@ -13,5 +13,6 @@ mod journal_contract;
 mod journal_crash;
 mod journal_damage;
 mod journal_faults;
+mod journal_owner;
 mod journal_segments;
 mod memory;

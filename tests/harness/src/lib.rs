@@ -42,7 +42,7 @@ pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use random::Random;
 pub use redis::{AppendOnly, Redis, RedisOptions};
-pub use require::{mariadb, rabbitmq, redis, require, required};
+pub use require::{mariadb, program, rabbitmq, redis, require, required};
 pub use server::Server;
 pub use start::Start;
 pub use wait::{patiently, until};

@@ -1,6 +1,8 @@
 //! A private server for a test, which passes where it is not installed unless servers are required.
 
+use crate::process::find;
 use crate::{Error, MariaDb, RabbitMq, Redis, Start};
+use std::path::PathBuf;
 
 /// A private Redis, or `None` with one line said where it is not installed.
 ///
@@ -30,6 +32,16 @@ pub fn mariadb() -> Option<MariaDb> {
 #[must_use]
 pub fn rabbitmq() -> Option<RabbitMq> {
     require()
+}
+
+/// The path of a program, or `None` with one line said where it is not installed.
+///
+/// # Panics
+///
+/// As [`require`] does.
+#[must_use]
+pub fn program(name: &'static str) -> Option<PathBuf> {
+    required(find(&[name]))
 }
 
 /// Starts a server; where it is not installed, prints `skipped: … is not installed` and returns

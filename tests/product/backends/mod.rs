@@ -8,6 +8,7 @@ mod ground;
 
 mod mariadb;
 mod rabbitmq;
+mod recover;
 mod redis;
 mod refill;
 mod sale;

@@ -4,13 +4,17 @@
 //! `SECKILL_SEED` runs it again with that one.
 
 mod audit;
+mod clocks;
 mod crash_points;
 mod cut_journal;
+mod damage;
 mod disk;
 mod hostile;
 mod kills;
+mod limits;
 mod logging;
 mod order_store;
+mod ownership;
 mod poison;
 mod recovery;
 mod secrets;

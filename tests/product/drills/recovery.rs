@@ -34,8 +34,13 @@ async fn start(directory: &Path) -> Engine {
         segments_ahead: 1,
         ..file::Options::default()
     };
-    let options =
-        EngineOptions { shards: 4, virtual_nodes: 160, permits: 16_384, reply_timeout: LIMIT };
+    let options = EngineOptions {
+        shards: 4,
+        virtual_nodes: 160,
+        permits: 16_384,
+        reply_timeout: LIMIT,
+        clock_ahead_max: Duration::MAX,
+    };
     let checkpoints = checkpoints.expect("checkpoints");
     Engine::start(
         options,

@@ -1,5 +1,5 @@
 //! What an operator does beside a sale, with the real program and real servers: audit, dead letters,
-//! the threshold on the backlog, and a new version on what an older one wrote.
+//! the threshold on the backlog, metrics, and a new version on what an older one wrote.
 //!
 //! Each test starts its own servers. Where one is not installed it says so and passes, unless
 //! `SECKILL_REQUIRE_SERVICES=1`.
@@ -10,6 +10,8 @@ mod audit;
 mod backlog;
 mod dead_letters;
 mod ground;
+mod metrics;
+mod recover;
 mod tables;
 mod upgrade;
 mod version_before;

@@ -90,7 +90,15 @@ impl Site {
 
     /// The same, with failpoints as the `fail` crate writes them.
     pub async fn start_with(&self, failpoints: &str) -> Server {
-        let server = self.launch(failpoints);
+        self.listening(self.launch(failpoints)).await
+    }
+
+    /// The same, started with these words.
+    pub async fn start_as(&self, words: &[&str]) -> Server {
+        self.listening(self.launch_command(self.command(words))).await
+    }
+
+    async fn listening(&self, server: Server) -> Server {
         match server.listens().await {
             Ok(()) => server,
             Err(status) => panic!("it ended at once: {status}\n{}", self.log()),
@@ -108,6 +116,10 @@ impl Site {
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }
+        self.launch_command(command)
+    }
+
+    fn launch_command(&self, command: Command) -> Server {
         match self.stderr {
             Some(stderr) => Server::launch_logging_to(command, stderr()),
             None => Server::launch(command, &self.path("log")),
@@ -122,10 +134,11 @@ impl Site {
 
     /// A first process, and a shop with these offers open for this many buyers.
     pub async fn open_shop(&self, buyers: usize, offers: &[Offer]) -> (Server, OpenSale) {
+        // The first start makes the key that tokens are signed with.
+        let server = self.start().await;
         let tokens = self.mint_buyers(buyers);
         let operator = self.mint("--operator", "otto");
         let approver = self.mint("--approver", "anna");
-        let server = self.start().await;
         let shop = OpenSale::open(&server, tokens, operator, approver, offers).await;
         (server, shop)
     }

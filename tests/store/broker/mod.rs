@@ -6,7 +6,7 @@ mod delivery;
 mod faults;
 
 use crate::certificates;
-use domain::{Event, ItemId, Record, ShardId, Timestamp};
+use domain::{ItemAction, ItemId, Record, ShardId, Timestamp};
 use harness::RabbitMq;
 use lapin::{Connection, ConnectionProperties};
 use seckill::store::broker::format::Batch;
@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
+use support::engine::operated;
 use tokio::sync::RwLock;
 
 const PREFETCH_MESSAGES: u16 = 32;
@@ -67,7 +68,7 @@ fn records(number: u64) -> Vec<Record> {
         shard: ShardId(1),
         seq,
         at: Timestamp(1_790_000_000_000 + seq),
-        event: Event::ItemRestocked { item_id: ItemId(7), units: 1 },
+        event: operated(ItemId(7), ItemAction::Restock(1)),
     };
     (number * 10 + 1..=number * 10 + 10).map(record).collect()
 }

@@ -1,12 +1,13 @@
 //! A shard that makes random decisions, for tests of what keeps its state.
 
 use domain::{
-    Buy, Command, Currency, Event, ItemId, ItemTerms, OrderId, Record, RequestId, SaleId, ShardId,
-    Stock, Timestamp, UserId,
+    Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, OrderId, Record, RequestId,
+    SaleId, ShardId, Stock, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use seckill::store::checkpoint::Mark;
+use support::engine::operate;
 
 const START: Timestamp = Timestamp(1_790_000_000_000);
 const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
@@ -78,16 +79,16 @@ impl RandomShard {
                 }
             }
             92..94 => self.open(item, 3_000),
-            94..96 => self.decide(&Command::Restock { item_id: ItemId(item), units: 5 }),
-            96 => self.decide(&Command::Pause(ItemId(item))),
-            97..99 => self.decide(&Command::Resume(ItemId(item))),
+            94..96 => self.decide(&operate(ItemId(item), ItemAction::Restock(5))),
+            96 => self.decide(&operate(ItemId(item), ItemAction::Pause)),
+            97..99 => self.decide(&operate(ItemId(item), ItemAction::Resume)),
             _ if self.random.random_bool(0.2) => self.end_and_settle(item),
             _ => {}
         }
     }
 
     pub fn end_and_settle(&mut self, item: u64) {
-        self.decide(&Command::End(ItemId(item)));
+        self.decide(&operate(ItemId(item), ItemAction::End));
         self.now = self.now.plus_milliseconds(61_000);
         loop {
             let due = self.stock.due(self.now, 1_000);

@@ -2,8 +2,10 @@
 
 use super::sample::{NOW, currency};
 use domain::catalogue::{Day, Offer, Sale, SaleDraft};
-use domain::{SaleId, SaleStatus, SaleStep, StepRefused, Timestamp, UserId};
-use seckill::store::catalogue::{Catalogue, CatalogueError, LogEntry, SALES_PAGE_MAX};
+use domain::{ItemId, RequestId, SaleId, SaleStatus, SaleStep, StepRefused, Timestamp};
+use seckill::store::catalogue::{
+    Base, Catalogue, CatalogueError, Change, KnownIds, SALES_PAGE_MAX,
+};
 use seckill::store::database::Database;
 use serde_json::json;
 
@@ -29,8 +31,27 @@ fn draft(products: &[&str]) -> SaleDraft {
     }
 }
 
+fn by(operator: &str) -> Change<'_> {
+    Change::by(operator, NOW)
+}
+
+/// A change made from this revision.
+fn from(revision: u64, operator: &str) -> Change<'_> {
+    Change { base: Base::Revision(revision), ..by(operator) }
+}
+
+async fn replace(
+    catalogue: &Catalogue,
+    sale_id: SaleId,
+    draft: &SaleDraft,
+    change: Change<'_>,
+) -> Result<Sale, CatalogueError> {
+    Ok(catalogue.replace_sale(sale_id, draft, KnownIds::default(), change).await?.sale)
+}
+
 async fn create(catalogue: &Catalogue) -> Sale {
-    catalogue.create_sale(&draft(&["a", "b"]), "ann", NOW).await.expect("the draft is right")
+    let made = catalogue.create_sale(&draft(&["a", "b"]), KnownIds::default(), by("ann")).await;
+    made.expect("the draft is right").sale
 }
 
 async fn step(
@@ -39,7 +60,7 @@ async fn step(
     step: SaleStep,
     actor: &str,
 ) -> Result<Sale, CatalogueError> {
-    catalogue.take_step(sale_id, step, actor, None, NOW).await
+    Ok(catalogue.take_step(sale_id, step, None, by(actor)).await?.sale)
 }
 
 fn products(sale: &Sale) -> Vec<(&str, u64)> {
@@ -61,21 +82,30 @@ pub async fn a_draft_is_created_edited_and_deleted(database: Database) {
     let mut changed = draft(&["c", "b"]);
     changed.title = "another".to_owned();
     changed.items[1].list_price = None;
-    let edited = catalogue
-        .replace_sale(sale.sale_id, &changed, Some(1), "bob", NOW)
-        .await
-        .expect("a draft can be edited");
+    let edited = replace(&catalogue, sale.sale_id, &changed, from(1, "bob")).await;
+    let edited = edited.expect("a draft can be edited");
     assert_eq!(products(&edited), [("c", 3), ("b", sale.items[1].item_id.0)]);
     assert_eq!(edited.items[1].offer.list_price, None);
     assert_eq!((edited.title.as_str(), edited.edited_by.as_str()), ("another", "bob"));
     assert_eq!(edited.revision, 2);
-    let late = catalogue.replace_sale(sale.sale_id, &changed, Some(1), "ann", NOW).await;
-    assert_eq!(late, Err(CatalogueError::ChangedMeanwhile));
+    assert_eq!(edited.edits, 1);
+    let late = replace(&catalogue, sale.sale_id, &changed, from(1, "ann")).await;
+    assert_eq!(late, Err(CatalogueError::OtherRevision { present: 2 }));
+    let unsaid = Change { base: Base::Unsaid, ..by("ann") };
+    let refused = Err(CatalogueError::RevisionUnsaid { present: 2 });
+    assert_eq!(replace(&catalogue, sale.sale_id, &changed, unsaid).await, refused);
+    let step = catalogue.take_step(sale.sale_id, SaleStep::Submit, None, unsaid).await;
+    assert_eq!(step.map(|changed| changed.sale), refused);
+    assert_eq!(
+        catalogue.delete_sale(sale.sale_id, from(1, "ann")).await,
+        Err(CatalogueError::OtherRevision { present: 2 })
+    );
 
-    catalogue.delete_sale(sale.sale_id, "ann", NOW).await.expect("a draft can be deleted");
+    let deleted = catalogue.delete_sale(sale.sale_id, from(2, "ann")).await;
+    deleted.expect("a draft can be deleted");
     assert_eq!(catalogue.sale(sale.sale_id).await, Ok(None));
     assert_eq!(catalogue.sale_of_item(sale.items[1].item_id).await, Ok(None));
-    let gone = catalogue.delete_sale(sale.sale_id, "ann", NOW).await;
+    let gone = catalogue.delete_sale(sale.sale_id, by("ann")).await;
     assert_eq!(gone, Err(CatalogueError::SaleNotFound));
     let next = create(&catalogue).await;
     assert_eq!(next.sale_id, SaleId(2), "numbers are not used again");
@@ -98,12 +128,12 @@ pub async fn a_sale_goes_its_way_and_is_frozen_on_it(database: Database) {
         let sale = step(&catalogue, sale_id, next, actor).await.expect("the step is right");
         assert_eq!(sale.status, expected);
         assert_eq!(catalogue.sale(sale_id).await, Ok(Some(sale)));
-        let edited = catalogue.replace_sale(sale_id, &draft(&["a"]), None, "ann", NOW).await;
+        let edited = replace(&catalogue, sale_id, &draft(&["a"]), by("ann")).await;
         let is_draft = expected == SaleStatus::Draft;
         assert_eq!(edited.is_ok(), is_draft);
         if !is_draft {
             assert_eq!(edited, Err(CatalogueError::Frozen));
-            let deleted = catalogue.delete_sale(sale_id, "ann", NOW).await;
+            let deleted = catalogue.delete_sale(sale_id, by("ann")).await;
             assert_eq!(deleted, Err(CatalogueError::Frozen));
         }
     }
@@ -117,10 +147,8 @@ pub async fn a_sale_goes_its_way_and_is_frozen_on_it(database: Database) {
 pub async fn nobody_approves_their_own_sale(database: Database) {
     let catalogue = Catalogue::new(database);
     let sale_id = create(&catalogue).await.sale_id;
-    catalogue
-        .replace_sale(sale_id, &draft(&["a"]), None, "bob", NOW)
-        .await
-        .expect("a draft can be edited");
+    let edited = replace(&catalogue, sale_id, &draft(&["a"]), by("bob")).await;
+    edited.expect("a draft can be edited");
     step(&catalogue, sale_id, SaleStep::Submit, "cem").await.expect("the step is right");
     for maker in ["ann", "Bob", "cem"] {
         let judged = step(&catalogue, sale_id, SaleStep::Approve, maker).await;
@@ -174,7 +202,8 @@ pub async fn a_day_has_the_public_sales_whose_window_touches_it(database: Databa
     let create = async |starts_at: u64, ends_at: u64| {
         let (starts_at, ends_at) = (Timestamp(starts_at), Timestamp(ends_at));
         let draft = SaleDraft { starts_at, ends_at, ..draft(&["b", "a"]) };
-        catalogue.create_sale(&draft, "ann", NOW).await.expect("the draft is right").sale_id
+        let made = catalogue.create_sale(&draft, KnownIds::default(), by("ann")).await;
+        made.expect("the draft is right").sale.sale_id
     };
     let approve = async |sale_id| {
         step(&catalogue, sale_id, SaleStep::Submit, "ann").await.expect("the step is right");
@@ -212,7 +241,7 @@ pub async fn a_sale_with_invalid_fields_is_refused(database: Database) {
     let catalogue = Catalogue::new(database);
     let mut wrong = draft(&["a", "a"]);
     wrong.title.clear();
-    let refused = catalogue.create_sale(&wrong, "ann", NOW).await;
+    let refused = catalogue.create_sale(&wrong, KnownIds::default(), by("ann")).await;
     let Err(CatalogueError::Invalid(problems)) = refused else {
         panic!("{refused:?}");
     };
@@ -224,14 +253,15 @@ pub async fn a_sale_with_invalid_fields_is_refused(database: Database) {
 pub async fn user_names_are_unique_without_regard_to_case(database: Database) {
     let catalogue = Catalogue::new(database);
     let create = async |name| catalogue.create_user(name, "$argon2id$hash", NOW).await;
-    assert_eq!(create("Zoë").await, Ok(UserId(1_000_000_000_000)));
+    let zoe = create("Zoë").await.expect("a new name");
+    assert!((1_000_000_000_000..1 << 53).contains(&zoe.0), "{zoe}");
     for taken in ["Zoë", "zoë", "ZOË", " zoë "] {
         assert_eq!(create(taken).await, Err(CatalogueError::NameTaken), "{taken}");
     }
     let other = create("Zoe").await.expect("another letter, another name");
-    assert!(other > UserId(1_000_000_000_000));
+    assert_ne!(other, zoe, "numbers are random");
     let found = catalogue.user_by_name("zOË").await;
-    let expected = (UserId(1_000_000_000_000), "$argon2id$hash".to_owned());
+    let expected = (zoe, "$argon2id$hash".to_owned());
     assert_eq!(found, Ok(Some(expected)));
     assert_eq!(catalogue.user_by_name("nobody").await, Ok(None));
     for invalid in ["", "  ", "a\u{0}b", &"x".repeat(65)] {
@@ -244,29 +274,67 @@ pub async fn what_operators_do_is_logged(database: Database) {
     let sale_id = create(&catalogue).await.sale_id;
     let note = Some("ready, I think");
     catalogue
-        .take_step(sale_id, SaleStep::Submit, "ann", note, NOW.plus_milliseconds(5))
+        .take_step(
+            sale_id,
+            SaleStep::Submit,
+            note,
+            Change { at: NOW.plus_milliseconds(5), ..by("ann") },
+        )
         .await
         .expect("the step is right");
     let refused = step(&catalogue, sale_id, SaleStep::Approve, "ann").await;
     assert!(refused.is_err());
-    let restock = LogEntry {
-        at: NOW,
-        actor: "bob".to_owned(),
-        action: "item.restock".to_owned(),
-        subject: "item:1".to_owned(),
-        detail: json!({ "units": 5, "why": "求购" }),
-    };
-    catalogue.append_log(&restock).await.expect("the entry is right");
-
     let log = catalogue.log(None, 10).await.expect("the log is read");
     let actions: Vec<&str> = log.iter().map(|logged| logged.entry.action.as_str()).collect();
-    assert_eq!(actions, ["item.restock", "sale.submit", "sale.create"]);
-    assert_eq!(log[0].entry, restock);
-    assert_eq!(log[1].entry.subject, "sale:1");
-    assert_eq!(log[1].entry.at, NOW.plus_milliseconds(5));
-    assert_eq!(log[1].entry.detail, json!({ "note": "ready, I think" }));
-    let older = catalogue.log(Some(log[1].entry_id), 10).await.expect("the log is read");
-    assert_eq!(older, log[2..]);
-    let nobody = LogEntry { actor: String::new(), ..restock };
-    assert!(matches!(catalogue.append_log(&nobody).await, Err(CatalogueError::Invalid(_))));
+    assert_eq!(actions, ["sale.submit", "sale.create"]);
+    assert_eq!(log[0].entry.subject, "sale:1");
+    assert_eq!(log[0].entry.at, NOW.plus_milliseconds(5));
+    assert_eq!(log[0].entry.detail, json!({ "note": "ready, I think" }));
+    let older = catalogue.log(Some(log[0].entry_id), 10).await.expect("the log is read");
+    assert_eq!(older, log[1..]);
+    let nobody = catalogue.take_step(sale_id, SaleStep::Withdraw, None, by("")).await;
+    assert!(matches!(nobody, Err(CatalogueError::Invalid(_))));
+}
+
+pub async fn a_repeated_request_changes_nothing(database: Database) {
+    let catalogue = Catalogue::new(database);
+    let keyed = |request| Change { request_id: Some(RequestId(request)), ..by("ann") };
+    let known = KnownIds::default();
+    let draft = draft(&["a", "b"]);
+    let made = catalogue.create_sale(&draft, known, keyed(u64::MAX)).await.expect("a draft");
+    let again = catalogue.create_sale(&draft, known, keyed(u64::MAX)).await.expect("a repeat");
+    assert_eq!((again.is_repeat, &again.sale), (true, &made.sale));
+    let other = SaleDraft { title: "another".to_owned(), ..draft.clone() };
+    let reused = Err(CatalogueError::KeyReused);
+    assert_eq!(catalogue.create_sale(&other, known, keyed(u64::MAX)).await, reused);
+
+    let sale_id = made.sale.sale_id;
+    let edit = Change { base: Base::Revision(1), ..keyed(2) };
+    let edited = catalogue.replace_sale(sale_id, &other, known, edit).await.expect("an edit");
+    // Though the sale is at another revision by now.
+    let again = catalogue.replace_sale(sale_id, &other, known, edit).await.expect("a repeat");
+    assert_eq!((again.is_repeat, again.sale), (true, edited.sale));
+    let submit = |change| catalogue.take_step(sale_id, SaleStep::Submit, None, change);
+    assert_eq!(submit(keyed(2)).await, reused);
+    let submitted = submit(keyed(3)).await.expect("a step");
+    let again = submit(keyed(3)).await.expect("a repeat");
+    assert_eq!((again.is_repeat, again.sale), (true, submitted.sale));
+    assert_eq!(catalogue.log(None, 10).await.expect("the log is read").len(), 3);
+
+    let deleted = catalogue.create_sale(&draft, known, keyed(4)).await.expect("a draft").sale;
+    catalogue.delete_sale(deleted.sale_id, keyed(5)).await.expect("deleted");
+    catalogue.delete_sale(deleted.sale_id, keyed(5)).await.expect("a repeat");
+}
+
+pub async fn numbers_are_above_those_that_journals_have_seen(database: Database) {
+    let catalogue = Catalogue::new(database);
+    let known = KnownIds { sale_id: SaleId(40), item_id: ItemId(70) };
+    let draft = draft(&["a", "b"]);
+    let made = catalogue.create_sale(&draft, known, by("ann")).await.expect("a draft").sale;
+    assert_eq!((made.sale_id, products(&made)), (SaleId(41), vec![("a", 71), ("b", 72)]));
+    let edited = SaleDraft { title: "x".to_owned(), ..self::draft(&["c", "b"]) };
+    let edited = replace(&catalogue, made.sale_id, &edited, by("ann")).await.expect("an edit");
+    assert_eq!(products(&edited), [("c", 73), ("b", 72)]);
+    let next = create(&catalogue).await;
+    assert_eq!((next.sale_id, products(&next)), (SaleId(42), vec![("a", 74), ("b", 75)]));
 }

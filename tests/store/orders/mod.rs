@@ -126,6 +126,8 @@ contract!(
     rows::a_sales_orders_come_in_both_directions,
     rows::a_scan_sees_every_order_once,
     rows::items_are_the_fold_of_their_records,
+    rows::operations_fill_the_operators_log,
+    rows::an_order_is_found_by_its_request,
     ownership::the_first_journal_has_the_tables,
     ownership::of_several_journals_at_once_one_has_the_tables,
     delivery::any_delivery_ends_in_the_same_rows,
@@ -139,6 +141,8 @@ contract!(
     catalogue::a_sale_with_invalid_fields_is_refused,
     catalogue::user_names_are_unique_without_regard_to_case,
     catalogue::what_operators_do_is_logged,
+    catalogue::a_repeated_request_changes_nothing,
+    catalogue::numbers_are_above_those_that_journals_have_seen,
 );
 
 contract!(

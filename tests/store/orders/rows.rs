@@ -4,10 +4,13 @@ use super::Bench;
 use super::sample::{NOW, grants, item_record, order, record, terms, with_status};
 use domain::order::Cursor;
 use domain::{
-    Event, ItemId, ItemPhase, Order, OrderId, OrderStatus, Record, SaleId, ShardId, UserId,
+    Event, ItemAction, ItemId, ItemPhase, Operation, OperatorRequest, Order, OrderId, OrderStatus,
+    Record, RequestId, SaleId, ShardId, UserId,
 };
+use seckill::store::catalogue::Catalogue;
 use seckill::store::database::Database;
 use seckill::store::orders::{Applied, ConflictReason, Conflicts, OrderStore, StoredOrder};
+use support::engine::operated;
 
 async fn apply(store: &OrderStore, records: &[Record]) -> Applied {
     store.apply(records, &[], Conflicts::HandedBack).await.expect("the batch is applied")
@@ -276,11 +279,11 @@ pub async fn items_are_the_fold_of_their_records(database: Database) {
     let records = [
         item_record(1, 1, Event::ItemOpened(terms(7))),
         item_record(1, 2, Event::ItemOpened(terms(5))),
-        item_record(1, 3, Event::ItemRestocked { item_id, units: 30 }),
-        item_record(1, 4, Event::ItemPaused(item_id)),
-        item_record(1, 6, Event::ItemResumed(item_id)),
-        item_record(1, 8, Event::ItemRestocked { item_id, units: 4 }),
-        item_record(1, 9, Event::ItemEnded(item_id)),
+        item_record(1, 3, operated(item_id, ItemAction::Restock(30))),
+        item_record(1, 4, operated(item_id, ItemAction::Pause)),
+        item_record(1, 6, operated(item_id, ItemAction::Resume)),
+        item_record(1, 8, operated(item_id, ItemAction::Restock(4))),
+        item_record(1, 9, operated(item_id, ItemAction::End)),
         item_record(1, 12, Event::ItemSettled(item_id)),
     ];
     let mut backwards = records.to_vec();
@@ -299,7 +302,7 @@ pub async fn items_are_the_fold_of_their_records(database: Database) {
     assert_eq!(item.last_at, NOW.plus_milliseconds(12));
     assert_eq!(item.terms, terms(7));
 
-    let other = item_record(1, 3, Event::ItemRestocked { item_id, units: 31 });
+    let other = item_record(1, 3, operated(item_id, ItemAction::Restock(31)));
     let applied = apply(&store, std::slice::from_ref(&other)).await;
     assert_eq!(applied.conflicts.len(), 1);
     assert_eq!(applied.conflicts[0].record, other);
@@ -334,4 +337,55 @@ pub async fn what_was_committed_survives_reopening(bench: &Bench, database: Data
     database.ping().await.expect("it answers");
     is_filled(&database).await;
     database.close().await;
+}
+
+/// Once, however often they are delivered.
+pub async fn operations_fill_the_operators_log(database: Database) {
+    let store = OrderStore::new(&database);
+    let operation = |action, operator: Option<&str>| {
+        let request = operator.map(|operator| OperatorRequest {
+            operator: operator.into(),
+            request_id: RequestId(1),
+        });
+        Event::ItemOperated(Operation { item_id: ItemId(7), action, request })
+    };
+    let records = [
+        item_record(1, 1, Event::ItemOpened(terms(7))),
+        item_record(1, 2, operation(ItemAction::Restock(30), Some("安娜"))),
+        item_record(1, 3, operation(ItemAction::Pause, Some("bob"))),
+        item_record(1, 4, operation(ItemAction::Resume, None)),
+    ];
+    apply(&store, &records[..3]).await;
+    apply(&store, &records).await;
+    apply(&store, &records[1..2]).await;
+    let log = Catalogue::new(database).log(None, 10).await.expect("the log is read");
+    let shown: Vec<(String, String, String, u64)> = log
+        .into_iter()
+        .map(|logged| logged.entry)
+        .map(|entry| (entry.actor, entry.action, entry.detail.to_string(), entry.at.0))
+        .collect();
+    let (first, second) = (NOW.plus_milliseconds(2).0, NOW.plus_milliseconds(3).0);
+    let text = |text: &str| text.to_owned();
+    assert_eq!(
+        shown,
+        [
+            (text("bob"), text("item.pause"), text("{}"), second),
+            (text("安娜"), text("item.restock"), text("{\"units\":30}"), first),
+        ]
+    );
+}
+
+/// The order that a request got, for a repeat that comes after the shard has released it.
+pub async fn an_order_is_found_by_its_request(database: Database) {
+    let store = OrderStore::new(&database);
+    let records = grants(1, 20);
+    apply(&store, &records).await;
+    for record in &records {
+        let Event::Order(order) = &record.event else { panic!("an order") };
+        let item = (order.sale_id, order.item_id);
+        let found = store.order_of_request(item, order.user_id, order.request_id).await;
+        assert_eq!(found.expect("it answers").map(|row| row.order), Some(*order));
+        let other = RequestId(order.request_id.0 ^ 1 << 63);
+        assert_eq!(store.order_of_request(item, order.user_id, other).await, Ok(None));
+    }
 }

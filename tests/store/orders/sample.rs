@@ -1,12 +1,13 @@
 //! Records for the checks.
 
 use domain::{
-    Currency, Event, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record, RequestId, SaleId,
-    ShardId, Timestamp, UserId,
+    Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record, RequestId,
+    SaleId, ShardId, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
+use support::engine::operated;
 
 pub const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
@@ -91,12 +92,12 @@ pub fn history(random: &mut StdRng, shards: u16, orders_per_shard: u64) -> Vec<R
                 }
             }
             if random.random_bool(0.05) {
-                events.push(Event::ItemRestocked { item_id: ItemId(item), units: 3 });
-                events.push(Event::ItemPaused(ItemId(item)));
-                events.push(Event::ItemResumed(ItemId(item)));
+                events.push(operated(ItemId(item), ItemAction::Restock(3)));
+                events.push(operated(ItemId(item), ItemAction::Pause));
+                events.push(operated(ItemId(item), ItemAction::Resume));
             }
         }
-        events.push(Event::ItemEnded(ItemId(item)));
+        events.push(operated(ItemId(item), ItemAction::End));
         records.extend((1..).zip(events).map(|(seq, event)| match event {
             Event::Order(order) => record(seq, order),
             event => item_record(shard, seq, event),

@@ -3,9 +3,10 @@
 use super::Bench;
 use super::rows::all;
 use super::sample::{grants, item_record, order, record};
-use domain::{Event, ItemId, Order, OrderId, Record, ShardId, UserId};
+use domain::{Event, ItemAction, ItemId, Order, OrderId, Record, ShardId, UserId};
 use seckill::store::database::Database;
 use seckill::store::orders::{Applied, Conflicts, OrderStore, SetAside};
+use support::engine::operated;
 
 async fn apply(store: &OrderStore, records: &[Record], conflicts: Conflicts) -> Applied {
     store.apply(records, &[], conflicts).await.expect("the batch is applied")
@@ -60,9 +61,9 @@ pub async fn a_conflict_is_kept_once_and_only_where_it_is_to_be(database: Databa
     assert_eq!(store.set_aside(2).await.as_deref(), Ok(&kept[..2]));
 
     // So are records of items, and those that can never be stored.
-    let paused = item_record(2, 5, Event::ItemPaused(ItemId(7)));
+    let paused = item_record(2, 5, operated(ItemId(7), ItemAction::Pause));
     apply(&store, &[paused], Conflicts::Kept).await;
-    let ended = item_record(2, 5, Event::ItemEnded(ItemId(7)));
+    let ended = item_record(2, 5, operated(ItemId(7), ItemAction::End));
     let misplaced = Record { shard: ShardId(3), ..record(u64::MAX >> 1, order(1, 9)) };
     apply(&store, &[misplaced.clone(), ended.clone()], Conflicts::Kept).await;
     assert_eq!(records_set_aside(&store).await[3..], [ended, misplaced]);

@@ -20,6 +20,8 @@ pub struct Sale {
     pub status: SaleStatus,
     /// Grows with every change.
     pub revision: u64,
+    /// How often its content was changed since it was created.
+    pub edits: u64,
     /// The operator who created it.
     pub created_by: String,
     /// When it was created.

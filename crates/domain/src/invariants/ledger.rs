@@ -8,9 +8,10 @@ use super::checks::{
 };
 use crate::event::{Event, Record};
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, UserId};
+use crate::operation::{ItemAction, OPERATIONS_REMEMBERED, Operation};
 use crate::order::{Order, OrderStatus};
 use crate::sale::{ALLOTTED_MAX, ItemPhase, ItemTerms, SPARE_ATTEMPTS};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The model. It is fed every record and judges its form and I1, I2, I5, I6, I7, I10 and I14. It
 /// shares no code with the state machine but the invariants' functions.
@@ -35,6 +36,8 @@ pub struct LedgerItem {
     shard: ShardId,
     phase: ItemPhase,
     is_settled: bool,
+    /// Requests of the latest operations.
+    requests: VecDeque<RequestId>,
 }
 
 /// One buyer's orders of one item.
@@ -66,6 +69,44 @@ impl Finding {
     }
 }
 
+impl LedgerItem {
+    /// Whether an operation can follow; if so, it does.
+    fn operate(&mut self, operation: &Operation) -> Verdict {
+        let item_id = operation.item_id;
+        if let Some(request) = &operation.request {
+            if self.requests.contains(&request.request_id) {
+                return Err(format!("an operation on item {item_id} was done twice"));
+            }
+            if self.requests.len() == OPERATIONS_REMEMBERED {
+                self.requests.pop_front();
+            }
+            self.requests.push_back(request.request_id);
+        }
+        let units = i64::from(operation.action.units());
+        match operation.action {
+            ItemAction::Restock(_) => {
+                let allotted = self.counters.allotted + units;
+                if allotted > i64::from(ALLOTTED_MAX) {
+                    return Err(format!("item {item_id} has {allotted} units allotted"));
+                }
+                self.counters.allotted = allotted;
+                self.counters.available += units;
+            }
+            ItemAction::Reduce(_) => {
+                self.counters.allotted -= units;
+                self.counters.available -= units;
+            }
+            _ if self.phase == ItemPhase::Ended => {
+                return Err(format!("item {item_id} had ended"));
+            }
+            ItemAction::Pause => self.phase = ItemPhase::Paused,
+            ItemAction::Resume => self.phase = ItemPhase::Open,
+            ItemAction::End => self.phase = ItemPhase::Ended,
+        }
+        Ok(())
+    }
+}
+
 impl Ledger {
     /// Takes a record in, judging as it goes. Records of one shard come in their order.
     ///
@@ -85,17 +126,22 @@ impl Ledger {
             event => {
                 let verdict = self.operate(record.shard, event);
                 self.judge(Rule::Form, &place, verdict);
+                if let Some(item) = self.items.get(&event.item_id()) {
+                    let available = item.counters.available;
+                    let verdict = i2_not_below_zero("available", available);
+                    self.judge(Invariant::I2, &place, verdict);
+                }
             }
         }
     }
 
     /// Takes an item as given, with nothing sold: its preheat is no longer on record.
-    pub fn assume_item(&mut self, shard: ShardId, terms: ItemTerms, allotted: u32) {
+    pub fn assume_item(&mut self, shard: ShardId, terms: ItemTerms, allotted: i64) {
         let item_id = terms.item_id;
-        let allotted = i64::from(allotted);
         let counters = UnitCounts { allotted, available: allotted, reserved: 0, sold: 0 };
         let phase = ItemPhase::Open;
-        let item = LedgerItem { terms, counters, shard, phase, is_settled: false };
+        let requests = VecDeque::new();
+        let item = LedgerItem { terms, counters, shard, phase, is_settled: false, requests };
         self.items.insert(item_id, item);
     }
 
@@ -159,29 +205,14 @@ impl Ledger {
             if self.items.contains_key(&terms.item_id) {
                 return Err(format!("item {item_id} was opened twice"));
             }
-            self.assume_item(shard, terms.clone(), terms.allotted);
+            self.assume_item(shard, terms.clone(), i64::from(terms.allotted));
             return Ok(());
         }
         let Some(item) = self.items.get_mut(&item_id).filter(|item| item.shard == shard) else {
             return Err(format!("item {item_id} was never opened"));
         };
         match event {
-            Event::ItemRestocked { units, .. } => {
-                let allotted = item.counters.allotted + i64::from(*units);
-                if allotted > i64::from(ALLOTTED_MAX) {
-                    return Err(format!("item {item_id} has {allotted} units allotted"));
-                }
-                item.counters.allotted = allotted;
-                item.counters.available += i64::from(*units);
-            }
-            Event::ItemPaused(_) | Event::ItemResumed(_) | Event::ItemEnded(_)
-                if item.phase == ItemPhase::Ended =>
-            {
-                return Err(format!("item {item_id} had ended"));
-            }
-            Event::ItemPaused(_) => item.phase = ItemPhase::Paused,
-            Event::ItemResumed(_) => item.phase = ItemPhase::Open,
-            Event::ItemEnded(_) => item.phase = ItemPhase::Ended,
+            Event::ItemOperated(operation) => return item.operate(operation),
             Event::ItemSettled(_) if item.counters.reserved > 0 => {
                 return Err(format!("item {item_id} was settled with reserved units"));
             }

@@ -9,6 +9,7 @@ use crate::invariants::{
     Invariant, i1_balance, i2_not_below_zero, i5_dense, i6_limit, i7_granted_once, i10_ends_once,
     i14_price,
 };
+use crate::operation::{self, ItemAction, Operation};
 use crate::order::{Order, OrderStatus};
 use crate::sale::{ALLOTTED_MAX, ItemCounters, ItemPhase, SPARE_ATTEMPTS};
 
@@ -37,16 +38,9 @@ impl Stock {
                 counters: terms.counters(),
                 settled: false,
                 last_seq: seq,
+                operations: Vec::new(),
             }),
-            Event::ItemRestocked { item_id, units } => {
-                let position = self.known(*item_id)?;
-                let counters = self.items[position as usize].counters.restock(*units)?;
-                self.touch_item(position, seq, counters);
-                Ok(())
-            }
-            Event::ItemPaused(item_id) => self.set_phase(*item_id, seq, ItemPhase::Paused),
-            Event::ItemResumed(item_id) => self.set_phase(*item_id, seq, ItemPhase::Open),
-            Event::ItemEnded(item_id) => self.set_phase(*item_id, seq, ItemPhase::Ended),
+            Event::ItemOperated(operation) => self.operate_item(operation, seq),
             Event::ItemSettled(item_id) => self.settle_item(*item_id, seq),
         }
     }
@@ -178,14 +172,25 @@ impl Stock {
         }
     }
 
-    fn set_phase(&mut self, item_id: ItemId, seq: u64, phase: ItemPhase) -> Result<(), Broken> {
-        let position = self.known(item_id)?;
+    fn operate_item(&mut self, operation: &Operation, seq: u64) -> Result<(), Broken> {
+        let position = self.known(operation.item_id)?;
         let item = &mut self.items[position as usize];
-        if item.phase == ItemPhase::Ended {
-            return Err(Broken::form("the item had ended"));
+        let remembered = operation.remembered();
+        if remembered.is_some_and(|done| item.operation_of(done.request_id).is_some()) {
+            return Err(Broken::form("the operation was done before"));
         }
-        item.phase = phase;
-        let counters = item.counters;
+        let mut counters = item.counters;
+        match (operation.action, operation.action.phase()) {
+            (ItemAction::Restock(units), _) => counters = counters.restock(units)?,
+            (ItemAction::Reduce(units), _) => counters = counters.reduce(units)?,
+            (_, Some(_)) if item.phase == ItemPhase::Ended => {
+                return Err(Broken::form("the item had ended"));
+            }
+            (_, phase) => item.phase = phase.unwrap_or(item.phase),
+        }
+        if let Some(done) = remembered {
+            operation::remember(&mut item.operations, done);
+        }
         self.touch_item(position, seq, counters);
         Ok(())
     }
@@ -228,6 +233,12 @@ impl ItemCounters {
             .filter(|allotted| *allotted <= ALLOTTED_MAX)
             .ok_or_else(|| Broken::form("the allotment is out of range"))?;
         Ok(Self { allotted, available: self.available + units, ..self })
+    }
+
+    fn reduce(self, units: u32) -> Result<Self, Broken> {
+        let available = less("available", self.available, units)?;
+        let allotted = less("allotted", self.allotted, units)?;
+        Ok(Self { allotted, available, ..self })
     }
 }
 

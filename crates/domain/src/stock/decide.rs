@@ -4,8 +4,9 @@ use super::state::{ItemState, Stock};
 use crate::command::{Buy, Command, Outcome, Refusal};
 use crate::event::Event;
 use crate::ids::{ItemId, OrderId, Timestamp, UserId};
+use crate::operation::{ItemAction, Operation};
 use crate::order::{Order, OrderStatus};
-use crate::sale::{ALLOTTED_MAX, ItemPhase, SPARE_ATTEMPTS};
+use crate::sale::{ALLOTTED_MAX, ItemCounters, ItemPhase, SPARE_ATTEMPTS};
 
 /// What was decided: the fact, if there is a new one, and what to answer once it is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,10 +51,7 @@ impl Stock {
                 Some(item) if item.terms == *terms => item_unchanged(item),
                 Some(_) => Decision::refused(Refusal::PhaseConflict),
             },
-            Command::Restock { item_id, units } => self.restock(*item_id, *units),
-            Command::Pause(item_id) => self.change_phase(*item_id, ItemPhase::Paused),
-            Command::Resume(item_id) => self.change_phase(*item_id, ItemPhase::Open),
-            Command::End(item_id) => self.change_phase(*item_id, ItemPhase::Ended),
+            Command::Operate(operation) => self.operate(now, operation),
             Command::Settle { item_id, stored_seq } => self.settle(now, *item_id, *stored_seq),
         }
     }
@@ -86,8 +84,11 @@ impl Stock {
         }
         let limit = item.terms.limit_per_user;
         let units = u32::from(live_units) + u32::from(buy.quantity);
-        if units > u32::from(limit) || attempts >= limit.saturating_add(SPARE_ATTEMPTS) {
+        if units > u32::from(limit) {
             return Decision::refused(Refusal::LimitReached);
+        }
+        if attempts >= limit.saturating_add(SPARE_ATTEMPTS) {
+            return Decision::refused(Refusal::AttemptsExhausted);
         }
         if item.counters.available < u32::from(buy.quantity) {
             return Decision::refused(Refusal::SoldOut);
@@ -148,43 +149,37 @@ impl Stock {
         }
     }
 
-    fn restock(&self, item_id: ItemId, units: u32) -> Decision {
-        let Some(item) = self.item(item_id) else {
+    fn operate(&self, now: Timestamp, operation: &Operation) -> Decision {
+        let Some(item) = self.item(operation.item_id) else {
             return Decision::refused(Refusal::ItemNotFound);
         };
-        if item.phase == ItemPhase::Ended {
-            return Decision::refused(Refusal::PhaseConflict);
+        if let Some(asked) = operation.remembered()
+            && let Some(done) = item.operation_of(asked.request_id)
+        {
+            return if done.action == asked.action {
+                Decision { event: None, outcome: Outcome::ItemReplayed(item.counters) }
+            } else {
+                Decision::refused(Refusal::IdempotencyKeyReused)
+            };
         }
-        let mut counters = item.counters;
-        match counters.allotted.checked_add(units) {
-            Some(allotted) if units > 0 && allotted <= ALLOTTED_MAX => {
-                counters.allotted = allotted;
-                counters.available += units;
-            }
-            _ => return Decision::refused(Refusal::OutOfRange),
+        let is_over = item.phase == ItemPhase::Ended || item.settled || now >= item.terms.ends_at;
+        match operation.action {
+            ItemAction::End if item.settled => return item_unchanged(item),
+            // What is over by the clock may still be ended by hand.
+            ItemAction::End => {}
+            _ if is_over => return Decision::refused(Refusal::PhaseConflict),
+            _ => {}
         }
-        Decision {
-            event: Some(Event::ItemRestocked { item_id, units }),
-            outcome: Outcome::Item(counters),
-        }
-    }
-
-    fn change_phase(&self, item_id: ItemId, phase: ItemPhase) -> Decision {
-        let Some(item) = self.item(item_id) else {
-            return Decision::refused(Refusal::ItemNotFound);
-        };
-        if item.phase == phase {
+        if operation.action.phase() == Some(item.phase) {
             return item_unchanged(item);
         }
-        if item.phase == ItemPhase::Ended {
-            return Decision::refused(Refusal::PhaseConflict);
+        match counters_after(item.counters, operation.action) {
+            Ok(counters) => Decision {
+                event: Some(Event::ItemOperated(operation.clone())),
+                outcome: Outcome::Item(counters),
+            },
+            Err(refusal) => Decision::refused(refusal),
         }
-        let event = match phase {
-            ItemPhase::Open => Event::ItemResumed(item_id),
-            ItemPhase::Paused => Event::ItemPaused(item_id),
-            ItemPhase::Ended => Event::ItemEnded(item_id),
-        };
-        Decision { event: Some(event), outcome: Outcome::Item(item.counters) }
     }
 
     fn settle(&self, now: Timestamp, item_id: ItemId, stored_seq: u64) -> Decision {
@@ -203,6 +198,28 @@ impl Stock {
 
     fn order_of(&self, order_id: OrderId, user_id: UserId) -> Option<Order> {
         self.order(order_id).filter(|order| order.user_id == user_id)
+    }
+}
+
+/// An item's counters after an operator's action.
+fn counters_after(counters: ItemCounters, action: ItemAction) -> Result<ItemCounters, Refusal> {
+    let ItemCounters { allotted, available, .. } = counters;
+    match action {
+        ItemAction::Restock(units) => match allotted.checked_add(units) {
+            Some(allotted) if units > 0 && allotted <= ALLOTTED_MAX => {
+                Ok(ItemCounters { allotted, available: available + units, ..counters })
+            }
+            _ => Err(Refusal::OutOfRange),
+        },
+        ItemAction::Reduce(0) => Err(Refusal::OutOfRange),
+        ItemAction::Reduce(units) => match available.checked_sub(units) {
+            // What is available is part of what is allotted (I1).
+            Some(available) => {
+                Ok(ItemCounters { allotted: allotted - units, available, ..counters })
+            }
+            None => Err(Refusal::FewerAvailable { available }),
+        },
+        ItemAction::Pause | ItemAction::Resume | ItemAction::End => Ok(counters),
     }
 }
 

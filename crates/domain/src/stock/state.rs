@@ -5,6 +5,7 @@
 use super::buyers::BuyerIndex;
 use super::orders::{Entry, OrderTable};
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
+use crate::operation::RememberedOperation;
 use crate::order::{Order, OrderStatus};
 use crate::sale::{ItemCounters, ItemPhase, ItemTerms};
 use std::collections::HashMap;
@@ -37,6 +38,16 @@ pub struct ItemState {
     pub settled: bool,
     /// The number of the last record that concerned it.
     pub last_seq: u64,
+    /// The latest operations whose requests are known, oldest first: at most
+    /// [`OPERATIONS_REMEMBERED`](crate::operation::OPERATIONS_REMEMBERED).
+    pub operations: Vec<RememberedOperation>,
+}
+
+impl ItemState {
+    /// The remembered operation of this request, if there is one.
+    pub fn operation_of(&self, request_id: RequestId) -> Option<&RememberedOperation> {
+        self.operations.iter().find(|done| done.request_id == request_id)
+    }
 }
 
 /// All orders of the shard below `slot` that have this payment window are closed. Orders of equal

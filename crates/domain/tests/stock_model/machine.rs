@@ -1,7 +1,7 @@
 //! Random commands, step by step against the ledger (I1, I2, I5, I6, I7, I10, I14).
 
-use crate::shard::{OPENING, Shard, buying, terms};
-use domain::{Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
+use crate::shard::{OPENING, Shard, buying, operate, requested, terms};
+use domain::{Command, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -15,7 +15,8 @@ enum Step {
     Expire { limit: usize },
     ExpireOne { order: usize },
     Wait { milliseconds: u64 },
-    Restock { item: u64, units: u32 },
+    Restock { item: u64, units: u32, request: u64 },
+    Reduce { item: u64, units: u32, request: u64 },
     Phase { item: u64, phase: u8 },
     Settle { item: u64, stored: bool },
     Open { item: u64 },
@@ -35,7 +36,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..6_usize).prop_map(|limit| Step::Expire { limit }),
         1 => order.prop_map(|order| Step::ExpireOne { order }),
         4 => (0..400_u64).prop_map(|milliseconds| Step::Wait { milliseconds }),
-        1 => (item.clone(), 0..20_u32).prop_map(|(item, units)| Step::Restock { item, units }),
+        1 => (item.clone(), 0..20_u32, 0..9_u64)
+            .prop_map(|(item, units, request)| Step::Restock { item, units, request }),
+        1 => (item.clone(), 0..9_u32, 0..9_u64)
+            .prop_map(|(item, units, request)| Step::Reduce { item, units, request }),
         2 => (item.clone(), 0..9_u8).prop_map(|(item, phase)| Step::Phase { item, phase }),
         1 => (item.clone(), any::<bool>()).prop_map(|(item, stored)| Step::Settle { item, stored }),
         1 => item.prop_map(|item| Step::Open { item }),
@@ -141,15 +145,18 @@ fn take(shop: &mut Shard, step: &Step, orders: &mut Vec<Order>) {
             }
         }
         Step::Wait { milliseconds } => shop.now = shop.now.plus_milliseconds(milliseconds),
-        Step::Restock { item, units } => {
-            shop.ask(Command::Restock { item_id: ItemId(item), units });
+        Step::Restock { item, units, request } => {
+            shop.ask(Command::Operate(requested(item, ItemAction::Restock(units), request)));
+        }
+        Step::Reduce { item, units, request } => {
+            shop.ask(Command::Operate(requested(item, ItemAction::Reduce(units), request)));
         }
         Step::Phase { item, phase } => {
             let item = ItemId(item);
             shop.ask(match phase {
-                0 => Command::End(item),
-                1..=3 => Command::Pause(item),
-                _ => Command::Resume(item),
+                0 => operate(item, ItemAction::End),
+                1..=3 => operate(item, ItemAction::Pause),
+                _ => operate(item, ItemAction::Resume),
             });
         }
         Step::Settle { item, stored } => {

@@ -2,6 +2,7 @@
 //! a record that breaks it.
 
 mod machine;
+mod operations;
 mod planted;
 mod round_trips;
 mod shard;

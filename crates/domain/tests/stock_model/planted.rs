@@ -1,11 +1,11 @@
 //! The checkers are checked: for each rule a record that breaks it, which state machine and ledger
 //! name alike.
 
-use crate::shard::{OPENING, SHARD, Shard, buying, terms};
+use crate::shard::{OPENING, SHARD, Shard, buying, operate, operated, requested, terms};
 use domain::invariants::{Invariant, Rule};
 use domain::{
-    Command, Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, ShardId, Timestamp,
-    UserId,
+    Command, Event, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, Record, ShardId,
+    Timestamp, UserId,
 };
 use std::fmt::Write;
 
@@ -71,7 +71,7 @@ fn settle(shop: &mut Shard) -> Order {
     let order = next_order(shop, 4, 4);
     shop.now = shop.now.plus_milliseconds(2_000);
     shop.expire(9);
-    shop.ask(Command::End(ItemId(1)));
+    shop.ask(operate(ItemId(1), ItemAction::End));
     shop.ask(Command::Settle { item_id: ItemId(1), stored_seq: shop.stock.seq() });
     order
 }
@@ -166,21 +166,32 @@ fn each_planted_bug_is_named() {
             order(shop, Order { status: OrderStatus::RefundDue, ..orders[2] })
         }),
         check("a restock beyond the bound", |shop, _| {
-            shop.record(Event::ItemRestocked { item_id: ItemId(1), units: u32::MAX })
+            shop.record(operated(ItemId(1), ItemAction::Restock(u32::MAX)))
         }),
         check("a restock of an unknown item", |shop, _| {
-            shop.record(Event::ItemRestocked { item_id: ItemId(8), units: 1 })
+            shop.record(operated(ItemId(8), ItemAction::Restock(1)))
         }),
-        check("a pause of an unknown item", |shop, _| shop.record(Event::ItemPaused(ItemId(8)))),
+        check("an operation done twice", |shop, _| {
+            let restock = requested(1, ItemAction::Restock(1), 7);
+            shop.ask(Command::Operate(restock.clone()));
+            shop.record(Event::ItemOperated(restock))
+        }),
+        check("more units taken back than there are", |shop, _| {
+            let available = shop.stock.item(ItemId(1)).expect("an item").counters.available;
+            shop.record(operated(ItemId(1), ItemAction::Reduce(available + 1)))
+        }),
+        check("a pause of an unknown item", |shop, _| {
+            shop.record(operated(ItemId(8), ItemAction::Pause))
+        }),
         check("an unknown item is settled", |shop, _| shop.record(Event::ItemSettled(ItemId(8)))),
         check("reserved units are settled", |shop, _| shop.record(Event::ItemSettled(ItemId(1)))),
         check("an ended item is paused", |shop, _| {
-            shop.ask(Command::End(ItemId(1)));
-            shop.record(Event::ItemPaused(ItemId(1)))
+            shop.ask(operate(ItemId(1), ItemAction::End));
+            shop.record(operated(ItemId(1), ItemAction::Pause))
         }),
         check("an ended item is resumed", |shop, _| {
-            shop.ask(Command::End(ItemId(1)));
-            shop.record(Event::ItemResumed(ItemId(1)))
+            shop.ask(operate(ItemId(1), ItemAction::End));
+            shop.record(operated(ItemId(1), ItemAction::Resume))
         }),
     ] {
         write!(table, "{line}").expect("a string takes it");
@@ -209,6 +220,8 @@ fn each_planted_bug_is_named() {
     a change of a settled order      | form  | form: the order was never granted
     a restock beyond the bound       | form  | form: the allotment is out of range
     a restock of an unknown item     | form  | form: the item was never opened
+    an operation done twice          | form  | form: the operation was done before
+    more units taken back than there are | I2    | I2: available is -1
     a pause of an unknown item       | form  | form: the item was never opened
     an unknown item is settled       | form  | form: the item was never opened
     reserved units are settled       | form  | form: the item was settled with reserved units
@@ -234,9 +247,9 @@ fn a_second_order_for_one_request_is_named() {
 fn records_that_contradict_an_item_are_refused() {
     let (mut shop, _) = shop();
     for event in [
-        Event::ItemRestocked { item_id: ItemId(1), units: u32::MAX },
-        Event::ItemRestocked { item_id: ItemId(8), units: 1 },
-        Event::ItemPaused(ItemId(8)),
+        operated(ItemId(1), ItemAction::Restock(u32::MAX)),
+        operated(ItemId(8), ItemAction::Restock(1)),
+        operated(ItemId(8), ItemAction::Pause),
         Event::ItemSettled(ItemId(8)),
         Event::ItemSettled(ItemId(1)),
         Event::Order(Order {
@@ -247,8 +260,8 @@ fn records_that_contradict_an_item_are_refused() {
         let record = shop.record(event);
         assert!(shop.stock.apply(&record).is_err(), "{record:?}");
     }
-    shop.ask(Command::End(ItemId(1)));
-    for event in [Event::ItemPaused(ItemId(1)), Event::ItemResumed(ItemId(1))] {
+    shop.ask(operate(ItemId(1), ItemAction::End));
+    for event in [operated(ItemId(1), ItemAction::Pause), operated(ItemId(1), ItemAction::Resume)] {
         let record = shop.record(event);
         assert!(shop.stock.apply(&record).is_err(), "{record:?}");
     }

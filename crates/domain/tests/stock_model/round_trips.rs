@@ -1,11 +1,11 @@
 //! I9: a shard from a checkpoint and the records behind it, or from the order store, equals the one that
 //! never stopped.
 
-use crate::shard::{OPENING, SHARD, Shard, buying, terms};
+use crate::shard::{OPENING, SHARD, Shard, buying, operate, terms};
 use domain::stock::{Changes, ItemState, Snapshot};
 use domain::{
-    Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal, RequestId,
-    Stock, UserId,
+    Command, Event, ItemAction, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal,
+    RequestId, Stock, UserId,
 };
 use std::collections::HashMap;
 
@@ -108,11 +108,8 @@ fn from_order_store(shop: &Shard) -> Stock {
         match &record.event {
             Event::Order(order) => versions.insert(order.order_id, record.seq),
             Event::ItemOpened(terms) => opened.insert(terms.item_id, record.seq),
-            Event::ItemRestocked { item_id, .. }
-            | Event::ItemPaused(item_id)
-            | Event::ItemResumed(item_id)
-            | Event::ItemEnded(item_id)
-            | Event::ItemSettled(item_id) => opened.insert(*item_id, record.seq),
+            Event::ItemOperated(operation) => opened.insert(operation.item_id, record.seq),
+            Event::ItemSettled(item_id) => opened.insert(*item_id, record.seq),
         };
     }
     let items = shop.stock.items().iter().map(|item| ItemState {
@@ -147,7 +144,7 @@ fn many_chunks_round_trip_with_gaps_of_settled_items() {
             shop.cancel(order);
         }
     }
-    shop.ask(Command::End(ItemId(1)));
+    shop.ask(operate(ItemId(1), ItemAction::End));
     let stored_seq = shop.stock.seq();
     let memory = shop.stock.memory_bytes();
     let settled = shop.ask(Command::Settle { item_id: ItemId(1), stored_seq });
@@ -169,7 +166,7 @@ fn an_item_is_settled_only_when_ended_closed_and_stored() {
     let settle =
         |shop: &mut Shard, stored_seq| shop.ask(Command::Settle { item_id: ItemId(1), stored_seq });
     assert_eq!(settle(&mut shop, u64::MAX), refused, "not ended");
-    shop.ask(Command::End(ItemId(1)));
+    shop.ask(operate(ItemId(1), ItemAction::End));
     assert_eq!(settle(&mut shop, u64::MAX), refused, "an order is open");
     shop.cancel(&order);
     let seq = shop.stock.seq();
@@ -263,6 +260,7 @@ fn limit_and_attempts_hold() {
         placed += 1;
     }
     assert_eq!(placed, 2 + domain::sale::SPARE_ATTEMPTS);
+    let refused = Outcome::Refused(Refusal::AttemptsExhausted);
     assert_eq!(shop.ask(buying(1, 7, 10_000, 1)), refused);
     check(&mut shop);
 }

@@ -2,8 +2,8 @@
 
 use domain::invariants::{Ledger, UnitCounts};
 use domain::{
-    Buy, Command, Currency, Event, ItemId, ItemTerms, Order, OrderId, Outcome, Record, RequestId,
-    SaleId, ShardId, Stock, Timestamp, UserId,
+    Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest,
+    Order, OrderId, Outcome, Record, RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
 };
 
 /// When the sale begins.
@@ -47,6 +47,22 @@ pub fn buying(item: u64, user: u64, request: u64, quantity: u16) -> Command {
         request_id: RequestId(request),
         quantity,
     })
+}
+
+/// The command of an operation of which no request is known.
+pub fn operate(item_id: ItemId, action: ItemAction) -> Command {
+    Command::Operate(Operation::unattributed(item_id, action))
+}
+
+/// The command of an operation that this request asks for.
+pub fn requested(item: u64, action: ItemAction, request: u64) -> Operation {
+    let request = OperatorRequest { operator: "otto".into(), request_id: RequestId(request) };
+    Operation { item_id: ItemId(item), action, request: Some(request) }
+}
+
+/// The fact of an operation of which no request is known.
+pub fn operated(item_id: ItemId, action: ItemAction) -> Event {
+    Event::ItemOperated(Operation::unattributed(item_id, action))
 }
 
 impl Shard {

@@ -3,10 +3,26 @@
 //!
 //! Creates, renames, lists and removes what it is told; must not know what a file's name means.
 
-use std::fs::{File, OpenOptions};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use std::fs::{DirBuilder, File, Metadata, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+/// What tells one file from every other, whatever their names are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileIdentity {
+    /// The file system that the file is on.
+    pub device: u64,
+    /// The file's number there.
+    pub inode: u64,
+}
+
+impl From<Metadata> for FileIdentity {
+    fn from(metadata: Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
 
 /// A directory of files.
 pub trait Disk: Send + Sync + 'static {
@@ -40,6 +56,12 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// Returns the operating system's error if it fails.
     fn sync_directory(&self) -> io::Result<()>;
+    /// The file that another process would find under this name now: a different one if the directory
+    /// was moved away or the file was replaced.
+    ///
+    /// # Errors
+    /// Returns the operating system's error if there is none, or it cannot be looked at.
+    fn identity(&self, name: &str) -> io::Result<FileIdentity>;
 }
 
 /// A file of a [`Disk`].
@@ -65,59 +87,80 @@ pub trait DiskFile: Send + Sync {
     /// Returns the operating system's error if the sync fails. What the file holds is unknown then: the
     /// sync is never tried again.
     fn sync_data(&self) -> io::Result<()>;
+    /// Which file this is.
+    ///
+    /// # Errors
+    /// Returns the operating system's error if it fails.
+    fn identity(&self) -> io::Result<FileIdentity>;
+    /// Locks the file for as long as it is open; false if another process has locked it.
+    ///
+    /// # Errors
+    /// Returns the operating system's error if it fails.
+    fn try_lock(&self) -> io::Result<bool>;
 }
 
-/// A directory of the operating system.
+/// A directory of the operating system. It is held open, so that it stays the same one wherever it is
+/// moved, and needs no further descriptor to be listed or synced.
 #[derive(Debug)]
 pub struct RealDisk {
-    directory: PathBuf,
+    path: PathBuf,
+    directory: File,
 }
 
 impl RealDisk {
-    /// Opens the directory, and creates it if it is not there.
+    /// Opens the directory, and creates it for this user alone if it is not there.
     ///
     /// # Errors
-    /// Returns the operating system's error if it cannot be created.
-    pub fn open(directory: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        Ok(Self { directory: directory.to_owned() })
+    /// Returns the operating system's error if it cannot be created or opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Self { path: path.to_owned(), directory: File::open(path)? })
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Box<dyn DiskFile>> {
+        let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(Box::new(File::from(file)))
     }
 }
 
 impl Disk for RealDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true);
-        Ok(Box::new(file.open(self.directory.join(name))?))
+        self.open_file(name, OFlags::CREATE | OFlags::TRUNC)
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let path = self.directory.join(name);
-        match OpenOptions::new().read(true).write(true).open(&path) {
-            // Whoever only looks may do so where nothing can be written.
+        match self.open_file(name, OFlags::empty()) {
+            // The audit reads where nothing can be written.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                Ok(Box::new(File::open(path)?))
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                Ok(Box::new(File::from(openat(&self.directory, name, flags, Mode::empty())?)))
             }
-            opened => Ok(Box::new(opened?)),
+            opened => opened,
         }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.directory.join(from), self.directory.join(to))
+        Ok(renameat(&self.directory, from, &self.directory, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        std::fs::remove_file(self.directory.join(name))
+        Ok(unlinkat(&self.directory, name, AtFlags::empty())?)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.directory)?
+        Dir::read_from(&self.directory)?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        Ok(fsync(&self.directory)?)
+    }
+
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        // By its path, as another process would find it.
+        Ok(std::fs::metadata(self.path.join(name))?.into())
     }
 }
 
@@ -145,5 +188,17 @@ impl DiskFile for File {
 
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(self.metadata()?.into())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match File::try_lock(self) {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 }

@@ -82,6 +82,19 @@ impl SegmentHeader {
         bytes
     }
 
+    /// The version of the segment that begins with `bytes`, if that is one which a newer program wrote:
+    /// nothing more can be said of it here.
+    pub fn newer_version(bytes: &[u8]) -> Option<u32> {
+        let fixed: &[u8; SEGMENT_HEADER_FIXED] = bytes.first_chunk()?;
+        let version = u32_at(fixed, 8)?;
+        // A header of this version whose version alone is damaged is not a newer one.
+        let mut known = *fixed;
+        known[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        let is_damaged = u32_at(fixed, 60)? == crc32c(&known[..60]);
+        (fixed[0..8] == SEGMENT_MAGIC && version > SEGMENT_VERSION && !is_damaged)
+            .then_some(version)
+    }
+
     /// The header in `bytes`, if it is whole and of a version known here.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let fixed: &[u8; SEGMENT_HEADER_FIXED] = bytes.first_chunk()?;
@@ -137,6 +150,11 @@ pub struct Frame<'a> {
     pub length: usize,
 }
 
+/// The trailer of the frame `number`.
+pub fn trailer(number: u64) -> [u8; FRAME_TRAILER_LENGTH] {
+    (number ^ TRAILER_MASK).to_le_bytes()
+}
+
 /// Bytes that a frame with this payload takes.
 pub fn frame_length(payload_length: usize) -> usize {
     FRAME_HEADER_LENGTH + payload_length.next_multiple_of(ALIGNMENT) + FRAME_TRAILER_LENGTH
@@ -162,7 +180,7 @@ pub fn seal(buffer: &mut Vec<u8>, number: u64, epoch: u64, chain: u32) -> u32 {
     buffer[24..32].copy_from_slice(&epoch.to_le_bytes());
     let crc = checksum(buffer, payload_length);
     buffer[8..12].copy_from_slice(&crc.to_le_bytes());
-    buffer.extend_from_slice(&(number ^ TRAILER_MASK).to_le_bytes());
+    buffer.extend_from_slice(&trailer(number));
     crc
 }
 
@@ -206,7 +224,7 @@ pub fn find_later(bytes: &[u8], number: u64) -> Option<usize> {
 /// trailer is not cut short but wrong. Then they were damaged later. The bytes start at `offset` in
 /// their file, which tells where its sectors are.
 pub fn was_written_whole(bytes: &[u8], number: u64, offset: usize) -> bool {
-    let trailer = (number ^ TRAILER_MASK).to_le_bytes();
+    let trailer = trailer(number);
     if let Some(found) = trailer_behind_content(bytes, number) {
         let arrived = found.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         return found[..arrived] != trailer[..arrived];

@@ -1,14 +1,17 @@
 //! The file log: one frame a batch, one `fdatasync` a frame. It has one owner and fences none.
 
+use super::active::ActiveSegment;
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, FRAME_HEADER_LENGTH, FRAME_PAYLOAD_MAX, Link, SegmentHeader};
 use super::preparer;
 use super::reader::{self, ReadError, Scan, header_length};
-use super::segments::{Durable, Options, Position, Prepared, Sealed, Segments, segment_name};
+use super::segments::{
+    Durable, Options, Position, Prepared, Ready, Sealed, Segments, segment_name,
+};
 use super::tail::Tail;
 use crate::crash::crash_point;
 use crate::store::journal::log::{
-    Batch, BoxError, JournalError, Log, LogHandle, LogReader, OpenedLog, Replayed,
+    Batch, BoxError, JournalError, Log, LogHandle, LogReader, NotOwner, OpenedLog, Replayed,
 };
 use crate::store::journal::record::each_record;
 use crate::store::journal::status::LogStatus;
@@ -93,27 +96,43 @@ impl OpenedLog for OpenedFiles {
         })?;
         // The last segment may have a header and no whole frame yet.
         seqs.enter(scan.end.segment);
-        cut_torn_tail(self.disk.as_ref(), &mut scan).map_err(ReadError::Cut)?;
+        let active = lock_last(self.disk.as_ref(), scan.end.segment)?;
+        if let Some(active) = &active {
+            cut_torn_tail(active.file(), &mut scan).map_err(ReadError::Cut)?;
+        }
         let Seqs { mut shards, sealed, .. } = seqs;
         shards.truncate(after.len());
         let (last_epoch, epoch) = (scan.last.epoch, scan.last.epoch + 1);
-        let log = FileLog::new(self.disk, self.options, scan, sealed, shards.clone());
+        let log = FileLog::new(self.disk, self.options, scan, sealed, shards.clone(), active);
         Ok(Replayed { log, seqs: shards, last_epoch, epoch })
     }
 }
 
+/// Takes the last segment over that was written, before anything of it is changed; none if there is
+/// none yet.
+fn lock_last(disk: &dyn Disk, number: u64) -> Result<Option<ActiveSegment>, ReadError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    let name = segment_name(number);
+    let locked = disk.open(&name).and_then(|file| ActiveSegment::lock(Ready { number, file }));
+    match locked {
+        Ok(None) => Err(ReadError::InUse { file: name }),
+        Ok(active) => Ok(active),
+        Err(source) => Err(ReadError::Io { file: name, source }),
+    }
+}
+
 /// Cuts off the torn tail that `scan` found, so that appending may go on there.
-fn cut_torn_tail(disk: &dyn Disk, scan: &mut Scan) -> io::Result<()> {
+fn cut_torn_tail(file: &dyn DiskFile, scan: &mut Scan) -> io::Result<()> {
     if let Some(torn) = scan.torn.take() {
-        let name = segment_name(torn.position.segment);
         tracing::warn!(
-            file = name,
+            file = segment_name(torn.position.segment),
             offset = torn.position.offset,
             bytes = torn.bytes,
             "cutting the journal's torn tail: a batch that a crash interrupted and that was never \
              confirmed"
         );
-        let file = disk.open(&name)?;
         let zeros = vec![0; usize::try_from(torn.bytes).map_err(io::Error::other)?];
         file.write_at(torn.position.offset, &zeros)?;
         file.sync_data()?;
@@ -130,7 +149,10 @@ pub struct FileLog {
     end: Position,
     /// Where the segment's frames start; 0 while it has no header.
     frames_start: u64,
-    file: Option<Box<dyn DiskFile>>,
+    /// The segment that is written; none before the first one.
+    active: Option<ActiveSegment>,
+    /// The numbers of the segments that were found prepared, until they are opened.
+    found_prepared: Vec<u64>,
     /// Each shard's last durable record.
     seqs: Vec<u64>,
     preparer: Option<JoinHandle<()>>,
@@ -148,6 +170,7 @@ impl FileLog {
         scan: Scan,
         sealed: VecDeque<Sealed>,
         seqs: Vec<u64>,
+        active: Option<ActiveSegment>,
     ) -> Self {
         let Scan { last, end, segments, prepared, base, .. } = scan;
         let newest = [prepared.last(), segments.last()].into_iter().flatten().max();
@@ -157,7 +180,7 @@ impl FileLog {
             status: Arc::default(),
             durable: Mutex::new(Durable { end, sealed, base }),
             prepared: Mutex::new(Prepared {
-                ready: prepared.iter().copied().collect(),
+                ready: VecDeque::new(),
                 next: newest.copied().unwrap_or(0).max(end.segment) + 1,
                 finishing: false,
                 closed: false,
@@ -172,7 +195,8 @@ impl FileLog {
             // A journal written with larger segments goes on in a new one of the present size.
             end: Position { offset: end.offset.min(options.segment_bytes), ..end },
             frames_start: 0,
-            file: None,
+            active,
+            found_prepared: prepared,
             seqs,
             preparer: None,
         }
@@ -180,8 +204,13 @@ impl FileLog {
 
     /// Goes on in the next segment that is ready, waiting for one if need be.
     fn roll(&mut self) -> io::Result<()> {
-        let number = self.segments.take_ready()?;
-        self.file = Some(self.segments.disk.open(&segment_name(number))?);
+        let ready = self.segments.take_ready()?;
+        let number = ready.number;
+        let Some(active) = ActiveSegment::lock(ready)? else {
+            let what = format!("{} is written by another process", segment_name(number));
+            return Err(NotOwner(what).into());
+        };
+        self.active = Some(active);
         self.end = self.segments.begin(number, &self.seqs);
         self.frames_start = 0;
         Ok(())
@@ -205,8 +234,10 @@ impl FileLog {
         Ok(())
     }
 
-    fn write_frame(&mut self, file: &dyn DiskFile, batch: &mut Batch) -> io::Result<()> {
-        let number = self.last.number + 1;
+    fn write_frame(&mut self, active: &ActiveSegment, batch: &mut Batch) -> io::Result<()> {
+        let last = (self.end.offset > self.frames_start).then_some(self.last.number);
+        active.check_own(self.segments.disk.as_ref(), self.end, last)?;
+        let (file, number) = (active.file(), self.last.number + 1);
         if self.end.offset == 0 {
             self.write_header(file, number)?;
         }
@@ -238,20 +269,22 @@ impl Log for FileLog {
         let segments = &self.segments;
         {
             let mut prepared = segments.prepared.lock();
+            for number in std::mem::take(&mut self.found_prepared) {
+                let file = segments.disk.open(&segment_name(number))?;
+                prepared.ready.push_back(Ready { number, file });
+            }
             if self.end.segment == 0 && prepared.ready.is_empty() {
                 let number = prepared.next;
                 let length = segments.options.segment_bytes;
-                preparer::prepare(segments.disk.as_ref(), number, length)?;
-                prepared.ready.push_back(number);
+                let file = preparer::prepare(segments.disk.as_ref(), number, length)?;
+                prepared.ready.push_back(Ready { number, file });
                 prepared.next += 1;
             }
         }
-        if self.end.segment > 0 {
-            let file = segments.disk.open(&segment_name(self.end.segment))?;
-            if self.end.offset > 0 {
-                self.frames_start = header_length(file.as_ref())?;
-            }
-            self.file = Some(file);
+        if let Some(active) = &self.active
+            && self.end.offset > 0
+        {
+            self.frames_start = header_length(active.file())?;
         }
         self.preparer = Some(preparer::spawn(Arc::clone(segments))?);
         Ok(Arc::new(FileHandle(Arc::clone(segments))))
@@ -266,14 +299,14 @@ impl Log for FileLog {
         // A segment without a frame is never left: what was sealed before it may be deleted.
         let has_frames = self.end.offset > self.frames_start;
         let is_full = self.end.offset + length > self.segments.options.segment_bytes;
-        if self.file.is_none() || (is_full && has_frames) {
+        if self.active.is_none() || (is_full && has_frames) {
             self.roll()?;
         }
-        let Some(file) = self.file.take() else {
+        let Some(active) = self.active.take() else {
             return Err(io::Error::other("no segment is open"));
         };
-        self.write_frame(file.as_ref(), batch)?;
-        self.file = Some(file);
+        self.write_frame(&active, batch)?;
+        self.active = Some(active);
         for part in batch.parts.iter().filter(|part| part.has_records()) {
             self.seqs[part.shard.index()] = part.last_seq;
         }

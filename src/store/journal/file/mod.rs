@@ -2,10 +2,12 @@
 //!
 //! `disk` is what is asked of a file system and `frame` the bytes on it; `reader` reads all of them
 //! back and `tail` follows their durable end; `segments` knows which files there are, and `preparer`
-//! makes them ahead of their use. `log` puts these together as a [`Log`](super::Log).
+//! makes them ahead of their use; `active` is the one that is being written. `log` puts these together as a [`Log`](super::Log).
 //!
-//! [`scan`] and [`base`] are for readers of a directory that no process of theirs writes: the audit.
+//! [`begin`] begins a journal behind records that are kept elsewhere. [`scan`], [`base`] and [`check_versions`] are for readers of a directory that no process of theirs writes: the audit.
 
+mod active;
+mod begin;
 pub mod disk;
 pub mod frame;
 mod log;
@@ -14,6 +16,7 @@ mod reader;
 mod segments;
 mod tail;
 
+pub use begin::begin;
 pub use log::{FileLog, OpenedFiles};
-pub use reader::{ReadError, Scan, TornTail, base, scan};
+pub use reader::{ReadError, Scan, TornTail, base, check_versions, has_segments, scan};
 pub use segments::{Options, Position, SEGMENT_BYTES_MIN, segment_name};

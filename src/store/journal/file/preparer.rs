@@ -1,8 +1,8 @@
 //! Makes segments ready ahead of their use, on a thread of its own: files full of zeros, because a
 //! sync that need not move the end of a file is half as expensive.
 
-use super::disk::Disk;
-use super::segments::{Segments, segment_name};
+use super::disk::{Disk, DiskFile};
+use super::segments::{Ready, Segments, segment_name};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -31,8 +31,8 @@ fn prepare_next(segments: &Segments) -> bool {
     let outcome = prepare(segments.disk.as_ref(), number, segments.options.segment_bytes);
     let mut prepared = segments.prepared.lock();
     match outcome {
-        Ok(()) => {
-            prepared.ready.push_back(number);
+        Ok(file) => {
+            prepared.ready.push_back(Ready { number, file });
             prepared.next += 1;
             segments.status.set_obstacle(None);
             if prepared.obstacle.take().is_some() {
@@ -61,11 +61,12 @@ fn prepare_next(segments: &Segments) -> bool {
     true
 }
 
-/// Creates the file of a segment, full of zeros, so that it survives a crash whole or not at all.
-pub(super) fn prepare(disk: &dyn Disk, number: u64, length: u64) -> io::Result<()> {
+/// Creates the file of a segment, full of zeros, so that it survives a crash whole or not at all. It
+/// stays open, so that going on in it needs no descriptor that may not be there then.
+pub(super) fn prepare(disk: &dyn Disk, number: u64, length: u64) -> io::Result<Box<dyn DiskFile>> {
     const STEP: u64 = 1 << 20;
     const UNFINISHED: &str = "unfinished.segment";
-    let write = || -> io::Result<()> {
+    let write = || -> io::Result<Box<dyn DiskFile>> {
         let file = disk.create(UNFINISHED)?;
         let zeros = vec![0; STEP as usize];
         let mut offset = 0;
@@ -77,7 +78,8 @@ pub(super) fn prepare(disk: &dyn Disk, number: u64, length: u64) -> io::Result<(
             offset += step;
         }
         disk.rename(UNFINISHED, &segment_name(number))?;
-        disk.sync_directory()
+        disk.sync_directory()?;
+        Ok(file)
     };
     write().inspect_err(|_| {
         // Best effort: gives the space back, and the next attempt replaces the file anyway.

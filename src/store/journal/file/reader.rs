@@ -31,6 +31,23 @@ pub enum ReadError {
         /// What was found there.
         detail: String,
     },
+    /// A segment was written by a newer version of this program.
+    #[error(
+        "journal {file} has version {version} of the segments' format, which is newer than what this \
+         program knows"
+    )]
+    Newer {
+        /// The file's name.
+        file: String,
+        /// The version in its header.
+        version: u32,
+    },
+    /// Another process writes the journal.
+    #[error("journal {file} is being written by another process")]
+    InUse {
+        /// The file's name.
+        file: String,
+    },
     /// The visitor refused a frame.
     #[error("journal {file} at byte {offset}: {detail}")]
     Refused {
@@ -92,6 +109,31 @@ pub fn base(disk: &dyn Disk) -> Result<Vec<u64>, ReadError> {
     Ok(SegmentHeader::decode(&bytes[..count]).map(|header| header.marks).unwrap_or_default())
 }
 
+/// Whether there are segments of a journal, written or only prepared.
+///
+/// # Errors
+/// Returns the operating system's error if the directory cannot be read.
+pub fn has_segments(disk: &dyn Disk) -> io::Result<bool> {
+    Ok(disk.list()?.iter().any(|name| segment_number(name).is_some()))
+}
+
+/// Checks that no newer version of this program has written here, before anything is changed.
+///
+/// # Errors
+/// Returns [`ReadError::Newer`] if one has, or [`ReadError::Io`] if the file system fails.
+pub fn check_versions(disk: &dyn Disk) -> Result<(), ReadError> {
+    for number in segment_numbers(disk)? {
+        let file = segment_name(number);
+        let io = |source| ReadError::Io { file: file.clone(), source };
+        let mut fixed = [0; SEGMENT_HEADER_FIXED];
+        let count = disk.open(&file).map_err(io)?.read_at(0, &mut fixed).map_err(io)?;
+        if let Some(version) = SegmentHeader::newer_version(&fixed[..count]) {
+            return Err(ReadError::Newer { file, version });
+        }
+    }
+    Ok(())
+}
+
 /// Reads all frames in order and hands each one's place and payload to `visit`. Changes nothing.
 ///
 /// # Errors
@@ -147,6 +189,9 @@ impl Scan {
         if segment.bytes.iter().all(|byte| *byte == 0) {
             self.prepared.push(segment.number);
             return Ok(());
+        }
+        if let Some(version) = SegmentHeader::newer_version(&segment.bytes) {
+            return Err(ReadError::Newer { file: segment_name(segment.number), version });
         }
         self.check_nothing_is_missing_before(segment)?;
         match self.header_that_follows(segment)? {

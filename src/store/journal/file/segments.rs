@@ -4,7 +4,7 @@
 //! Shared by the log, the preparer and the readers. Must not know frames' content, nor what made a
 //! record old enough to be deleted.
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 use super::frame::{FRAME_PAYLOAD_MAX, frame_length};
 use crate::store::journal::status::LogStatus;
 use parking_lot::{Condvar, Mutex};
@@ -71,10 +71,17 @@ pub(super) struct Durable {
     pub(super) base: Vec<u64>,
 }
 
+/// A segment that is ready to be written.
+pub(super) struct Ready {
+    pub(super) number: u64,
+    /// Its file, open: when the segment is needed, there may be no descriptor left.
+    pub(super) file: Box<dyn DiskFile>,
+}
+
 /// The segments that are ready to be written.
 pub(super) struct Prepared {
-    /// Their numbers, ascending.
-    pub(super) ready: VecDeque<u64>,
+    /// They themselves, by ascending number.
+    pub(super) ready: VecDeque<Ready>,
     /// The number of the next one to be prepared.
     pub(super) next: u64,
     /// Nothing more is appended: a log that finds no segment does not wait for one.
@@ -97,11 +104,11 @@ pub(super) struct Segments {
 
 impl Segments {
     /// The next segment that is ready, waiting for one if need be.
-    pub(super) fn take_ready(&self) -> io::Result<u64> {
+    pub(super) fn take_ready(&self) -> io::Result<Ready> {
         let mut prepared = self.prepared.lock();
-        let number = loop {
-            if let Some(number) = prepared.ready.pop_front() {
-                break number;
+        let ready = loop {
+            if let Some(ready) = prepared.ready.pop_front() {
+                break ready;
             }
             if let Some(obstacle) = prepared.obstacle.as_ref().filter(|_| prepared.finishing) {
                 return Err(io::Error::other(format!("no segment is prepared: {obstacle}")));
@@ -110,7 +117,7 @@ impl Segments {
         };
         drop(prepared);
         self.prepared_changed.notify_all();
-        Ok(number)
+        Ok(ready)
     }
 
     /// Goes on in segment `number`, behind those up to `seqs`.
