@@ -116,6 +116,20 @@ async fn a_taken_address_is_named() {
     assert!(!second.data().exists(), "a data directory was made for nothing");
 }
 
+/// As beside a Prometheus, whose port it is too.
+#[tokio::test]
+async fn a_shop_starts_where_the_default_of_operations_is_taken() {
+    const DEFAULT: &str = "127.0.0.1:9090";
+    // Taken by this test, or by something else on the machine.
+    let _holder = std::net::TcpListener::bind(DEFAULT);
+    let site = Site::new().with("OPERATIONS__LISTEN", DEFAULT);
+    let server = site.start().await;
+    assert_ne!(server.operations().port(), 9090);
+    assert_eq!(server.look("/livez").await.status, 200);
+    assert!(site.log().contains("the default of operations.listen is taken"), "{}", site.log());
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_can_be_added_and_not_taken_away() {
     let mut random = Random::of("shards");
