@@ -7,6 +7,7 @@
 mod audit;
 mod backlog;
 mod dead_letters;
+mod demo;
 mod ground;
 mod metrics;
 mod recover;
