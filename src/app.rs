@@ -9,12 +9,14 @@ pub mod recover;
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
 use crate::config::{Config, WhenExceeded};
 use crate::demo;
+use crate::descriptors;
 use crate::http;
 use crate::opening::{self, OpenError};
 use crate::sales::Sales;
 use crate::sales::lifecycle;
 use crate::sales::preheat::preheat_approved;
 use crate::secrets;
+use crate::store::catalogue::CatalogueError;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
 use crate::store::journal::file::disk::RealDisk;
@@ -84,8 +86,10 @@ pub enum AppError {
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
     /// The socket cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address} ({setting}): {source}")]
     Listen {
+        /// The setting that names the address.
+        setting: &'static str,
         /// The address to listen on.
         address: SocketAddr,
         /// The operating system's error.
@@ -137,10 +141,13 @@ pub struct App {
     lifecycle: JoinHandle<()>,
     _background: Background,
     address: SocketAddr,
+    operations_address: SocketAddr,
     signer: http::Signer,
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
     drain_limit: Duration,
+    orders: OrderStore,
+    checkpoints: CheckpointStore,
     _data_dir: Arc<DataDir>,
 }
 
@@ -157,7 +164,10 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
-        let socket = reserve(config.http.listen)?;
+        let api = Reserved::bind("http.listen", config.http.listen)?;
+        let operations = Reserved::bind("operations.listen", config.operations.listen)?;
+        // Before a file is opened that counts.
+        let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
         let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
@@ -181,15 +191,22 @@ impl App {
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
+        let (orders, checkpoints) = (stores.orders.clone(), stores.checkpoints);
         let sales = Sales::new(stores.orders, read_cache);
-        preheat(config, &engine, &sales).await;
-        let lifecycle = keep_lifecycle(&background, &engine, &sales);
+        let preheated = preheat(config.demo.enabled, &engine, &sales).await;
+        if !preheated {
+            tracing::warn!("approved sales wait for the catalogue; the rest goes on");
+        }
+        let later = (!preheated).then_some(config.demo.enabled);
+        let lifecycle = keep_lifecycle(&background, &engine, &sales, later);
 
-        let (listener, address) = listen(socket, config.http.listen)?;
+        let (api, address) = api.listen()?;
+        let (operations, operations_address) = operations.listen()?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
-        let server =
-            tokio::spawn(http::serve(listener, state, shutdown.clone(), http_options(config)));
+        let listeners = http::Listeners { api, operations };
+        let options = http_options(config, connections_max);
+        let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
             engine,
             sales,
@@ -197,10 +214,13 @@ impl App {
             lifecycle,
             _background: background,
             address,
+            operations_address,
             signer,
             shutdown,
             server,
             drain_limit: Duration::from_millis(config.engine.drain_timeout_ms),
+            orders,
+            checkpoints,
             _data_dir: data_dir,
         })
     }
@@ -208,6 +228,11 @@ impl App {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that it listens on for those who run the shop.
+    pub fn operations_address(&self) -> SocketAddr {
+        self.operations_address
     }
 
     /// The engine, which owns the stock.
@@ -238,6 +263,14 @@ impl App {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
+        // A file that was closed is whole by itself.
+        let database = self.orders.database();
+        let closed = async {
+            tokio::join!(database.close(), self.checkpoints.close());
+        };
+        if tokio::time::timeout(self.drain_limit, closed).await.is_err() {
+            tracing::warn!("the stores did not close in time");
+        }
         tracing::info!("stopped");
     }
 }
@@ -269,7 +302,7 @@ impl Stores {
         let orders = opening::orders(&config, &data_dir).await?;
         let checkpoints = opening::checkpoints(&config, &data_dir, journal_id).await?;
         let is_migrated = match orders.migrate().await {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
                 false
@@ -295,46 +328,85 @@ async fn start_backends(
         .await
 }
 
-/// Ends and settles sales that are over, for as long as the engine runs.
-fn keep_lifecycle(background: &Background, engine: &Engine, sales: &Sales) -> JoinHandle<()> {
+/// Ends and settles sales that are over, for as long as the engine runs. Before that, `later`, it
+/// preheats as soon as the catalogue answers, and sets the demo up if it says so.
+fn keep_lifecycle(
+    background: &Background,
+    engine: &Engine,
+    sales: &Sales,
+    later: Option<bool>,
+) -> JoinHandle<()> {
     let (tasks, engine, sales) = (engine.tasks().clone(), engine.clone(), sales.clone());
     let _runtime = background.handle().enter();
-    tasks.keep_running("sale lifecycle", move || lifecycle::run(engine.clone(), sales.clone()))
-}
-
-/// Loads approved sales into their shards, then sets up the demo's sales if they are configured. A
-/// failure is logged and does not keep the process from serving.
-async fn preheat(config: &Config, engine: &Engine, sales: &Sales) {
-    match preheat_approved(engine, sales).await {
-        Ok(_) if config.demo.enabled => {
-            if let Err(error) = demo::set_up(engine, sales).await {
-                tracing::warn!(%error, "the demo's sales could not be set up");
+    tasks.keep_running("sale lifecycle", move || {
+        let (engine, sales) = (engine.clone(), sales.clone());
+        async move {
+            match later {
+                Some(sets_up_demo) => preheat_later(sets_up_demo, engine, sales).await,
+                None => lifecycle::run(engine, sales).await,
             }
         }
-        Ok(_) => {}
-        Err(error) => {
-            tracing::warn!(%error, "approved sales wait for their preheat; approve again to go on");
-        }
+    })
+}
+
+/// Loads approved sales into their shards, then sets up the demo's sales if they are configured.
+/// Returns false if the catalogue does not answer, so that this is to be done once it does.
+async fn preheat(sets_up_demo: bool, engine: &Engine, sales: &Sales) -> bool {
+    match preheat_approved(engine, sales).await {
+        Ok(_) if sets_up_demo => match demo::set_up(engine, sales).await {
+            Err(demo::DemoError::Catalogue(CatalogueError::Store(error)))
+                if error.is_transient() =>
+            {
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the demo's sales could not be set up");
+                true
+            }
+            Ok(()) => true,
+        },
+        Ok(_) => true,
+        Err(_) => false,
     }
 }
 
-/// Takes the address, without listening yet: clients are refused until all has been recovered.
-fn reserve(address: SocketAddr) -> Result<TcpSocket, AppError> {
-    let failed = |source| AppError::Listen { address, source };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(failed)?;
-    socket.set_reuseaddr(true).map_err(failed)?;
-    socket.bind(address).map_err(failed)?;
-    Ok(socket)
+/// Preheats once the catalogue answers, and then ends sales that are over, for as long as the engine
+/// runs.
+async fn preheat_later(sets_up_demo: bool, engine: Engine, sales: Sales) {
+    const LOOK: Duration = Duration::from_secs(1);
+    while !preheat(sets_up_demo, &engine, &sales).await {
+        tokio::time::sleep(LOOK).await;
+    }
+    tracing::info!("the catalogue answers: approved sales are in their shards");
+    lifecycle::run(engine, sales).await;
 }
 
-fn listen(socket: TcpSocket, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
-    /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
-    const WAITING_MAX: u32 = 1_024;
-    let failed = |source| AppError::Listen { address, source };
-    let listener = socket.listen(WAITING_MAX).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+/// An address that is taken, without listening yet: clients are refused until all has been recovered.
+struct Reserved {
+    setting: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Reserved {
+    fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, AppError> {
+        let failed = |source| AppError::Listen { setting, address, source };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        Ok(Self { setting, address, socket })
+    }
+
+    fn listen(self) -> Result<(TcpListener, SocketAddr), AppError> {
+        /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
+        const WAITING_MAX: u32 = 1_024;
+        let Self { setting, address, socket } = self;
+        let failed = |source| AppError::Listen { setting, address, source };
+        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
 }
 
 fn edge_state(
@@ -465,16 +537,23 @@ fn backend_options(config: &Config) -> BackendOptions {
     }
 }
 
-fn http_options(config: &Config) -> http::Options {
+fn http_options(config: &Config, connections_max: usize) -> http::Options {
     let milliseconds = Duration::from_millis;
     let settings = &config.http;
     http::Options {
-        connections_max: settings.connections_max as usize,
+        connections_max: http::ConnectionsMax {
+            all: connections_max,
+            of_address: settings.connections_per_address_max as usize,
+        },
         headers_max: settings.headers_max as usize,
         header_bytes_max: settings.header_bytes_max as usize,
         body_bytes_max: settings.body_bytes_max as usize,
         admin_body_bytes_max: settings.admin_body_bytes_max as usize,
         buy_body_bytes_max: settings.buy_body_bytes_max as usize,
+        unread_bytes_max: http::UnreadBytesMax {
+            connection: usize::try_from(settings.connection_unread_bytes_max).unwrap_or(usize::MAX),
+            all: usize::try_from(settings.unread_bytes_max).unwrap_or(usize::MAX),
+        },
         header_timeout: milliseconds(settings.header_timeout_ms),
         body_timeout: milliseconds(settings.body_timeout_ms),
         write_timeout: milliseconds(settings.write_timeout_ms),
@@ -484,9 +563,11 @@ fn http_options(config: &Config) -> http::Options {
         http2_streams_max: settings.http2_streams_max,
         http2_resets_max: settings.http2_resets_max as usize,
         event_streams_max: settings.event_streams_max as usize,
+        event_streams_per_buyer_max: settings.event_streams_per_buyer_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
         password_hashes_max: settings.password_hashes_max as usize,
         password_queue_max: settings.password_queue_max as usize,
+        allowed_origins: settings.allowed_origins.clone(),
         token_lifetime_seconds: config.tokens.ttl_seconds,
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),

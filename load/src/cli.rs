@@ -50,6 +50,9 @@ pub struct RunArguments {
     /// Use a server that runs already, such as `http://127.0.0.1:8080`; needs the tokens.
     #[arg(long, value_name = "URL", requires_all = ["tokens", "operator_token", "approver_token"])]
     pub url: Option<String>,
+    /// Where that server shows its figures.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub operations_url: String,
     /// A file of `seckill mint --users N`, for --url.
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
@@ -159,19 +162,24 @@ fn check(scenarios: &[PathBuf]) -> Result<bool> {
 }
 
 fn remote(url: &str, arguments: &RunArguments) -> Result<Remote> {
-    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-    let mut addresses = host
-        .to_socket_addrs()
-        .map_err(Error::io(format!("{url} (only http://HOST:PORT is understood)")))?;
-    let address: SocketAddr =
-        addresses.next().ok_or_else(|| Error::Server(format!("{url} has no address")))?;
-    if !address.ip().is_loopback() && !arguments.allow_remote {
-        return Err(Error::NotLoopback(url.to_owned()));
-    }
+    let address = resolve(url, arguments.allow_remote)?;
+    let operations = resolve(&arguments.operations_url, arguments.allow_remote)?;
     let path = arguments.tokens.clone().unwrap_or_default();
     let minted =
         std::fs::read_to_string(&path).map_err(Error::io(format!("reading {}", path.display())))?;
     let token = |token: &Option<String>| token.clone().unwrap_or_default();
     let (operator, approver) = (token(&arguments.operator_token), token(&arguments.approver_token));
-    Ok(Remote { address, minted, operator, approver })
+    Ok(Remote { address, operations, minted, operator, approver })
+}
+
+fn resolve(url: &str, may_be_remote: bool) -> Result<SocketAddr> {
+    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let mut addresses = host
+        .to_socket_addrs()
+        .map_err(Error::io(format!("{url} (only http://HOST:PORT is understood)")))?;
+    let address = addresses.next().ok_or_else(|| Error::Server(format!("{url} has no address")))?;
+    if !address.ip().is_loopback() && !may_be_remote {
+        return Err(Error::NotLoopback(url.to_owned()));
+    }
+    Ok(address)
 }

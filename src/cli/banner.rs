@@ -1,6 +1,6 @@
 //! What `seckill serve` prints once it serves: where, what is on sale, and a line that buys.
 //!
-//! Pure text from data. The first line is for scripts and never changes its form.
+//! Pure text from data. The first two lines are for scripts and never change their form.
 
 use super::numbers::grouped;
 use domain::{Currency, ItemId, OrderId, Timestamp};
@@ -43,12 +43,12 @@ pub struct OfferItem {
     pub may_buy: bool,
 }
 
-/// The line that says where the process listens.
-pub fn listening(address: SocketAddr) -> String {
-    format!("listening on http://{address}\n")
+/// The lines that say where the process listens: for buyers, and for those who run it.
+pub fn listening(address: SocketAddr, operations: SocketAddr) -> String {
+    format!("listening on http://{address}\noperations on http://{operations}\n")
 }
 
-/// What follows that line: the sale if there is one, as seen at `now`, and the API's documentation.
+/// What follows these lines: the sale if there is one, as seen at `now`, and the API's documentation.
 pub fn banner(address: SocketAddr, offer: Option<&Offer>, now: Timestamp) -> String {
     let base = format!("http://{}", reachable(address));
     let mut text = String::from("\n");
@@ -71,13 +71,12 @@ fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  On sale:       {title}, {when} ({start})");
     for OfferItem { item_id, title, price, currency, allotted, available, .. } in items {
-        let (whole, part) = (price / 100, price % 100);
         let left = grouped(u64::from(*available));
         let units = match available == allotted {
             true => format!("{left} units"),
             false => format!("{left} of {} units", grouped(u64::from(*allotted))),
         };
-        let price = format!("{whole}.{part:02} {currency}");
+        let price = currency.format(*price);
         let _ = writeln!(text, "    item {item_id:<4} {price:>14} {units:>23}  {title}");
     }
     write_purchase(text, base, offer);
@@ -148,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_is_for_scripts() {
+    fn the_first_lines_are_for_scripts() {
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
-        assert_eq!(listening(address), "listening on http://0.0.0.0:8080\n");
-        let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
-        assert_eq!(listening(address), "listening on http://[::1]:1\n");
+        let operations = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
+        let expected = "listening on http://0.0.0.0:8080\noperations on http://[::1]:1\n";
+        assert_eq!(listening(address, operations), expected);
     }
 
     #[test]

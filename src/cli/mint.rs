@@ -3,7 +3,7 @@
 use super::failure::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{OPERATOR_NAME_BYTES_MAX, Role, Signer};
+use crate::http::{Role, Signer, operator_name};
 use crate::secrets;
 use domain::Timestamp;
 use std::io::{self, Write};
@@ -20,10 +20,10 @@ pub struct MintArguments {
     #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["operator", "approver"])]
     first: u64,
     /// Print a token for an operator, who makes and runs sales
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
     operator: Option<String>,
     /// Print a token for an approver, an operator who may also approve what another submitted
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
     approver: Option<String>,
     /// How long the tokens are good for [default: tokens.ttl_seconds]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TTL_SECONDS_MAX))]
@@ -32,18 +32,6 @@ pub struct MintArguments {
 
 /// The longest that a token may be good for: a year, as for those of a log-in.
 const TTL_SECONDS_MAX: u64 = 31_536_000;
-
-/// The name, if it is one that a token can carry.
-fn operator_name(text: &str) -> Result<String, String> {
-    let carried = |letter: char| !letter.is_control() && letter != '"' && letter != '\\';
-    if text.is_empty() || text.len() > OPERATOR_NAME_BYTES_MAX || !text.chars().all(carried) {
-        return Err(format!(
-            "a name has 1 to {OPERATOR_NAME_BYTES_MAX} bytes and neither quotes, backslashes nor \
-             control characters"
-        ));
-    }
-    Ok(text.to_owned())
-}
 
 impl MintArguments {
     /// Refuses buyers whose ids would go beyond what an id can be.

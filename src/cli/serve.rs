@@ -49,6 +49,7 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|error| fault(&error))?;
+    runtime.spawn(telemetry::repeats::tell_each_period());
     let outcome = runtime.block_on(async {
         let _xfsz = ignore_file_size_signal().map_err(|error| fault(&error))?;
         let clock_ahead_max = if arguments.accept_clock { Duration::MAX } else { CLOCK_AHEAD_MAX };
@@ -108,7 +109,7 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
 const DEMO_USER: UserId = UserId(1);
 
 fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
-    output.write_all(banner::listening(app.address()).as_bytes())?;
+    output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
     let banner = banner::banner(app.address(), offer, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
@@ -152,13 +153,14 @@ fn fault(error: &dyn std::error::Error) -> Failure {
 
 impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
+        let shortage = shortage(&error.to_string());
         let (exit, remedy) = match error {
             AppError::Secret(error) => return error.into(),
             AppError::Open(ref error) => remedy_of_opening(error),
             AppError::Listen { .. } => (
                 Exit::Address,
-                "stop what listens there, or set http.listen to another address (port 0 picks a \
-                 free one)",
+                "stop what listens there, or give the setting another address (port 0 picks a free \
+                 one)",
             ),
             AppError::JournalInUse(_) => (Exit::Data, STOP_THE_OTHER),
             AppError::NewerJournal(_) => (
@@ -208,9 +210,34 @@ impl From<AppError> for Failure {
             what: format!("the sale cannot be served: {error}"),
             meaning: "nothing listens and nothing is sold; confirmed orders are where they were"
                 .to_owned(),
-            remedy: remedy.to_owned(),
+            remedy: shortage.unwrap_or(remedy).to_owned(),
         }
     }
+}
+
+/// What to do where the machine lacks something, whichever part was the first to notice; none if that
+/// is not what the error says.
+fn shortage(error: &str) -> Option<&'static str> {
+    const SHORTAGES: [(&[&str], &str); 3] = [
+        (
+            &["disk is full", "No space left on device", "Disk quota exceeded"],
+            "make room on the disk of the data directory and start again; leave its files as they are",
+        ),
+        (
+            // What SQLite says of a full disk as well.
+            &["disk I/O error"],
+            "make room on the disk of the data directory if it is full; otherwise the disk fails, and \
+             the kernel's log says how; leave the files as they are and start again",
+        ),
+        (
+            // The last is what a thread that cannot be started is told, too.
+            &["out of memory", "Cannot allocate memory", "Resource temporarily unavailable"],
+            "give the process more memory and threads (`ulimit -v`, `ulimit -u`, or the limits of its \
+             container) and start again; leave its files as they are",
+        ),
+    ];
+    let said = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    SHORTAGES.iter().find(|(words, _)| said(words)).map(|(_, remedy)| *remedy)
 }
 
 const STOP_THE_OTHER: &str = "one process serves a data directory: stop the other, or set data.dir";
@@ -225,6 +252,11 @@ fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
         OpenError::DataDir(DataDirError::Io { .. }) => {
             (Exit::Data, "make the data directory readable and writable for this user (data.dir)")
         }
+        OpenError::DataDir(DataDirError::Malformed { .. }) => (
+            Exit::Data,
+            "bring the file back from a copy of the data directory; the journal's identity is also in \
+             the order store (table `journal`) and in the checkpoints in Redis (field `journal`)",
+        ),
         OpenError::Certificate { .. } => (
             Exit::Configuration,
             "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
@@ -242,5 +274,26 @@ fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
             "make the order store reachable and writable (orders.mysql_url, or the data \
              directory)",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::checkpoint::CheckpointError;
+
+    #[test]
+    fn what_the_machine_lacks_is_never_mended_by_moving_files() {
+        for (said, words) in [
+            ("database or disk is full", "make room on the disk"),
+            ("disk I/O error", "make room on the disk"),
+            ("out of memory", "more memory"),
+            ("Resource temporarily unavailable (os error 11)", "more memory and threads"),
+            ("file is not a database", "with their file moved away"),
+        ] {
+            let error = CheckpointError::Configuration(said.to_owned());
+            let failure = Failure::from(AppError::Open(OpenError::Checkpoints(error)));
+            assert!(failure.remedy.contains(words), "{said}: {}", failure.remedy);
+        }
     }
 }

@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_refused() {
-        let sections = "there are http, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
+        let sections = "there are http, operations, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
         check(
             "shards = 4\n[engin]\nshards = 4\n[data]\ndirectory = \"x\"\n",
             &[
@@ -445,7 +445,7 @@ mod tests {
                 "",
                 &[("SECKILL__ORDERS__MYSQL_URL", wrong)],
                 &[
-                    "orders.mysql_url = (secret) (environment SECKILL__ORDERS__MYSQL_URL): allowed is a URL that begins with mysql:// or mariadb://",
+                    "orders.mysql_url = (secret) (environment SECKILL__ORDERS__MYSQL_URL): allowed is a URL that begins with mysql:// or mariadb:// and names a database in its path",
                 ],
             );
         }

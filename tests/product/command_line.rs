@@ -182,6 +182,7 @@ impl Serving {
     fn start(directory: &Path) -> Self {
         let mut process = seckill(directory)
             .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+            .env("SECKILL__OPERATIONS__LISTEN", "127.0.0.1:0")
             .env("SECKILL__JOURNAL__SEGMENT_BYTES", "16777216")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -211,7 +212,12 @@ impl Drop for Serving {
 
 /// Starts it, which must fail with this exit code and words on standard error.
 fn check_not_started(directory: &Path, variable: (&str, &str), code: i32, error: &str) {
-    let output = seckill(directory).env(variable.0, variable.1).output().expect("it runs");
+    let output = seckill(directory)
+        .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+        .env("SECKILL__OPERATIONS__LISTEN", "127.0.0.1:0")
+        .env(variable.0, variable.1)
+        .output()
+        .expect("it runs");
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert_eq!(text(&output.stdout), "");
@@ -245,8 +251,11 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
 fn an_address_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
-    let error = format!("cannot listen on {address}: ");
-    check_not_started(directory().path(), ("SECKILL__HTTP__LISTEN", &address), 5, &error);
+    for setting in ["http.listen", "operations.listen"] {
+        let variable = format!("SECKILL__{}", setting.replace('.', "__").to_uppercase());
+        let error = format!("cannot listen on {address} ({setting}): ");
+        check_not_started(directory().path(), (&variable, &address), 5, &error);
+    }
 }
 
 #[test]

@@ -75,7 +75,8 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let minted = call.call_well(&["mint", "--users", &users]).await?;
     let operator = call.token("--operator", "load-operator").await?;
     let approver = call.token("--approver", "load-approver").await?;
-    let remote = Remote { address: engine.address(), minted, operator, approver };
+    let (address, operations) = (engine.address(), engine.operations());
+    let remote = Remote { address, operations, minted, operator, approver };
     let start = Instant::now() + lead(&scenario);
     let (sale, crowd) = open(&scenario, &remote, start).await?;
 
@@ -83,7 +84,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let process = engine.process();
     let watching = watch(&scenario, &running, Some(Sampler::new(process)), &line);
     let breaking = faults::apply(&scenario.fault, start, &mut engine, &backends);
-    let behind = follow_backlog(&running, remote.address);
+    let behind = follow_backlog(&running, remote.operations);
     let ((server, generator), backlog, marks) = tokio::join!(watching, behind, async {
         let marks = breaking.await;
         if marks.is_err() {
@@ -122,7 +123,7 @@ pub async fn run_remote(
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
     let watching = watch(&scenario, &running, None, &line);
     let ((server, generator), backlog) =
-        tokio::join!(watching, follow_backlog(&running, remote.address));
+        tokio::join!(watching, follow_backlog(&running, remote.operations));
     let record = finish(running).await?;
     let observed = Observed { record, server, generator, backlog, marks: Vec::new() };
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;

@@ -179,7 +179,7 @@ pub async fn settle_remote(
 /// How long it took until the server's own figure said that nothing waits for its order store.
 async fn backlog_gone(remote: &Remote, wait_max: Duration) -> Option<Duration> {
     let load_over = Instant::now();
-    let mut reader = BacklogReader::new(remote.address);
+    let mut reader = BacklogReader::new(remote.operations);
     while load_over.elapsed() < wait_max {
         if reader.look(0.0).await.is_some_and(|look| look.waiting == 0) {
             return Some(load_over.elapsed());

@@ -101,6 +101,8 @@ impl EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     address: SocketAddr,
+    /// Where its figures are; that of a version which does not know such a listener is `address`.
+    operations: Option<SocketAddr>,
     child: Option<Child>,
     process: Arc<AtomicU32>,
 }
@@ -112,7 +114,10 @@ impl Engine {
     /// Returns [`Error::Server`] with the end of its log if it does not come up.
     pub async fn start(options: EngineOptions) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut engine = Self { options, address, child: None, process: Arc::default() };
+        let (settings, _) = options.call(&["config", "template"]).await?;
+        let operations = settings.contains("\n[operations]\n").then_some(address);
+        let mut engine =
+            Self { options, address, operations, child: None, process: Arc::default() };
         engine.start_again().await?;
         Ok(engine)
     }
@@ -128,9 +133,11 @@ impl Engine {
             .append(true)
             .open(&self.options.log)
             .map_err(Error::io("opening the engine's log"))?;
-        let mut child = self
-            .options
-            .command()
+        let mut command = self.options.command();
+        if let Some(operations) = self.operations {
+            command.env("SECKILL__OPERATIONS__LISTEN", operations.to_string());
+        }
+        let mut child = command
             .arg("serve")
             .env("SECKILL__HTTP__LISTEN", self.address.to_string())
             .stdout(Stdio::piped())
@@ -138,14 +145,16 @@ impl Engine {
             .spawn()
             .map_err(Error::io(format!("starting {}", self.options.binary.display())))?;
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let address = announced(stdout).await;
-        let Some(address) = address else {
+        let operations = self.operations.map(|_| OPERATIONS);
+        let announced = announced(stdout, [LISTENING].into_iter().chain(operations)).await;
+        let Some(addresses) = announced else {
             let reason = format!("the engine did not come up; its log ends:\n{}", self.log_tail());
             return Err(Error::Server(reason));
         };
         self.process.store(child.id().unwrap_or(0), Ordering::Relaxed);
         self.child = Some(child);
-        self.address = address;
+        self.address = addresses[0];
+        self.operations = addresses.get(1).copied();
         Ok(begun.elapsed())
     }
 
@@ -162,6 +171,12 @@ impl Engine {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address on which it shows its figures.
+    #[must_use]
+    pub fn operations(&self) -> SocketAddr {
+        self.operations.unwrap_or(self.address)
     }
 
     /// How it was started.
@@ -239,22 +254,35 @@ impl Engine {
     }
 }
 
-/// The address in a server's line `listening on http://ADDRESS:PORT`; `None` if it ends or
-/// takes too long. What it prints afterwards is for people, but must be read lest it block
+/// What begins the line with a server's address.
+pub const LISTENING: &str = "listening on http://";
+/// What begins the line with the address of its operations listener.
+const OPERATIONS: &str = "operations on http://";
+
+/// The addresses in a server's first lines, which begin with these words in this order; `None` if it
+/// ends or takes too long. What it prints afterwards is for people, but must be read lest it block
 /// on a full pipe.
-pub async fn announced(stdout: ChildStdout) -> Option<SocketAddr> {
+pub async fn announced(
+    stdout: ChildStdout,
+    words: impl IntoIterator<Item = &str>,
+) -> Option<Vec<SocketAddr>> {
     let mut lines = BufReader::new(stdout).lines();
     let listening = async {
-        while let Ok(Some(line)) = lines.next_line().await {
-            if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                return address.trim_end_matches('/').parse().ok();
-            }
+        let mut addresses = Vec::new();
+        for words in words {
+            let address = loop {
+                let line = lines.next_line().await.ok()??;
+                if let Some(address) = line.trim().strip_prefix(words) {
+                    break address.trim_end_matches('/').parse().ok()?;
+                }
+            };
+            addresses.push(address);
         }
-        None
+        Some(addresses)
     };
-    let address = tokio::time::timeout(START_WAIT_MAX, listening).await.ok().flatten();
+    let addresses = tokio::time::timeout(START_WAIT_MAX, listening).await.ok().flatten();
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    address
+    addresses
 }
 
 fn signal(child: &Child, what: Signal) -> Result<()> {

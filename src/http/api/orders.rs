@@ -7,7 +7,7 @@ use super::order_view::{self, OrderView};
 use crate::actors::Reply;
 use crate::http::auth::bearer::Buyer;
 use crate::http::edge::service::IDEMPOTENT_REPLAYED;
-use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{OptionalJsonObject, Parameters};
 use crate::http::request::fields::{Body, body};
 use crate::http::request::idempotency_key::{self, IdempotencyKey};
@@ -365,7 +365,7 @@ struct Payment {
 
 fn read_payment(body: Map<String, Value>, delay_max: Duration) -> Result<Payment, Problem> {
     let mut payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     if let Some(told) = PayRequest::read(body, "", &mut errors).payment {
         let told = SandboxPayment::read(told, "/payment", &mut errors);
         payment.outcome = told.outcome.unwrap_or(payment.outcome);
@@ -376,7 +376,7 @@ fn read_payment(body: Map<String, Value>, delay_max: Duration) -> Result<Payment
             Some(Err(detail)) => errors.push(FieldError::new("/payment/delay_ms", detail)),
         }
     }
-    if errors.is_empty() { Ok(payment) } else { Err(Problem::fields(errors)) }
+    errors.or(payment)
 }
 
 #[cfg(test)]
@@ -422,7 +422,7 @@ mod tests {
             let body = crate::http::request::json::parse_object(text.as_bytes()).unwrap();
             read_payment(body, Duration::from_secs(1))
                 .map(|payment| (payment.outcome, payment.delay.as_millis()))
-                .map_err(|problem| problem.errors[0].pointer.clone())
+                .map_err(|problem| problem.errors.shown[0].pointer.clone())
         };
         for text in ["{}", r#"{"payment":null}"#, r#"{"payment":{"outcome":null,"delay_ms":null}}"#]
         {

@@ -197,7 +197,7 @@ pub async fn meaning(server: &Server, dependency: &str) -> String {
 }
 
 async fn readiness(server: &Server) -> Value {
-    let answer = server.get("/readyz?verbose").await;
+    let answer = server.look("/readyz?verbose").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }

@@ -6,12 +6,15 @@
 mod audit;
 mod clocks;
 mod crash_points;
+mod cut_journal;
 mod damage;
+mod descriptors;
 mod disk;
 mod hostile;
 mod kills;
 mod limits;
 mod logging;
+mod order_store;
 mod ownership;
 mod poison;
 mod recovery;
