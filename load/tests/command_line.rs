@@ -51,15 +51,23 @@ async fn an_interrupted_run_ends_what_it_has_started() {
     for signal in [Signal::INT, Signal::TERM] {
         let directory = tempfile::tempdir().expect("a directory");
         let (engine, number) = (directory.path().join("engine"), directory.path().join("number"));
-        let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 1000\n", number.display());
+        let script = format!(
+            "#!/bin/sh\nenv > {0}.settings\necho $$ > {0}\nexec sleep 1000\n",
+            number.display()
+        );
         std::fs::write(&engine, script).expect("written");
         std::fs::set_permissions(&engine, std::fs::Permissions::from_mode(0o755))
             .expect("its mode");
         let run = load(&["run", SMOKE, "--server-bin", engine.to_str().expect("UTF-8")])
+            .env("SECKILL__ORDERS__MYSQL_URL", "mysql://a-shop-of-this-shell/orders")
             .stderr(Stdio::piped())
             .spawn()
             .expect("it runs");
         let engine = harness::until("the engine to start", async || process(&number)).await;
+        let settings =
+            std::fs::read_to_string(number.with_extension("settings")).expect("settings");
+        assert!(settings.contains("SECKILL__DATA__DIR="), "{settings}");
+        assert!(!settings.contains("a-shop-of-this-shell"), "it would sell into another's store");
         kill_process(Pid::from_child(&run), signal).expect("signalled");
         let output = run.wait_with_output().expect("it ends");
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));

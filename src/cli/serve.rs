@@ -9,6 +9,7 @@ use crate::http::Role;
 use crate::opening::OpenError;
 use crate::store::data_dir::DataDirError;
 use crate::telemetry;
+use domain::{OrderStatus, UserId};
 use std::io::{self, Write};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -68,31 +69,44 @@ pub fn run(
 
 /// What a newcomer can buy, with a demo user's token. An address outside this machine gets none.
 async fn offer(app: &App, config: &Config) -> Option<Offer> {
-    const DEMO_USER: &str = "1";
+    const ORDERS_MAX: usize = 100;
     if !config.demo.enabled {
         return None;
     }
-    let now = app.engine().now();
+    let (engine, now) = (app.engine(), app.engine().now());
     let sale = demo::next_sale(app.sales(), now).await.ok().flatten()?;
-    let items = sale.items.iter().map(|item| OfferItem {
-        item_id: item.item_id,
-        title: item.offer.title.clone(),
-        price: item.offer.price,
-        currency: item.offer.currency,
-        allotted: item.offer.allotted,
+    let held = engine.orders_of(DEMO_USER, None, ORDERS_MAX).await.unwrap_or_default();
+    let items = sale.items.iter().map(|item| {
+        let own = held.iter().filter(|order| order.item_id == item.item_id);
+        let live = own.filter(|order| order.status.is_live());
+        let units: u32 = live.map(|order| u32::from(order.quantity)).sum();
+        OfferItem {
+            item_id: item.item_id,
+            title: item.offer.title.clone(),
+            price: item.offer.price,
+            currency: item.offer.currency,
+            allotted: item.offer.allotted,
+            available: engine
+                .gate(item.item_id)
+                .map_or(item.offer.allotted, |gate| gate.counters().available),
+            may_buy: units < u32::from(item.offer.limit_per_user),
+        }
     });
+    let reserved = held.iter().find(|order| order.status == OrderStatus::Reserved);
+    let token_seconds = config.tokens.ttl_seconds;
+    let (subject, made_at) = (DEMO_USER.to_string(), engine.clock().token_time());
     Some(Offer {
         title: sale.title.clone(),
         starts_at: sale.starts_at,
         items: items.collect(),
-        token: app.signer().mint(
-            DEMO_USER,
-            Role::Buyer,
-            app.engine().clock().token_time(),
-            config.tokens.ttl_seconds,
-        ),
+        token: app.signer().mint(&subject, Role::Buyer, made_at, token_seconds),
+        token_seconds,
+        reserved: reserved.map(|order| order.order_id),
     })
 }
+
+/// The buyer whose token the banner shows.
+const DEMO_USER: UserId = UserId(1);
 
 fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
     output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
