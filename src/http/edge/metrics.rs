@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_few_purchases_are_timed_each_and_many_by_a_sample() {
         for (count, expected) in [(7, 7), (1_024, 1_024), (1_024 + 16_000, 1_024 + 16_000)] {
-            let metrics = EdgeMetrics::new();
+            let metrics = EdgeMetrics::default();
             let weights =
                 (5_000..5_000 + count).filter_map(|number| metrics.purchase_weight(number));
             assert_eq!(weights.sum::<u64>(), expected);
