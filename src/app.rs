@@ -29,7 +29,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -160,6 +160,9 @@ impl App {
         clock_ahead_max: Duration,
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
+        // Before anything is made on the disk: an address that is taken leaves nothing behind.
+        let api = Reserved::bind("http.listen", config.http.listen)?;
+        let operations = Reserved::bind("operations.listen", config.operations.listen)?;
         // Before a file is opened that counts.
         let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
@@ -189,9 +192,8 @@ impl App {
         preheat(config, &engine, &sales).await;
         let lifecycle = keep_lifecycle(&background, &engine, &sales);
 
-        let (api, address) = bind("http.listen", config.http.listen).await?;
-        let (operations, operations_address) =
-            bind("operations.listen", config.operations.listen).await?;
+        let (api, address) = api.listen()?;
+        let (operations, operations_address) = operations.listen()?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
         let listeners = http::Listeners { api, operations };
@@ -331,14 +333,32 @@ async fn preheat(config: &Config, engine: &Engine, sales: &Sales) {
     }
 }
 
-async fn bind(
+/// An address that is taken, without listening yet: clients are refused until all has been recovered.
+struct Reserved {
     setting: &'static str,
     address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |source| AppError::Listen { setting, address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+    socket: TcpSocket,
+}
+
+impl Reserved {
+    fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, AppError> {
+        let failed = |source| AppError::Listen { setting, address, source };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        Ok(Self { setting, address, socket })
+    }
+
+    fn listen(self) -> Result<(TcpListener, SocketAddr), AppError> {
+        /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
+        const WAITING_MAX: u32 = 1_024;
+        let Self { setting, address, socket } = self;
+        let failed = |source| AppError::Listen { setting, address, source };
+        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
 }
 
 fn edge_state(

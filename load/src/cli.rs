@@ -5,7 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::output::print;
 use crate::report::Report;
 use crate::run::{Remote, RunOptions, run, run_remote};
 use crate::scenario::Scenario;
@@ -69,7 +71,7 @@ pub struct RunArguments {
     /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
-    /// Keep the server's data and log in this directory.
+    /// Keep the server's data and log in this directory, which is to be new or empty.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
     /// Write the report as JSON.
@@ -86,9 +88,9 @@ pub struct RunArguments {
 /// Returns what kept it from running.
 pub fn dispatch(cli: Cli) -> Result<bool> {
     match cli.command {
-        Command::Run(arguments) => runtime(1)?.block_on(run_scenario(arguments)),
+        Command::Run(arguments) => until_interrupted(run_scenario(arguments)),
         Command::Check { scenarios } => check(&scenarios),
-        Command::Compare(arguments) => runtime(1)?.block_on(compare::compare(arguments)),
+        Command::Compare(arguments) => until_interrupted(compare::compare(arguments)),
         Command::Peer(arguments) => {
             // As the engine: a worker for each processor.
             let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -103,6 +105,25 @@ fn runtime(workers: usize) -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(Error::io("starting the runtime"))
+}
+
+/// Carries the work out. SIGINT and SIGTERM end it and all that it has started.
+fn until_interrupted(work: impl Future<Output = Result<bool>>) -> Result<bool> {
+    let runtime = runtime(1)?;
+    let ended = runtime.block_on(async {
+        let terminate = signal(SignalKind::terminate()).map_err(Error::io("hearing signals"));
+        let mut terminate = terminate?;
+        let mut interrupt =
+            signal(SignalKind::interrupt()).map_err(Error::io("hearing signals"))?;
+        tokio::select! {
+            ended = work => ended,
+            _ = terminate.recv() => Err(Error::Interrupted),
+            _ = interrupt.recv() => Err(Error::Interrupted),
+        }
+    });
+    // What blocks a thread of it ends with the process.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run_scenario(arguments: RunArguments) -> Result<bool> {
@@ -122,7 +143,7 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
         }
     };
     let report = Report::new(findings);
-    print!("{}", report.table());
+    print(&report.table())?;
     if let Some(path) = &arguments.json {
         report.write_json(path)?;
     }
@@ -135,7 +156,7 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
 fn check(scenarios: &[PathBuf]) -> Result<bool> {
     for path in scenarios {
         let scenario = Scenario::read(path)?;
-        println!("{}: {}", scenario.name, scenario.title);
+        print(&format!("{}: {}\n", scenario.name, scenario.title))?;
     }
     Ok(true)
 }

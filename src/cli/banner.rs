@@ -63,9 +63,8 @@ fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  On sale:       {title}, {when} ({start})");
     for OfferItem { item_id, title, price, currency, allotted } in items {
-        let (whole, part) = (price / 100, price % 100);
         let units = grouped(u64::from(*allotted));
-        let price = format!("{whole}.{part:02} {currency}");
+        let price = currency.format(*price);
         let _ = writeln!(text, "    item {item_id:<4} {price:>14} {units:>12} units  {title}");
     }
     if let Some(item) = items.first() {

@@ -24,9 +24,8 @@ mod routes;
 mod state;
 pub mod timestamp;
 
-pub use auth::token::{
-    OPERATOR_NAME_BYTES_MAX, Principal, Role, SecretTooShort, Signer, TokenError,
-};
+pub use auth::operator_name;
+pub use auth::token::{Principal, Role, SecretTooShort, Signer, TokenError};
 pub use edge::server::{Listeners, serve};
 pub use edge::unread::UnreadBytesMax;
 pub use options::{ConnectionsMax, Options};

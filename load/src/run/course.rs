@@ -2,6 +2,7 @@
 //! beside the faults, and all of it settled.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,10 @@ const EARLY: Duration = Duration::from_millis(500);
 pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Findings> {
     override_loop(&mut scenario, options);
     let machine = Machine::here();
-    let binary = find_binary(options.binary.as_deref())?;
+    if let Some(keep) = &options.keep {
+        check_unused(keep)?;
+    }
+    let binary = find_binary(options.binary.as_deref()).await?;
     let scratch = tempfile::Builder::new()
         .prefix("seckill-load-")
         .tempdir()
@@ -125,6 +129,18 @@ pub async fn run_remote(
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
     line.done();
     Ok(Findings { scenario, machine, threads: options.threads, observed, settled })
+}
+
+/// Refuses a directory that has anything in it: two shops' orders in one place would be judged as one's.
+fn check_unused(keep: &Path) -> Result<()> {
+    match std::fs::read_dir(keep) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(Error::NotEmpty { directory: keep.to_owned() }),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Io { what: format!("reading {}", keep.display()), source }),
+    }
 }
 
 fn override_loop(scenario: &mut Scenario, options: &RunOptions) {

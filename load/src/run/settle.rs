@@ -124,8 +124,7 @@ fn has_all_confirmations(audit: &Value) -> bool {
     let checks = audit.get("checks").and_then(Value::as_array);
     checks.into_iter().flatten().any(|check| {
         check.get("invariant").and_then(Value::as_str) == Some(confirmed.as_str())
-            && check.get("passed").and_then(Value::as_bool) == Some(true)
-            && check.get("checked").and_then(Value::as_u64).is_some_and(|checked| checked > 0)
+            && check.get("verdict").and_then(Value::as_str) == Some("holds")
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,6 +45,8 @@ impl EngineOptions {
             .env("SECKILL__DEMO__ENABLED", "false")
             .envs(&self.environment)
             .stdin(Stdio::null())
+            // Ctrl-C at the terminal is for this program, which ends what it has started.
+            .process_group(0)
             .kill_on_drop(true);
         command
     }
@@ -283,47 +285,5 @@ fn signal(child: &Child, what: Signal) -> Result<()> {
     kill_process(id, what).map_err(|errno| Error::Io {
         what: "signalling the engine".to_owned(),
         source: errno.into(),
-    })
-}
-
-/// Finds the engine's program: the one given, else the workspace's own build, which is
-/// brought up to date first, in the profile `dist` if this program was built so and else in
-/// `release`.
-///
-/// # Errors
-/// Returns [`Error::Missing`] if there is none and it cannot be built.
-pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(given) = given {
-        return given.canonicalize().map_err(|error| Error::Missing {
-            what: format!("the engine ({})", given.display()),
-            remedy: format!("{error}; --server-bin names the seckill program"),
-        });
-    }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let own = std::env::current_exe().unwrap_or_default();
-    let of_dist = own.parent().is_some_and(|directory| directory.ends_with("dist"));
-    let profile = if of_dist { "dist" } else { "release" };
-    let directory = target.unwrap_or_else(|| workspace.join("target")).join(profile);
-    let binary = directory.join("seckill");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Without -p, so that the features are those with which this program was built.
-    let built = std::process::Command::new(cargo)
-        .args(["build", "--quiet", "--bin", "seckill", "--profile", profile])
-        .current_dir(workspace)
-        .status();
-    let reason = match built {
-        Ok(status) if status.success() => "the build left no program".to_owned(),
-        Ok(status) => format!("cargo build --profile {profile} --bin seckill ended with {status}"),
-        // Installed beside a program, without sources: then what is there is what is meant.
-        Err(_) if binary.exists() => return Ok(binary),
-        Err(error) => format!("cargo could not be run: {error}"),
-    };
-    if reason.starts_with("the build") && binary.exists() {
-        return Ok(binary);
-    }
-    Err(Error::Missing {
-        what: "the engine".to_owned(),
-        remedy: format!("{reason}; --server-bin names a seckill program"),
     })
 }

@@ -32,18 +32,41 @@ pub struct Check {
     pub invariant: String,
     /// What it says.
     pub title: String,
-    /// Whether it held wherever it was judged.
-    pub passed: bool,
-    /// How many times it was judged; 0 means that this audit could not.
+    /// What became of it.
+    pub verdict: Verdict,
+    /// How many times it was judged.
     pub checked: u64,
     /// Where it was first broken, or why it was not judged, in words.
     pub detail: Option<String>,
 }
 
+/// What became of an invariant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It held wherever it was judged.
+    Holds,
+    /// It did not hold somewhere.
+    Broken,
+    /// This audit could not judge it.
+    NotJudged,
+}
+
+impl Verdict {
+    /// The words for people.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Broken => "BROKEN",
+            Self::NotJudged => "not judged",
+        }
+    }
+}
+
 impl Report {
     /// Whether nothing is broken.
     pub fn passed(&self) -> bool {
-        self.checks.iter().all(|check| check.passed)
+        self.checks.iter().all(|check| check.verdict != Verdict::Broken)
     }
 
     /// Prints the report: one JSON object, or a table for people.
@@ -80,7 +103,7 @@ impl Report {
             )?;
         }
         for check in checks {
-            let verdict = verdict(check);
+            let verdict = check.verdict.words();
             let (invariant, title) = (&check.invariant, &check.title);
             writeln!(
                 output,
@@ -91,14 +114,14 @@ impl Report {
                 writeln!(output, "{:31}{detail}", "")?;
             }
         }
-        let count = |wanted: &str| checks.iter().filter(|check| verdict(check) == wanted).count();
-        let (hold, broken) = (count(HOLDS), count(BROKEN));
+        let count = |wanted| checks.iter().filter(|check| check.verdict == wanted).count();
+        let (hold, broken) = (count(Verdict::Holds), count(Verdict::Broken));
         let verdict = match (hold, broken) {
             (0, 0) => "there is nothing to judge",
             (_, 0) => "the audit passes",
             _ => "THE AUDIT FAILS",
         };
-        let not_judged = count(NOT_JUDGED);
+        let not_judged = count(Verdict::NotJudged);
         writeln!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")
     }
 }
@@ -116,22 +139,14 @@ impl From<Judged> for Check {
         Self {
             invariant: judged.rule.to_string(),
             title: judged.rule.title().to_owned(),
-            passed: judged.broken == 0,
+            verdict: match judged {
+                Judged { broken: 1.., .. } => Verdict::Broken,
+                Judged { checked: 0, .. } => Verdict::NotJudged,
+                Judged { .. } => Verdict::Holds,
+            },
             checked: judged.checked,
             detail: judged.detail,
         }
-    }
-}
-
-const HOLDS: &str = "holds";
-const BROKEN: &str = "BROKEN";
-const NOT_JUDGED: &str = "not judged";
-
-fn verdict(check: &Check) -> &'static str {
-    match check {
-        Check { passed: false, .. } => BROKEN,
-        Check { checked: 0, .. } => NOT_JUDGED,
-        Check { .. } => HOLDS,
     }
 }
 
@@ -207,6 +222,8 @@ mod tests {
         assert_eq!(value["passed"], false);
         assert_eq!(value["orders"]["paid"], 2);
         assert_eq!(value["checks"][1]["invariant"], "I2");
-        assert_eq!(value["checks"][2]["checked"], 0);
+        let verdicts = value["checks"].as_array().expect("checks").iter();
+        let verdicts: Vec<_> = verdicts.map(|check| check["verdict"].clone()).collect();
+        assert_eq!(verdicts, ["holds", "broken", "not_judged"]);
     }
 }

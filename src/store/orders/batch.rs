@@ -2,11 +2,10 @@
 
 use super::bytes;
 use super::conflict::{Conflict, ConflictReason};
+use super::items::item_kind;
 use super::progress::Steps;
 use super::row::StoredOrder;
-use domain::{
-    Event, ItemAction, ItemId, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp,
-};
+use domain::{Event, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
 use serde_json::json;
 
 /// A folded batch: of several records of one order only the latest is left.
@@ -153,23 +152,4 @@ impl ItemRow {
         let bytes = bytes::encode(record);
         Some(Self { record: record.clone(), item_id: item_id.0, kind, bytes })
     }
-}
-
-/// The item that the event is about, and the event's name in the table; none if it is an order's.
-pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
-    Some(match event {
-        Event::ItemOpened(terms) => (terms.item_id, "opened"),
-        Event::ItemOperated(operation) => {
-            let kind = match operation.action {
-                ItemAction::Restock(_) => "restocked",
-                ItemAction::Reduce(_) => "reduced",
-                ItemAction::Pause => "paused",
-                ItemAction::Resume => "resumed",
-                ItemAction::End => "ended",
-            };
-            (operation.item_id, kind)
-        }
-        Event::ItemSettled(item_id) => (*item_id, "settled"),
-        Event::Order(_) => return None,
-    })
 }

@@ -7,7 +7,7 @@
 //! due. That an order was cancelled or expired adds nothing: of one whose refund is due, the row does not
 //! tell whether it had been either before. Pure.
 
-use super::batch::item_kind;
+use super::items::item_kind;
 use domain::{Event, Order, OrderStatus, Record, ShardId};
 use std::ops::AddAssign;
 use xxhash_rust::xxh3::xxh3_64;

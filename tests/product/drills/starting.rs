@@ -25,6 +25,7 @@ async fn a_bad_configuration_stops_it_at_once_naming_the_key() {
         ("HTTP__LISTEN", "everywhere", &["http.listen = \"everywhere\""]),
         ("HTTP__PORT", "80", &["http.port", "SECKILL__HTTP__PORT"]),
         ("SHOP__NAME", "x", &["SECKILL__SHOP__NAME"]),
+        ("HTTP_LISTEN", "127.0.0.1:80", &["SECKILL__HTTP_LISTEN"]),
         ("ORDERS__MYSQL_URL", "postgres://user:hunter2@db/x", &["orders.mysql_url", "mysql://"]),
         ("JOURNAL__SEGMENT_BYTES", "1000", &["journal.segment_bytes"]),
     ] {
@@ -62,6 +63,7 @@ async fn a_taken_address_is_named() {
     let address = server.address().to_string();
     let second = Site::new().with("HTTP__LISTEN", &address);
     check_refused(&second, ADDRESS, &[&address, "http.listen"]).await;
+    assert!(!second.data().exists(), "a data directory was made for nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

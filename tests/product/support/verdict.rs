@@ -44,7 +44,7 @@ impl Verdict {
     /// The invariants that are broken.
     pub fn broken(&self) -> Vec<&str> {
         let checks = self.report["checks"].as_array().unwrap_or_else(|| panic!("{self:?}"));
-        let broken = checks.iter().filter(|check| check["passed"] == false);
+        let broken = checks.iter().filter(|check| check["verdict"] == "broken");
         broken.filter_map(|check| check["invariant"].as_str()).collect()
     }
 

@@ -2,8 +2,8 @@
 
 use crate::ids::Timestamp;
 use crate::sale::{
-    ALLOTTED_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
-    PRODUCT_ID_LENGTH_MAX,
+    ALLOTTED_MAX, AMOUNT_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX,
+    PRICE_MAX, PRODUCT_ID_LENGTH_MAX,
 };
 use std::collections::HashSet;
 
@@ -97,6 +97,12 @@ impl Offer {
             format!("must have 1 to {PRODUCT_ID_LENGTH_MAX} bytes without control characters"),
         );
         check("price", self.price <= PRICE_MAX, format!("must be 0 to {PRICE_MAX}"));
+        let limit = u64::from(self.limit_per_user.clamp(1, LIMIT_PER_USER_MAX));
+        check(
+            "price",
+            self.price > PRICE_MAX || self.price <= AMOUNT_MAX / limit,
+            format!("must be at most {} with this limit_per_user", AMOUNT_MAX / limit),
+        );
         check(
             "list_price",
             self.list_price.is_none_or(|price| (self.price..=PRICE_MAX).contains(&price)),
@@ -179,6 +185,13 @@ mod tests {
         );
         check(|draft| draft.items[0].list_price = Some(99), &["items[0].list_price"]);
         check(|draft| draft.items[0].allotted = 0, &["items[0].allotted"]);
+        check(
+            |draft| {
+                let item = &mut draft.items[0];
+                (item.price, item.list_price, item.limit_per_user) = (PRICE_MAX, None, 9_008);
+            },
+            &["items[0].price"],
+        );
         check(|draft| draft.items[0].limit_per_user = 0, &["items[0].limit_per_user"]);
         check(
             |draft| draft.items[0].payment_window_milliseconds = 999,
