@@ -16,6 +16,7 @@ use crate::sales::Sales;
 use crate::sales::lifecycle;
 use crate::sales::preheat::preheat_approved;
 use crate::secrets;
+use crate::store::catalogue::CatalogueError;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
 use crate::store::journal::file::disk::RealDisk;
@@ -145,6 +146,8 @@ pub struct App {
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
     drain_limit: Duration,
+    orders: OrderStore,
+    checkpoints: CheckpointStore,
     _data_dir: Arc<DataDir>,
 }
 
@@ -188,9 +191,14 @@ impl App {
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
+        let (orders, checkpoints) = (stores.orders.clone(), stores.checkpoints);
         let sales = Sales::new(stores.orders, read_cache);
-        preheat(config, &engine, &sales).await;
-        let lifecycle = keep_lifecycle(&background, &engine, &sales);
+        let preheated = preheat(config.demo.enabled, &engine, &sales).await;
+        if !preheated {
+            tracing::warn!("approved sales wait for the catalogue; the rest goes on");
+        }
+        let later = (!preheated).then_some(config.demo.enabled);
+        let lifecycle = keep_lifecycle(&background, &engine, &sales, later);
 
         let (api, address) = api.listen()?;
         let (operations, operations_address) = operations.listen()?;
@@ -211,6 +219,8 @@ impl App {
             shutdown,
             server,
             drain_limit: Duration::from_millis(config.engine.drain_timeout_ms),
+            orders,
+            checkpoints,
             _data_dir: data_dir,
         })
     }
@@ -253,6 +263,14 @@ impl App {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
+        // A file that was closed is whole by itself.
+        let database = self.orders.database();
+        let closed = async {
+            tokio::join!(database.close(), self.checkpoints.close());
+        };
+        if tokio::time::timeout(self.drain_limit, closed).await.is_err() {
+            tracing::warn!("the stores did not close in time");
+        }
         tracing::info!("stopped");
     }
 }
@@ -284,7 +302,7 @@ impl Stores {
         let orders = opening::orders(&config, &data_dir).await?;
         let checkpoints = opening::checkpoints(&config, &data_dir, journal_id).await?;
         let is_migrated = match orders.migrate().await {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
                 false
@@ -310,27 +328,57 @@ async fn start_backends(
         .await
 }
 
-/// Ends and settles sales that are over, for as long as the engine runs.
-fn keep_lifecycle(background: &Background, engine: &Engine, sales: &Sales) -> JoinHandle<()> {
+/// Ends and settles sales that are over, for as long as the engine runs. Before that, `later`, it
+/// preheats as soon as the catalogue answers, and sets the demo up if it says so.
+fn keep_lifecycle(
+    background: &Background,
+    engine: &Engine,
+    sales: &Sales,
+    later: Option<bool>,
+) -> JoinHandle<()> {
     let (tasks, engine, sales) = (engine.tasks().clone(), engine.clone(), sales.clone());
     let _runtime = background.handle().enter();
-    tasks.keep_running("sale lifecycle", move || lifecycle::run(engine.clone(), sales.clone()))
-}
-
-/// Loads approved sales into their shards, then sets up the demo's sales if they are configured. A
-/// failure is logged and does not keep the process from serving.
-async fn preheat(config: &Config, engine: &Engine, sales: &Sales) {
-    match preheat_approved(engine, sales).await {
-        Ok(_) if config.demo.enabled => {
-            if let Err(error) = demo::set_up(engine, sales).await {
-                tracing::warn!(%error, "the demo's sales could not be set up");
+    tasks.keep_running("sale lifecycle", move || {
+        let (engine, sales) = (engine.clone(), sales.clone());
+        async move {
+            match later {
+                Some(sets_up_demo) => preheat_later(sets_up_demo, engine, sales).await,
+                None => lifecycle::run(engine, sales).await,
             }
         }
-        Ok(_) => {}
-        Err(error) => {
-            tracing::warn!(%error, "approved sales wait for their preheat; approve again to go on");
-        }
+    })
+}
+
+/// Loads approved sales into their shards, then sets up the demo's sales if they are configured.
+/// Returns false if the catalogue does not answer, so that this is to be done once it does.
+async fn preheat(sets_up_demo: bool, engine: &Engine, sales: &Sales) -> bool {
+    match preheat_approved(engine, sales).await {
+        Ok(_) if sets_up_demo => match demo::set_up(engine, sales).await {
+            Err(demo::DemoError::Catalogue(CatalogueError::Store(error)))
+                if error.is_transient() =>
+            {
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the demo's sales could not be set up");
+                true
+            }
+            Ok(()) => true,
+        },
+        Ok(_) => true,
+        Err(_) => false,
     }
+}
+
+/// Preheats once the catalogue answers, and then ends sales that are over, for as long as the engine
+/// runs.
+async fn preheat_later(sets_up_demo: bool, engine: Engine, sales: Sales) {
+    const LOOK: Duration = Duration::from_secs(1);
+    while !preheat(sets_up_demo, &engine, &sales).await {
+        tokio::time::sleep(LOOK).await;
+    }
+    tracing::info!("the catalogue answers: approved sales are in their shards");
+    lifecycle::run(engine, sales).await;
 }
 
 /// An address that is taken, without listening yet: clients are refused until all has been recovered.

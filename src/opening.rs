@@ -12,6 +12,7 @@ use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::{Database, StoreError};
 use crate::store::journal::JournalId;
 use crate::store::orders::OrderStore;
+use crate::store::private_files::make_private;
 use crate::store::read_cache::ReadCache;
 use crate::store::redis_connection::{RedisAddress, RedisAddressError};
 use std::io;
@@ -51,6 +52,9 @@ pub enum OpenError {
 /// or if it cannot be read or written.
 pub fn lock_data_dir(config: &Config) -> Result<(DataDir, JournalId), OpenError> {
     let data_dir = DataDir::lock(&config.data.dir)?;
+    if let Err(error) = make_private(data_dir.path(), &data_dir.journal()) {
+        tracing::warn!(%error, "others may be able to read the data directory");
+    }
     data_dir.agree_on_shards(config.engine.shards)?;
     let journal = data_dir.agree_on_identity()?;
     Ok((data_dir, journal))

@@ -4,7 +4,7 @@ use super::journal;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::journal::file::disk::Disk;
 use domain::invariants::{self, Invariant, Ledger};
-use domain::{Record, ShardId, Stock};
+use domain::{Order, Record, ShardId, Stock};
 use std::collections::BTreeMap;
 
 /// Each shard's checkpoint: where it stands, and the state that it leads to or what is wrong with
@@ -34,6 +34,17 @@ impl Checkpoints {
             all.insert(shard, checkpoint);
         }
         Ok(Self(all))
+    }
+
+    /// The orders of each checkpoint that reaches what was deleted from the journal: `base` is each
+    /// shard's last record that was.
+    pub(super) fn orders(&self, base: &[u64]) -> impl Iterator<Item = Order> {
+        let reaches = |shard: &ShardId, mark: &Mark| {
+            base.get(shard.index()).is_none_or(|base| mark.seq >= *base)
+        };
+        let reaching = self.0.iter().filter(move |(shard, (mark, _))| reaches(shard, mark));
+        let stocks = reaching.filter_map(|(_, (_, stock))| stock.as_ref()?.as_ref().ok());
+        stocks.flat_map(Stock::orders)
     }
 
     /// Judges I9 and I11: each checkpoint, brought forward by the journal, against the journal alone.

@@ -1,7 +1,7 @@
 //! What the journal says no longer because its segments were deleted: taken from the order store.
 
 use super::journal;
-use super::orders::Stored;
+use super::stored::Stored;
 use crate::store::database::StoreError;
 use crate::store::journal::file::disk::Disk;
 use crate::store::orders::OrderStore;

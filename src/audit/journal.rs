@@ -41,6 +41,8 @@ pub(super) struct OrderOnRecord {
     pub(super) reached: Option<(u64, OrderStatus)>,
     /// As of the last record.
     pub(super) last: (u64, OrderStatus),
+    /// As of the first: a grant, unless that was deleted from the journal.
+    pub(super) first: OrderStatus,
 }
 
 impl OnRecord {
@@ -52,7 +54,7 @@ impl OnRecord {
             return;
         };
         let last = (record.seq, order.status);
-        let none_yet = OrderOnRecord { reached: None, last };
+        let none_yet = OrderOnRecord { reached: None, last, first: order.status };
         let on_record = self.orders.entry(order.order_id).or_insert(none_yet);
         on_record.last = last;
         if record.seq <= reached {

@@ -8,8 +8,10 @@ mod deleted;
 mod error;
 mod findings;
 mod journal;
+mod older;
 mod orders;
 mod run;
+mod stored;
 
 pub use error::AuditError;
 pub use findings::{Findings, Judged, OrderCounts};

@@ -1,21 +1,14 @@
 //! The order store against the journal and the dead letters: its orders, its records of items, its
 //! progress.
 
+use super::checkpoints::Checkpoints;
 use super::journal::{OnRecord, OrderOnRecord};
+use super::older::Older;
+use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
-use crate::store::database::StoreError;
-use crate::store::orders::OrderStore;
 use domain::invariants::{self, Invariant, Ledger, Verdict};
 use domain::{Event, Order, OrderId, Record, ShardId};
-use std::collections::{BTreeMap, HashMap};
-
-/// What the order store holds.
-pub(super) struct Stored {
-    /// Each order, and the number of the record that its row was made of.
-    orders: HashMap<OrderId, (Order, u64)>,
-    items: BTreeMap<(ShardId, u64), Record>,
-    progress: BTreeMap<ShardId, u64>,
-}
+use std::collections::HashMap;
 
 /// An order in a dead letter whose record the journal has no longer.
 struct Deleted<'a> {
@@ -24,36 +17,6 @@ struct Deleted<'a> {
 }
 
 impl Stored {
-    /// Reads all of it, its progress first.
-    ///
-    /// # Errors
-    /// Returns [`StoreError`] if the order store does not answer.
-    pub(super) async fn read(orders: &OrderStore) -> Result<Self, StoreError> {
-        const PAGE: usize = 10_000;
-        let progress = orders.progress().await?.into_iter().collect();
-        let mut all = HashMap::new();
-        let mut after = OrderId(0);
-        loop {
-            let page = orders.scan(after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.order.order_id;
-            all.extend(page.into_iter().map(|row| (row.order.order_id, (row.order, row.version))));
-        }
-        let records = orders.item_records().await?.into_iter();
-        let items = records.map(|record| ((record.shard, record.seq), record)).collect();
-        Ok(Self { orders: all, items, progress })
-    }
-
-    /// The shard's last record that was stored when this was read.
-    pub(super) fn reached(&self, shard: ShardId) -> u64 {
-        self.progress.get(&shard).copied().unwrap_or(0)
-    }
-
-    /// Each order as of its row.
-    pub(super) fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.orders.values().map(|(order, _)| order)
-    }
-
     /// Judges I4, I12 and I13: what the journal granted against what the order store and the dead
     /// letters hold. Returns what could not be judged because the order store has not reached it.
     pub(super) fn compare(
@@ -62,12 +25,27 @@ impl Stored {
         on_record: &OnRecord,
         base: &[u64],
         letters: &[DeadLetter],
+        checkpoints: &Checkpoints,
     ) -> Option<String> {
         self.compare_items(ledger, on_record, base);
         let deleted = compare_letters(ledger, base, letters);
-        let waiting = self.compare_orders(ledger, on_record, letters, &deleted);
+        let older = Older::of(self, on_record, base, checkpoints);
+        let waiting = self.compare_orders(ledger, on_record, letters, &deleted, &older);
+        for verdict in older.verdicts() {
+            ledger.judge(Invariant::I4, "order store", verdict);
+        }
         self.compare_progress(ledger, base);
-        (waiting > 0).then(|| format!("{waiting} orders wait in the journal for the order store"))
+        let behind = [
+            (waiting, "wait in the journal for the order store"),
+            (
+                older.unknown(),
+                "are older than the journal, unsealed and in no checkpoint: not judged",
+            ),
+        ];
+        let behind = behind.iter().filter(|(orders, _)| *orders > 0);
+        let words: Vec<String> =
+            behind.map(|(orders, what)| format!("{orders} orders {what}")).collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// I4: each order on record has its row, and each row its order. Returns how many orders the
@@ -78,6 +56,7 @@ impl Stored {
         on_record: &OnRecord,
         letters: &[DeadLetter],
         deleted: &[Deleted<'_>],
+        older: &Older<'_>,
     ) -> u64 {
         let set_aside = orders_set_aside(letters);
         let with_letter = |order_id: &OrderId, wrong: String| match set_aside.get(order_id) {
@@ -89,7 +68,11 @@ impl Stored {
         let mut waiting = 0;
         let mut verdicts = Vec::new();
         for (order_id, order) in ledger.orders() {
-            match self.judge_row(order, on_record.orders.get(order_id).copied()) {
+            let Some(known) = on_record.orders.get(order_id) else {
+                verdicts.extend(older.verdict(order));
+                continue;
+            };
+            match self.judge_row(order, *known) {
                 None => waiting += 1,
                 Some(verdict) => {
                     verdicts.push(verdict.map_err(|wrong| with_letter(order_id, wrong)));
@@ -112,16 +95,15 @@ impl Stored {
     }
 
     /// What is wrong with the row of an order; `None` where the order store has not reached it.
-    fn judge_row(&self, order: &Order, on_record: Option<OrderOnRecord>) -> Option<Verdict> {
+    fn judge_row(&self, order: &Order, on_record: OrderOnRecord) -> Option<Verdict> {
         let order_id = order.order_id;
         let row = self.orders.get(&order_id);
-        if row.is_none() && on_record.is_some_and(|on_record| on_record.reached.is_none()) {
+        if row.is_none() && on_record.reached.is_none() {
             return None;
         }
         let verdict = self.has_content(order);
         let Some((row, version)) = row.filter(|_| verdict.is_ok()) else { return Some(verdict) };
-        // What only the order store remembers was taken from there.
-        let Some(OrderOnRecord { reached, last }) = on_record else { return Some(Ok(())) };
+        let OrderOnRecord { reached, last, .. } = on_record;
         let as_of = [Some(last), reached].into_iter().flatten().find(|(seq, _)| seq == version);
         match as_of {
             Some((_, status)) if status == row.status => (*version == last.0).then_some(Ok(())),
@@ -260,6 +242,7 @@ fn cut_before(base: &[u64], shard: ShardId) -> u64 {
 mod tests {
     use super::*;
     use domain::{Currency, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_dead_letter_speaks_for_the_record_that_the_journal_has_no_longer() {
@@ -287,12 +270,14 @@ mod tests {
         let check = |row: Option<(Order, u64)>, expected: Option<&str>| {
             let orders = row.map(|row| (order.order_id, row)).into_iter().collect();
             let progress = BTreeMap::from([(shard, 9)]);
-            let stored = Stored { orders, items: BTreeMap::new(), progress };
+            let seals = BTreeMap::new();
+            let stored = Stored { orders, items: BTreeMap::new(), progress, seals };
             let mut ledger = Ledger::default();
             row.iter().for_each(|(order, _)| ledger.assume_order(*order));
             ledger.assume_seq(shard, 9);
             let letters = std::slice::from_ref(&letter);
-            stored.compare(&mut ledger, &OnRecord::default(), &[0, 9], letters);
+            let checkpoints = Checkpoints::default();
+            stored.compare(&mut ledger, &OnRecord::default(), &[0, 9], letters, &checkpoints);
             let found = ledger.finding(Invariant::I4).first;
             let has = found.as_deref().zip(expected).is_some_and(|(found, words)| {
                 found.contains(words) && found.ends_with("dead letter 1-5 has it: conflict")

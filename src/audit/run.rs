@@ -10,7 +10,7 @@ use super::deleted::assume_what_was_deleted;
 use super::error::AuditError;
 use super::findings::{Findings, Judged, OrderCounts};
 use super::journal::{self, OnRecord};
-use super::orders::Stored;
+use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
@@ -132,7 +132,8 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, boo
     }
     if let Some(stored) = &stored {
         let letters = options.dead_letters.as_deref().unwrap_or_default();
-        pass.behind = stored.compare(&mut pass.ledger, &pass.on_record, &base, letters);
+        pass.behind =
+            stored.compare(&mut pass.ledger, &pass.on_record, &base, letters, &checkpoints);
     }
     checkpoints.compare(disk, &base, &mut pass.ledger);
     let findings = pass.findings(options, shards, read.as_ref().err());

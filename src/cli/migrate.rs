@@ -1,4 +1,5 @@
-//! `seckill migrate`: brings the order store's tables up to date before a new version serves.
+//! `seckill migrate`: brings the order store's tables up to date before a new version serves, and makes
+//! those anew that are gone.
 
 use super::failure::{Exit, Failure};
 use crate::app::AppError;
@@ -23,7 +24,7 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
             .to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let place = runtime.map_err(|error| failed(&error))?.block_on(async {
+    let (place, made) = runtime.map_err(|error| failed(&error))?.block_on(async {
         let (data_dir, place) = match &config.orders.mysql_url {
             Some(url) => (DataDir::look(&config.data.dir), url.to_string()),
             None => {
@@ -34,8 +35,11 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
             }
         };
         let orders = opening::orders(config, &data_dir).await.map_err(|error| failed(&error))?;
-        orders.migrate().await.map_err(|error| failed(&error))?;
-        Ok::<_, Failure>(place)
+        let made = orders.migrate().await.map_err(|error| failed(&error))?;
+        Ok::<_, Failure>((place, made))
     })?;
+    for table in made {
+        writeln!(output, "table {table} was gone and was made anew, empty")?;
+    }
     Ok(writeln!(output, "the order store is up to date: {place}")?)
 }

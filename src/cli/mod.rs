@@ -16,6 +16,7 @@ pub mod serve;
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::{Exit, Failure};
+use rustix::fs::Mode;
 use serve::ServeArguments;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub enum ConfigCommand {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
+    // Orders, passwords' hashes and secrets are this user's alone, in whichever file they end up.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let arguments = Arguments::parse();
     let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let answered = answer(arguments, &mut output);

@@ -139,6 +139,7 @@ fn fault(error: &dyn std::error::Error) -> Failure {
 
 impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
+        let shortage = shortage(&error.to_string());
         let (exit, remedy) = match error {
             AppError::Secret(error) => return error.into(),
             AppError::Open(ref error) => remedy_of_opening(error),
@@ -195,9 +196,34 @@ impl From<AppError> for Failure {
             what: format!("the sale cannot be served: {error}"),
             meaning: "nothing listens and nothing is sold; confirmed orders are where they were"
                 .to_owned(),
-            remedy: remedy.to_owned(),
+            remedy: shortage.unwrap_or(remedy).to_owned(),
         }
     }
+}
+
+/// What to do where the machine lacks something, whichever part was the first to notice; none if that
+/// is not what the error says.
+fn shortage(error: &str) -> Option<&'static str> {
+    const SHORTAGES: [(&[&str], &str); 3] = [
+        (
+            &["disk is full", "No space left on device", "Disk quota exceeded"],
+            "make room on the disk of the data directory and start again; leave its files as they are",
+        ),
+        (
+            // What SQLite says of a full disk as well.
+            &["disk I/O error"],
+            "make room on the disk of the data directory if it is full; otherwise the disk fails, and \
+             the kernel's log says how; leave the files as they are and start again",
+        ),
+        (
+            // The last is what a thread that cannot be started is told, too.
+            &["out of memory", "Cannot allocate memory", "Resource temporarily unavailable"],
+            "give the process more memory and threads (`ulimit -v`, `ulimit -u`, or the limits of its \
+             container) and start again; leave its files as they are",
+        ),
+    ];
+    let said = |words: &[&str]| words.iter().any(|word| error.contains(word));
+    SHORTAGES.iter().find(|(words, _)| said(words)).map(|(_, remedy)| *remedy)
 }
 
 const STOP_THE_OTHER: &str = "one process serves a data directory: stop the other, or set data.dir";
@@ -212,6 +238,11 @@ fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
         OpenError::DataDir(DataDirError::Io { .. }) => {
             (Exit::Data, "make the data directory readable and writable for this user (data.dir)")
         }
+        OpenError::DataDir(DataDirError::Malformed { .. }) => (
+            Exit::Data,
+            "bring the file back from a copy of the data directory; the journal's identity is also in \
+             the order store (table `journal`) and in the checkpoints in Redis (field `journal`)",
+        ),
         OpenError::Certificate { .. } => (
             Exit::Configuration,
             "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
@@ -229,5 +260,26 @@ fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
             "make the order store reachable and writable (orders.mysql_url, or the data \
              directory)",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::checkpoint::CheckpointError;
+
+    #[test]
+    fn what_the_machine_lacks_is_never_mended_by_moving_files() {
+        for (said, words) in [
+            ("database or disk is full", "make room on the disk"),
+            ("disk I/O error", "make room on the disk"),
+            ("out of memory", "more memory"),
+            ("Resource temporarily unavailable (os error 11)", "more memory and threads"),
+            ("file is not a database", "with their file moved away"),
+        ] {
+            let error = CheckpointError::Configuration(said.to_owned());
+            let failure = Failure::from(AppError::Open(OpenError::Checkpoints(error)));
+            assert!(failure.remedy.contains(words), "{said}: {}", failure.remedy);
+        }
     }
 }

@@ -68,6 +68,8 @@ impl<T> Rule<T> for Such<T> {
 pub struct Url {
     /// The allowed schemes, without `://`.
     pub schemes: &'static [&'static str],
+    /// What its path has to name, if anything.
+    pub path_names: Option<&'static str>,
     /// An example of such a URL.
     pub example: &'static str,
 }
@@ -78,12 +80,24 @@ impl Rule<Option<SecretUrl>> for Url {
             let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
             let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let host = authority.rsplit('@').next().unwrap_or_default();
-            self.schemes.contains(&scheme) && !host.is_empty() && !host.starts_with(':')
+            let port = host.rsplit_once(':').map(|(_, port)| port);
+            let has_port =
+                port.is_none_or(|port| port.ends_with(']') || port.parse::<u16>().is_ok());
+            let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
+            let has_path = self.path_names.is_none() || path.len() > 1;
+            let has_host = !host.is_empty() && !host.starts_with(':');
+            self.schemes.contains(&scheme) && has_host && has_port && has_path
         })
     }
 
     fn words(&self) -> String {
-        format!("a URL that begins with {}://", self.schemes.join(":// or "))
+        let schemes = self.schemes.join(":// or ");
+        match self.path_names {
+            None => format!("a URL that begins with {schemes}://"),
+            Some(name) => {
+                format!("a URL that begins with {schemes}:// and names {name} in its path")
+            }
+        }
     }
 
     fn example(&self) -> Option<&'static str> {

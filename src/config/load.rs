@@ -445,7 +445,7 @@ mod tests {
                 "",
                 &[("SECKILL__ORDERS__MYSQL_URL", wrong)],
                 &[
-                    "orders.mysql_url = (secret) (environment SECKILL__ORDERS__MYSQL_URL): allowed is a URL that begins with mysql:// or mariadb://",
+                    "orders.mysql_url = (secret) (environment SECKILL__ORDERS__MYSQL_URL): allowed is a URL that begins with mysql:// or mariadb:// and names a database in its path",
                 ],
             );
         }

@@ -148,6 +148,7 @@ configuration! {
         /// go to SQLite in the data directory.
         redis_url: Option<SecretUrl> = None, Url {
             schemes: &["redis", "rediss"],
+            path_names: None,
             example: "redis://seckill:password@127.0.0.1:6379/0",
         };
         /// Certificate, in PEM, of the authority that signed the certificate of a `rediss://` server,
@@ -162,6 +163,7 @@ configuration! {
         /// RabbitMQ to send records through. Without it they are handed over within the process.
         amqp_url: Option<SecretUrl> = None, Url {
             schemes: &["amqp", "amqps"],
+            path_names: None,
             example: "amqp://seckill:password@127.0.0.1:5672/%2f",
         };
         /// Certificate, in PEM, of the authority that signed the certificate of an `amqps://` server,
@@ -178,6 +180,7 @@ configuration! {
         /// MySQL or MariaDB to keep orders in. Without it they go to SQLite in the data directory.
         mysql_url: Option<SecretUrl> = None, Url {
             schemes: &["mysql", "mariadb"],
+            path_names: Some("a database"),
             example: "mysql://seckill:password@127.0.0.1:3306/seckill",
         };
         /// Records applied in one transaction.

@@ -38,6 +38,20 @@ pub enum DataDirError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// A file of one value holds something else.
+    #[error(
+        "{path} {}: {expected}",
+        if .held.is_empty() { "is empty".to_owned() } else { format!("holds {held:?}") },
+        path = .path.display()
+    )]
+    Malformed {
+        /// The file that was read.
+        path: PathBuf,
+        /// What it holds; nothing if it is empty.
+        held: String,
+        /// What it should be, in words.
+        expected: &'static str,
+    },
     /// Another process serves from it.
     #[error("{path} is in use by another process", path = .0.display())]
     InUse(PathBuf),
@@ -178,10 +192,10 @@ impl DataDir {
         match std::fs::read_to_string(&path) {
             Ok(text) => match text.trim().parse() {
                 Ok(value) => Ok(Some(value)),
-                Err(_) => Err(DataDirError::Io {
-                    path,
-                    source: io::Error::new(io::ErrorKind::InvalidData, otherwise),
-                }),
+                Err(_) => {
+                    let held = text.trim().chars().take(40).collect();
+                    Err(DataDirError::Malformed { path, held, expected: otherwise })
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DataDirError::Io { path, source }),

@@ -7,5 +7,7 @@ pub mod data_dir;
 pub mod database;
 pub mod journal;
 pub mod orders;
+pub mod private_files;
 pub mod read_cache;
 pub mod redis_connection;
+mod sqlite_file;

@@ -17,8 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["clock", "crash", "telemetry"]),
     ("store::broker", &["store::journal", "telemetry"]),
     ("store::catalogue", &["store::database"]),
-    ("store::checkpoint", &["store::journal", "store::redis_connection"]),
-    ("store::database", &[]),
+    ("store::checkpoint", &["store::journal", "store::redis_connection", "store::sqlite_file"]),
+    ("store::database", &["store::sqlite_file"]),
     ("store::journal", &["clock", "crash", "telemetry"]),
     ("store::orders", &["store::database", "store::journal"]),
     (

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The time between two counts of its rows, at least.
 const COUNT: Duration = Duration::from_secs(5);
 /// How many times as long as a count takes the next one is put off.
-const COUNT_SHARE: u32 = 50;
+const COUNT_SHARE: u32 = 20;
 
 /// What is known of the order store.
 struct Watch {
@@ -113,6 +113,7 @@ impl Watch {
         let refilled = std::mem::take(&mut self.refills);
         if missing == 0 {
             self.gone = 0;
+            metrics::gauge!(ORDER_STORE_MISSING).set(0.0);
             if !self.engine.pipeline_status().set_incomplete(None) {
                 tracing::info!("the order store holds all that it should again");
             }
@@ -120,6 +121,7 @@ impl Watch {
         }
         if refilled || missing <= self.gone {
             self.gone = missing;
+            metrics::gauge!(ORDER_STORE_MISSING).set(missing as f64);
             self.tell(format!(
                 "{missing} rows are gone from it that the journal has no longer: bring them back \
                  from a backup, `seckill audit` tells what is missing; the journal is kept"

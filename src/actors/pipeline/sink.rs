@@ -47,6 +47,8 @@ pub(in crate::actors) struct RabbitMq {
     /// How often in a row the queue was empty and nothing more was stored.
     idle_looks: u32,
     stored_at_last_look: u64,
+    /// Whether the broker has taken anything over since the start.
+    has_published: bool,
 }
 
 /// What became of a batch that was sent.
@@ -64,7 +66,14 @@ impl RabbitMq {
         epoch: u64,
         message_records: usize,
     ) -> Self {
-        Self { publisher, epoch, message_records, idle_looks: 0, stored_at_last_look: 0 }
+        Self {
+            publisher,
+            epoch,
+            message_records,
+            idle_looks: 0,
+            stored_at_last_look: 0,
+            has_published: false,
+        }
     }
 }
 
@@ -186,9 +195,14 @@ impl RabbitMq {
                     waiting.retain(|_| verdicts.next() != Some(Verdict::Confirmed));
                 }
                 Err(BrokerError::QueueCreated) => {
-                    tracing::warn!(
-                        "the broker's queue was empty and is declared anew; publishing what is not stored"
-                    );
+                    if self.has_published {
+                        tracing::warn!(
+                            "the broker's queue is gone and is declared anew; publishing what is not \
+                             stored"
+                        );
+                    } else {
+                        tracing::info!("the broker's queue is declared");
+                    }
                     return Sent::BeginAgain;
                 }
                 Err(error) => {
@@ -200,6 +214,7 @@ impl RabbitMq {
         }
         metrics::counter!(RELAY_MESSAGES_TOTAL).increment(messages.len() as u64);
         self.idle_looks = 0;
+        self.has_published = true;
         Sent::All
     }
 

@@ -197,6 +197,7 @@ async fn load_checkpoints(
     let mut stocks = Vec::with_capacity(usize::from(shards));
     let mut marks = Vec::with_capacity(usize::from(shards));
     let reachable = AtomicBool::new(true);
+    let mut tells = true;
     let load = async |shard| {
         // A store that does not answer is not waited for once more for each shard.
         if !reachable.load(Ordering::Relaxed) {
@@ -213,6 +214,14 @@ async fn load_checkpoints(
         if let Err(foreign @ CheckpointError::Foreign { .. }) = loaded {
             return Err(RecoveryError::ForeignCheckpoint(foreign));
         }
+        let loaded = match loaded {
+            // Of one that does not answer once is enough, however many shards asked.
+            Err(error @ CheckpointError::Unavailable(_)) if std::mem::take(&mut tells) => {
+                Err(error)
+            }
+            Err(CheckpointError::Unavailable(_)) => Ok(None),
+            loaded => loaded,
+        };
         let (stock, mark) = or_empty(shard, loaded);
         stocks.push(stock);
         marks.push(mark);

@@ -39,7 +39,12 @@ impl From<RedisFailure> for CheckpointError {
     fn from(failure: RedisFailure) -> Self {
         match failure {
             RedisFailure::Unavailable(why) => Self::Unavailable(why),
-            RedisFailure::Refused(why) | RedisFailure::Unexpected(why) => Self::Refused(why),
+            RedisFailure::Refused(why) => Self::Refused(why),
+            RedisFailure::Unexpected(why) => Self::Corrupt(format!(
+                "{why}; a key of this program holds what it never writes: delete those that \
+                 `redis-cli --scan --pattern 'seckill::checkpoint::*'` lists, a checkpoint holds \
+                 nothing that its journal does not"
+            )),
         }
     }
 }

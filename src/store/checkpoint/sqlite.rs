@@ -7,6 +7,7 @@
 use super::error::CheckpointError;
 use super::format::{self, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
+use crate::store::sqlite_file::only_readable;
 use domain::ShardId;
 use domain::stock::{Changes, Snapshot};
 use futures_util::TryStreamExt;
@@ -62,12 +63,17 @@ struct Stored {
 }
 
 impl SqliteCheckpoints {
-    /// Opens the file at `path`, creating it if it does not exist.
+    /// Opens the file at `path`, creating it if it does not exist. One in a directory that cannot be
+    /// written to can be read.
     ///
     /// # Errors
     /// Returns [`CheckpointError`] if it is not a SQLite database, has a later version of the tables,
     /// or cannot be opened.
     pub async fn open(path: &Path) -> Result<Self, CheckpointError> {
+        if let Some(options) = only_readable(path) {
+            let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+            return Ok(Self { pool: pool.map_err(opening)? });
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -105,45 +111,7 @@ impl SqliteCheckpoints {
         base: Option<Mark>,
         changes: &Changes,
     ) -> Result<Written, CheckpointError> {
-        let mark = Mark { epoch, seq: changes.seq };
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let stored = stored(&mut transaction, changes.shard).await?;
-        if let Some(refusal) = refusal(stored.as_ref().map(|stored| stored.mark), base, mark) {
-            return Ok(refusal);
-        }
-        let (items_before, chunks_before) = match (&stored, base) {
-            (Some(stored), Some(_)) => (stored.item_count, stored.chunk_count),
-            _ => (0, 0),
-        };
-        if base.is_none() {
-            clear(&mut transaction, changes.shard).await?;
-        }
-        let shard = changes.shard;
-        let items = changes
-            .items
-            .iter()
-            .map(|(position, item)| (*position, format::encode_item(shard, *position, item)));
-        upsert(&mut transaction, "items", shard, items).await?;
-        let chunks = changes.chunks.iter().map(|(number, chunk)| {
-            (*number, format::encode_chunk(shard, *number, chunk.as_deref()))
-        });
-        upsert(&mut transaction, "chunks", shard, chunks).await?;
-        let header = Header {
-            epoch,
-            seq: changes.seq,
-            at: changes.at,
-            last_order_id: changes.last_order_id,
-        };
-        let stored = Stored {
-            mark,
-            item_count: items_before.max(count(&changes.items)),
-            chunk_count: chunks_before.max(count(&changes.chunks)),
-            header: format::encode_header(shard, &header),
-        };
-        put(&mut transaction, shard, &stored).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(Written::Stored(mark))
+        self.within(async |connection| write(connection, epoch, base, changes).await).await
     }
 
     /// Returns the shard's checkpoint, if there is one.
@@ -151,35 +119,7 @@ impl SqliteCheckpoints {
     /// # Errors
     /// Returns [`CheckpointError`] if the file cannot be read, or does not hold what was written.
     pub async fn load(&self, shard: ShardId) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        // One transaction reads one state of all three tables.
-        let mut transaction = connection.begin().await.map_err(failed)?;
-        let Some(stored) = stored(&mut transaction, shard).await? else { return Ok(None) };
-        let malformed = |what: &str, Malformed(why)| {
-            CheckpointError::Corrupt(format!("{what} of shard {shard}: {why}"))
-        };
-        let header = format::decode_header(shard, &stored.header)
-            .map_err(|error| malformed("header", error))?;
-        if (Mark { epoch: header.epoch, seq: header.seq }) != stored.mark {
-            return Err(malformed("header", Malformed("another mark")));
-        }
-        let items = rows(&mut transaction, "items", shard, stored.item_count, |number, bytes| {
-            format::decode_item(shard, number, bytes)
-        })
-        .await?;
-        let chunks =
-            rows(&mut transaction, "chunks", shard, stored.chunk_count, |number, bytes| {
-                format::decode_chunk(shard, number, bytes)
-            })
-            .await?;
-        let snapshot = Snapshot {
-            seq: header.seq,
-            at: header.at,
-            last_order_id: header.last_order_id,
-            items,
-            chunks,
-        };
-        Ok(Some((stored.mark, snapshot)))
+        self.within(async |connection| load(connection, shard).await).await
     }
 
     /// Returns the marks of all shards that have a checkpoint, ascending by shard.
@@ -187,15 +127,24 @@ impl SqliteCheckpoints {
     /// # Errors
     /// Returns [`CheckpointError`] if the file cannot be read.
     pub async fn marks(&self, shards: u16) -> Result<Vec<(ShardId, Mark)>, CheckpointError> {
-        let rows: Vec<(u16, i64, i64)> =
-            sqlx::query_as("SELECT shard, epoch, seq FROM shards WHERE shard < ? ORDER BY shard")
-                .bind(shards)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
-        let mark =
-            |epoch: i64, seq: i64| Mark { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned() };
-        Ok(rows.into_iter().map(|(shard, epoch, seq)| (ShardId(shard), mark(epoch, seq))).collect())
+        self.within(async |connection| {
+            let rows: Vec<(u16, i64, i64)> = sqlx::query_as(
+                "SELECT shard, epoch, seq FROM shards WHERE shard < ? ORDER BY shard",
+            )
+            .bind(shards)
+            .fetch_all(connection)
+            .await
+            .map_err(failed)?;
+            let mark = |epoch: i64, seq: i64| Mark {
+                epoch: epoch.cast_unsigned(),
+                seq: seq.cast_unsigned(),
+            };
+            Ok(rows
+                .into_iter()
+                .map(|(shard, epoch, seq)| (ShardId(shard), mark(epoch, seq)))
+                .collect())
+        })
+        .await
     }
 
     /// Makes what was written so far survive a power cut.
@@ -203,17 +152,115 @@ impl SqliteCheckpoints {
     /// # Errors
     /// Returns [`CheckpointError`] if the file cannot be synced.
     pub async fn harden(&self) -> Result<(), CheckpointError> {
-        // Moves the log into the file, which syncs the log before and the file after.
-        let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(FULL)")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed)?;
-        if busy == 0 {
-            Ok(())
-        } else {
-            Err(CheckpointError::Unavailable("the file is in use".to_owned()))
-        }
+        self.within(async |connection| {
+            // Moves the log into the file, which syncs the log before and the file after.
+            let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(FULL)")
+                .fetch_one(connection)
+                .await
+                .map_err(failed)?;
+            if busy == 0 {
+                Ok(())
+            } else {
+                Err(CheckpointError::Unavailable("the file is in use".to_owned()))
+            }
+        })
+        .await
     }
+
+    /// Closes the file, after those who use it, and moves its log into it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Does `work` on a connection. One on which it failed is closed and not used again, because it is
+    /// not known what is left of its transaction.
+    async fn within<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, CheckpointError>,
+    ) -> Result<T, CheckpointError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let result = work(&mut connection).await;
+        if result.is_err() {
+            drop(connection.detach());
+        }
+        result
+    }
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    epoch: u64,
+    base: Option<Mark>,
+    changes: &Changes,
+) -> Result<Written, CheckpointError> {
+    let mark = Mark { epoch, seq: changes.seq };
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let stored = stored(&mut transaction, changes.shard).await?;
+    if let Some(refusal) = refusal(stored.as_ref().map(|stored| stored.mark), base, mark) {
+        return Ok(refusal);
+    }
+    let (items_before, chunks_before) = match (&stored, base) {
+        (Some(stored), Some(_)) => (stored.item_count, stored.chunk_count),
+        _ => (0, 0),
+    };
+    if base.is_none() {
+        clear(&mut transaction, changes.shard).await?;
+    }
+    let shard = changes.shard;
+    let items = changes
+        .items
+        .iter()
+        .map(|(position, item)| (*position, format::encode_item(shard, *position, item)));
+    upsert(&mut transaction, "items", shard, items).await?;
+    let chunks = changes
+        .chunks
+        .iter()
+        .map(|(number, chunk)| (*number, format::encode_chunk(shard, *number, chunk.as_deref())));
+    upsert(&mut transaction, "chunks", shard, chunks).await?;
+    let header =
+        Header { epoch, seq: changes.seq, at: changes.at, last_order_id: changes.last_order_id };
+    let stored = Stored {
+        mark,
+        item_count: items_before.max(count(&changes.items)),
+        chunk_count: chunks_before.max(count(&changes.chunks)),
+        header: format::encode_header(shard, &header),
+    };
+    put(&mut transaction, shard, &stored).await?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(Written::Stored(mark))
+}
+
+async fn load(
+    connection: &mut SqliteConnection,
+    shard: ShardId,
+) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
+    // One transaction reads one state of all three tables.
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    let Some(stored) = stored(&mut transaction, shard).await? else { return Ok(None) };
+    let malformed = |what: &str, Malformed(why)| {
+        CheckpointError::Corrupt(format!("{what} of shard {shard}: {why}"))
+    };
+    let header =
+        format::decode_header(shard, &stored.header).map_err(|error| malformed("header", error))?;
+    if (Mark { epoch: header.epoch, seq: header.seq }) != stored.mark {
+        return Err(malformed("header", Malformed("another mark")));
+    }
+    let items = rows(&mut transaction, "items", shard, stored.item_count, |number, bytes| {
+        format::decode_item(shard, number, bytes)
+    })
+    .await?;
+    let chunks = rows(&mut transaction, "chunks", shard, stored.chunk_count, |number, bytes| {
+        format::decode_chunk(shard, number, bytes)
+    })
+    .await?;
+    let snapshot = Snapshot {
+        seq: header.seq,
+        at: header.at,
+        last_order_id: header.last_order_id,
+        items,
+        chunks,
+    };
+    Ok(Some((stored.mark, snapshot)))
 }
 
 async fn stored(

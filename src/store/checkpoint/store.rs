@@ -112,6 +112,16 @@ impl CheckpointStore {
             Self::Redis(_) => Ok(()),
         }
     }
+
+    /// Closes the connections, after those in use have been returned: a SQLite file is whole by itself
+    /// then.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            // Its connection holds nothing back.
+            Self::Redis(_) => {}
+        }
+    }
 }
 
 /// Makes a whole snapshot an increment without a base: for a first checkpoint, and after

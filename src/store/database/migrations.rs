@@ -56,6 +56,22 @@ pub(super) async fn run_sqlite(pool: &SqlitePool) -> Result<(), StoreError> {
     Ok(Migrator::new(Embedded(SQLITE)).await?.run(pool).await?)
 }
 
+/// Runs all files once more, because a table is gone that they made. What is there stays as it is: each
+/// makes its tables only if they do not exist. A file that changes a table may fail at one that it has
+/// changed; whether anything is missing in the end is for the caller to see.
+pub(super) async fn repeat_sqlite(pool: &SqlitePool) {
+    for (_, _, text) in SQLITE {
+        let _ = sqlx::raw_sql(text).execute(pool).await;
+    }
+}
+
+/// Does what [`repeat_sqlite`] does on a MySQL server.
+pub(super) async fn repeat_mysql(pool: &MySqlPool) {
+    for (_, _, text) in MYSQL {
+        let _ = sqlx::raw_sql(text).execute(pool).await;
+    }
+}
+
 pub(super) async fn run_mysql(pool: &MySqlPool) -> Result<(), StoreError> {
     let migrator = Migrator::new(Embedded(MYSQL)).await?;
     match migrator.run(pool).await {

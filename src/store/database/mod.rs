@@ -18,9 +18,11 @@
 mod error;
 mod migrations;
 pub(in crate::store) mod statements;
+mod verify;
 
 pub use error::StoreError;
 
+use crate::store::sqlite_file::only_readable;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
@@ -29,9 +31,12 @@ use sqlx::{ConnectOptions, Connection, Executor, MySql, MySqlPool, Sqlite, Sqlit
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// How long a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to learn whether anybody listens at the server's address.
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read or a small write may take before its connection is closed.
 pub(in crate::store) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many connections read a SQLite file, besides the one that writes.
@@ -63,14 +68,22 @@ pub struct SqliteDatabase {
 #[derive(Clone, Debug)]
 pub struct MySqlDatabase {
     pool: MySqlPool,
+    /// Where the server listens; none for one that is reached through a socket in the file system.
+    place: Option<(String, u16)>,
 }
 
 impl Database {
-    /// Opens the SQLite file at `path`, creating it if needed. Its directory must exist.
+    /// Opens the SQLite file at `path`, creating it if needed. Its directory must exist. A file that
+    /// this process cannot write to, such as one in a directory that is mounted for reading, can be
+    /// read.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the file cannot be opened or is not a SQLite database.
     pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        if let Some(options) = only_readable(path) {
+            let readers = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+            return Ok(Self::Sqlite(SqliteDatabase { writer: readers.clone(), readers }));
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -123,6 +136,8 @@ impl Database {
             })
             .ok_or(StoreError::InvalidUrl)?
             .disable_statement_logging();
+        let place = options.get_socket().is_none();
+        let place = place.then(|| (options.get_host().to_owned(), options.get_port()));
         let pool = MySqlPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -136,18 +151,55 @@ impl Database {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self::MySql(MySqlDatabase { pool }))
+        Ok(Self::MySql(MySqlDatabase { pool, place }))
     }
 
-    /// Brings the tables up to date. Safe to repeat, and by several processes at once.
+    /// Brings the tables up to date and looks whether all of them are there: one that is gone is made
+    /// anew, empty. Returns the names of those. Safe to repeat, and by several processes at once.
     ///
     /// # Errors
-    /// Returns [`StoreError`] if the database cannot be reached, or was migrated by a newer version.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    /// Returns [`StoreError`] if the database cannot be reached, or was migrated by a newer version;
+    /// [`StoreError::Migration`] if a table or a column is missing and cannot be made.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         match self {
-            Self::Sqlite(database) => migrations::run_sqlite(&database.writer).await,
-            Self::MySql(database) => migrations::run_mysql(&database.pool).await,
+            Self::Sqlite(database) => {
+                migrations::run_sqlite(&database.writer).await?;
+            }
+            Self::MySql(database) => {
+                database.is_reachable().await?;
+                migrations::run_mysql(&database.pool).await?;
+            }
         }
+        let expected = verify::expected().await?;
+        let lost = verify::missing_tables(&expected, &self.tables().await?);
+        if !lost.is_empty() {
+            tracing::warn!(tables = lost.join(", "), "tables are gone and are made anew");
+            match self {
+                Self::Sqlite(database) => {
+                    migrations::repeat_sqlite(&database.writer).await;
+                }
+                Self::MySql(database) => {
+                    migrations::repeat_mysql(&database.pool).await;
+                }
+            }
+        }
+        match verify::missing(&expected, &self.tables().await?) {
+            None => Ok(lost),
+            Some(missing) => Err(StoreError::Migration(format!("the database lacks {missing}"))),
+        }
+    }
+
+    /// The tables that there are.
+    async fn tables(&self) -> Result<verify::Tables, StoreError> {
+        let rows = match self {
+            Self::Sqlite(database) => {
+                sqlx::query_as(verify::SQLITE_COLUMNS).fetch_all(&database.readers).await?
+            }
+            Self::MySql(database) => {
+                sqlx::query_as(verify::MYSQL_COLUMNS).fetch_all(&database.pool).await?
+            }
+        };
+        Ok(verify::tables(rows))
     }
 
     /// Asks the database for a sign of life.
@@ -208,11 +260,38 @@ impl MySqlDatabase {
     }
 
     pub(in crate::store) async fn writer(&self) -> Result<PoolConnection<MySql>, StoreError> {
-        Ok(self.pool.acquire().await?)
+        self.connection().await
     }
 
     pub(in crate::store) async fn reader(&self) -> Result<PoolConnection<MySql>, StoreError> {
-        Ok(self.pool.acquire().await?)
+        self.connection().await
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<MySql>, StoreError> {
+        if self.pool.size() == 0 {
+            self.is_reachable().await?;
+        }
+        self.pool.acquire().await.map_err(|error| match (error, &self.place) {
+            (sqlx::Error::PoolTimedOut, Some((host, port))) => {
+                let seconds = ACQUIRE_TIMEOUT.as_secs();
+                let what = format!("no connection to {host}:{port} within {seconds} s");
+                StoreError::Unavailable(what)
+            }
+            (error, _) => error.into(),
+        })
+    }
+
+    /// Returns at once where nobody listens. The pool itself would try for as long as a caller waits,
+    /// and then not say where.
+    async fn is_reachable(&self) -> Result<(), StoreError> {
+        let Some((host, port)) = &self.place else { return Ok(()) };
+        let unreachable = |why: String| StoreError::Unavailable(format!("{host}:{port}: {why}"));
+        let connecting = TcpStream::connect((host.as_str(), *port));
+        match tokio::time::timeout(REACH_TIMEOUT, connecting).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable("no answer".to_owned())),
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use super::bytes;
 use super::conflict::{Conflicts, SetAside};
 use super::progress::ShardProgress;
 use super::progress_rows::{
-    CENSUS, Census, PROGRESS, bind_seals, decode_census, decode_progress, seal_columns,
+    CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, bind_seals, decode_census, decode_progress,
+    seal_columns,
 };
 use super::row::{StoredOrder, bind_order, columns, decode_order};
 use super::session::{Insertion, LOG_OPERATION, Session, insertion};
@@ -163,11 +164,16 @@ impl MySqlOrders {
     }
 
     pub(super) async fn progress(&self) -> Result<Vec<ShardProgress>, StoreError> {
-        within(self.database.reader().await?, async |connection| {
-            let rows = sqlx::query(PROGRESS).fetch_all(connection).await?;
-            rows.iter().map(|row| decode_progress!(row, kept)).collect()
-        })
-        .await
+        let read = async |text| {
+            within(self.database.reader().await?, async |connection| {
+                progress_of(connection, text).await
+            })
+            .await
+        };
+        match read(PROGRESS).await {
+            Err(StoreError::Refused(why)) if why.contains(SEALS) => read(PROGRESS_UNSEALED).await,
+            progress => progress,
+        }
     }
 
     pub(super) async fn set_back(&self, to: &[(ShardId, u64)]) -> Result<(), StoreError> {
@@ -425,8 +431,7 @@ impl Session for MySqlConnection {
     }
 
     async fn lock_progress(&mut self) -> Result<Vec<ShardProgress>, StoreError> {
-        let rows = sqlx::query(LOCK_PROGRESS.as_str()).fetch_all(self).await?;
-        rows.iter().map(|row| decode_progress!(row, kept)).collect()
+        progress_of(self, &LOCK_PROGRESS).await
     }
 
     async fn write_progress(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
@@ -443,6 +448,14 @@ impl Session for MySqlConnection {
         bind_seals!(query, progress, kept).execute(self).await?;
         Ok(())
     }
+}
+
+async fn progress_of(
+    connection: &mut MySqlConnection,
+    text: &'static str,
+) -> Result<Vec<ShardProgress>, StoreError> {
+    let rows = sqlx::query(text).fetch_all(connection).await?;
+    rows.iter().map(|row| decode_progress!(row, kept)).collect()
 }
 
 fn bind<'q>(

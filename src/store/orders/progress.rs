@@ -120,17 +120,18 @@ mod tests {
     fn progress_begins_where_the_tables_are_and_passes_no_gap() {
         let gap = |stored_seq| Err(Gap { shard: SHARD, stored_seq });
         #[rustfmt::skip]
-        let table: [(u64, &[u64], u64, Result<u64, Gap>); 9] = [
+        type Case = (u64, &'static [u64], u64, Result<u64, Gap>);
+        let table: [Case; 9] = [
             // stored   records              to   then
-            (0,         &[1, 2, 3],          3,   Ok(3)),
-            (3,         &[4, 5],             5,   Ok(5)),
-            (3,         &[2, 3, 4],          4,   Ok(4)),
-            (3,         &[5, 4, 4, 3],       5,   Ok(5)),
-            (3,         &[1, 2],             2,   Ok(3)),
-            (3,         &[],                 3,   Ok(3)),
-            (3,         &[5, 6],             6,   gap(3)),
-            (3,         &[4, 6],             6,   gap(3)),
-            (3,         &[],                 4,   gap(3)),
+            (0, &[1, 2, 3], 3, Ok(3)),
+            (3, &[4, 5], 5, Ok(5)),
+            (3, &[2, 3, 4], 4, Ok(4)),
+            (3, &[5, 4, 4, 3], 5, Ok(5)),
+            (3, &[1, 2], 2, Ok(3)),
+            (3, &[], 3, Ok(3)),
+            (3, &[5, 6], 6, gap(3)),
+            (3, &[4, 6], 6, gap(3)),
+            (3, &[], 4, gap(3)),
         ];
         for (seq, records, to, expected) in table {
             let raised = steps(records.iter().copied()).raise(stored(seq, seq), to);

@@ -3,6 +3,9 @@
 //! The texts are those that both dialects share; the macros take what the dialect makes of a number,
 //! as in `row.rs`.
 
+/// The table of the seals.
+pub(super) const SEALS: &str = "shard_seals";
+
 /// How many rows the tables hold, and how many were stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Census {
@@ -37,6 +40,10 @@ pub(super) const CENSUS: &str = "SELECT (SELECT COUNT(*) FROM orders), \
 pub(super) const PROGRESS: &str = "SELECT p.shard, p.applied_seq, s.seq, s.orders, \
      s.item_records, s.digest, s.conflicts FROM shard_progress p \
      LEFT JOIN shard_seals s ON s.shard = p.shard ORDER BY p.shard";
+
+/// The same for tables that an older version made, which has no seals; for those who only read.
+pub(super) const PROGRESS_UNSEALED: &str = "SELECT shard, applied_seq, NULL FROM shard_progress \
+     ORDER BY shard";
 
 /// The columns of a seal, in the order in which [`bind_seals`] takes them.
 macro_rules! seal_columns {

@@ -9,7 +9,8 @@ use super::bytes;
 use super::conflict::{Conflicts, SetAside};
 use super::progress::ShardProgress;
 use super::progress_rows::{
-    CENSUS, Census, PROGRESS, bind_seals, decode_census, decode_progress, seal_columns,
+    CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, bind_seals, decode_census, decode_progress,
+    seal_columns,
 };
 use super::row::{StoredOrder, bind_order, columns, decode_order};
 use super::session::{Insertion, LOG_OPERATION, Session, insertion};
@@ -134,7 +135,16 @@ impl SqliteOrders {
     }
 
     pub(super) async fn progress(&self) -> Result<Vec<ShardProgress>, StoreError> {
-        within(self.database.reader().await?, progress_of).await
+        let read = async |text| {
+            within(self.database.reader().await?, async |connection| {
+                progress_of(connection, text).await
+            })
+            .await
+        };
+        match read(PROGRESS).await {
+            Err(StoreError::Refused(why)) if why.contains(SEALS) => read(PROGRESS_UNSEALED).await,
+            progress => progress,
+        }
     }
 
     pub(super) async fn set_back(&self, to: &[(ShardId, u64)]) -> Result<(), StoreError> {
@@ -400,7 +410,7 @@ impl Session for SqliteConnection {
 
     async fn lock_progress(&mut self) -> Result<Vec<ShardProgress>, StoreError> {
         // The transaction has the file to itself.
-        progress_of(self).await
+        progress_of(self, PROGRESS).await
     }
 
     async fn write_progress(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
@@ -419,8 +429,11 @@ impl Session for SqliteConnection {
     }
 }
 
-async fn progress_of(connection: &mut SqliteConnection) -> Result<Vec<ShardProgress>, StoreError> {
-    let rows = sqlx::query(PROGRESS).fetch_all(connection).await?;
+async fn progress_of(
+    connection: &mut SqliteConnection,
+    text: &'static str,
+) -> Result<Vec<ShardProgress>, StoreError> {
+    let rows = sqlx::query(text).fetch_all(connection).await?;
     rows.iter().map(|row: &SqliteRow| decode_progress!(row, unsigned)).collect()
 }
 

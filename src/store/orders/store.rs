@@ -65,11 +65,12 @@ impl OrderStore {
         }
     }
 
-    /// Brings the tables up to date, the catalogue's too.
+    /// Brings the tables up to date, the catalogue's too, and returns the names of those that were gone
+    /// and were made anew.
     ///
     /// # Errors
     /// Returns [`StoreError`] if [`Database::migrate`] does.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         self.database().migrate().await
     }
 

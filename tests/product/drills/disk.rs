@@ -3,6 +3,7 @@
 use crate::support::{
     Attempt, Crowd, Offer, Random, Site, Witness, must_be_unavailable, must_sell, until,
 };
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -81,6 +82,89 @@ async fn a_full_disk_refuses_before_it_is_full_and_sells_again_with_room() {
     witness.close(&site, &shop).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_full_disk_orders_checkpoints_and_registrations_go_on_by_themselves() {
+    let Some(disk) = SmallDisk::mount("64m") else {
+        println!("skipped: a small disk can only be mounted by root");
+        return;
+    };
+    let mut random = Random::of("full stores");
+    let site = Site::new().with_data(disk.path().join("data"));
+    let (server, shop) = site.open_shop(160, OFFERS).await;
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut client = server.client().await;
+    let mut people = 0;
+    let mut register = async || {
+        people += 1;
+        let body = format!(r#"{{"user_name":"person-{people}","password":"correct horse"}}"#);
+        let answer = client.send("POST", "/api/v1/users", "", &[], &body).await;
+        answer.expect("it answers").status
+    };
+    for _ in 0..2 {
+        let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+        crowd.answers(100).await;
+        let ballast = disk.fill();
+        for dependency in ["order_store", "checkpoint"] {
+            until(dependency, async || {
+                crowd.answers(10).await;
+                let ready = server.get("/readyz?verbose").await.json();
+                let mut found = ready["dependencies"].as_array().expect("a list").iter();
+                let found = found.find(|found| found["name"] == dependency).expect("it is there");
+                (found["healthy"] == false).then_some(())
+            })
+            .await;
+        }
+        assert_eq!(crowd.unavailable(), 0, "a purchase was turned away\n{}", site.log());
+        crowd.leave().await;
+        assert_eq!(register().await, 503);
+        std::fs::remove_file(ballast).expect("room again");
+        until("all to go on", async || {
+            let ready = server.get("/readyz?verbose").await.json();
+            (ready["status"] == "ready" && ready["backlog_records"] == 0).then_some(())
+        })
+        .await;
+        assert_eq!(register().await, 201);
+    }
+    server.stop().await;
+    witness.close(&site, &shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_told_at_the_start_and_a_disk_to_read_can_be_audited() {
+    let Some(disk) = SmallDisk::mount("64m") else {
+        println!("skipped: a small disk can only be mounted by root");
+        return;
+    };
+    let mut random = Random::of("a disk to read");
+    let site = Site::new().with_data(disk.path().join("data"));
+    let ballast = disk.fill();
+    site.fail_to_start().await;
+    let told = site.log();
+    assert!(told.contains("make room on the disk"), "{told}");
+    assert!(!told.contains("moved away"), "{told}");
+    std::fs::remove_file(ballast).expect("room again");
+
+    let (server, shop) = site.open_shop(160, OFFERS).await;
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(100).await;
+    crowd.leave().await;
+    server.stop().await;
+    disk.remount("ro");
+    witness.audit(&site);
+    disk.remount("rw");
+    let ballast = disk.fill();
+    std::fs::remove_file(site.data().join("checkpoints.db")).expect("room for little");
+    let before = site.log().len();
+    disk.fill();
+    site.fail_to_start().await;
+    let told = site.log().split_off(before);
+    assert!(told.contains("make room on the disk"), "{told}");
+    assert!(!told.contains("moved away"), "{told}");
+    std::fs::remove_file(ballast).expect("room again");
+    witness.close(&site, &shop).await;
+}
+
 /// A disk in memory, so small that it can be filled.
 struct SmallDisk(tempfile::TempDir);
 
@@ -98,9 +182,23 @@ impl SmallDisk {
         self.0.path().to_owned()
     }
 
+    /// Leaves no room: the file that takes it.
+    fn fill(&self) -> PathBuf {
+        let path = self.path().join("ballast");
+        let mut file = std::fs::File::create(&path).expect("a file");
+        for length in [1 << 20, 1 << 12, 1] {
+            while file.write_all(&vec![0; length]).is_ok() {}
+        }
+        path
+    }
+
     fn grow(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    fn remount(&self, option: &str) {
         let status = Command::new("mount")
-            .args(["-o", &format!("remount,size={size}")])
+            .args(["-o", &format!("remount,{option}")])
             .arg(self.0.path())
             .status();
         assert!(status.expect("it runs").success());

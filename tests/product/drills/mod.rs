@@ -6,6 +6,7 @@
 mod audit;
 mod clocks;
 mod crash_points;
+mod cut_journal;
 mod damage;
 mod descriptors;
 mod disk;
@@ -13,6 +14,7 @@ mod hostile;
 mod kills;
 mod limits;
 mod logging;
+mod order_store;
 mod ownership;
 mod poison;
 mod recovery;

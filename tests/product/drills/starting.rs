@@ -1,6 +1,9 @@
 //! What must not start does not, at once, and says why.
 
 use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 const OFFER: Offer = Offer { allotted: 1_000, limit: 10, window_seconds: 600 };
@@ -31,6 +34,8 @@ async fn a_bad_configuration_stops_it_at_once_naming_the_key() {
         ("SHOP__NAME", "x", &["SECKILL__SHOP__NAME"]),
         ("HTTP_LISTEN", "127.0.0.1:80", &["SECKILL__HTTP_LISTEN"]),
         ("ORDERS__MYSQL_URL", "postgres://user:hunter2@db/x", &["orders.mysql_url", "mysql://"]),
+        ("ORDERS__MYSQL_URL", "mysql://user:hunter2@db", &["orders.mysql_url", "names a database"]),
+        ("ORDERS__MYSQL_URL", "mysql://user:hunter2@db:port/x", &["orders.mysql_url", "mysql://"]),
         ("JOURNAL__SEGMENT_BYTES", "1000", &["journal.segment_bytes"]),
     ] {
         let site = Site::new().with(key, value);
@@ -58,6 +63,51 @@ async fn of_two_processes_on_one_directory_the_second_ends_at_once() {
     assert_eq!(first.get("/readyz").await.status, 200);
     first.kill().await;
     site.start().await.stop().await;
+}
+
+#[tokio::test]
+async fn an_identity_that_was_lost_is_called_what_it_is() {
+    let site = Site::new();
+    site.start().await.stop().await;
+    std::fs::write(site.data().join("identity"), "").expect("emptied");
+    let words = [
+        "identity is empty: not a journal's identity",
+        "to do: bring the file back from a copy of the data directory",
+    ];
+    check_refused(&site, DATA, &words).await;
+    assert!(!site.log().contains("readable and writable"), "{}", site.log());
+}
+
+#[tokio::test]
+async fn what_a_shop_keeps_is_its_users_alone_and_whole_after_a_stop() {
+    let site = Site::new();
+    site.start().await.stop().await;
+    let opened = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("opened to others");
+    };
+    opened(site.data(), 0o755);
+    opened(&site.data().join("journal"), 0o777);
+    opened(&site.data().join("orders.db"), 0o666);
+    let server = site.start().await;
+    must_be_private(site.data());
+    server.stop().await;
+    must_be_private(site.data());
+    for log in ["orders.db-wal", "checkpoints.db-wal"] {
+        assert!(!site.data().join(log).exists(), "{log} is left");
+    }
+}
+
+/// Neither the directory nor anything in it can be read by others.
+fn must_be_private(directory: &Path) {
+    let mut paths = vec![directory.to_owned()];
+    while let Some(path) = paths.pop() {
+        let found = std::fs::metadata(&path).expect("it is there");
+        assert_eq!(found.permissions().mode() & 0o077, 0, "{}", path.display());
+        if found.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("listed");
+            paths.extend(entries.map(|entry| entry.expect("an entry").path()));
+        }
+    }
 }
 
 #[tokio::test]

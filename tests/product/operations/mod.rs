@@ -4,11 +4,14 @@
 //! Each test starts its own servers. Where one is not installed it says so and passes, unless
 //! `SECKILL_REQUIRE_SERVICES=1`.
 
+mod absent;
+mod ages;
 mod audit;
 mod backlog;
 mod dead_letters;
 mod ground;
 mod metrics;
 mod recover;
+mod tables;
 mod upgrade;
 mod version_before;

@@ -243,3 +243,19 @@ async fn tls_needs_a_certificate_that_is_trusted() {
     let store = CheckpointStore::open_redis(&url, OURS).expect("a Redis URL");
     store.marks(64).await.expect_err("nobody vouches for the server");
 }
+
+#[tokio::test]
+async fn a_key_that_holds_something_else_is_told_with_what_to_do() {
+    let Some(redis) = harness::redis() else { return };
+    let store = open(&redis);
+    let mut shop = RandomShard::new(6, 1);
+    shop.open(7, 100);
+    redis.cli(&["set", &key(ShardId(6)), "garbage"]).expect("set");
+    let changes = shop.stock.take_changes();
+    let written = store.write(1, None, &changes).await.expect_err("it holds something else");
+    let loaded = store.load(ShardId(6)).await.expect_err("it holds something else");
+    for error in [written, loaded] {
+        let told = error.to_string();
+        assert!(told.contains("delete those that `redis-cli --scan"), "{told}");
+    }
+}

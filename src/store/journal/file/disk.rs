@@ -130,7 +130,14 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.open_file(name, OFlags::empty())
+        match self.open_file(name, OFlags::empty()) {
+            // The audit reads where nothing can be written.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                Ok(Box::new(File::from(openat(&self.directory, name, flags, Mode::empty())?)))
+            }
+            opened => opened,
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
