@@ -189,8 +189,9 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 6] = [
+const BEGUN_ELSEWHERE: [&str; 7] = [
     PURCHASES_TOTAL,
+    HTTP_PROBLEMS_TOTAL,
     HTTP_REQUESTS_TOTAL,
     HTTP_CONNECTIONS_ACCEPTED_TOTAL,
     HTTP_CONNECTIONS_REFUSED_TOTAL,
