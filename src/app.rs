@@ -7,10 +7,11 @@ mod figures;
 pub mod recover;
 
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
-use crate::config::{Config, OPERATIONS_LISTEN_DEFAULT, WhenExceeded};
+use crate::config::{Config, WhenExceeded};
 use crate::demo;
 use crate::descriptors;
 use crate::http;
+use crate::listening::{self, ListenError, ReservedAddress};
 use crate::opening::{self, OpenError};
 use crate::sales::Sales;
 use crate::sales::lifecycle;
@@ -30,7 +31,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -85,16 +85,9 @@ pub enum AppError {
     /// A thread cannot be started.
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
-    /// The socket cannot be bound.
-    #[error("cannot listen on {address} ({setting}): {source}")]
-    Listen {
-        /// The setting that names the address.
-        setting: &'static str,
-        /// The address to listen on.
-        address: SocketAddr,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
 impl From<StartError> for AppError {
@@ -164,8 +157,8 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
-        let api = Reserved::bind("http.listen", config.http.listen)?;
-        let operations = reserve_operations(config.operations.listen)?;
+        let api = ReservedAddress::bind("http.listen", config.http.listen)?;
+        let operations = listening::reserve_operations(config.operations.listen)?;
         // Before a file is opened that counts.
         let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
@@ -201,7 +194,7 @@ impl App {
         let lifecycle = keep_lifecycle(&background, &engine, &sales, later);
 
         let (api, address) = api.listen()?;
-        let (operations, operations_address) = listen_for_operations(operations)?;
+        let (operations, operations_address) = listening::listen_for_operations(operations)?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
         let listeners = http::Listeners { api, operations };
@@ -379,69 +372,6 @@ async fn preheat_later(sets_up_demo: bool, engine: Engine, sales: Sales) {
     }
     tracing::info!("the catalogue answers: approved sales are in their shards");
     lifecycle::run(engine, sales).await;
-}
-
-/// Takes the address for operations.
-fn reserve_operations(address: SocketAddr) -> Result<Reserved, AppError> {
-    const SETTING: &str = "operations.listen";
-    match Reserved::bind(SETTING, address) {
-        Err(error) if may_move(address, &error) => Reserved::bind(SETTING, any_port(address)),
-        reserved => reserved,
-    }
-}
-
-/// Listens for operations. The address may have been taken since by a process that started meanwhile.
-fn listen_for_operations(reserved: Reserved) -> Result<(TcpListener, SocketAddr), AppError> {
-    let (setting, address) = (reserved.setting, reserved.address);
-    match reserved.listen() {
-        Err(error) if may_move(address, &error) => {
-            Reserved::bind(setting, any_port(address))?.listen()
-        }
-        listening => listening,
-    }
-}
-
-/// Whether another port will do: the address is the default one, which a second shop on the machine, or
-/// Prometheus itself, may have.
-fn may_move(address: SocketAddr, error: &AppError) -> bool {
-    let AppError::Listen { source, .. } = error else { return false };
-    let may = source.kind() == io::ErrorKind::AddrInUse && address == OPERATIONS_LISTEN_DEFAULT;
-    if may {
-        tracing::warn!(%address, "the default of operations.listen is taken: using a free port");
-    }
-    may
-}
-
-fn any_port(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip(), 0)
-}
-
-/// An address that is taken, without listening yet: clients are refused until all has been recovered.
-struct Reserved {
-    setting: &'static str,
-    address: SocketAddr,
-    socket: TcpSocket,
-}
-
-impl Reserved {
-    fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, AppError> {
-        let failed = |source| AppError::Listen { setting, address, source };
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        let socket = socket.map_err(failed)?;
-        socket.set_reuseaddr(true).map_err(failed)?;
-        socket.bind(address).map_err(failed)?;
-        Ok(Self { setting, address, socket })
-    }
-
-    fn listen(self) -> Result<(TcpListener, SocketAddr), AppError> {
-        /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
-        const WAITING_MAX: u32 = 1_024;
-        let Self { setting, address, socket } = self;
-        let failed = |source| AppError::Listen { setting, address, source };
-        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        Ok((listener, bound))
-    }
 }
 
 fn edge_state(

@@ -10,6 +10,7 @@ pub mod crash;
 pub mod demo;
 pub mod descriptors;
 pub mod http;
+pub mod listening;
 pub mod opening;
 pub mod sales;
 pub mod secrets;

@@ -157,7 +157,7 @@ impl From<AppError> for Failure {
         let (exit, remedy) = match error {
             AppError::Secret(error) => return error.into(),
             AppError::Open(ref error) => remedy_of_opening(error),
-            AppError::Listen { .. } => (
+            AppError::Listen(_) => (
                 Exit::Address,
                 "stop what listens there, or give the setting another address (port 0 picks a free \
                  one)",

@@ -1,0 +1,101 @@
+//! The addresses that the process listens on: taken before anything is made on the disk, and listened on
+//! once all has been recovered.
+
+use crate::config::OPERATIONS_LISTEN_DEFAULT;
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that the kernel keeps while none is accepted; it has a limit of its own.
+const WAITING_MAX: u32 = 1_024;
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({setting}): {source}")]
+pub struct ListenError {
+    /// The setting that names the address.
+    setting: &'static str,
+    /// The address to listen on.
+    address: SocketAddr,
+    /// The operating system's error.
+    source: io::Error,
+}
+
+/// An address that is taken, without listening yet: clients are refused meanwhile.
+pub struct ReservedAddress {
+    setting: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl ReservedAddress {
+    /// Takes the address that the setting names.
+    ///
+    /// # Errors
+    /// Returns [`ListenError`] if it is taken already, or cannot be used.
+    pub fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { setting, address, source };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        Ok(Self { setting, address, socket })
+    }
+
+    /// Listens, and returns where.
+    ///
+    /// # Errors
+    /// Returns [`ListenError`] if another process listens there by now.
+    pub fn listen(self) -> Result<(TcpListener, SocketAddr), ListenError> {
+        let Self { setting, address, socket } = self;
+        let failed = |source| ListenError { setting, address, source };
+        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
+}
+
+/// Takes the address for operations.
+///
+/// # Errors
+/// Returns [`ListenError`] as [`ReservedAddress::bind`] does; if the default is taken, a free port is.
+pub fn reserve_operations(address: SocketAddr) -> Result<ReservedAddress, ListenError> {
+    const SETTING: &str = "operations.listen";
+    match ReservedAddress::bind(SETTING, address) {
+        Err(error) if may_move(address, &error) => {
+            ReservedAddress::bind(SETTING, any_port(address))
+        }
+        reserved => reserved,
+    }
+}
+
+/// Listens for operations. The address may have been taken since by a process that started meanwhile.
+///
+/// # Errors
+/// Returns [`ListenError`] as [`ReservedAddress::listen`] does, unless it is the default one.
+pub fn listen_for_operations(
+    reserved: ReservedAddress,
+) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let (setting, address) = (reserved.setting, reserved.address);
+    match reserved.listen() {
+        Err(error) if may_move(address, &error) => {
+            ReservedAddress::bind(setting, any_port(address))?.listen()
+        }
+        listening => listening,
+    }
+}
+
+/// Whether another port will do: the address is the default one, which a second shop on the machine, or
+/// Prometheus itself, may have.
+fn may_move(address: SocketAddr, error: &ListenError) -> bool {
+    let is_taken = error.source.kind() == io::ErrorKind::AddrInUse;
+    let may = is_taken && address == OPERATIONS_LISTEN_DEFAULT;
+    if may {
+        tracing::warn!(%address, "the default of operations.listen is taken: using a free port");
+    }
+    may
+}
+
+fn any_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), 0)
+}
