@@ -4,10 +4,11 @@
 //! configuration chooses.
 
 mod figures;
+mod options;
 pub mod recover;
 
-use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
-use crate::config::{Config, WhenExceeded};
+use crate::actors::{Backends, Engine, RecoveryError, StartError};
+use crate::config::Config;
 use crate::demo;
 use crate::descriptors;
 use crate::http;
@@ -168,13 +169,13 @@ impl App {
         check_file_size_limit(config.journal.segment_bytes)?;
         let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
         file::check_versions(&disk)?;
-        let journal = FileLog::open(Arc::new(disk), journal_options(config));
+        let journal = FileLog::open(Arc::new(disk), options::journal(config));
 
         let background = Background::start().map_err(AppError::Threads)?;
         let stores = Stores::open(config.clone(), Arc::clone(&data_dir), journal_id);
         let stores = background.run(stores).await??;
         let checkpoints = stores.checkpoints.clone();
-        let options = engine_options(config, clock_ahead_max);
+        let options = options::engine(config, clock_ahead_max);
         let engine =
             Engine::start(options, journal_id, journal, checkpoints, &stores.orders, stop_process)
                 .await?;
@@ -198,7 +199,7 @@ impl App {
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
         let listeners = http::Listeners { api, operations };
-        let options = http_options(config, connections_max);
+        let options = options::http(config, connections_max);
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
             engine,
@@ -315,7 +316,7 @@ async fn start_backends(
 ) -> Result<Backends, AppError> {
     let (engine, orders) = (engine.clone(), stores.orders.clone());
     let checkpoints = stores.checkpoints.clone();
-    let (options, broker) = (backend_options(config), opening::broker_address(config)?);
+    let (options, broker) = (options::backend(config), opening::broker_address(config)?);
     background
         .run(async move { Backends::start(&engine, options, checkpoints, broker, orders) })
         .await
@@ -470,71 +471,4 @@ fn stop_process(error: io::Error) {
     }
     // EX_IOERR of sysexits.h.
     std::process::exit(74);
-}
-
-fn engine_options(config: &Config, clock_ahead_max: Duration) -> EngineOptions {
-    EngineOptions {
-        shards: config.engine.shards,
-        virtual_nodes: config.engine.virtual_nodes,
-        permits: config.engine.permits as usize,
-        reply_timeout: Duration::from_millis(config.engine.reply_timeout_ms),
-        clock_ahead_max,
-    }
-}
-
-fn journal_options(config: &Config) -> file::Options {
-    file::Options {
-        segment_bytes: config.journal.segment_bytes,
-        segments_ahead: usize::from(config.journal.segments_ahead),
-        ..file::Options::default()
-    }
-}
-
-fn backend_options(config: &Config) -> BackendOptions {
-    BackendOptions {
-        checkpoint_interval: Duration::from_millis(config.checkpoint.interval_ms),
-        journal_check_interval: Duration::from_millis(config.journal.check_interval_ms),
-        retention: Duration::from_secs(3_600),
-        batch_records: config.broker.batch_records as usize,
-        transaction_records: config.orders.batch_records as usize,
-        backlog_records_max: config.backlog.records_max,
-        refuse_beyond_backlog: config.backlog.when_exceeded == WhenExceeded::Refuse,
-    }
-}
-
-fn http_options(config: &Config, connections_max: usize) -> http::Options {
-    let milliseconds = Duration::from_millis;
-    let settings = &config.http;
-    http::Options {
-        connections_max: http::ConnectionsMax {
-            all: connections_max,
-            of_address: settings.connections_per_address_max as usize,
-        },
-        headers_max: settings.headers_max as usize,
-        header_bytes_max: settings.header_bytes_max as usize,
-        body_bytes_max: settings.body_bytes_max as usize,
-        admin_body_bytes_max: settings.admin_body_bytes_max as usize,
-        buy_body_bytes_max: settings.buy_body_bytes_max as usize,
-        unread_bytes_max: http::UnreadBytesMax {
-            connection: usize::try_from(settings.connection_unread_bytes_max).unwrap_or(usize::MAX),
-            all: usize::try_from(settings.unread_bytes_max).unwrap_or(usize::MAX),
-        },
-        header_timeout: milliseconds(settings.header_timeout_ms),
-        body_timeout: milliseconds(settings.body_timeout_ms),
-        write_timeout: milliseconds(settings.write_timeout_ms),
-        idle_timeout: milliseconds(settings.idle_timeout_ms),
-        request_timeout: milliseconds(settings.request_timeout_ms),
-        drain_timeout: milliseconds(settings.drain_timeout_ms),
-        http2_streams_max: settings.http2_streams_max,
-        http2_resets_max: settings.http2_resets_max as usize,
-        event_streams_max: settings.event_streams_max as usize,
-        event_streams_per_buyer_max: settings.event_streams_per_buyer_max as usize,
-        event_heartbeat: milliseconds(settings.event_heartbeat_ms),
-        password_hashes_max: settings.password_hashes_max as usize,
-        password_queue_max: settings.password_queue_max as usize,
-        allowed_origins: settings.allowed_origins.clone(),
-        token_lifetime_seconds: config.tokens.ttl_seconds,
-        sandbox_payments: config.payments.sandbox,
-        sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),
-    }
 }

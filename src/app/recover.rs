@@ -120,7 +120,7 @@ async fn identity(data_dir: &DataDir, orders: &OrderStore) -> Result<JournalId, 
 /// Writes the journal. Returns the number of its owner.
 fn write_journal(config: &Config, disk: RealDisk, renewal: &Renewal) -> Result<u64, RecoverError> {
     let base: Vec<u64> = renewal.shards.iter().map(|shard| shard.base_seq).collect();
-    let options = super::journal_options(config);
+    let options = super::options::journal(config);
     file::begin(&disk, options, &base, renewal.last_epoch)?;
     let opened = FileLog::open(Arc::new(disk), options);
     let replayed = opened.replay(&base, |_| Err(BoxError::from("it is not empty")))?;
