@@ -7,8 +7,9 @@ mod figures;
 pub mod recover;
 
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
-use crate::config::{Config, WhenExceeded};
+use crate::config::{Config, OPERATIONS_LISTEN_DEFAULT, WhenExceeded};
 use crate::demo;
+use crate::descriptors;
 use crate::http;
 use crate::opening::{self, OpenError};
 use crate::sales::Sales;
@@ -29,7 +30,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -85,8 +86,10 @@ pub enum AppError {
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
     /// The socket cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address} ({setting}): {source}")]
     Listen {
+        /// The setting that names the address.
+        setting: &'static str,
         /// The address to listen on.
         address: SocketAddr,
         /// The operating system's error.
@@ -138,6 +141,7 @@ pub struct App {
     lifecycle: JoinHandle<()>,
     _background: Background,
     address: SocketAddr,
+    operations_address: SocketAddr,
     signer: http::Signer,
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
@@ -159,6 +163,11 @@ impl App {
         clock_ahead_max: Duration,
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
+        // Before anything is made on the disk: an address that is taken leaves nothing behind.
+        let api = Reserved::bind("http.listen", config.http.listen)?;
+        let operations = reserve_operations(config.operations.listen)?;
+        // Before a file is opened that counts.
+        let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
         let data_dir = Arc::new(data_dir);
         let secret = secrets::signing_secret(data_dir.path())?;
@@ -191,11 +200,13 @@ impl App {
         let later = (!preheated).then_some(config.demo.enabled);
         let lifecycle = keep_lifecycle(&background, &engine, &sales, later);
 
-        let (listener, address) = bind(config.http.listen).await?;
+        let (api, address) = api.listen()?;
+        let (operations, operations_address) = listen_for_operations(operations)?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
-        let server =
-            tokio::spawn(http::serve(listener, state, shutdown.clone(), http_options(config)));
+        let listeners = http::Listeners { api, operations };
+        let options = http_options(config, connections_max);
+        let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
             engine,
             sales,
@@ -203,6 +214,7 @@ impl App {
             lifecycle,
             _background: background,
             address,
+            operations_address,
             signer,
             shutdown,
             server,
@@ -216,6 +228,11 @@ impl App {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that it listens on for those who run the shop.
+    pub fn operations_address(&self) -> SocketAddr {
+        self.operations_address
     }
 
     /// The engine, which owns the stock.
@@ -364,11 +381,67 @@ async fn preheat_later(sets_up_demo: bool, engine: Engine, sales: Sales) {
     lifecycle::run(engine, sales).await;
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |source| AppError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+/// Takes the address for operations.
+fn reserve_operations(address: SocketAddr) -> Result<Reserved, AppError> {
+    const SETTING: &str = "operations.listen";
+    match Reserved::bind(SETTING, address) {
+        Err(error) if may_move(address, &error) => Reserved::bind(SETTING, any_port(address)),
+        reserved => reserved,
+    }
+}
+
+/// Listens for operations. The address may have been taken since by a process that started meanwhile.
+fn listen_for_operations(reserved: Reserved) -> Result<(TcpListener, SocketAddr), AppError> {
+    let (setting, address) = (reserved.setting, reserved.address);
+    match reserved.listen() {
+        Err(error) if may_move(address, &error) => {
+            Reserved::bind(setting, any_port(address))?.listen()
+        }
+        listening => listening,
+    }
+}
+
+/// Whether another port will do: the address is the default one, which a second shop on the machine, or
+/// Prometheus itself, may have.
+fn may_move(address: SocketAddr, error: &AppError) -> bool {
+    let AppError::Listen { source, .. } = error else { return false };
+    let may = source.kind() == io::ErrorKind::AddrInUse && address == OPERATIONS_LISTEN_DEFAULT;
+    if may {
+        tracing::warn!(%address, "the default of operations.listen is taken: using a free port");
+    }
+    may
+}
+
+fn any_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), 0)
+}
+
+/// An address that is taken, without listening yet: clients are refused until all has been recovered.
+struct Reserved {
+    setting: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Reserved {
+    fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, AppError> {
+        let failed = |source| AppError::Listen { setting, address, source };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        Ok(Self { setting, address, socket })
+    }
+
+    fn listen(self) -> Result<(TcpListener, SocketAddr), AppError> {
+        /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
+        const WAITING_MAX: u32 = 1_024;
+        let Self { setting, address, socket } = self;
+        let failed = |source| AppError::Listen { setting, address, source };
+        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
 }
 
 fn edge_state(
@@ -499,16 +572,23 @@ fn backend_options(config: &Config) -> BackendOptions {
     }
 }
 
-fn http_options(config: &Config) -> http::Options {
+fn http_options(config: &Config, connections_max: usize) -> http::Options {
     let milliseconds = Duration::from_millis;
     let settings = &config.http;
     http::Options {
-        connections_max: settings.connections_max as usize,
+        connections_max: http::ConnectionsMax {
+            all: connections_max,
+            of_address: settings.connections_per_address_max as usize,
+        },
         headers_max: settings.headers_max as usize,
         header_bytes_max: settings.header_bytes_max as usize,
         body_bytes_max: settings.body_bytes_max as usize,
         admin_body_bytes_max: settings.admin_body_bytes_max as usize,
         buy_body_bytes_max: settings.buy_body_bytes_max as usize,
+        unread_bytes_max: http::UnreadBytesMax {
+            connection: usize::try_from(settings.connection_unread_bytes_max).unwrap_or(usize::MAX),
+            all: usize::try_from(settings.unread_bytes_max).unwrap_or(usize::MAX),
+        },
         header_timeout: milliseconds(settings.header_timeout_ms),
         body_timeout: milliseconds(settings.body_timeout_ms),
         write_timeout: milliseconds(settings.write_timeout_ms),
@@ -518,9 +598,11 @@ fn http_options(config: &Config) -> http::Options {
         http2_streams_max: settings.http2_streams_max,
         http2_resets_max: settings.http2_resets_max as usize,
         event_streams_max: settings.event_streams_max as usize,
+        event_streams_per_buyer_max: settings.event_streams_per_buyer_max as usize,
         event_heartbeat: milliseconds(settings.event_heartbeat_ms),
         password_hashes_max: settings.password_hashes_max as usize,
         password_queue_max: settings.password_queue_max as usize,
+        allowed_origins: settings.allowed_origins.clone(),
         token_lifetime_seconds: config.tokens.ttl_seconds,
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),

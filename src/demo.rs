@@ -1,4 +1,5 @@
-//! The demo: two sales on an empty data directory, so that a new user can buy within a minute.
+//! The demo: two sales on an empty data directory, so that a new user can buy within a minute, and two more
+//! when those are over.
 //!
 //! They pass through catalogue, approval and preheat, as every sale does. Must not know HTTP.
 
@@ -32,13 +33,16 @@ pub enum DemoError {
     Preheat(#[from] PreheatError),
 }
 
-/// Sets the demo's sales up if there is no sale at all.
+/// Sets the demo's sales up if there is no sale at all, and again once those of before are over. A shop with
+/// a sale of its own gets none.
 ///
 /// # Errors
 /// Returns [`DemoError`] if the catalogue does not store them or the shards do not load them.
 pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
+    const PAGE: usize = 100;
     let every = domain::approval::SALE_STATUSES;
-    if !sales.page(&every, None, 1).await?.is_empty() {
+    let found = sales.page(&every, None, PAGE).await?;
+    if found.iter().any(|sale| sale.created_by != MAKER || sale.ends_at > engine.now()) {
         return Ok(());
     }
     let now = engine.now();

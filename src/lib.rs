@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod crash;
 pub mod demo;
+pub mod descriptors;
 pub mod http;
 pub mod opening;
 pub mod sales;

@@ -67,6 +67,15 @@ pub enum Error {
     Random(#[source] SysError),
 }
 
+/// Returns the signing secret of this data directory, which must be there.
+///
+/// # Errors
+/// Returns [`Error`] if it is not there, cannot be read, is malformed, or other users may read or write
+/// it.
+pub fn existing_signing_secret(data_dir: &Path) -> Result<SigningSecret, Error> {
+    read(&data_dir.join(SIGNING_SECRET_FILE))
+}
+
 /// Returns the signing secret of this data directory, made now if there is none. Two processes that
 /// start at once get the same one.
 ///

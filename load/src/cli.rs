@@ -5,7 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::output::print;
 use crate::report::Report;
 use crate::run::{Remote, RunOptions, run, run_remote};
 use crate::scenario::Scenario;
@@ -48,6 +50,9 @@ pub struct RunArguments {
     /// Use a server that runs already, such as `http://127.0.0.1:8080`; needs the tokens.
     #[arg(long, value_name = "URL", requires_all = ["tokens", "operator_token", "approver_token"])]
     pub url: Option<String>,
+    /// Where that server shows its figures.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub operations_url: String,
     /// A file of `seckill mint --users N`, for --url.
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
@@ -66,7 +71,7 @@ pub struct RunArguments {
     /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
-    /// Keep the server's data and log in this directory.
+    /// Keep the server's data and log in this directory, which is to be new or empty.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
     /// Write the report as JSON.
@@ -83,9 +88,9 @@ pub struct RunArguments {
 /// Returns what kept it from running.
 pub fn dispatch(cli: Cli) -> Result<bool> {
     match cli.command {
-        Command::Run(arguments) => runtime(1)?.block_on(run_scenario(arguments)),
+        Command::Run(arguments) => until_interrupted(run_scenario(arguments)),
         Command::Check { scenarios } => check(&scenarios),
-        Command::Compare(arguments) => runtime(1)?.block_on(compare::compare(arguments)),
+        Command::Compare(arguments) => until_interrupted(compare::compare(arguments)),
         Command::Peer(arguments) => {
             // As the engine: a worker for each processor.
             let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -100,6 +105,25 @@ fn runtime(workers: usize) -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(Error::io("starting the runtime"))
+}
+
+/// Carries the work out. SIGINT and SIGTERM end it and all that it has started.
+fn until_interrupted(work: impl Future<Output = Result<bool>>) -> Result<bool> {
+    let runtime = runtime(1)?;
+    let ended = runtime.block_on(async {
+        let terminate = signal(SignalKind::terminate()).map_err(Error::io("hearing signals"));
+        let mut terminate = terminate?;
+        let mut interrupt =
+            signal(SignalKind::interrupt()).map_err(Error::io("hearing signals"))?;
+        tokio::select! {
+            ended = work => ended,
+            _ = terminate.recv() => Err(Error::Interrupted),
+            _ = interrupt.recv() => Err(Error::Interrupted),
+        }
+    });
+    // What blocks a thread of it ends with the process.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run_scenario(arguments: RunArguments) -> Result<bool> {
@@ -119,7 +143,7 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
         }
     };
     let report = Report::new(findings);
-    print!("{}", report.table());
+    print(&report.table())?;
     if let Some(path) = &arguments.json {
         report.write_json(path)?;
     }
@@ -132,25 +156,30 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
 fn check(scenarios: &[PathBuf]) -> Result<bool> {
     for path in scenarios {
         let scenario = Scenario::read(path)?;
-        println!("{}: {}", scenario.name, scenario.title);
+        print(&format!("{}: {}\n", scenario.name, scenario.title))?;
     }
     Ok(true)
 }
 
 fn remote(url: &str, arguments: &RunArguments) -> Result<Remote> {
-    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-    let mut addresses = host
-        .to_socket_addrs()
-        .map_err(Error::io(format!("{url} (only http://HOST:PORT is understood)")))?;
-    let address: SocketAddr =
-        addresses.next().ok_or_else(|| Error::Server(format!("{url} has no address")))?;
-    if !address.ip().is_loopback() && !arguments.allow_remote {
-        return Err(Error::NotLoopback(url.to_owned()));
-    }
+    let address = resolve(url, arguments.allow_remote)?;
+    let operations = resolve(&arguments.operations_url, arguments.allow_remote)?;
     let path = arguments.tokens.clone().unwrap_or_default();
     let minted =
         std::fs::read_to_string(&path).map_err(Error::io(format!("reading {}", path.display())))?;
     let token = |token: &Option<String>| token.clone().unwrap_or_default();
     let (operator, approver) = (token(&arguments.operator_token), token(&arguments.approver_token));
-    Ok(Remote { address, minted, operator, approver })
+    Ok(Remote { address, operations, minted, operator, approver })
+}
+
+fn resolve(url: &str, may_be_remote: bool) -> Result<SocketAddr> {
+    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let mut addresses = host
+        .to_socket_addrs()
+        .map_err(Error::io(format!("{url} (only http://HOST:PORT is understood)")))?;
+    let address = addresses.next().ok_or_else(|| Error::Server(format!("{url} has no address")))?;
+    if !address.ip().is_loopback() && !may_be_remote {
+        return Err(Error::NotLoopback(url.to_owned()));
+    }
+    Ok(address)
 }

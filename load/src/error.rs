@@ -51,6 +51,15 @@ pub enum Error {
         /// What happened to it.
         reason: String,
     },
+    /// The directory to keep the run in is not empty.
+    #[error("{directory} is not empty; --keep wants a directory of its own for each run", directory = .directory.display())]
+    NotEmpty {
+        /// The directory that was given.
+        directory: PathBuf,
+    },
+    /// The run was ended by SIGINT or SIGTERM.
+    #[error("interrupted; what it had started was ended, and nothing was judged")]
+    Interrupted,
     /// The target is not this machine and `--allow-remote` was not given.
     #[error(
         "{0} is not a loopback address; load stays on this machine unless --allow-remote is given"

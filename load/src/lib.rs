@@ -18,6 +18,7 @@ pub mod drive;
 mod error;
 pub mod inprocess;
 pub mod outcome;
+mod output;
 pub mod peers;
 pub mod plan;
 pub mod random;

@@ -1,6 +1,5 @@
 //! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
-use super::dependencies::{clock_status, journal_status, tasks_status};
 use super::gate::Gate;
 use super::shard::context::Context;
 use super::shard::effects::{
@@ -12,11 +11,11 @@ use super::shard::permits::Permits;
 use super::shard::recovery::{self, RecoveryError};
 use super::shard::router::Router;
 use super::shard::supervisor::{self, TICK};
-use super::status::{EngineStatus, PipelineStatus};
+use super::status::PipelineStatus;
 use super::tasks::Tasks;
 use crate::clock::{self, Clock};
 use crate::store::checkpoint::{CheckpointStore, Mark};
-use crate::store::journal::{Journal, JournalId, LogStatus, OpenedLog};
+use crate::store::journal::{Journal, JournalId, OpenedLog};
 use crate::store::orders::OrderStore;
 use domain::{
     Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
@@ -272,56 +271,6 @@ impl Engine {
         self.0.context.effect_sink.watchers.watch(order_id)
     }
 
-    /// What readiness reports and metrics show.
-    pub fn status(&self) -> EngineStatus {
-        let context = &self.0.context;
-        let pipeline = self.0.status.look(&context.journal, context.clock.now());
-        let quarantined_items = self
-            .gates()
-            .iter()
-            .filter(|gate| gate.is_quarantined())
-            .map(|gate| gate.terms().item_id)
-            .collect();
-        let refusing = self.refusing();
-        let mut dependencies = vec![journal_status(&context.journal)];
-        dependencies.extend(pipeline.dependencies);
-        dependencies.push(clock_status(&context.clock));
-        dependencies.push(tasks_status(&self.0.tasks));
-        EngineStatus {
-            accepting: refusing.is_none(),
-            refusing_because: refusing,
-            shards_up: context.router.up(),
-            shards_ticking: context.router.ticking(),
-            shards: context.router.shards().count(),
-            quarantined_items,
-            permits_used: context.permits.used(),
-            permits: context.permits.limit(),
-            mailbox_depth: context.router.depth(),
-            backlog_records: pipeline.backlog_records,
-            backlog_age_seconds: pipeline.backlog_age_seconds,
-            checkpoint_age_seconds: pipeline.checkpoint_age_seconds,
-            journal: context.journal.figures(),
-            wall_drift_seconds: context.clock.wall_drift_milliseconds() as f64 / 1e3,
-            dependencies,
-        }
-    }
-
-    /// Sets the state of something that the engine stands on and does not watch by itself.
-    pub fn report(
-        &self,
-        name: &'static str,
-        kind: &'static str,
-        healthy: bool,
-        meaning: impl Into<String>,
-    ) {
-        self.0.status.report(name, kind, healthy, meaning);
-    }
-
-    /// The journal's state and figures.
-    pub fn journal_status(&self) -> &LogStatus {
-        self.0.context.journal.status()
-    }
-
     /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.
     /// Waits for `limit` at most; the outcome of what is unanswered then stays unknown to its callers.
     pub async fn drain(&self, limit: Duration) {
@@ -405,7 +354,7 @@ impl Engine {
     }
 
     /// Why nothing, or no purchase, is admitted at present.
-    fn refusing(&self) -> Option<NotDelivered> {
+    pub(super) fn refusing(&self) -> Option<NotDelivered> {
         let context = &self.0.context;
         if context.draining.load(Ordering::Acquire) || context.journal.has_failed() {
             Some(NotDelivered::ShuttingDown)

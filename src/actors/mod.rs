@@ -3,12 +3,14 @@
 //! In the order of a purchase: `gate` refuses without a decision, `engine` is the handle, `shard`
 //! decides and releases answers once they are durable, `pipeline` brings broker, order store and
 //! checkpoints up to date behind the sale. `status` says how all of them are,
-//! `dependencies` what the engine itself needs, `order_store` how far that store is.
+//! `dependencies` what the engine itself needs, `order_store` how far that store is, and `health` puts it
+//! together.
 
 mod bloom_filter;
 mod dependencies;
 mod engine;
 mod gate;
+mod health;
 mod order_store;
 mod pipeline;
 mod shard;

@@ -1,9 +1,9 @@
 //! What `seckill serve` prints once it serves: where, what is on sale, and a line that buys.
 //!
-//! Pure text from data. The first line is for scripts and never changes its form.
+//! Pure text from data. The first two lines are for scripts and never change their form.
 
 use super::numbers::grouped;
-use domain::{Currency, ItemId, Timestamp};
+use domain::{Currency, ItemId, OrderId, Timestamp};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,10 +14,14 @@ pub struct Offer {
     pub title: String,
     /// When it starts.
     pub starts_at: Timestamp,
-    /// Its items, the first of which the curl line buys.
+    /// Its items, of which the curl line buys the first that can be bought.
     pub items: Vec<OfferItem>,
     /// A demo user's token.
     pub token: String,
+    /// How long the token is good for, in seconds.
+    pub token_seconds: u64,
+    /// An unpaid order of the demo user, which may keep it from buying another.
+    pub reserved: Option<OrderId>,
 }
 
 /// An item on offer.
@@ -31,16 +35,20 @@ pub struct OfferItem {
     pub price: u64,
     /// ISO 4217 code.
     pub currency: Currency,
-    /// Units on sale.
+    /// Units on sale in all.
     pub allotted: u32,
+    /// Units that are left.
+    pub available: u32,
+    /// Whether the demo user may buy one: it holds fewer than a buyer may.
+    pub may_buy: bool,
 }
 
-/// The line that says where the process listens.
-pub fn listening(address: SocketAddr) -> String {
-    format!("listening on http://{address}\n")
+/// The lines that say where the process listens: for buyers, and for those who run it.
+pub fn listening(address: SocketAddr, operations: SocketAddr) -> String {
+    format!("listening on http://{address}\noperations on http://{operations}\n")
 }
 
-/// What follows that line: the sale if there is one, as seen at `now`, and the API's documentation.
+/// What follows these lines: the sale if there is one, as seen at `now`, and the API's documentation.
 pub fn banner(address: SocketAddr, offer: Option<&Offer>, now: Timestamp) -> String {
     let base = format!("http://{}", reachable(address));
     let mut text = String::from("\n");
@@ -51,7 +59,7 @@ pub fn banner(address: SocketAddr, offer: Option<&Offer>, now: Timestamp) -> Str
 }
 
 fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
-    let Offer { title, starts_at, items, token } = offer;
+    let Offer { title, starts_at, items, .. } = offer;
     let start = i64::try_from(starts_at.0).ok();
     let start = start.and_then(|start| jiff::Timestamp::from_millisecond(start).ok());
     let start = start.map_or_else(|| starts_at.0.to_string(), |start| format!("{start:.0}"));
@@ -62,18 +70,43 @@ fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
     };
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  On sale:       {title}, {when} ({start})");
-    for OfferItem { item_id, title, price, currency, allotted } in items {
-        let (whole, part) = (price / 100, price % 100);
-        let units = grouped(u64::from(*allotted));
-        let price = format!("{whole}.{part:02} {currency}");
-        let _ = writeln!(text, "    item {item_id:<4} {price:>14} {units:>12} units  {title}");
+    for OfferItem { item_id, title, price, currency, allotted, available, .. } in items {
+        let left = grouped(u64::from(*available));
+        let units = match available == allotted {
+            true => format!("{left} units"),
+            false => format!("{left} of {} units", grouped(u64::from(*allotted))),
+        };
+        let price = currency.format(*price);
+        let _ = writeln!(text, "    item {item_id:<4} {price:>14} {units:>23}  {title}");
     }
-    if let Some(item) = items.first() {
+    write_purchase(text, base, offer);
+}
+
+/// The line that buys, or why there is none.
+fn write_purchase(text: &mut String, base: &str, offer: &Offer) {
+    let Offer { items, token, token_seconds, reserved, .. } = offer;
+    let post = |path: String| {
+        format!("curl -X POST {base}/api/v1/{path} -H 'Authorization: Bearer {token}'")
+    };
+    let minutes = token_seconds / 60;
+    if let Some(item) = items.iter().find(|item| item.may_buy && item.available > 0) {
+        let buy = post(format!("items/{}/buy", item.item_id));
         let _ = writeln!(
             text,
-            "\n  Buy one:\n\ncurl -X POST {base}/api/v1/items/{}/buy -H 'Authorization: Bearer \
-             {token}' -H 'Content-Type: application/json' -d '{{\"quantity\":1}}'\n",
-            item.item_id
+            "\n  Buy one (the token is good for {minutes} minutes):\n\n{buy} -H 'Content-Type: \
+             application/json' -d '{{\"quantity\":1}}'\n",
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "\n  There is nothing to buy for the demo user: it is sold out, or this user has it.\n"
+        );
+    }
+    if let Some(order) = reserved {
+        let pay = post(format!("orders/{order}/pay"));
+        let _ = writeln!(
+            text,
+            "  Order {order} of the demo user is unpaid. Pay it, or give it up with /cancel:\n\n{pay}\n"
         );
     }
 }
@@ -100,21 +133,25 @@ mod tests {
             price,
             currency: Currency::parse("CNY").expect("a code"),
             allotted,
+            available: allotted,
+            may_buy: true,
         };
         Offer {
             title: "Demo sale".to_owned(),
             starts_at: Timestamp(1_790_000_005_000),
             items: vec![item(1, "Enamel mug", 990, 100), item(22, "手机", 299_900, 10_000)],
             token: "a.b.c".to_owned(),
+            token_seconds: 3_600,
+            reserved: None,
         }
     }
 
     #[test]
-    fn the_first_line_is_for_scripts() {
+    fn the_first_lines_are_for_scripts() {
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
-        assert_eq!(listening(address), "listening on http://0.0.0.0:8080\n");
-        let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
-        assert_eq!(listening(address), "listening on http://[::1]:1\n");
+        let operations = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
+        let expected = "listening on http://0.0.0.0:8080\noperations on http://[::1]:1\n";
+        assert_eq!(listening(address, operations), expected);
     }
 
     #[test]
@@ -125,16 +162,34 @@ mod tests {
             text,
             r#"
   On sale:       Demo sale, starts in 5 s (2026-09-21T14:13:25Z)
-    item 1          9.90 CNY          100 units  Enamel mug
-    item 22      2999.00 CNY       10,000 units  手机
+    item 1          9.90 CNY               100 units  Enamel mug
+    item 22      2999.00 CNY            10,000 units  手机
 
-  Buy one:
+  Buy one (the token is good for 60 minutes):
 
 curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer a.b.c' -H 'Content-Type: application/json' -d '{"quantity":1}'
 
   The API:       http://127.0.0.1:8080/docs
 "#
         );
+    }
+
+    #[test]
+    fn what_is_left_is_told_and_what_can_be_bought_is_offered() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let mut offer = offer();
+        offer.items[0].available = 7;
+        offer.items[0].may_buy = false;
+        offer.reserved = Some(OrderId(77));
+        let text = banner(address, Some(&offer), Timestamp(1_790_000_005_000));
+        assert!(text.contains("7 of 100 units  Enamel mug"), "{text}");
+        assert!(text.contains("/items/22/buy"), "{text}");
+        assert!(text.contains("Order 77 of the demo user is unpaid"), "{text}");
+        assert!(text.contains("/orders/77/pay -H 'Authorization: Bearer a.b.c'"), "{text}");
+        offer.items[1].available = 0;
+        let text = banner(address, Some(&offer), Timestamp(1_790_000_005_000));
+        assert!(text.contains("nothing to buy for the demo user"), "{text}");
+        assert!(!text.contains("/buy -H"), "{text}");
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// The exit codes, which scripts may rely on. Beside them 0 is success, 2 a command line that was
-/// not understood, and 74 a journal that failed while the sale was on.
+/// The exit codes, which scripts may rely on. Beside them 0 is success and 74 a journal that failed while the sale was on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Exit {
     /// An audit ran to its end and found an invariant broken.
     Broken = 1,
+    /// The command line was not understood, or makes no sense.
+    CommandLine = 2,
     /// The configuration was refused, before anything was touched.
     Configuration = 3,
     /// The data directory or what is in it cannot be used: permissions, another process, damage, or

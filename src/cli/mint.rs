@@ -3,42 +3,58 @@
 use super::failure::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{OPERATOR_NAME_BYTES_MAX, Role, Signer};
+use crate::http::{Role, Signer, operator_name};
 use crate::secrets;
 use domain::Timestamp;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// What `seckill mint` can be told. Exactly one of `--users`, `--operator` and `--approver`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("whose").required(true)))]
 pub struct MintArguments {
     /// Print one JSON line {"user_id","token"} for each of so many buyers
-    #[arg(long, value_name = "N", group = "whose")]
+    #[arg(long, value_name = "N", group = "whose", value_parser = clap::value_parser!(u64).range(1..))]
     users: Option<u64>,
     /// The first buyer's id; the others follow
     #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["operator", "approver"])]
     first: u64,
     /// Print a token for an operator, who makes and runs sales
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
     operator: Option<String>,
     /// Print a token for an approver, an operator who may also approve what another submitted
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
     approver: Option<String>,
     /// How long the tokens are good for [default: tokens.ttl_seconds]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TTL_SECONDS_MAX))]
     ttl_seconds: Option<u64>,
 }
 
-/// The name, if it is one that a token can carry.
-fn operator_name(text: &str) -> Result<String, String> {
-    let carried = |letter: char| !letter.is_control() && letter != '"' && letter != '\\';
-    if text.is_empty() || text.len() > OPERATOR_NAME_BYTES_MAX || !text.chars().all(carried) {
-        return Err(format!(
-            "a name has 1 to {OPERATOR_NAME_BYTES_MAX} bytes and neither quotes, backslashes nor \
-             control characters"
-        ));
+/// The longest that a token may be good for: a year, as for those of a log-in.
+const TTL_SECONDS_MAX: u64 = 31_536_000;
+
+impl MintArguments {
+    /// Refuses buyers whose ids would go beyond what an id can be.
+    ///
+    /// # Errors
+    /// Returns [`Failure`] if the last buyer has no id.
+    pub fn check(&self) -> Result<(), Failure> {
+        let others = self.users.unwrap_or(1) - 1;
+        if self.first.checked_add(others).is_some() {
+            return Ok(());
+        }
+        Err(Failure {
+            exit: Exit::CommandLine,
+            what: format!(
+                "{} buyers from id {} on go beyond the last id, {}",
+                others + 1,
+                self.first,
+                u64::MAX
+            ),
+            meaning: "no token was printed".to_owned(),
+            remedy: "ask for fewer (--users), or begin lower (--first)".to_owned(),
+        })
     }
-    Ok(text.to_owned())
 }
 
 /// The signer of the configured data directory, and the time to sign at.
@@ -46,7 +62,8 @@ fn operator_name(text: &str) -> Result<String, String> {
 /// # Errors
 /// Returns [`Failure`] if there is no usable secret.
 pub fn signer(config: &Config) -> Result<(Signer, Timestamp), Failure> {
-    let secret = secrets::signing_secret(&config.data.dir)?;
+    let secret = secrets::existing_signing_secret(&config.data.dir)
+        .map_err(|error| no_secret(error, &config.data.dir))?;
     let signer = Signer::new(secret.expose()).map_err(|error| Failure {
         exit: Exit::Data,
         what: error.to_string(),
@@ -54,6 +71,28 @@ pub fn signer(config: &Config) -> Result<(Signer, Timestamp), Failure> {
         remedy: "delete the secret; a new one is made".to_owned(),
     })?;
     Ok((signer, Clock::start(Timestamp(0)).now()))
+}
+
+/// Says where the key was looked for, if it is not there: a new one would sign tokens that no shop
+/// accepts.
+fn no_secret(error: secrets::Error, data_dir: &Path) -> Failure {
+    match error {
+        secrets::Error::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
+            let path = std::path::absolute(&path).unwrap_or(path);
+            Failure {
+                exit: Exit::Data,
+                what: format!("there is no key to sign tokens with: looked for {}", path.display()),
+                meaning: "no token was printed; a shop makes its key when it first starts"
+                    .to_owned(),
+                remedy: format!(
+                    "start `seckill serve` on this data directory first, or name the one that the shop \
+                     serves from: data.dir (now {}), SECKILL__DATA__DIR",
+                    data_dir.display()
+                ),
+            }
+        }
+        error => error.into(),
+    }
 }
 
 /// Prints the tokens.
@@ -141,12 +180,18 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
+        let words = "mint --users 3 --first 18446744073709551614".split(' ');
+        let beyond = Shell::try_parse_from(words).expect("numbers").mint.check();
+        assert_eq!(beyond.expect_err("no such id").exit, Exit::CommandLine);
         for line in [
             "--first 1",
             "--users -1",
             "--users 1 --operator a",
             "--operator a --first 3",
             "--operator a\"b",
+            "--users 0",
+            "--users 1 --ttl-seconds 0",
+            "--users 1 --ttl-seconds 31536001",
         ] {
             assert!(mint(line).is_err(), "{line}");
         }

@@ -119,6 +119,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
             output.write_all(config::template().as_bytes())?;
         }
         Command::Mint(arguments) => {
+            arguments.check()?;
             let config = configuration()?.config;
             let (signer, now) = mint::signer(&config)?;
             mint::print(&arguments, &signer, now, config.tokens.ttl_seconds, output)?;

@@ -9,6 +9,7 @@ use crate::http::Role;
 use crate::opening::OpenError;
 use crate::store::data_dir::DataDirError;
 use crate::telemetry;
+use domain::{OrderStatus, UserId};
 use std::io::{self, Write};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|error| fault(&error))?;
+    runtime.spawn(telemetry::repeats::tell_each_period());
     let outcome = runtime.block_on(async {
         let _xfsz = ignore_file_size_signal().map_err(|error| fault(&error))?;
         let clock_ahead_max = if arguments.accept_clock { Duration::MAX } else { CLOCK_AHEAD_MAX };
@@ -67,34 +69,47 @@ pub fn run(
 
 /// What a newcomer can buy, with a demo user's token. An address outside this machine gets none.
 async fn offer(app: &App, config: &Config) -> Option<Offer> {
-    const DEMO_USER: &str = "1";
+    const ORDERS_MAX: usize = 100;
     if !config.demo.enabled {
         return None;
     }
-    let now = app.engine().now();
+    let (engine, now) = (app.engine(), app.engine().now());
     let sale = demo::next_sale(app.sales(), now).await.ok().flatten()?;
-    let items = sale.items.iter().map(|item| OfferItem {
-        item_id: item.item_id,
-        title: item.offer.title.clone(),
-        price: item.offer.price,
-        currency: item.offer.currency,
-        allotted: item.offer.allotted,
+    let held = engine.orders_of(DEMO_USER, None, ORDERS_MAX).await.unwrap_or_default();
+    let items = sale.items.iter().map(|item| {
+        let own = held.iter().filter(|order| order.item_id == item.item_id);
+        let live = own.filter(|order| order.status.is_live());
+        let units: u32 = live.map(|order| u32::from(order.quantity)).sum();
+        OfferItem {
+            item_id: item.item_id,
+            title: item.offer.title.clone(),
+            price: item.offer.price,
+            currency: item.offer.currency,
+            allotted: item.offer.allotted,
+            available: engine
+                .gate(item.item_id)
+                .map_or(item.offer.allotted, |gate| gate.counters().available),
+            may_buy: units < u32::from(item.offer.limit_per_user),
+        }
     });
+    let reserved = held.iter().find(|order| order.status == OrderStatus::Reserved);
+    let token_seconds = config.tokens.ttl_seconds;
+    let (subject, made_at) = (DEMO_USER.to_string(), engine.clock().token_time());
     Some(Offer {
         title: sale.title.clone(),
         starts_at: sale.starts_at,
         items: items.collect(),
-        token: app.signer().mint(
-            DEMO_USER,
-            Role::Buyer,
-            app.engine().clock().token_time(),
-            config.tokens.ttl_seconds,
-        ),
+        token: app.signer().mint(&subject, Role::Buyer, made_at, token_seconds),
+        token_seconds,
+        reserved: reserved.map(|order| order.order_id),
     })
 }
 
+/// The buyer whose token the banner shows.
+const DEMO_USER: UserId = UserId(1);
+
 fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
-    output.write_all(banner::listening(app.address()).as_bytes())?;
+    output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
     let banner = banner::banner(app.address(), offer, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
@@ -144,8 +159,8 @@ impl From<AppError> for Failure {
             AppError::Open(ref error) => remedy_of_opening(error),
             AppError::Listen { .. } => (
                 Exit::Address,
-                "stop what listens there, or set http.listen to another address (port 0 picks a \
-                 free one)",
+                "stop what listens there, or give the setting another address (port 0 picks a free \
+                 one)",
             ),
             AppError::JournalInUse(_) => (Exit::Data, STOP_THE_OTHER),
             AppError::NewerJournal(_) => (

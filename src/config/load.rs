@@ -109,11 +109,14 @@ pub fn load(
     let mut variables: Vec<_> = environment
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
         .collect();
     variables.sort();
     for (variable, value) in variables {
-        layers.take_variable(variable, value);
+        if variable.starts_with(VARIABLE_PREFIX) {
+            layers.take_variable(variable, value);
+        } else {
+            layers.look_for_misspelling(&variable);
+        }
     }
     layers.finish()
 }
@@ -164,6 +167,21 @@ impl Layers {
                     None => self.unknown_key(&known, &key, &origin),
                 }
             }
+        }
+    }
+
+    /// Refuses a variable that means a setting and has single underscores where two belong: it would be
+    /// ignored in silence.
+    fn look_for_misspelling(&mut self, variable: &str) {
+        let single = |name: &str| name.to_uppercase().replace("__", "_");
+        let meant = self.catalogue.iter().find_map(|section| {
+            section.settings.iter().find_map(|setting| {
+                let meant = format!("{VARIABLE_PREFIX}{}__{}", section.name, setting.key);
+                (single(&meant) == single(variable)).then(|| meant.to_uppercase())
+            })
+        });
+        if let Some(meant) = meant {
+            self.problem(format!("environment {variable} is not read: it is spelt {meant}"));
         }
     }
 
@@ -360,18 +378,23 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_refused() {
-        let sections = "there are http, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
+        let sections = "there are http, operations, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
         check(
             "shards = 4\n[engin]\nshards = 4\n[data]\ndirectory = \"x\"\n",
             &[
                 ("SECKILL__ENGINE__SHARD", "4"),
                 ("SECKILL__SHARDS", "4"),
+                ("SECKILL_HTTP_LISTEN", "127.0.0.1:80"),
+                ("SECKILL_CHECKPOINT__INTERVAL_MS", "5"),
+                ("SECKILL_SEED", "5"),
                 ("SECKILL__DATA__DIR_FILE", "x"),
             ],
             &[
                 "data.directory (shop.toml line 5) is no setting; data has dir",
                 &format!("engin (shop.toml line 2) is no section; {sections}"),
                 &format!("shards (shop.toml line 1) is no section; {sections}"),
+                "environment SECKILL_CHECKPOINT__INTERVAL_MS is not read: it is spelt SECKILL__CHECKPOINT__INTERVAL_MS",
+                "environment SECKILL_HTTP_LISTEN is not read: it is spelt SECKILL__HTTP__LISTEN",
                 "data.dir_file (environment SECKILL__DATA__DIR_FILE) is no setting; data has dir",
                 "engine.shard (environment SECKILL__ENGINE__SHARD) is no setting; engine has shards, virtual_nodes, permits, reply_timeout_ms, worker_threads, drain_timeout_ms",
                 &format!("environment SECKILL__SHARDS names no section; {sections}"),

@@ -7,7 +7,7 @@ use super::secret_url::SecretUrl;
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// What happens to new purchases while the backlog is longer than allowed.
@@ -20,6 +20,17 @@ pub enum WhenExceeded {
     Refuse,
 }
 
+/// Whether the text is an origin as a browser sends it: scheme, host and port, without a path.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii_graphic());
+    matches!(scheme, "http" | "https") && is_lower && !host.is_empty() && !host.contains(['/', '*'])
+}
+
+/// Where operations are listened for if nothing else is set.
+pub const OPERATIONS_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
 configuration! {
     /// The HTTP edge.
     http: Http {
@@ -29,6 +40,10 @@ configuration! {
             AnyOf("an IP address and a port, such as \"0.0.0.0:8080\"");
         /// Open connections; one more is answered 503 and closed.
         connections_max: u32 = 16_384, Within(1, 1_000_000);
+        /// Open connections of one address, of IPv6 one network of 64 bits; one more is answered 503
+        /// and closed. Behind a proxy all connections come from its address: then as many as
+        /// `connections_max`.
+        connections_per_address_max: u32 = 4_096, Within(1, 1_000_000);
         /// Headers of one request; more are answered 431.
         headers_max: u32 = 64, Within(16, 1_000);
         /// Bytes of one request's head; more are answered 431.
@@ -40,13 +55,20 @@ configuration! {
         admin_body_bytes_max: u32 = 1_048_576, Within(1_024, 67_108_864);
         /// Bytes of a purchase's body; more are answered 413.
         buy_body_bytes_max: u32 = 1_024, Within(128, 65_536);
-        /// How long a client may take over the head of one request.
+        /// Bytes of answers that wait for their clients, in all; requests beyond them, purchases
+        /// excepted, are answered 503.
+        unread_bytes_max: u64 = 268_435_456, Within(1_048_576, 1_099_511_627_776);
+        /// Bytes of answers that wait for the client of one connection; requests beyond them,
+        /// purchases excepted, are answered 503.
+        connection_unread_bytes_max: u64 = 4_194_304, Within(65_536, 1_073_741_824);
+        /// How long a client may take over the head of one request, the first byte of the first one
+        /// included.
         header_timeout_ms: u64 = 10_000, Within(100, 600_000);
         /// How long a client may take over the body of one request.
         body_timeout_ms: u64 = 10_000, Within(100, 600_000);
-        /// How long a client may leave an answer unread.
+        /// How long a client may leave an answer unread, over HTTP/2 each of them.
         write_timeout_ms: u64 = 15_000, Within(100, 600_000);
-        /// How long a connection may stay open without a request.
+        /// How long a connection may stay open after its last answer.
         idle_timeout_ms: u64 = 75_000, Within(100, 3_600_000);
         /// How long a request may take in all, purchases and event streams excepted: purchases have
         /// `engine.reply_timeout_ms`.
@@ -59,12 +81,29 @@ configuration! {
         http2_resets_max: u32 = 20, Within(1, 10_000);
         /// Open event streams; one more is answered 503.
         event_streams_max: u32 = 4_096, Within(0, 1_000_000);
+        /// Open event streams of one buyer; one more is answered 429.
+        event_streams_per_buyer_max: u32 = 8, Within(1, 1_000_000);
         /// Time between two comments that keep an event stream open.
         event_heartbeat_ms: u64 = 15_000, Within(100, 600_000);
         /// Passwords hashed at the same time, each with about 20 MB and a core.
         password_hashes_max: u32 = 2, Within(1, 256);
         /// Log-ins and registrations that may wait for that; one more is answered 503.
         password_queue_max: u32 = 64, Within(0, 100_000);
+        /// Origins whose pages may use the API (CORS), with spaces between them. None: only pages
+        /// that this server or a proxy in front of it shows.
+        allowed_origins: String = String::new(), Such(
+            |origins: &String| origins.split_ascii_whitespace().all(is_origin),
+            "origins such as \"https://shop.example https://m.shop.example:8443\"",
+        );
+    }
+
+    /// The listener for those who run the shop: `/livez`, `/readyz` and `/metrics`, with connections
+    /// of its own, so that they answer while buyers hold all of the others.
+    operations: Operations {
+        /// Address and port to listen on. Port 0 picks a free one, and so does the default if it is
+        /// taken; the second line on standard output names it. Nobody is asked for a token there.
+        listen: SocketAddr = OPERATIONS_LISTEN_DEFAULT,
+            AnyOf("an IP address and a port, such as \"0.0.0.0:9090\"");
     }
 
     /// Where everything that must outlive the process is kept.

@@ -3,8 +3,10 @@
 //!
 //! Must not know the handlers.
 
+use super::illustration::illustrate;
 use super::options::Options;
 use super::problem::{Code, ProblemView};
+use std::collections::HashMap;
 use utoipa::openapi::example::Example;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -27,7 +29,7 @@ use utoipa::{OpenApi, openapi};
         (name = "sales", description = "What is on sale, and when"),
         (name = "users", description = "Buyers register and log in"),
         (name = "operators", description = "Making and running sales"),
-        (name = "operations", description = "Health, metrics, and what codes mean"),
+        (name = "operations", description = "Health, and what codes mean"),
     )
 )]
 struct Document;
@@ -59,6 +61,44 @@ pub fn complete(document: &mut openapi::OpenApi, options: &Options) {
             state_optional_body(operation);
             state_problems(operation);
         }
+    }
+    complete_links(document);
+    illustrate(document);
+}
+
+/// Gives each link that names an operation alone what is the same for all of them: the operation's own
+/// summary, and of each identity in its path the one that the response's body shows.
+fn complete_links(document: &mut openapi::OpenApi) {
+    let mut targets = HashMap::new();
+    for (path, item) in &mut document.paths.paths {
+        let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        for (_, operation) in operations_mut(item) {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            targets.insert(id, (operation.summary.clone().unwrap_or_default(), names.clone()));
+        }
+    }
+    let operations = document.paths.paths.values_mut().flat_map(operations_mut);
+    let responses =
+        operations.flat_map(|(_, operation)| operation.responses.responses.values_mut());
+    let links = responses.filter_map(present).flat_map(|response| response.links.values_mut());
+    for link in links.filter_map(present) {
+        let Some((summary, names)) = targets.get(&link.operation_id) else { continue };
+        if link.description.is_empty() {
+            link.description.clone_from(summary);
+        }
+        if link.parameters.is_empty() {
+            let shown = |name: &String| format!("$response.body#/{name}_id").into();
+            link.parameters = names.iter().map(|name| (name.clone(), shown(name))).collect();
+        }
+    }
+}
+
+/// Returns what is here, and not a reference to it.
+fn present<T>(entry: &mut RefOr<T>) -> Option<&mut T> {
+    match entry {
+        RefOr::T(here) => Some(here),
+        RefOr::Ref(_) => None,
     }
 }
 

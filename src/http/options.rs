@@ -1,13 +1,23 @@
 //! The edge's limits. Must not know where a setting comes from, nor check it: the configuration
 //! does both.
 
+use super::edge::unread::UnreadBytesMax;
 use std::time::Duration;
+
+/// How many connections may be open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionsMax {
+    /// Connections of all clients.
+    pub all: usize,
+    /// Connections of one address.
+    pub of_address: usize,
+}
 
 /// The limits of the HTTP edge: every queue, body and wait of it has one here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Open connections; one more is answered 503 and closed.
-    pub connections_max: usize,
+    pub connections_max: ConnectionsMax,
     /// Headers of one request; more are answered 431.
     pub headers_max: usize,
     /// Bytes of one request's head, at least 8 KiB; more are answered 431.
@@ -19,13 +29,16 @@ pub struct Options {
     pub admin_body_bytes_max: usize,
     /// Bytes of a purchase's body; more are answered 413.
     pub buy_body_bytes_max: usize,
-    /// How long a client may take to send the head of one request.
+    /// Bytes of answers that wait for their clients; a request beyond them is answered 503.
+    pub unread_bytes_max: UnreadBytesMax,
+    /// How long a client may take to send the head of one request, the first byte of the first one
+    /// included.
     pub header_timeout: Duration,
     /// How long a client may take to send the body of one request.
     pub body_timeout: Duration,
     /// How long a client may leave a response unread.
     pub write_timeout: Duration,
-    /// How long a connection may stay open without a request.
+    /// How long a connection may stay open after its last answer.
     pub idle_timeout: Duration,
     /// How long a request may take in all, purchases and streams excepted: purchases have the
     /// engine's own deadline.
@@ -38,6 +51,8 @@ pub struct Options {
     pub http2_resets_max: usize,
     /// Open server-sent event streams; one more is answered 503.
     pub event_streams_max: usize,
+    /// Open event streams of one buyer; one more is answered 429.
+    pub event_streams_per_buyer_max: usize,
     /// Time between two comments that keep an event stream alive.
     pub event_heartbeat: Duration,
     /// Passwords that are hashed at the same time.
@@ -45,6 +60,8 @@ pub struct Options {
     /// Log-ins and registrations that may wait for a password to be hashed; one more is answered
     /// 503.
     pub password_queue_max: usize,
+    /// Origins whose pages may use the API, with white space between them.
+    pub allowed_origins: String,
     /// How long a token from a log-in is good, in seconds.
     pub token_lifetime_seconds: u64,
     /// Whether `pay` is the sandbox, which takes its outcome from the request and moves no money.
@@ -56,12 +73,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            connections_max: 16_384,
+            connections_max: ConnectionsMax { all: 16_384, of_address: 4_096 },
             headers_max: 64,
             header_bytes_max: 16 * 1024,
             body_bytes_max: 64 * 1024,
             admin_body_bytes_max: 1 << 20,
             buy_body_bytes_max: 1024,
+            unread_bytes_max: UnreadBytesMax { connection: 4 << 20, all: 256 << 20 },
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(15),
@@ -71,9 +89,11 @@ impl Default for Options {
             http2_streams_max: 128,
             http2_resets_max: 20,
             event_streams_max: 4_096,
+            event_streams_per_buyer_max: 8,
             event_heartbeat: Duration::from_secs(15),
             password_hashes_max: 2,
             password_queue_max: 64,
+            allowed_origins: String::new(),
             token_lifetime_seconds: 3_600,
             sandbox_payments: true,
             sandbox_delay_max: Duration::from_secs(20),

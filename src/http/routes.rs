@@ -3,18 +3,21 @@
 //!
 //! A purchase is in it for the document and for `Allow`; the service answers it before it gets here.
 
+use super::edge::sliced::SharedBytes;
 use super::options::Options;
 use super::pages::{docs, root};
 use super::problem::{Code, Problem};
+use super::request::query::Declared;
 use super::state::Edge;
-use super::{admin, api, document};
-use axum::Router;
+use super::{admin, api, document, operations};
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Method, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::{Method, StatusCode, Uri};
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,13 +26,26 @@ use utoipa_axum::routes;
 /// Makes the router over all routes.
 pub fn router(edge: Arc<Edge>) -> Router {
     let (router, document) = documented(&edge.options);
+    let declared = Declared::of(&document);
     let document = Bytes::from(document.to_json().unwrap_or_default());
     router
+        .route_layer(from_fn(move |request, next| declared.clone().check(request, next)))
         .merge(pages(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable())
+        .with_state(edge)
+}
+
+/// Makes the router of the operations listener.
+pub fn operations_router(edge: Arc<Edge>) -> Router {
+    Router::new()
+        .route("/livez", get(api::health::live))
+        .route("/readyz", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(edge)
 }
 
@@ -86,7 +102,7 @@ fn operation() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::default()
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
+        .routes(routes!(problems::list))
         .routes(routes!(problems::show))
 }
 
@@ -95,7 +111,7 @@ fn operation() -> OpenApiRouter<Arc<Edge>> {
 fn pages(document: Bytes) -> Router<Arc<Edge>> {
     let show_document = move || {
         let document = document.clone();
-        async move { ([(CONTENT_TYPE, "application/json")], document) }
+        async move { (Extension(SharedBytes), [(CONTENT_TYPE, "application/json")], document) }
     };
     Router::new()
         .route("/", get(root::show))
@@ -105,8 +121,21 @@ fn pages(document: Bytes) -> Router<Arc<Edge>> {
         .route(docs::DOCUMENT, get(show_document))
 }
 
-async fn not_found() -> Problem {
-    Problem::not_found()
+/// Answers what has no route: `OPTIONS *`, which asks about the server as a whole, and the methods that no
+/// path has.
+async fn not_found(method: Method, uri: Uri) -> Response {
+    /// The methods that some path has.
+    const METHODS: &str = "GET,HEAD,POST,PUT,DELETE,OPTIONS";
+    match method {
+        Method::OPTIONS if uri.path() == "*" => {
+            (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response()
+        }
+        Method::CONNECT | Method::TRACE => {
+            let problem = Problem::new(Code::MethodNotAllowed, "no path has this method");
+            ([(ALLOW, METHODS)], problem).into_response()
+        }
+        _ => Problem::not_found().into_response(),
+    }
 }
 
 /// Answers a method that the path does not have; axum adds the path's methods in `Allow`.
@@ -260,6 +289,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_component_has_an_example_that_it_allows() {
+        let document = document();
+        for (name, component) in object(&document["components"]["schemas"]) {
+            let example = &component["examples"][0];
+            assert!(!example.is_null(), "{name} has no example");
+            check(&document, component, example, name);
+        }
+        let sale = &document["components"]["schemas"]["SaleRequest"]["examples"][0];
+        assert_eq!(sale["title"], "双十一");
+        assert_eq!(document["components"]["schemas"]["CurrencyCode"]["examples"], json!(["CNY"]));
     }
 
     /// Checks types, fields and bounds of an example; patterns are checked where they are declared.

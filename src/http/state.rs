@@ -2,18 +2,20 @@
 //!
 //! Must not know the routes, nor how a request is served.
 
+use super::api::event_streams::EventStreams;
 use super::api::titles::Titles;
 use super::auth::password::Passwords;
 use super::auth::token::Signer;
+use super::edge::cors::AllowedOrigins;
 use super::edge::metrics::EdgeMetrics;
 use super::edge::request_id::UniqueNumbers;
+use super::edge::unread::UnreadBytes;
 use super::options::Options;
 use crate::actors::Engine;
 use crate::clock::Clock;
 use crate::sales::Sales;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// What the composition root gives to the edge.
@@ -53,13 +55,17 @@ pub struct Edge {
     /// The edge's limits.
     pub options: Options,
     /// The edge's own counters.
-    pub metrics: EdgeMetrics,
+    pub metrics: Arc<EdgeMetrics>,
+    /// Bytes of answers that no client has taken yet.
+    pub unread: Arc<UnreadBytes>,
+    /// The origins whose pages may use the API.
+    pub allowed_origins: AllowedOrigins,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
     /// The titles of items, as the catalogue has them.
     pub titles: Titles,
-    /// One permit for each server-sent event stream that may be open.
-    pub event_streams: Arc<Semaphore>,
+    /// The server-sent event streams that are open.
+    pub event_streams: Arc<EventStreams>,
     /// Cancelled when the server begins to drain.
     pub shutdown: CancellationToken,
     numbers: UniqueNumbers,
@@ -80,10 +86,15 @@ impl Edge {
             signer: state.signer,
             clock: state.clock,
             render_metrics: state.render_metrics,
-            metrics: EdgeMetrics::new(),
+            metrics: Arc::default(),
+            unread: Arc::default(),
+            allowed_origins: AllowedOrigins::new(&options.allowed_origins),
             passwords: Passwords::new(&options),
             titles: Titles::default(),
-            event_streams: Arc::new(Semaphore::new(options.event_streams_max)),
+            event_streams: Arc::new(EventStreams::new(
+                options.event_streams_max,
+                options.event_streams_per_buyer_max,
+            )),
             shutdown,
             numbers: UniqueNumbers::new(),
             options,

@@ -3,10 +3,12 @@
 //! Log lines say what happened in lower case, without a full stop, with values as fields, once and
 //! where it is handled. Must not know what is logged.
 
+use super::repeats::gathering;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The filter in effect if none is configured. The libraries named here log each connection and
@@ -43,9 +45,10 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
         .log_internal_errors(false)
         .with_writer(|| Lossy);
     match format {
-        LogFormat::Text => log.finish().try_init(),
+        LogFormat::Text => log.finish().with(gathering()).try_init(),
         LogFormat::Json => {
-            log.json().flatten_event(true).with_current_span(false).finish().try_init()
+            let log = log.json().flatten_event(true).with_current_span(false);
+            log.finish().with(gathering()).try_init()
         }
     }
 }

@@ -158,6 +158,8 @@ metrics_catalogue! {
         "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.";
     HTTP_REQUESTS_TOTAL, Counter, Count: "seckill_http_requests_total",
         "Requests answered, purchases excepted, by class of status.";
+    HTTP_PROBLEMS_TOTAL, Counter, Count: "seckill_http_problems_total",
+        "Problems answered, purchases excepted, by code.";
     HTTP_REQUEST_DURATION_SECONDS, Histogram, Seconds: "seckill_http_request_duration_seconds",
         "Time from a request's head to its answer's head; after the first 1024, purchases by a sample of one in 16.";
     HTTP_REQUESTS_IN_FLIGHT, Gauge, Count: "seckill_http_requests_in_flight",
@@ -168,6 +170,8 @@ metrics_catalogue! {
         "Connections accepted.";
     HTTP_CONNECTIONS_REFUSED_TOTAL, Counter, Count: "seckill_http_connections_refused_total",
         "Connections closed by a limit, by reason.";
+    HTTP_UNREAD_BYTES, Gauge, Bytes: "seckill_http_unread_bytes",
+        "Bytes of answers that are made and not yet taken by their clients.";
     HTTP_EVENT_STREAMS, Gauge, Count: "seckill_http_event_streams",
         "Server-sent event streams open.";
 }
@@ -185,8 +189,9 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 6] = [
+const BEGUN_ELSEWHERE: [&str; 7] = [
     PURCHASES_TOTAL,
+    HTTP_PROBLEMS_TOTAL,
     HTTP_REQUESTS_TOTAL,
     HTTP_CONNECTIONS_ACCEPTED_TOTAL,
     HTTP_CONNECTIONS_REFUSED_TOTAL,

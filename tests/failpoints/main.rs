@@ -51,7 +51,7 @@ async fn an_item_in_quarantine_is_named_and_its_neighbours_sell_on() {
     let health = loop {
         let user_id = user_ids.next().expect("the item is quarantined within a few attempts");
         let code = shop.buy(sick, user_id, "k").await.problem().1;
-        let health = shop.get("/readyz?verbose", None).await;
+        let health = shop.look("/readyz?verbose").await;
         if code == "item_quarantined" && health.json()["quarantined_items"][0] == *sick {
             break health;
         }
@@ -77,7 +77,7 @@ async fn a_background_task_that_ends_is_run_again_and_the_operator_is_told() {
         fail::cfg(failpoint, "2*return->off").expect("a failpoint");
         let backends = shop.start_backends().await;
         let trouble = loop {
-            let health = shop.get("/readyz?verbose", None).await.json();
+            let health = shop.look("/readyz?verbose").await.json();
             let dependencies = health["dependencies"].as_array().expect("a list").clone();
             let tasks = dependencies.into_iter().find(|row| row["name"] == "tasks");
             let tasks = tasks.expect("a row for the tasks");

@@ -4,6 +4,7 @@ mod auditing;
 mod buying;
 mod document;
 mod limits;
+mod mistakes;
 mod operating;
 mod orders;
 mod reading;

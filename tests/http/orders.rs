@@ -172,6 +172,42 @@ async fn a_watched_order_tells_its_changes_and_ends() {
 }
 
 #[tokio::test]
+async fn a_client_that_knows_the_end_is_told_not_to_come_again() {
+    let shop = Shop::open().await;
+    let item = shop.live_item(5).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let token = shop.buyer(1);
+    let path = format!("/api/v1/orders/{order}/events");
+    assert_eq!(shop.post(&format!("/api/v1/orders/{order}/pay"), &token, None).await.status, 200);
+    for (known, status) in [("reserved", 200), ("paid", 204)] {
+        let headers = [("last-event-id", known)];
+        let ask = Ask { token: Some(&token), headers: &headers, ..Ask::default() };
+        assert_eq!(shop.ask("GET", &path, ask).await.status, status, "{known}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_left_gives_its_place_back_at_once() {
+    // The heartbeat is longer than any test takes.
+    let options = seckill::http::Options {
+        event_heartbeat: std::time::Duration::from_secs(3_600),
+        event_streams_per_buyer_max: 1,
+        ..Default::default()
+    };
+    let shop = Shop::with(options).await;
+    let item = shop.live_item(5).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let token = shop.buyer(1);
+    let mut stream = watch(&shop, &order, &token).await;
+    event(&mut stream).await;
+    let second = shop.get(&format!("/api/v1/orders/{order}/events"), Some(&token)).await;
+    assert_eq!(second.problem(), (429, "too_many_event_streams".to_owned()));
+    drop(stream);
+    shop.until_shown("seckill_http_event_streams 0").await;
+    event(&mut watch(&shop, &order, &token).await).await;
+}
+
+#[tokio::test]
 async fn streams_are_counted_and_end_when_the_server_drains() {
     let options = seckill::http::Options { event_streams_max: 1, ..Default::default() };
     let shop = Shop::with(options).await;
@@ -203,8 +239,11 @@ async fn watch(shop: &Shop, order: &str, token: &str) -> Connection {
 async fn event(stream: &mut Connection) -> Value {
     let chunk = stream.chunk().await.expect("an event");
     let text = String::from_utf8(chunk).expect("text");
-    let data = text.strip_prefix("event: order\ndata: ").expect("an order event").trim_end();
-    serde_json::from_str(data).expect("JSON")
+    let rest = text.strip_prefix("event: order\nid: ").expect("an order event");
+    let (id, data) = rest.split_once("\ndata: ").expect("its data");
+    let order: Value = serde_json::from_str(data.trim_end()).expect("JSON");
+    assert_eq!(order["status"], id);
+    order
 }
 
 /// Its shard has released them, and the order store has them.

@@ -78,6 +78,7 @@ async fn what_is_not_there_is_a_problem_too() {
     let shop = Shop::open().await;
     for (method, path, status, code, allow) in [
         ("GET", "/nothing", 404, "not_found", None),
+        ("GET", "/metrics", 404, "not_found", None),
         ("GET", "/api/v1/admin/nothing", 404, "not_found", None),
         ("GET", "/api/v1/sales/", 404, "not_found", None),
         ("GET", "/api/v1/items/1/buy", 405, "method_not_allowed", Some("POST")),
@@ -102,15 +103,15 @@ async fn health_metrics_and_document_are_there() {
     assert_eq!(shop.buy(&item, 2, "k").await.status, 409);
     assert_eq!(shop.get("/livez", None).await.status, 200);
     assert_eq!(shop.get("/readyz", None).await.status, 200);
-    let ready = shop.get("/readyz?verbose", None).await.json();
+    let ready = shop.look("/readyz?verbose").await.json();
     let journal = ready["dependencies"].as_array().unwrap().iter().find(|d| d["name"] == "journal");
     assert!(journal.is_some_and(|journal| journal["meaning"].is_string()), "{ready}");
 
-    let metrics = shop.get("/metrics", None).await;
+    let metrics = shop.look("/metrics").await;
     for line in [
         "seckill_purchases_total{outcome=\"placed\"} 1",
         "seckill_purchases_total{outcome=\"sold_out\"} 1",
-        "seckill_http_requests_in_flight 1",
+        "seckill_http_requests_in_flight 0",
         "seckill_test_metric 1",
     ] {
         assert!(metrics.text().lines().any(|shown| shown == line), "{line}\n{}", metrics.text());
@@ -123,7 +124,7 @@ async fn health_metrics_and_document_are_there() {
     let page = shop.get("/docs/", None).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
     let explained = shop.get("/problems/sold_out", None).await;
-    assert!(explained.text().starts_with("409 sold_out"), "{}", explained.text());
+    assert!(explained.text().starts_with("409 sold_out: Sold out\n"), "{}", explained.text());
     assert_eq!(shop.get("/problems/nothing", None).await.status, 404);
 }
 

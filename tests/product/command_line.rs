@@ -74,6 +74,10 @@ fn a_command_line_that_makes_no_sense_is_refused() {
     check_refused("sell", &[], 2, &["unrecognized subcommand 'sell'"]);
     check_refused("mint", &[], 2, &["--users <N>|--operator <NAME>|--approver <NAME>"]);
     check_refused("mint --operator a\"b", &[], 2, &["neither quotes"]);
+    check_refused("mint --users 0", &[], 2, &["0 is not in 1.."]);
+    check_refused("mint --users 1 --ttl-seconds 0", &[], 2, &["0 is not in 1..=31536000"]);
+    let beyond = "mint --users 2 --first 18446744073709551615";
+    check_refused(beyond, &[], 2, &["go beyond the last id, 18446744073709551615"]);
 }
 
 #[test]
@@ -108,6 +112,15 @@ fn the_configuration_is_shown_with_its_sources_and_without_secrets() {
 #[test]
 fn minted_tokens_are_signed_with_a_secret_that_is_made_once() {
     let directory = directory();
+    let absent = seckill(directory.path()).args(["mint", "--users", "1"]).output();
+    let absent = absent.expect("it runs");
+    let looked_for = directory.path().join("data/secrets/token.key");
+    assert_eq!((absent.status.code(), text(&absent.stdout)), (Some(4), ""));
+    let said = text(&absent.stderr);
+    assert!(said.contains(&format!("looked for {}", looked_for.display())), "{said}");
+    assert!(!directory.path().join("data").exists(), "a token that nothing accepts");
+
+    assert_eq!(Serving::start(directory.path()).stop(), Some(0));
     let claims = |arguments: &[&str]| {
         let output = seckill(directory.path()).arg("mint").args(arguments).output();
         let output = output.expect("it runs");
@@ -134,6 +147,7 @@ fn minted_tokens_are_signed_with_a_secret_that_is_made_once() {
 #[test]
 fn a_reader_who_has_seen_enough_ends_it_quietly() {
     let directory = directory();
+    assert_eq!(Serving::start(directory.path()).stop(), Some(0));
     let mut mint = seckill(directory.path())
         .args(["mint", "--users", "1000000000000"])
         .stdout(Stdio::piped())
@@ -168,6 +182,7 @@ impl Serving {
     fn start(directory: &Path) -> Self {
         let mut process = seckill(directory)
             .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+            .env("SECKILL__OPERATIONS__LISTEN", "127.0.0.1:0")
             .env("SECKILL__JOURNAL__SEGMENT_BYTES", "16777216")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -197,7 +212,12 @@ impl Drop for Serving {
 
 /// Starts it, which must fail with this exit code and words on standard error.
 fn check_not_started(directory: &Path, variable: (&str, &str), code: i32, error: &str) {
-    let output = seckill(directory).env(variable.0, variable.1).output().expect("it runs");
+    let output = seckill(directory)
+        .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+        .env("SECKILL__OPERATIONS__LISTEN", "127.0.0.1:0")
+        .env(variable.0, variable.1)
+        .output()
+        .expect("it runs");
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert_eq!(text(&output.stdout), "");
@@ -231,8 +251,11 @@ fn one_process_serves_a_directory_and_drains_when_told_to() {
 fn an_address_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
-    let error = format!("cannot listen on {address}: ");
-    check_not_started(directory().path(), ("SECKILL__HTTP__LISTEN", &address), 5, &error);
+    for setting in ["http.listen", "operations.listen"] {
+        let variable = format!("SECKILL__{}", setting.replace('.', "__").to_uppercase());
+        let error = format!("cannot listen on {address} ({setting}): ");
+        check_not_started(directory().path(), (&variable, &address), 5, &error);
+    }
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod backends;
 mod command_line;
 mod drills;
 mod operations;
+mod readme;
 mod support;

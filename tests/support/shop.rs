@@ -4,7 +4,7 @@ use crate::engine;
 use domain::{Timestamp, UserId};
 use harness::http::{Answer, Connection};
 use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions};
-use seckill::http::{self, AppState, Options, Role, Signer};
+use seckill::http::{self, AppState, Listeners, Options, Role, Signer};
 use seckill::sales::Sales;
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::orders::OrderStore;
@@ -27,6 +27,8 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 pub struct Shop {
     /// Where the edge listens.
     pub address: SocketAddr,
+    /// Where it listens for those who run the shop.
+    pub operations: SocketAddr,
     /// The engine's handle.
     pub engine: Engine,
     /// Signs tokens that the edge believes.
@@ -73,8 +75,11 @@ impl Setup {
         let started = engine::start(directory.path(), options).await;
         let (engine, orders) = (started.engine, started.orders);
         let read_cache = ReadCache::new(self.redis.as_ref(), engine.clock()).expect("an address");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let api = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = api.local_addr().expect("an address");
+        let operations_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let operations = operations_listener.local_addr().expect("an address");
+        let listeners = Listeners { api, operations: operations_listener };
         let signer = Signer::new(&[7; 32]).expect("a secret");
         let state = AppState {
             engine: engine.clone(),
@@ -84,8 +89,8 @@ impl Setup {
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),
         };
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(http::serve(listener, state, shutdown.clone(), self.http));
-        Shop { address, engine, signer, orders, shutdown, server, directory }
+        let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), self.http));
+        Shop { address, operations, engine, signer, orders, shutdown, server, directory }
     }
 }
 
@@ -161,8 +166,27 @@ impl Shop {
         self.signer.mint(name, Role::Approver, self.engine.now(), 3_600)
     }
 
+    /// Asks as those who run the shop do.
+    pub async fn look(&self, path: &str) -> Answer {
+        self.ask_at(self.operations, "GET", path, Ask::default()).await
+    }
+
+    /// Whether the metrics have this line now.
+    pub async fn shows(&self, line: &str) -> bool {
+        self.look("/metrics").await.text().lines().any(|shown| shown == line)
+    }
+
+    /// Waits until the metrics have this line.
+    pub async fn until_shown(&self, line: &str) {
+        harness::until(line, async || self.shows(line).await.then_some(())).await;
+    }
+
     /// Asks on a connection of its own.
     pub async fn ask(&self, method: &str, path: &str, ask: Ask<'_>) -> Answer {
+        self.ask_at(self.address, method, path, ask).await
+    }
+
+    async fn ask_at(&self, address: SocketAddr, method: &str, path: &str, ask: Ask<'_>) -> Answer {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n");
         if let Some(token) = ask.token {
             let _ = write!(head, "authorization: Bearer {token}\r\n");
@@ -178,7 +202,7 @@ impl Shop {
             }
         }
         head.push_str("\r\n");
-        let mut connection = Connection::open(self.address).await;
+        let mut connection = Connection::open(address).await;
         connection.send(format!("{head}{}", body.unwrap_or_default()).as_bytes()).await;
         connection.answer().await
     }

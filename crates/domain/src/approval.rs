@@ -106,7 +106,7 @@ pub enum StepRefused {
     OwnWork,
 }
 
-/// The status that `step` by `actor` leads to from `status`. Names are compared without regard to ASCII case.
+/// The status that `step` by `actor` leads to from `status`. Names are compared without regard to case.
 ///
 /// # Errors
 /// Returns [`StepRefused`] if the step does not start there, or is not this person's to take.
@@ -139,7 +139,7 @@ impl Makers<'_> {
         [Some(self.created_by), Some(self.edited_by), self.submitted_by]
             .into_iter()
             .flatten()
-            .any(|maker| maker.eq_ignore_ascii_case(actor))
+            .any(|maker| maker.to_lowercase() == actor.to_lowercase())
     }
 }
 

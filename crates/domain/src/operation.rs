@@ -7,7 +7,7 @@ use crate::sale::ItemPhase;
 /// recognised.
 pub const OPERATIONS_REMEMBERED: usize = 256;
 /// The longest name of an operator, in bytes.
-pub const OPERATOR_LENGTH_MAX: usize = 200;
+pub const OPERATOR_LENGTH_MAX: usize = 64;
 
 /// An operator's change of one item.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -17,6 +17,28 @@ impl Currency {
         code.iter().all(u8::is_ascii_uppercase).then_some(Self(code))
     }
 
+    /// How many digits of an amount in minor units stand behind the point, by ISO 4217: 0 for the yen,
+    /// 3 for Kuwait's dinar, and 2 for most.
+    pub fn exponent(self) -> u32 {
+        match &self.0 {
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG"
+            | b"RWF" | b"UGX" | b"UYI" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+            b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
+            b"CLF" | b"UYW" => 4,
+            _ => 2,
+        }
+    }
+
+    /// An amount in minor units as people write it, such as `19.99 CNY`.
+    pub fn format(self, amount: u64) -> String {
+        let unit = 10_u64.pow(self.exponent());
+        let (whole, part) = (amount / unit, amount % unit);
+        match self.exponent() as usize {
+            0 => format!("{whole} {self}"),
+            digits => format!("{whole}.{part:0digits$} {self}"),
+        }
+    }
+
     /// The code as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a code is made of ASCII letters only")
@@ -35,6 +57,8 @@ pub const LIMIT_PER_USER_MAX: u16 = 10_000;
 pub const ALLOTTED_MAX: u32 = 1_000_000_000;
 /// The largest price, in minor units: an order's amount stays far inside 2^63.
 pub const PRICE_MAX: u64 = 1_000_000_000_000;
+/// The largest amount of an order, in minor units: an integer that JavaScript holds exactly, 2^53 - 1.
+pub const AMOUNT_MAX: u64 = (1 << 53) - 1;
 /// Orders beyond its limit that one buyer may place for one item, having cancelled the others:
 /// bounds the chain of a buyer's orders, and with it the work of one purchase.
 pub const SPARE_ATTEMPTS: u16 = 100;
@@ -104,5 +128,24 @@ impl ItemTerms {
     /// The counters of an item that has sold nothing.
     pub fn counters(&self) -> ItemCounters {
         ItemCounters { allotted: self.allotted, available: self.allotted, reserved: 0, sold: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_as_the_currency_has_them() {
+        for (code, amount, text) in [
+            ("CNY", 199_900, "1999.00 CNY"),
+            ("CNY", 5, "0.05 CNY"),
+            ("JPY", 1_200, "1200 JPY"),
+            ("KWD", 1_234_567, "1234.567 KWD"),
+            ("CLF", 10_001, "1.0001 CLF"),
+        ] {
+            let currency = Currency::parse(code).expect("a code");
+            assert_eq!(currency.format(amount), text);
+        }
     }
 }

@@ -176,7 +176,7 @@ async fn start_engine(
     home: &Path,
     backends: Backends,
 ) -> Result<Shop> {
-    let binary = find_binary(arguments.server_bin.as_deref())?;
+    let binary = find_binary(arguments.server_bin.as_deref()).await?;
     let data = home.join("data");
     std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
     let mut environment = backends.environment();

@@ -59,7 +59,7 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
         in_process(&mut comparison, &arguments).await?;
     }
     bar.finish_and_clear();
-    print!("{}", table::render(&comparison));
+    crate::output::print(&table::render(&comparison))?;
     if let Some(path) = &arguments.json {
         let text = serde_json::to_string_pretty(&comparison).expect("figures have a JSON form");
         std::fs::write(path, text).map_err(Error::io(format!("writing {}", path.display())))?;

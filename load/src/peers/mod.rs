@@ -86,7 +86,7 @@ pub async fn serve(arguments: PeerArguments) -> Result<()> {
         .await
         .map_err(Error::io(format!("listening on {}", arguments.listen)))?;
     let address = listener.local_addr().map_err(Error::io("asking for the own address"))?;
-    println!("listening on http://{address}");
+    crate::output::print(&format!("listening on http://{address}\n"))?;
     let listener = listener.tap_io(|stream| {
         // Without it, small answers may wait for an acknowledgement; serving goes on.
         let _ = stream.set_nodelay(true);

@@ -130,11 +130,15 @@ fn percentiles(of: &'static str, histogram: &Histogram<u64>) -> Percentiles {
 fn timeline(record: &Record, firsts: &[u64]) -> Vec<TimelineRow> {
     let mut confirmed = firsts.iter().peekable();
     let mut so_far = 0;
+    let mut given_up = 0;
     let rows = record.seconds.iter().enumerate().map(|(second, row)| {
         let end_ns = (second as u64 + 1) * 1_000_000_000;
         while confirmed.next_if(|at| **at < end_ns).is_some() {
             so_far += 1;
         }
+        // Their units are on sale again, and confirmed once more.
+        given_up += row.outcomes[Outcome::Cancelled.index()];
+        given_up += row.outcomes[Outcome::RefundDue.index()];
         TimelineRow {
             second,
             offered: row.offered,
@@ -143,6 +147,7 @@ fn timeline(record: &Record, firsts: &[u64]) -> Vec<TimelineRow> {
             p99_ms: milliseconds(row.latency.value_at_quantile(0.99)),
             max_ms: milliseconds(row.latency.max()),
             confirmed: so_far,
+            held: so_far.saturating_sub(given_up),
         }
     });
     rows.collect()
@@ -170,5 +175,24 @@ fn milestones(
             .stored_after
             .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         serving_again_after_ms: serving_again.max(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::Record;
+
+    #[test]
+    fn what_is_held_is_what_was_confirmed_less_what_was_given_up() {
+        let mut record = Record::default();
+        record.seconds.resize_with(3, Default::default);
+        record.seconds[1].outcomes[Outcome::Cancelled.index()] = 2;
+        record.seconds[2].outcomes[Outcome::RefundDue.index()] = 1;
+        // Three in the first second, two in the second, one in the third.
+        let firsts = [1, 2, 3, 1_000_000_001, 1_000_000_002, 2_000_000_001];
+        let rows = timeline(&record, &firsts);
+        let held: Vec<_> = rows.iter().map(|row| (row.confirmed, row.held)).collect();
+        assert_eq!(held, [(3, 3), (5, 3), (6, 3)]);
     }
 }

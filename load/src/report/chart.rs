@@ -7,7 +7,7 @@ use std::fmt::Write;
 const WIDE: f64 = 1000.0;
 const NARROW: f64 = 500.0;
 const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 78.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 34.0;
@@ -140,8 +140,9 @@ impl Chart {
     /// The finished SVG element.
     pub fn render(&self, title: &str) -> String {
         let (title, width) = (escape(title), self.width);
+        let class = if width > NARROW { "wide" } else { "narrow" };
         let mut svg = format!(
-            r#"<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>"#
+            r#"<svg class="{class}" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{title}"><title>{title}</title>"#
         );
         for (value, name) in &self.y.ticks {
             let y = self.py(*value);

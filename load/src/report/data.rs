@@ -151,6 +151,8 @@ pub struct TimelineRow {
     pub max_ms: f64,
     /// Distinct orders confirmed so far.
     pub confirmed: u64,
+    /// Of those, the ones that clients were not told to be given up or over.
+    pub held: u64,
 }
 
 impl Report {

@@ -18,7 +18,7 @@ pub fn render(report: &Report) -> String {
     section(&mut page, "Latency each second, from the intended start", &latency(report));
     page.push_str(r#"<div class="pair">"#);
     section(&mut page, "Latency by percentile", &spectrum(report));
-    section(&mut page, "Distinct orders confirmed", &orders(report));
+    section(&mut page, "Orders held", &orders(report));
     section(&mut page, "Memory of the server", &memory(report));
     section(&mut page, "Processors used", &processors(report));
     section(&mut page, "Records behind the sale", &backlog(report));
@@ -223,15 +223,16 @@ fn spectrum(report: &Report) -> String {
 
 fn orders(report: &Report) -> String {
     let stock = report.audit.stock as f64;
-    let most = stock.max(report.audit.confirmed as f64);
+    let held_max = report.timeline.iter().map(|row| row.held).max().unwrap_or(0);
+    let most = stock.max(held_max as f64);
     let mut chart = over_time_narrow(report, Axis::linear(most, ""));
     let mut points = vec![(0.0, 0.0)];
-    let row_end = |row: &TimelineRow| (row.second as f64 + 1.0, row.confirmed as f64);
+    let row_end = |row: &TimelineRow| (row.second as f64 + 1.0, row.held as f64);
     points.extend(report.timeline.iter().map(row_end));
     let area: Vec<_> = points.iter().map(|(x, y)| (*x, 0.0, *y)).collect();
-    chart.area("granted", "orders confirmed, cancelled ones included", &area);
+    chart.area("granted", "orders held: confirmed, less those given up or over", &area);
     chart.level(stock, "stock");
-    chart.render("Distinct orders confirmed")
+    chart.render("Orders held")
 }
 
 fn memory(report: &Report) -> String {

@@ -2,6 +2,7 @@
 //! beside the faults, and all of it settled.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,10 @@ const EARLY: Duration = Duration::from_millis(500);
 pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Findings> {
     override_loop(&mut scenario, options);
     let machine = Machine::here();
-    let binary = find_binary(options.binary.as_deref())?;
+    if let Some(keep) = &options.keep {
+        check_unused(keep)?;
+    }
+    let binary = find_binary(options.binary.as_deref()).await?;
     let scratch = tempfile::Builder::new()
         .prefix("seckill-load-")
         .tempdir()
@@ -71,7 +75,8 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let minted = call.call_well(&["mint", "--users", &users]).await?;
     let operator = call.token("--operator", "load-operator").await?;
     let approver = call.token("--approver", "load-approver").await?;
-    let remote = Remote { address: engine.address(), minted, operator, approver };
+    let (address, operations) = (engine.address(), engine.operations());
+    let remote = Remote { address, operations, minted, operator, approver };
     let start = Instant::now() + lead(&scenario);
     let (sale, crowd) = open(&scenario, &remote, start).await?;
 
@@ -79,7 +84,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let process = engine.process();
     let watching = watch(&scenario, &running, Some(Sampler::new(process)), &line);
     let breaking = faults::apply(&scenario.fault, start, &mut engine, &backends);
-    let behind = follow_backlog(&running, remote.address);
+    let behind = follow_backlog(&running, remote.operations);
     let ((server, generator), backlog, marks) = tokio::join!(watching, behind, async {
         let marks = breaking.await;
         if marks.is_err() {
@@ -118,12 +123,24 @@ pub async fn run_remote(
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
     let watching = watch(&scenario, &running, None, &line);
     let ((server, generator), backlog) =
-        tokio::join!(watching, follow_backlog(&running, remote.address));
+        tokio::join!(watching, follow_backlog(&running, remote.operations));
     let record = finish(running).await?;
     let observed = Observed { record, server, generator, backlog, marks: Vec::new() };
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
     line.done();
     Ok(Findings { scenario, machine, threads: options.threads, observed, settled })
+}
+
+/// Refuses a directory that has anything in it: two shops' orders in one place would be judged as one's.
+fn check_unused(keep: &Path) -> Result<()> {
+    match std::fs::read_dir(keep) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(Error::NotEmpty { directory: keep.to_owned() }),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Io { what: format!("reading {}", keep.display()), source }),
+    }
 }
 
 fn override_loop(scenario: &mut Scenario, options: &RunOptions) {

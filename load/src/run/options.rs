@@ -23,6 +23,8 @@ pub struct RunOptions {
 pub struct Remote {
     /// The address on which it listens.
     pub address: SocketAddr,
+    /// The address on which it shows its figures.
+    pub operations: SocketAddr,
     /// Lines of `seckill mint`.
     pub minted: String,
     /// An operator's token.

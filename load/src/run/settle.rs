@@ -124,8 +124,7 @@ fn has_all_confirmations(audit: &Value) -> bool {
     let checks = audit.get("checks").and_then(Value::as_array);
     checks.into_iter().flatten().any(|check| {
         check.get("invariant").and_then(Value::as_str) == Some(confirmed.as_str())
-            && check.get("passed").and_then(Value::as_bool) == Some(true)
-            && check.get("checked").and_then(Value::as_u64).is_some_and(|checked| checked > 0)
+            && check.get("verdict").and_then(Value::as_str) == Some("holds")
     })
 }
 
@@ -180,7 +179,7 @@ pub async fn settle_remote(
 /// How long it took until the server's own figure said that nothing waits for its order store.
 async fn backlog_gone(remote: &Remote, wait_max: Duration) -> Option<Duration> {
     let load_over = Instant::now();
-    let mut reader = BacklogReader::new(remote.address);
+    let mut reader = BacklogReader::new(remote.operations);
     while load_over.elapsed() < wait_max {
         if reader.look(0.0).await.is_some_and(|look| look.waiting == 0) {
             return Some(load_over.elapsed());

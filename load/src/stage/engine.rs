@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,6 +38,12 @@ pub struct EngineOptions {
 impl EngineOptions {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
+        // Neither must the settings of a shop that this shell serves: it would be sold empty.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SECKILL__") {
+                command.env_remove(name);
+            }
+        }
         command
             // A config.toml in the current directory must not reach the engine under test.
             .current_dir(&self.data)
@@ -45,6 +51,8 @@ impl EngineOptions {
             .env("SECKILL__DEMO__ENABLED", "false")
             .envs(&self.environment)
             .stdin(Stdio::null())
+            // Ctrl-C at the terminal is for this program, which ends what it has started.
+            .process_group(0)
             .kill_on_drop(true);
         command
     }
@@ -93,6 +101,8 @@ impl EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     address: SocketAddr,
+    /// Where its figures are; that of a version which does not know such a listener is `address`.
+    operations: Option<SocketAddr>,
     child: Option<Child>,
     process: Arc<AtomicU32>,
 }
@@ -104,7 +114,10 @@ impl Engine {
     /// Returns [`Error::Server`] with the end of its log if it does not come up.
     pub async fn start(options: EngineOptions) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut engine = Self { options, address, child: None, process: Arc::default() };
+        let (settings, _) = options.call(&["config", "template"]).await?;
+        let operations = settings.contains("\n[operations]\n").then_some(address);
+        let mut engine =
+            Self { options, address, operations, child: None, process: Arc::default() };
         engine.start_again().await?;
         Ok(engine)
     }
@@ -120,9 +133,13 @@ impl Engine {
             .append(true)
             .open(&self.options.log)
             .map_err(Error::io("opening the engine's log"))?;
-        let mut child = self
-            .options
-            .command()
+        let mut command = self.options.command();
+        if let Some(operations) = self.operations {
+            command.env("SECKILL__OPERATIONS__LISTEN", operations.to_string());
+            // All clients come from this machine.
+            command.env("SECKILL__HTTP__CONNECTIONS_PER_ADDRESS_MAX", "1000000");
+        }
+        let mut child = command
             .arg("serve")
             .env("SECKILL__HTTP__LISTEN", self.address.to_string())
             .stdout(Stdio::piped())
@@ -130,14 +147,16 @@ impl Engine {
             .spawn()
             .map_err(Error::io(format!("starting {}", self.options.binary.display())))?;
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let address = announced(stdout).await;
-        let Some(address) = address else {
+        let operations = self.operations.map(|_| OPERATIONS);
+        let announced = announced(stdout, [LISTENING].into_iter().chain(operations)).await;
+        let Some(addresses) = announced else {
             let reason = format!("the engine did not come up; its log ends:\n{}", self.log_tail());
             return Err(Error::Server(reason));
         };
         self.process.store(child.id().unwrap_or(0), Ordering::Relaxed);
         self.child = Some(child);
-        self.address = address;
+        self.address = addresses[0];
+        self.operations = addresses.get(1).copied();
         Ok(begun.elapsed())
     }
 
@@ -154,6 +173,12 @@ impl Engine {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address on which it shows its figures.
+    #[must_use]
+    pub fn operations(&self) -> SocketAddr {
+        self.operations.unwrap_or(self.address)
     }
 
     /// How it was started.
@@ -231,22 +256,35 @@ impl Engine {
     }
 }
 
-/// The address in a server's line `listening on http://ADDRESS:PORT`; `None` if it ends or
-/// takes too long. What it prints afterwards is for people, but must be read lest it block
+/// What begins the line with a server's address.
+pub const LISTENING: &str = "listening on http://";
+/// What begins the line with the address of its operations listener.
+const OPERATIONS: &str = "operations on http://";
+
+/// The addresses in a server's first lines, which begin with these words in this order; `None` if it
+/// ends or takes too long. What it prints afterwards is for people, but must be read lest it block
 /// on a full pipe.
-pub async fn announced(stdout: ChildStdout) -> Option<SocketAddr> {
+pub async fn announced(
+    stdout: ChildStdout,
+    words: impl IntoIterator<Item = &str>,
+) -> Option<Vec<SocketAddr>> {
     let mut lines = BufReader::new(stdout).lines();
     let listening = async {
-        while let Ok(Some(line)) = lines.next_line().await {
-            if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                return address.trim_end_matches('/').parse().ok();
-            }
+        let mut addresses = Vec::new();
+        for words in words {
+            let address = loop {
+                let line = lines.next_line().await.ok()??;
+                if let Some(address) = line.trim().strip_prefix(words) {
+                    break address.trim_end_matches('/').parse().ok()?;
+                }
+            };
+            addresses.push(address);
         }
-        None
+        Some(addresses)
     };
-    let address = tokio::time::timeout(START_WAIT_MAX, listening).await.ok().flatten();
+    let addresses = tokio::time::timeout(START_WAIT_MAX, listening).await.ok().flatten();
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    address
+    addresses
 }
 
 fn signal(child: &Child, what: Signal) -> Result<()> {
@@ -255,47 +293,5 @@ fn signal(child: &Child, what: Signal) -> Result<()> {
     kill_process(id, what).map_err(|errno| Error::Io {
         what: "signalling the engine".to_owned(),
         source: errno.into(),
-    })
-}
-
-/// Finds the engine's program: the one given, else the workspace's own build, which is
-/// brought up to date first, in the profile `dist` if this program was built so and else in
-/// `release`.
-///
-/// # Errors
-/// Returns [`Error::Missing`] if there is none and it cannot be built.
-pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(given) = given {
-        return given.canonicalize().map_err(|error| Error::Missing {
-            what: format!("the engine ({})", given.display()),
-            remedy: format!("{error}; --server-bin names the seckill program"),
-        });
-    }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let own = std::env::current_exe().unwrap_or_default();
-    let of_dist = own.parent().is_some_and(|directory| directory.ends_with("dist"));
-    let profile = if of_dist { "dist" } else { "release" };
-    let directory = target.unwrap_or_else(|| workspace.join("target")).join(profile);
-    let binary = directory.join("seckill");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Without -p, so that the features are those with which this program was built.
-    let built = std::process::Command::new(cargo)
-        .args(["build", "--quiet", "--bin", "seckill", "--profile", profile])
-        .current_dir(workspace)
-        .status();
-    let reason = match built {
-        Ok(status) if status.success() => "the build left no program".to_owned(),
-        Ok(status) => format!("cargo build --profile {profile} --bin seckill ended with {status}"),
-        // Installed beside a program, without sources: then what is there is what is meant.
-        Err(_) if binary.exists() => return Ok(binary),
-        Err(error) => format!("cargo could not be run: {error}"),
-    };
-    if reason.starts_with("the build") && binary.exists() {
-        return Ok(binary);
-    }
-    Err(Error::Missing {
-        what: "the engine".to_owned(),
-        remedy: format!("{reason}; --server-bin names a seckill program"),
     })
 }

@@ -5,6 +5,7 @@
 mod api;
 mod backends;
 mod backlog;
+mod build;
 mod engine;
 mod machine;
 mod peer;
@@ -14,7 +15,8 @@ mod stored;
 pub use api::{Api, OpenSale};
 pub use backends::{Backends, MARIADB_SETTINGS, backend_error};
 pub use backlog::{Backlog, BacklogReader, Drain};
-pub use engine::{Engine, EngineOptions, find_binary};
+pub use build::find_binary;
+pub use engine::{Engine, EngineOptions};
 pub use machine::Machine;
 pub use peer::Peer;
 pub use sampler::{Sample, Sampler};

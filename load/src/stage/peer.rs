@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::engine::announced;
+use super::engine::{LISTENING, announced};
 use crate::{Error, Result};
 
 /// A running peer. Dropping it ends it.
@@ -31,10 +31,10 @@ impl Peer {
             .spawn()
             .map_err(Error::io("starting a peer"))?;
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let address = announced(stdout).await;
+        let announced = announced(stdout, [LISTENING]).await;
         let kind = arguments.first().map_or("", String::as_str);
         let address =
-            address.ok_or_else(|| Error::Server(format!("the {kind} peer did not come up")))?;
+            announced.ok_or_else(|| Error::Server(format!("the {kind} peer did not come up")))?[0];
         Ok(Self { child, address })
     }
 

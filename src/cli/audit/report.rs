@@ -21,6 +21,8 @@ pub struct Report {
     pub orders: OrderCounts,
     /// How many messages and records were set aside, if there is a place for them.
     pub dead_letters: Option<u64>,
+    /// Items on record that the catalogue does not know, if there is a catalogue.
+    pub unknown_items: Option<Vec<u64>>,
     /// One check per invariant, in their order; before them `form`, if a record is malformed.
     pub checks: Vec<Check>,
 }
@@ -32,18 +34,46 @@ pub struct Check {
     pub invariant: String,
     /// What it says.
     pub title: String,
-    /// Whether it held wherever it was judged.
-    pub passed: bool,
-    /// How many times it was judged; 0 means that this audit could not.
+    /// What became of it.
+    pub verdict: Verdict,
+    /// How many times it was judged.
     pub checked: u64,
     /// Where it was first broken, or why it was not judged, in words.
     pub detail: Option<String>,
 }
 
+/// What became of an invariant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It held wherever it was judged.
+    Holds,
+    /// It did not hold somewhere.
+    Broken,
+    /// This audit could not judge it.
+    NotJudged,
+}
+
+impl Verdict {
+    /// The words for people.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Broken => "BROKEN",
+            Self::NotJudged => "not judged",
+        }
+    }
+}
+
 impl Report {
-    /// Whether nothing is broken.
+    /// Whether nothing is broken or lost.
     pub fn passed(&self) -> bool {
-        self.checks.iter().all(|check| check.passed)
+        self.checks.iter().all(|check| check.verdict != Verdict::Broken)
+            && self.unknown_items().is_empty()
+    }
+
+    fn unknown_items(&self) -> &[u64] {
+        self.unknown_items.as_deref().unwrap_or_default()
     }
 
     /// Prints the report: one JSON object, or a table for people.
@@ -54,7 +84,7 @@ impl Report {
         if json {
             return writeln!(output, "{}", as_json(self));
         }
-        let Report { data_dir, shards, records, items, orders, dead_letters, checks } = self;
+        let Report { data_dir, shards, records, items, orders, dead_letters, checks, .. } = self;
         writeln!(
             output,
             "{}: {} records in {shards} shards, {} items, {} orders",
@@ -79,8 +109,18 @@ impl Report {
                 grouped(letters)
             )?;
         }
+        if let [first, others @ ..] = self.unknown_items() {
+            writeln!(
+                output,
+                "the catalogue does not know item {first}{}: it was lost, or is older than the journal\n",
+                match others.len() {
+                    0 => String::new(),
+                    others => format!(" and {others} more"),
+                }
+            )?;
+        }
         for check in checks {
-            let verdict = verdict(check);
+            let verdict = check.verdict.words();
             let (invariant, title) = (&check.invariant, &check.title);
             writeln!(
                 output,
@@ -91,23 +131,32 @@ impl Report {
                 writeln!(output, "{:31}{detail}", "")?;
             }
         }
-        let count = |wanted: &str| checks.iter().filter(|check| verdict(check) == wanted).count();
-        let (hold, broken) = (count(HOLDS), count(BROKEN));
-        let verdict = match (hold, broken) {
-            (0, 0) => "there is nothing to judge",
-            (_, 0) => "the audit passes",
-            _ => "THE AUDIT FAILS",
+        let count = |wanted| checks.iter().filter(|check| check.verdict == wanted).count();
+        let (hold, broken) = (count(Verdict::Holds), count(Verdict::Broken));
+        let verdict = match (hold, self.passed()) {
+            (0, true) => "there is nothing to judge",
+            (_, true) => "the audit passes",
+            (_, false) => "THE AUDIT FAILS",
         };
-        let not_judged = count(NOT_JUDGED);
+        let not_judged = count(Verdict::NotJudged);
         writeln!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")
     }
 }
 
 impl From<Findings> for Report {
     fn from(findings: Findings) -> Self {
-        let Findings { data_dir, shards, records, items, orders, dead_letters, judged } = findings;
+        let Findings {
+            data_dir,
+            shards,
+            records,
+            items,
+            orders,
+            dead_letters,
+            unknown_items,
+            judged,
+        } = findings;
         let checks = judged.into_iter().map(Check::from).collect();
-        Self { data_dir, shards, records, items, orders, dead_letters, checks }
+        Self { data_dir, shards, records, items, orders, dead_letters, unknown_items, checks }
     }
 }
 
@@ -116,22 +165,14 @@ impl From<Judged> for Check {
         Self {
             invariant: judged.rule.to_string(),
             title: judged.rule.title().to_owned(),
-            passed: judged.broken == 0,
+            verdict: match judged {
+                Judged { broken: 1.., .. } => Verdict::Broken,
+                Judged { checked: 0, .. } => Verdict::NotJudged,
+                Judged { .. } => Verdict::Holds,
+            },
             checked: judged.checked,
             detail: judged.detail,
         }
-    }
-}
-
-const HOLDS: &str = "holds";
-const BROKEN: &str = "BROKEN";
-const NOT_JUDGED: &str = "not judged";
-
-fn verdict(check: &Check) -> &'static str {
-    match check {
-        Check { passed: false, .. } => BROKEN,
-        Check { checked: 0, .. } => NOT_JUDGED,
-        Check { .. } => HOLDS,
     }
 }
 
@@ -156,6 +197,7 @@ mod tests {
             items: 3,
             orders: OrderCounts { reserved: 1, paid: 2, ..OrderCounts::default() },
             dead_letters: Some(0),
+            unknown_items: Some(Vec::new()),
             judged: vec![
                 Judged::new(Invariant::I1, held),
                 Judged::new(Invariant::I2, Finding { checked: 3, broken, first }),
@@ -168,6 +210,18 @@ mod tests {
         let mut output = Vec::new();
         report.print(json, &mut output).expect("a vector takes all");
         String::from_utf8(output).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_catalogue_that_lacks_items_fails_it() {
+        let lacking = Report { unknown_items: Some(vec![7, 9]), ..report(0) };
+        let text = text(&lacking, false);
+        assert!(
+            text.contains("the catalogue does not know item 7 and 1 more: it was lost"),
+            "{text}"
+        );
+        assert!(text.ends_with("THE AUDIT FAILS: 2 hold, 0 broken, 1 not judged\n"), "{text}");
+        assert!(!lacking.passed() && report(0).passed());
     }
 
     #[test]
@@ -207,6 +261,8 @@ mod tests {
         assert_eq!(value["passed"], false);
         assert_eq!(value["orders"]["paid"], 2);
         assert_eq!(value["checks"][1]["invariant"], "I2");
-        assert_eq!(value["checks"][2]["checked"], 0);
+        let verdicts = value["checks"].as_array().expect("checks").iter();
+        let verdicts: Vec<_> = verdicts.map(|check| check["verdict"].clone()).collect();
+        assert_eq!(verdicts, ["holds", "broken", "not_judged"]);
     }
 }

@@ -3,7 +3,7 @@
 use super::change::{Editor, IfMatch, SaleAnswer};
 use super::sale_view::{self, AdminSale};
 use crate::http::auth::bearer::Operator;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, FieldErrors, Problem};
 use crate::http::request::extract::OptionalJsonObject;
 use crate::http::request::fields::{Body, body};
 use crate::http::request::idempotency_key::IdempotencyKey;
@@ -40,15 +40,9 @@ body! {
         (status = 200, description = "The sale", body = AdminSale,
             headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
-                ("approve" = (operation_id = "post_admin_sales_sale_approve",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Approves the sale, as another person.")),
-                ("reject" = (operation_id = "post_admin_sales_sale_reject",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Sends the sale back, as another person.")),
-                ("withdraw" = (operation_id = "post_admin_sales_sale_withdraw",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Makes the sale a draft again.")),
+                ("approve" = (operation_id = "post_admin_sales_sale_approve")),
+                ("reject" = (operation_id = "post_admin_sales_sale_reject")),
+                ("withdraw" = (operation_id = "post_admin_sales_sale_withdraw")),
             ),
             example = json!(AdminSale::example("submitted"))),
         (status = 409, description = "`state_conflict`: it is not a draft"),
@@ -78,12 +72,8 @@ pub async fn submit(
         (status = 200, description = "The sale", body = AdminSale,
             headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
-                ("replace" = (operation_id = "put_admin_sales_sale",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Replaces the draft's content.")),
-                ("submit" = (operation_id = "post_admin_sales_sale_submit",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Submits the draft.")),
+                ("replace" = (operation_id = "put_admin_sales_sale")),
+                ("submit" = (operation_id = "post_admin_sales_sale_submit")),
             ),
             example = json!(AdminSale::example("draft"))),
         (status = 409, description = "`state_conflict`: it is not submitted"),
@@ -113,9 +103,7 @@ pub async fn withdraw(
         (status = 200, description = "The sale", body = AdminSale,
             headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
-                ("revise" = (operation_id = "post_admin_sales_sale_revise",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Makes the sale a draft again.")),
+                ("revise" = (operation_id = "post_admin_sales_sale_revise")),
             ),
             example = json!(AdminSale::example("rejected"))),
         (status = 409, description = "`state_conflict`: it is not submitted"),
@@ -145,12 +133,8 @@ pub async fn reject(
         (status = 200, description = "The sale", body = AdminSale,
             headers(("ETag" = String, description = "Its revision, for `If-Match`")),
             links(
-                ("replace" = (operation_id = "put_admin_sales_sale",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Replaces the draft's content.")),
-                ("submit" = (operation_id = "post_admin_sales_sale_submit",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Submits the draft.")),
+                ("replace" = (operation_id = "put_admin_sales_sale")),
+                ("submit" = (operation_id = "post_admin_sales_sale_submit")),
             ),
             example = json!(AdminSale::example("draft"))),
         (status = 409, description = "`state_conflict`: it is not rejected"),
@@ -201,22 +185,14 @@ async fn take_step(
                 ("buy" = (operation_id = "post_items_item_buy",
                     parameters(("item" = "$response.body#/items/0/item_id")),
                     description = "Buys units of the sale's first item, as a buyer.")),
-                ("preheat" = (operation_id = "get_admin_sales_sale_preheat",
-                    parameters(("sale" = "$response.body#/sale_id")),
-                    description = "Checks that each item is in its shard.")),
-                ("sale" = (operation_id = "get_sales_sale",
-                    parameters(("sale" = "$response.body#/sale_id")),
-                    description = "Shows the sale as buyers see it.")),
+                ("preheat" = (operation_id = "get_admin_sales_sale_preheat")),
+                ("sale" = (operation_id = "get_sales_sale")),
                 ("restock" = (operation_id = "post_admin_sales_sale_items_item_restock",
                     parameters(("sale" = "$response.body#/sale_id"),
                         ("item" = "$response.body#/items/0/item_id")),
                     description = "Adds units to the sale's first item.")),
-                ("pause" = (operation_id = "post_admin_sales_sale_pause",
-                    parameters(("sale" = "$response.body#/sale_id")),
-                    description = "Pauses the sale.")),
-                ("end" = (operation_id = "post_admin_sales_sale_end",
-                    parameters(("sale" = "$response.body#/sale_id")),
-                    description = "Ends the sale.")),
+                ("pause" = (operation_id = "post_admin_sales_sale_pause")),
+                ("end" = (operation_id = "post_admin_sales_sale_end")),
             ),
             example = json!(AdminSale::example("preheated"))),
         (status = 403, description = "`forbidden`: you are not an approver, or you wrote the sale"),
@@ -259,7 +235,7 @@ fn require_approver(operator: &Operator) -> Result<(), Problem> {
 }
 
 fn read_note(body: Map<String, Value>) -> Result<Option<String>, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     let note = NoteRequest::read(body, "", &mut errors).note;
     if errors.is_empty() { Ok(note) } else { Err(Problem::fields(errors)) }
 }

@@ -4,7 +4,7 @@
 //! price not below the price) by the draft itself.
 
 use crate::http::api::example;
-use crate::http::problem::{FieldError, Problem};
+use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::http::request::fields::{Body, body};
 use crate::http::request::rules::{
     self, Characters, CurrencyCode, Instant, Integer, List, Rule, Text,
@@ -108,7 +108,7 @@ impl Rule for ProductId {
 /// # Errors
 /// Returns an `invalid_field` problem with all that is wrong with it.
 pub fn read(body: Map<String, Value>, now: Timestamp) -> Result<SaleDraft, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     let draft = read_sale(body, now, &mut errors);
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
@@ -121,7 +121,7 @@ pub fn read(body: Map<String, Value>, now: Timestamp) -> Result<SaleDraft, Probl
 }
 
 /// Reads the draft, with stand-ins for what is wrong, which `errors` names.
-fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut Vec<FieldError>) -> SaleDraft {
+fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut FieldErrors) -> SaleDraft {
     let sale = SaleRequest::read_with(body, "", errors, |sale, fields| {
         if let (Some(starts_at), Some(ends_at)) = (sale.starts_at, sale.ends_at) {
             if ends_at <= starts_at {
@@ -147,7 +147,7 @@ fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut Vec<FieldErr
     }
 }
 
-fn read_offer(offer: Map<String, Value>, pointer: &str, errors: &mut Vec<FieldError>) -> Offer {
+fn read_offer(offer: Map<String, Value>, pointer: &str, errors: &mut FieldErrors) -> Offer {
     let offer = OfferRequest::read(offer, pointer, errors);
     let payment_window_seconds =
         offer.payment_window_seconds.unwrap_or(PAYMENT_WINDOW_SECONDS_DEFAULT);
@@ -225,7 +225,7 @@ mod tests {
         let Value::Object(body) = sale else { panic!("the sale is an object") };
         match read(body, NOW) {
             Ok(_) => Vec::new(),
-            Err(problem) => problem.errors.into_iter().map(|error| error.pointer).collect(),
+            Err(problem) => problem.errors.shown.into_iter().map(|error| error.pointer).collect(),
         }
     }
 
@@ -254,6 +254,9 @@ mod tests {
             ("/starts_at", json!(1_790_000_000_000_u64), true),
             ("/ends_at", json!("2026-11-21T12:00:00Z"), true),
             ("/items", json!([]), true),
+            ("/items", json!(vec![json!({}); 201]), true),
+            ("/ends_at", json!("9999-12-31T23:59:59+00:00"), false),
+            ("/ends_at", json!("9999-12-31T23:59:59-01:00"), true),
             ("/items", json!({}), true),
             ("/items/0/product_id", json!(7), false),
             ("/items/0/product_id", json!(-7), true),
@@ -298,8 +301,13 @@ mod tests {
         sale["items"][0]["allotted"] = json!(0);
         sale["title"] = json!("");
         let Value::Object(body) = sale else { panic!("the sale is an object") };
-        let found: Vec<String> =
-            read(body, NOW).unwrap_err().errors.into_iter().map(|error| error.pointer).collect();
+        let found: Vec<String> = read(body, NOW)
+            .unwrap_err()
+            .errors
+            .shown
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect();
         let expected = ["/title", "/ends_at", "/items/0/price", "/items/0/allotted"];
         assert_eq!(found, expected);
     }
@@ -321,6 +329,6 @@ mod tests {
         sale["items"].as_array_mut().unwrap().push(again);
         let Value::Object(body) = sale else { panic!("the sale is an object") };
         let problem = read(body, NOW).unwrap_err();
-        assert_eq!(problem.errors[0].pointer, "/items/1/product_id");
+        assert_eq!(problem.errors.shown[0].pointer, "/items/1/product_id");
     }
 }

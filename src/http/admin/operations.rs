@@ -8,7 +8,7 @@ use crate::actors::{Gate, Reply};
 use crate::http::api::example;
 use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
-use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::problem::{Code, FieldErrors, Problem};
 use crate::http::request::extract::JsonObject;
 use crate::http::request::fields::{Body, body};
 use crate::http::request::idempotency_key::{IdempotencyKey, OperatorKey};
@@ -119,12 +119,8 @@ impl OperationView {
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
-            ("resume" = (operation_id = "post_admin_sales_sale_resume",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Resumes the sale.")),
-            ("end" = (operation_id = "post_admin_sales_sale_end",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Ends the sale.")),
+            ("resume" = (operation_id = "post_admin_sales_sale_resume")),
+            ("end" = (operation_id = "post_admin_sales_sale_end")),
             ),
             example = json!(OperationView::example(ItemStateView::Paused))),
         (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
@@ -148,12 +144,8 @@ pub async fn pause(
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
-            ("pause" = (operation_id = "post_admin_sales_sale_pause",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Pauses the sale.")),
-            ("end" = (operation_id = "post_admin_sales_sale_end",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Ends the sale.")),
+            ("pause" = (operation_id = "post_admin_sales_sale_pause")),
+            ("end" = (operation_id = "post_admin_sales_sale_end")),
             ),
             example = json!(OperationView::example(ItemStateView::Live))),
         (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
@@ -177,12 +169,8 @@ pub async fn resume(
     responses(
         (status = 200, description = "The sale's items afterwards", body = OperationView,
             links(
-            ("sale" = (operation_id = "get_admin_sales_sale",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Shows the sale.")),
-            ("orders" = (operation_id = "get_admin_sales_sale_orders",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Lists the sale's orders.")),
+            ("sale" = (operation_id = "get_admin_sales_sale")),
+            ("orders" = (operation_id = "get_admin_sales_sale_orders")),
             ),
             example = json!(OperationView::example(ItemStateView::Ended))),
         (status = 409, description = "`state_conflict`: the sale is not preheated, or is over"),
@@ -323,9 +311,7 @@ async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
         example = json!({ "units": 200 })),
     responses(
         (status = 200, description = "The item afterwards", body = ItemView,
-            links(("item" = (operation_id = "get_items_item",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Shows the item as buyers see it."))),
+            links(("item" = (operation_id = "get_items_item"))),
             example = json!(ItemView::example())),
         (status = 409, description = "`state_conflict`: the item has ended"),
     ),
@@ -337,7 +323,7 @@ pub async fn restock(
     path: SaleAndItem,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     let units = RestockRequest::read(body, "", &mut errors).units;
     change_allotment(&edge, &requester, path, units.map(ItemAction::Restock), errors).await
 }
@@ -352,9 +338,7 @@ pub async fn restock(
         example = json!({ "units": 50 })),
     responses(
         (status = 200, description = "The item afterwards", body = ItemView,
-            links(("item" = (operation_id = "get_items_item",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Shows the item as buyers see it."))),
+            links(("item" = (operation_id = "get_items_item"))),
             example = json!(ItemView::example())),
         (status = 409, description = "`state_conflict`: the item has ended, or has fewer units left"),
     ),
@@ -366,7 +350,7 @@ pub async fn reduce(
     path: SaleAndItem,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     let units = ReduceRequest::read(body, "", &mut errors).units;
     change_allotment(&edge, &requester, path, units.map(ItemAction::Reduce), errors).await
 }
@@ -377,7 +361,7 @@ async fn change_allotment(
     requester: &Requester,
     SaleAndItem(sale_id, item_id): SaleAndItem,
     action: Option<ItemAction>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 ) -> Result<Response, Problem> {
     let Some(action) = action.filter(|_| errors.is_empty()) else {
         return Err(Problem::fields(errors));

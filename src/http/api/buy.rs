@@ -9,12 +9,12 @@ use super::order_view::{self, OrderView};
 use crate::actors::{Gate, KeyOrigin, Reply};
 use crate::http::auth::bearer;
 use crate::http::edge::connection::Connection;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::request::fields::{self, Body as _};
 use crate::http::request::idempotency_key::{self, IdempotencyKey};
 use crate::http::request::path::Id;
 use crate::http::request::rules::Integer;
-use crate::http::request::{body, json};
+use crate::http::request::{body, json, query};
 use crate::http::state::Edge;
 use bytes::Bytes;
 use domain::sale::LIMIT_PER_USER_MAX;
@@ -89,6 +89,7 @@ where
     B: Body<Data = Bytes>,
 {
     let (parts, body) = request.into_parts();
+    query::check(&parts.uri, &[])?;
     let user_id = bearer::authenticate_buyer(edge, &parts.headers)?;
     let gate = item_id
         .and_then(|item_id| edge.engine.gate(item_id))
@@ -119,7 +120,7 @@ where
         }
         Reply::Decided(Outcome::Placed(order)) => Ok(Bought { order, replayed: false }),
         Reply::Decided(Outcome::Replayed(order)) => Ok(Bought { order, replayed: true }),
-        Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
+        Reply::Decided(Outcome::Refused(refusal)) => Err(refused(refusal, &gate, quantity)),
         Reply::NotDelivered(reason) => Err(reason.into()),
         // No other outcome belongs to a purchase.
         Reply::Decided(Outcome::Order(_) | Outcome::Item(_) | Outcome::ItemReplayed(_))
@@ -138,6 +139,23 @@ async fn replay_settled(edge: &Edge, gate: &Gate, buy: &Buy) -> Result<Bought, P
     }
 }
 
+/// Makes the problem of a refused purchase; one that would exceed the buyer's limit says what is allowed.
+fn refused(refusal: Refusal, gate: &Gate, quantity: u16) -> Problem {
+    if refusal != Refusal::LimitReached {
+        return refusal.into();
+    }
+    let limit = gate.terms().limit_per_user;
+    let detail = if quantity > limit {
+        format!("one buyer may hold {limit} of this item, and you asked for {quantity}")
+    } else {
+        format!(
+            "one buyer may hold {limit} of this item: with {quantity} more you would hold more than \
+             that"
+        )
+    };
+    Problem::new(Code::LimitReached, detail)
+}
+
 /// Buys units of an item.
 ///
 /// The order is `reserved` when you get it, and durable: pay it before `expires_at`, or its units go
@@ -152,18 +170,10 @@ async fn replay_settled(edge: &Edge, gate: &Gate, buy: &Buy) -> Result<Bought, P
         (status = 201, description = "The new order", body = OrderView,
             headers(("Location" = String, description = "The order's path")),
             links(
-                ("pay" = (operation_id = "post_orders_order_pay",
-                    parameters(("order" = "$response.body#/order_id")),
-                    description = "Pays the order.")),
-                ("cancel" = (operation_id = "post_orders_order_cancel",
-                    parameters(("order" = "$response.body#/order_id")),
-                    description = "Cancels the order.")),
-                ("order" = (operation_id = "get_orders_order",
-                    parameters(("order" = "$response.body#/order_id")),
-                    description = "Shows the order.")),
-                ("events" = (operation_id = "get_orders_order_events",
-                    parameters(("order" = "$response.body#/order_id")),
-                    description = "Follows the order's changes.")),
+                ("pay" = (operation_id = "post_orders_order_pay")),
+                ("cancel" = (operation_id = "post_orders_order_cancel")),
+                ("order" = (operation_id = "get_orders_order")),
+                ("events" = (operation_id = "get_orders_order_events")),
             ),
             example = json!(OrderView::example(OrderStatus::Reserved))),
         (status = 200, description = "The order that the same request got before",
@@ -172,9 +182,7 @@ async fn replay_settled(edge: &Edge, gate: &Gate, buy: &Buy) -> Result<Bought, P
                 ("Location" = String, description = "The order's path"),
                 ("Idempotent-Replayed" = String, description = "`true`"),
             ),
-            links(("order" = (operation_id = "get_orders_order",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Shows the order."))),
+            links(("order" = (operation_id = "get_orders_order"))),
             example = json!(OrderView::example(OrderStatus::Reserved))),
         (status = 409, description = "`sold_out`, `limit_reached`, `attempts_exhausted`, \
             `sale_not_started`, `sale_ended`, `sale_paused` or `idempotency_key_reused`"),
@@ -203,11 +211,8 @@ fn quantity(body: &[u8]) -> Result<u16, Problem> {
 
 /// Returns the quantity that a body in an unusual form asks for, or all that is wrong with the body.
 fn quantity_in_full(body: &[u8]) -> Result<u16, Problem> {
-    let mut errors = Vec::new();
-    match BuyRequest::read(json::parse_object(body)?, "", &mut errors).quantity {
-        Some(quantity) if errors.is_empty() => Ok(quantity),
-        _ => Err(Problem::fields(errors)),
-    }
+    let BuyRequest { quantity } = BuyRequest::parse(json::parse_object(body)?)?;
+    Ok(quantity.unwrap_or(QUANTITY_DEFAULT))
 }
 
 /// Returns the order's path and the order as JSON, which share one buffer.
@@ -225,7 +230,6 @@ pub fn render(order: &Order) -> (Bytes, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::problem::Code;
 
     #[test]
     fn purchases_are_told_by_method_and_path() {
@@ -273,7 +277,7 @@ mod tests {
                 (Ok(quantity), Ok(expected)) => assert_eq!(quantity, expected, "{body}"),
                 (Err(problem), Err((code, pointer))) => {
                     assert_eq!(problem.code, code, "{body}");
-                    let found = problem.errors.first().map_or("", |error| &error.pointer);
+                    let found = problem.errors.shown.first().map_or("", |error| &error.pointer);
                     assert_eq!(found, pointer, "{body}");
                 }
                 (outcome, _) => panic!("{body}: {outcome:?}"),

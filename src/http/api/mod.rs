@@ -1,6 +1,7 @@
 //! The API for buyers and for the public, a file per resource.
 
 pub mod buy;
+pub mod event_streams;
 pub mod example;
 pub mod health;
 pub mod items;

@@ -1,40 +1,53 @@
 //! `GET /api/v1/orders/{order}/events`: each change of an order, as server-sent events.
 //!
 //! The order comes first as it is, then after each durable change. The stream ends when the order can
-//! no longer change, when the server drains, or when the client closes the connection.
+//! no longer change, when the server drains, or when the client closes the connection. Each event is
+//! identified by the order's status, which an order has once at most: a browser that comes back with the
+//! last status there is gets a 204, and does not come again.
 
+use super::event_streams::OpenEventStream;
 use super::order_view::{self, OrderView};
 use super::orders;
 use crate::actors::{ChangesMissed, OrderChanges};
 use crate::http::auth::bearer::Buyer;
-use crate::http::problem::{Code, Problem};
+use crate::http::edge::connection::{Connection, EventStreamGuard};
+use crate::http::problem::Problem;
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::{Order, OrderId, OrderStatus};
 use futures_util::stream;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 const HEARTBEAT: &[u8] = b":\n\n";
+/// The header with the identity of the last event that a client has.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Follows an order's changes.
 ///
 /// A stream of server-sent events, each named `order` with the order as its data: first as it is,
 /// then after each change. It ends when the order can no longer change, and may be opened again at
-/// any time.
+/// any time. An event's identity is the order's status; who sends the last one as `Last-Event-ID`, as
+/// browsers do by themselves, is told with 204 that nothing more will come.
 #[utoipa::path(
     get, path = "/api/v1/orders/{order}/events", tag = "orders",
-    params(Id::<OrderId>),
+    params(
+        Id::<OrderId>,
+        ("Last-Event-ID" = Option<String>, Header, example = "reserved",
+            description = "The identity of the last event that the client has"),
+    ),
     responses(
+        (status = 204, description = "The client knows the order's last status"),
+        (status = 429, description = "`too_many_event_streams`: close another of yours"),
         (status = 200, description = "The stream", content_type = "text/event-stream",
             body = String, example = json!(example_event())),
         (status = 503, description = "`overloaded`: too many event streams are open"),
@@ -45,18 +58,27 @@ pub async fn watch(
     State(edge): State<Arc<Edge>>,
     Buyer(user_id): Buyer,
     Id(order_id): Id<OrderId>,
+    Extension(connection): Extension<Arc<Connection>>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // Watch before reading: a change between the two would be lost otherwise.
     let changes = edge.engine.watch_order(order_id);
     let order = orders::find(&edge, order_id, user_id).await?;
-    let permit = Arc::clone(&edge.event_streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::Overloaded, "too many event streams are open"))?;
-    let shutdown = edge.shutdown.clone();
-    let heartbeat = edge.options.event_heartbeat;
-    edge.metrics.event_streams.fetch_add(1, Relaxed);
-    let open = OpenStream { edge, _permit: permit };
-    let events = Events { next: Some(order), shown: None, changes, shutdown, heartbeat, open };
+    let is_known = headers.get(LAST_EVENT_ID).is_some_and(|known| known == order.status.name());
+    if is_known && is_final(order.status) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let open = edge.event_streams.open(user_id)?;
+    let events = Events {
+        next: Some(order),
+        shown: None,
+        changes,
+        shutdown: edge.shutdown.clone(),
+        heartbeat: edge.options.event_heartbeat,
+        edge,
+        _open: open,
+        _on: connection.begin_event_stream(),
+    };
     let events = stream::unfold(events, |mut events| async move {
         let event = events.next().await?;
         Some((Ok::<_, Infallible>(event), events))
@@ -65,24 +87,15 @@ pub async fn watch(
     Ok((headers, Body::from_stream(events)).into_response())
 }
 
-struct OpenStream {
-    edge: Arc<Edge>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.edge.metrics.event_streams.fetch_sub(1, Relaxed);
-    }
-}
-
 struct Events {
     next: Option<Order>,
     shown: Option<Order>,
     changes: OrderChanges,
     shutdown: CancellationToken,
     heartbeat: Duration,
-    open: OpenStream,
+    edge: Arc<Edge>,
+    _open: OpenEventStream,
+    _on: EventStreamGuard,
 }
 
 impl Events {
@@ -112,7 +125,7 @@ impl Events {
                     // More changes than the channel holds: the order as it is now has all of them.
                     Err(ChangesMissed) => {
                         let order =
-                            orders::find(&self.open.edge, shown.order_id, shown.user_id).await.ok()?;
+                            orders::find(&self.edge, shown.order_id, shown.user_id).await.ok()?;
                         self.shown = Some(order);
                         return Some(render(&order));
                     }
@@ -131,7 +144,9 @@ fn is_final(status: OrderStatus) -> bool {
 
 fn render(order: &Order) -> Bytes {
     let mut event = Vec::with_capacity(order_view::LENGTH_MAX + 32);
-    event.extend_from_slice(b"event: order\ndata: ");
+    event.extend_from_slice(b"event: order\nid: ");
+    event.extend_from_slice(order.status.name().as_bytes());
+    event.extend_from_slice(b"\ndata: ");
     order_view::render(order, &mut event);
     event.extend_from_slice(b"\n\n");
     Bytes::from(event)
@@ -141,5 +156,5 @@ fn render(order: &Order) -> Bytes {
 fn example_event() -> String {
     let order = OrderView::example(OrderStatus::Reserved);
     let data = serde_json::to_string(&order).unwrap_or_default();
-    format!("event: order\ndata: {data}\n\n")
+    format!("event: order\nid: {}\ndata: {data}\n\n", OrderStatus::Reserved.name())
 }

@@ -7,7 +7,7 @@ use super::order_view::{self, OrderView};
 use crate::actors::Reply;
 use crate::http::auth::bearer::Buyer;
 use crate::http::edge::service::IDEMPOTENT_REPLAYED;
-use crate::http::problem::{Code, FieldError, Problem};
+use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{OptionalJsonObject, Parameters};
 use crate::http::request::fields::{Body, body};
 use crate::http::request::idempotency_key::{self, IdempotencyKey};
@@ -164,15 +164,9 @@ pub async fn find(edge: &Edge, order_id: OrderId, user_id: UserId) -> Result<Ord
     params(Id::<OrderId>),
     responses((status = 200, description = "The order", body = OrderView,
         links(
-            ("pay" = (operation_id = "post_orders_order_pay",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Pays the order.")),
-            ("cancel" = (operation_id = "post_orders_order_cancel",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Cancels the order.")),
-            ("item" = (operation_id = "get_items_item",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Shows the item that was bought.")),
+            ("pay" = (operation_id = "post_orders_order_pay")),
+            ("cancel" = (operation_id = "post_orders_order_cancel")),
+            ("item" = (operation_id = "get_items_item")),
         ),
         example = json!(OrderView::example(OrderStatus::Reserved)))),
     security(("token" = []))
@@ -253,9 +247,7 @@ fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>
     responses(
         (status = 200, description = "The order after the payment: `paid`, or `refund_due` if the \
             money came too late", body = OrderView,
-            links(("order" = (operation_id = "get_orders_order",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Shows the order."))),
+            links(("order" = (operation_id = "get_orders_order"))),
             example = json!(OrderView::example(OrderStatus::Paid))),
         (status = 402, description = "`payment_failed`: the order is as it was"),
         (status = 409, description = "`order_closed`: it was cancelled, or it expired and its sale \
@@ -310,9 +302,7 @@ pub async fn pay(
     params(Id::<OrderId>, IdempotencyKey),
     responses(
         (status = 200, description = "The cancelled order", body = OrderView,
-            links(("order" = (operation_id = "get_orders_order",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Shows the order."))),
+            links(("order" = (operation_id = "get_orders_order"))),
             example = json!(OrderView::example(OrderStatus::Cancelled))),
         (status = 409, description = "`order_closed`: it was paid or has expired"),
     ),
@@ -365,7 +355,7 @@ struct Payment {
 
 fn read_payment(body: Map<String, Value>, delay_max: Duration) -> Result<Payment, Problem> {
     let mut payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     if let Some(told) = PayRequest::read(body, "", &mut errors).payment {
         let told = SandboxPayment::read(told, "/payment", &mut errors);
         payment.outcome = told.outcome.unwrap_or(payment.outcome);
@@ -376,7 +366,7 @@ fn read_payment(body: Map<String, Value>, delay_max: Duration) -> Result<Payment
             Some(Err(detail)) => errors.push(FieldError::new("/payment/delay_ms", detail)),
         }
     }
-    if errors.is_empty() { Ok(payment) } else { Err(Problem::fields(errors)) }
+    errors.or(payment)
 }
 
 #[cfg(test)]
@@ -422,7 +412,7 @@ mod tests {
             let body = crate::http::request::json::parse_object(text.as_bytes()).unwrap();
             read_payment(body, Duration::from_secs(1))
                 .map(|payment| (payment.outcome, payment.delay.as_millis()))
-                .map_err(|problem| problem.errors[0].pointer.clone())
+                .map_err(|problem| problem.errors.shown[0].pointer.clone())
         };
         for text in ["{}", r#"{"payment":null}"#, r#"{"payment":{"outcome":null,"delay_ms":null}}"#]
         {

@@ -1,22 +1,50 @@
-//! `GET /problems/{code}`: what a problem's code means, which is where its `type` leads.
+//! `GET /problems` and `GET /problems/{code}`: what the codes of problems mean, which is where a
+//! problem's `type` leads.
 
-use crate::http::problem::{Code, Problem};
-use axum::extract::Path;
+use crate::http::problem::{Code, Explanation, Problem};
+use crate::http::request::path::Segment;
+use std::fmt::Write as _;
+
+/// Lists the codes of problems.
+///
+/// A line each: status, code, title, and the path of the page that explains it.
+#[utoipa::path(
+    get, path = "/problems", tag = "operations",
+    responses((status = 200, description = "The codes", body = String, content_type = "text/plain",
+        example = json!("409 sold_out: Sold out, /problems/sold_out\n")))
+)]
+pub async fn list() -> String {
+    let mut text = String::with_capacity(4 * 1024);
+    for code in Code::ALL {
+        let (status, name, title) = (code.status().as_u16(), code.name(), code.title());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{status} {name}: {title}, /problems/{name}");
+    }
+    text
+}
 
 /// Explains a problem's code.
 ///
-/// A problem's `type` is the path of this page.
+/// What it means, whether anything was done, what a client does next, and what a person does. A problem's
+/// `type` is the path of this page.
 #[utoipa::path(
     get, path = "/problems/{code}", tag = "operations",
     params(("code" = String, Path, description = "A problem's code", example = "sold_out")),
     responses((status = 200, description = "The code in words", body = String,
         content_type = "text/plain", example = json!(explain(Code::SoldOut))))
 )]
-pub async fn show(Path(name): Path<String>) -> Result<String, Problem> {
+pub async fn show(Segment(name): Segment) -> Result<String, Problem> {
     Code::from_name(&name).map(explain).ok_or_else(Problem::not_found)
 }
 
 fn explain(code: Code) -> String {
-    let (status, name) = (code.status().as_u16(), code.name());
-    format!("{status} {name}\n{}.\n{}\n", code.title(), code.meaning())
+    let Explanation { done, client, person } = code.explanation();
+    format!(
+        "{status} {name}: {title}\n\n{meaning}\n\nDone: {done}\nNext, for a program: {client}\n\
+         Next, for a person: {person}\n",
+        status = code.status().as_u16(),
+        name = code.name(),
+        title = code.title(),
+        meaning = code.meaning(),
+    )
 }

@@ -193,15 +193,12 @@ pub async fn log_in(
 }
 
 fn read(body: Map<String, Value>) -> Result<Credentials, Problem> {
-    let mut errors = Vec::new();
-    let CredentialsRequest { user_name, password } =
-        CredentialsRequest::read(body, "", &mut errors);
-    match (user_name, password) {
-        (Some(user_name), Some(password)) if errors.is_empty() => {
-            Ok(Credentials { user_name, password })
-        }
-        _ => Err(Problem::fields(errors)),
-    }
+    // Both are required.
+    let CredentialsRequest { user_name, password } = CredentialsRequest::parse(body)?;
+    Ok(Credentials {
+        user_name: user_name.unwrap_or_default(),
+        password: password.unwrap_or_default(),
+    })
 }
 
 fn example_credentials() -> Value {
@@ -238,7 +235,9 @@ mod tests {
             let body = crate::http::request::json::parse_object(body.as_bytes()).unwrap();
             let found: Vec<String> = match read(body) {
                 Ok(_) => Vec::new(),
-                Err(problem) => problem.errors.into_iter().map(|error| error.pointer).collect(),
+                Err(problem) => {
+                    problem.errors.shown.into_iter().map(|error| error.pointer).collect()
+                }
             };
             assert_eq!(found, wrong);
         }

@@ -8,12 +8,19 @@ use crate::http::problem::{Code, Problem};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use icu_normalizer::ComposingNormalizerBorrowed;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// The password whose hash the log-in of an unknown user is compared with, so that it takes as long
 /// as any other.
 const DECOY: &str = "no user has this password";
+
+/// The password as it is hashed: the same characters, however they were typed (RFC 8265, OpaqueString;
+/// with compatibility forms, so that an input method's wide letters are those of the keyboard).
+fn prepared(password: &str) -> String {
+    ComposingNormalizerBorrowed::new_nfkc().normalize(password).into_owned()
+}
 
 /// Hashes and verifies passwords.
 #[derive(Debug)]
@@ -40,6 +47,7 @@ impl Passwords {
     /// Returns an `overloaded` problem if too many requests wait for a hash.
     pub async fn hash(&self, password: String) -> Result<String, Problem> {
         self.work(move || {
+            let password = prepared(&password);
             Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).ok()
         })
         .await?
@@ -65,9 +73,13 @@ impl Passwords {
         };
         let matches = self
             .work(move || {
-                PasswordHash::new(&hash).is_ok_and(|hash| {
+                let Ok(hash) = PasswordHash::new(&hash) else { return false };
+                let is_of = |password: &str| {
                     Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
-                })
+                };
+                let prepared = prepared(&password);
+                // Version 0.1.0 hashed what was sent.
+                is_of(&prepared) || (prepared != password && is_of(&password))
             })
             .await?;
         Ok(known && matches)
@@ -102,6 +114,26 @@ mod tests {
             (DECOY, None, false),
         ] {
             let verified = passwords.verify(password.to_owned(), hash).await;
+            assert_eq!(verified, Ok(expected), "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_however_it_is_typed() {
+        let passwords = Passwords::new(&Options::default());
+        let (composed, decomposed, wide) = ("café 1234", "cafe\u{301} 1234", "ｃａｆé　１２３４");
+        let hash = passwords.hash(composed.to_owned()).await.unwrap();
+        // As version 0.1.0 made them.
+        let old = Argon2::default().hash_password(decomposed.as_bytes()).unwrap().to_string();
+        for (password, hash, expected) in [
+            (composed, &hash, true),
+            (decomposed, &hash, true),
+            (wide, &hash, true),
+            ("cafe 1234", &hash, false),
+            (decomposed, &old, true),
+            ("cafe 1234", &old, false),
+        ] {
+            let verified = passwords.verify(password.to_owned(), Some(hash.clone())).await;
             assert_eq!(verified, Ok(expected), "{password}");
         }
     }

@@ -4,6 +4,7 @@
 //! Every purchase verifies one, which allocates nothing for a buyer. Must not know HTTP, nor where
 //! the secret is kept.
 
+use super::operator_name;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Timestamp, UserId};
@@ -19,9 +20,6 @@ const SIGNATURE_BYTES: usize = 32;
 const SIGNATURE_TEXT_BYTES: usize = 43;
 /// The shortest secret in bytes: as long as the hash, as RFC 7518 section 3.2 asks.
 pub const SECRET_BYTES_MIN: usize = 32;
-/// The longest operator name, in bytes.
-pub const OPERATOR_NAME_BYTES_MAX: usize = 64;
-
 /// What the bearer of a token may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -157,13 +155,8 @@ fn principal(subject: &str, role: Role) -> Result<Principal, TokenError> {
     match role {
         Role::Buyer => subject.parse().map(Principal::Buyer).map_err(|_| TokenError::Invalid),
         Role::Operator | Role::Approver => {
-            if subject.is_empty() || subject.len() > OPERATOR_NAME_BYTES_MAX {
-                return Err(TokenError::Invalid);
-            }
-            Ok(Principal::Operator {
-                name: subject.to_owned(),
-                may_approve: role == Role::Approver,
-            })
+            let name = operator_name::canonical(subject).map_err(|_| TokenError::Invalid)?;
+            Ok(Principal::Operator { name, may_approve: role == Role::Approver })
         }
     }
 }

@@ -5,17 +5,15 @@
 //! body that does not arrive, a response that the client does not read, or no request at all. Must
 //! not know what the requests are.
 
+use super::unread::{AnswersByAge, UnreadBytes};
 use crate::http::options::Options;
 use futures_util::task::AtomicWaker;
 use hyper::Version;
 use parking_lot::Mutex;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a connection's task has been told to do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,7 +30,7 @@ pub enum Instruction {
 /// Why the sweeper closed a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stall {
-    /// The head of a request did not end in time.
+    /// The head of a request did not end in time, or the first one did not begin.
     Head,
     /// The client did not read a response in time.
     Response,
@@ -53,6 +51,9 @@ pub struct Connection {
     bytes_answered: AtomicU64,
     bodies_awaited: AtomicU32,
     body_expired: AtomicBool,
+    event_streams: AtomicU32,
+    unread: Arc<UnreadBytes>,
+    waiting: AnswersByAge,
     instruction: AtomicU8,
     waker: AtomicWaker,
     seen: Mutex<Seen>,
@@ -66,24 +67,70 @@ struct Seen {
     waiting_since: Duration,
     body_since: Option<(u64, Duration)>,
     write_since: Option<Duration>,
+    answers_aged_at: Duration,
     mid_head: bool,
+    /// Since when the connection has been told to close, so that it is counted once.
+    closing_since: Option<Duration>,
 }
 
 impl Connection {
     /// Makes the connection that was accepted at `now`, counted from the start of the server.
     pub fn new(now: Duration) -> Self {
-        let seen = Seen { waiting_since: now, ..Seen::default() };
+        let seen = Seen { waiting_since: now, answers_aged_at: now, ..Seen::default() };
         Self { seen: Mutex::new(seen), ..Self::default() }
     }
 
-    /// Notes that a request's head has arrived; it counts as open until the guard is dropped.
-    pub fn begin_request(&self, version: Version) -> RequestGuard<'_> {
+    /// Notes that a request's head has arrived; it counts as open until the guard is dropped, which
+    /// the answer's body holds.
+    pub fn begin_request(self: &Arc<Self>, version: Version) -> RequestGuard {
         if version == Version::HTTP_2 {
             self.multiplexed.store(true, Relaxed);
         }
         self.requests.fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
-        RequestGuard(self)
+        RequestGuard(Arc::clone(self))
+    }
+
+    /// Counts bytes that came from the client.
+    pub fn read(&self, bytes: usize) {
+        self.bytes_read.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Counts bytes that the client's side took, of which `None` is none for now.
+    pub fn wrote(&self, bytes: Option<usize>) {
+        if let Some(bytes) = bytes {
+            self.bytes_written.fetch_add(bytes as u64, Relaxed);
+        }
+        if self.write_blocked.load(Relaxed) != bytes.is_none() {
+            self.write_blocked.store(bytes.is_none(), Relaxed);
+        }
+    }
+
+    /// Returns whether requests share the connection, as HTTP/2 lets them.
+    pub fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
+    /// Bytes of answers that the client has not taken.
+    pub fn unread(&self) -> &Arc<UnreadBytes> {
+        &self.unread
+    }
+
+    /// The answers that wait for the client to take them.
+    pub fn waiting(&self) -> &AnswersByAge {
+        &self.waiting
+    }
+
+    /// Notes that an event stream is open, until the guard is dropped.
+    pub fn begin_event_stream(self: &Arc<Self>) -> EventStreamGuard {
+        self.event_streams.fetch_add(1, Relaxed);
+        EventStreamGuard(Arc::clone(self))
+    }
+
+    /// Returns whether the client's close has to be looked for: a stream of events has no end of its
+    /// own, and may have nothing to write for long.
+    pub fn awaits_close(&self) -> bool {
+        self.event_streams.load(Relaxed) > 0
     }
 
     /// Returns whether the bodies that are awaited have taken too long.
@@ -118,10 +165,19 @@ impl Connection {
     /// why.
     pub fn sweep(&self, now: Duration, options: &Options) -> Option<Stall> {
         let mut seen = self.seen.lock();
+        if let Some(since) = seen.closing_since {
+            // A client that takes no part in an orderly end has none.
+            if now.saturating_sub(since) >= options.write_timeout {
+                self.tell(Instruction::Abort);
+            }
+            return None;
+        }
         let stall = self
             .sweep_response(&mut seen, now, options)
+            .or_else(|| self.sweep_answers(&mut seen, now, options))
             .or_else(|| self.sweep_head(&mut seen, now, options));
         self.sweep_body(&mut seen, now, options);
+        seen.closing_since = stall.map(|_| now);
         match stall {
             Some(Stall::Idle) => self.tell(Instruction::Finish),
             Some(Stall::Head | Stall::Response) => self.tell(Instruction::Abort),
@@ -141,6 +197,16 @@ impl Connection {
         (now.saturating_sub(since) >= options.write_timeout).then_some(Stall::Response)
     }
 
+    /// Finds answers over HTTP/2 that the client has room for and takes nothing of: what it lets pass of
+    /// one answer must not hold the others.
+    fn sweep_answers(&self, seen: &mut Seen, now: Duration, options: &Options) -> Option<Stall> {
+        if now.saturating_sub(seen.answers_aged_at) >= options.write_timeout / AnswersByAge::AGES {
+            seen.answers_aged_at = now;
+            self.waiting.grow_older();
+        }
+        self.waiting.any_too_old().then_some(Stall::Response)
+    }
+
     fn sweep_head(&self, seen: &mut Seen, now: Duration, options: &Options) -> Option<Stall> {
         let requests = self.requests.load(Relaxed);
         // Over HTTP/2 bytes arrive outside of requests too.
@@ -154,7 +220,8 @@ impl Connection {
             return None;
         }
         let waited = now.saturating_sub(seen.waiting_since);
-        if mid_head {
+        // Until its first request a connection is one head that has not come.
+        if mid_head || requests == 0 {
             (waited >= options.header_timeout).then_some(Stall::Head)
         } else {
             (waited >= options.idle_timeout).then_some(Stall::Idle)
@@ -190,90 +257,31 @@ impl Drop for BodyGuard<'_> {
     }
 }
 
+/// Counts an event stream as open until it is dropped.
+#[derive(Debug)]
+pub struct EventStreamGuard(Arc<Connection>);
+
+impl Drop for EventStreamGuard {
+    fn drop(&mut self) {
+        self.0.event_streams.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Counts a request as open until it is dropped.
 #[derive(Debug)]
-pub struct RequestGuard<'a>(&'a Connection);
+pub struct RequestGuard(Arc<Connection>);
 
-impl Drop for RequestGuard<'_> {
+impl RequestGuard {
+    /// The connection that the request came over.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.bytes_answered.store(self.0.bytes_read.load(Relaxed), Relaxed);
         self.0.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A stream that counts in its connection the bytes that pass.
-#[derive(Debug)]
-pub struct Counted<S> {
-    stream: S,
-    connection: Arc<Connection>,
-}
-
-impl<S> Counted<S> {
-    /// Makes a stream that counts in `connection`.
-    pub fn new(stream: S, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
-    }
-
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &result {
-            Poll::Ready(Ok(bytes)) => {
-                self.connection.bytes_written.fetch_add(*bytes as u64, Relaxed);
-                if self.connection.write_blocked.load(Relaxed) {
-                    self.connection.write_blocked.store(false, Relaxed);
-                }
-            }
-            Poll::Pending => self.connection.write_blocked.store(true, Relaxed),
-            Poll::Ready(Err(_)) => {}
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let bytes = buffer.filled().len() - before;
-        if bytes > 0 {
-            self.connection.bytes_read.fetch_add(bytes as u64, Relaxed);
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -300,15 +308,50 @@ mod tests {
         })
     }
 
+    fn connection() -> Arc<Connection> {
+        Arc::new(Connection::new(Duration::ZERO))
+    }
+
     #[test]
-    fn a_connection_without_a_request_is_idle() {
-        let connection = Connection::new(Duration::ZERO);
+    fn a_connection_without_a_first_byte_has_the_time_of_a_head() {
+        assert_eq!(closed_at(&connection(), 0), Some((2, Stall::Head)));
+    }
+
+    #[test]
+    fn a_connection_is_idle_after_its_last_answer() {
+        let connection = connection();
+        connection.bytes_read.fetch_add(1, Relaxed);
+        drop(connection.begin_request(Version::HTTP_11));
         assert_eq!(closed_at(&connection, 0), Some((5, Stall::Idle)));
     }
 
     #[test]
+    fn a_connection_that_is_closed_is_counted_once_and_does_not_outlive_its_end() {
+        let connection = connection();
+        drop(connection.begin_request(Version::HTTP_2));
+        assert_eq!(closed_at(&connection, 0), Some((5, Stall::Idle)));
+        assert_eq!(connection.instruction.load(Relaxed), Instruction::Finish as u8);
+        assert_eq!(closed_at(&connection, 6), None);
+        assert_eq!(connection.instruction.load(Relaxed), Instruction::Abort as u8);
+    }
+
+    #[test]
+    fn one_answer_that_is_not_taken_ends_the_connection_whatever_the_others_do() {
+        let connection = connection();
+        let _guard = connection.begin_request(Version::HTTP_2);
+        let _untaken = connection.waiting.begin();
+        let closed = (0..20).find_map(|second| {
+            connection.waiting.end(connection.waiting.begin());
+            connection.bytes_written.fetch_add(1, Relaxed);
+            connection.sweep(second * SECOND, &options()).map(|stall| (second, stall))
+        });
+        // Ages are half a second here, and the sweeps a second apart.
+        assert_eq!(closed, Some((5, Stall::Response)));
+    }
+
+    #[test]
     fn a_head_that_trickles_does_not_gain_time() {
-        let connection = Connection::new(Duration::ZERO);
+        let connection = connection();
         let closed = (0..20).find_map(|second| {
             connection.bytes_read.fetch_add(1, Relaxed);
             connection.sweep(second * SECOND, &options()).map(|stall| (second, stall))
@@ -318,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_open_request_may_take_its_time() {
-        let connection = Connection::new(Duration::ZERO);
+        let connection = connection();
         let guard = connection.begin_request(Version::HTTP_11);
         assert_eq!(closed_at(&connection, 0), None);
         drop(guard);
@@ -327,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_response_that_is_not_read_is_dropped_while_its_request_is_open() {
-        let connection = Connection::new(Duration::ZERO);
+        let connection = connection();
         let _guard = connection.begin_request(Version::HTTP_11);
         connection.write_blocked.store(true, Relaxed);
         assert_eq!(closed_at(&connection, 0), Some((2, Stall::Response)));
@@ -335,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_body_that_does_not_come_expires_and_the_next_request_has_its_own_time() {
-        let connection = Connection::new(Duration::ZERO);
+        let connection = connection();
         let guard = connection.begin_request(Version::HTTP_11);
         let body = connection.begin_body();
         assert_eq!(connection.sweep(SECOND, &options()), None);

@@ -5,11 +5,12 @@
 //! label ever holds a user, an order or a request.
 
 use super::connection::Stall;
+use super::connections::Refused;
 use crate::http::problem::Code;
 use crate::telemetry::metrics::{
     HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL, HTTP_CONNECTIONS_REFUSED_TOTAL,
-    HTTP_EVENT_STREAMS, HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT,
-    HTTP_REQUESTS_TOTAL, PURCHASES_TOTAL,
+    HTTP_EVENT_STREAMS, HTTP_PROBLEMS_TOTAL, HTTP_REQUEST_DURATION_SECONDS,
+    HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, HTTP_UNREAD_BYTES, PURCHASES_TOTAL,
 };
 use crate::telemetry::text::{Histogram, header};
 use std::fmt::Write as _;
@@ -33,19 +34,18 @@ pub struct EdgeMetrics {
     /// Answers to other requests by class of status, from 1xx on.
     others: [AtomicU64; 5],
     other_duration: Histogram,
+    /// Problems that were answered to them.
+    problems: [AtomicU64; Code::ALL.len()],
     connections: AtomicU64,
     connections_accepted: AtomicU64,
-    refused_full: AtomicU64,
+    turned_away: [AtomicU64; Refused::ALL.len()],
     stalled: [AtomicU64; 3],
     /// Requests whose head arrived and whose answer has not been made.
     pub in_flight: AtomicU64,
-    /// Server-sent event streams that are open.
-    pub event_streams: AtomicU64,
 }
 
-impl EdgeMetrics {
-    /// Makes counters that are all zero.
-    pub fn new() -> Self {
+impl Default for EdgeMetrics {
+    fn default() -> Self {
         Self {
             placed: AtomicU64::default(),
             replayed: AtomicU64::default(),
@@ -54,15 +54,17 @@ impl EdgeMetrics {
             purchase_duration: Histogram::default(),
             others: Default::default(),
             other_duration: Histogram::default(),
+            problems: std::array::from_fn(|_| AtomicU64::default()),
             connections: AtomicU64::default(),
             connections_accepted: AtomicU64::default(),
-            refused_full: AtomicU64::default(),
+            turned_away: Default::default(),
             stalled: Default::default(),
             in_flight: AtomicU64::default(),
-            event_streams: AtomicU64::default(),
         }
     }
+}
 
+impl EdgeMetrics {
     /// Counts a purchase that was answered with an order: a new one, or the one it got before.
     pub fn purchased(&self, replayed: bool) {
         let counter = if replayed { &self.replayed } else { &self.placed };
@@ -97,6 +99,11 @@ impl EdgeMetrics {
         self.other_duration.observe(duration, 1);
     }
 
+    /// Counts a request other than a purchase that was answered with a problem.
+    pub fn problem(&self, code: Code) {
+        self.problems[code as usize].fetch_add(1, Relaxed);
+    }
+
     /// Counts a connection that was accepted.
     pub fn connected(&self) {
         self.connections.fetch_add(1, Relaxed);
@@ -108,9 +115,9 @@ impl EdgeMetrics {
         self.connections.fetch_sub(1, Relaxed);
     }
 
-    /// Counts a connection that was refused because too many are open.
-    pub fn turned_away(&self) {
-        self.refused_full.fetch_add(1, Relaxed);
+    /// Counts a connection that was refused.
+    pub fn turned_away(&self, refused: Refused) {
+        self.turned_away[refused as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts a connection that was closed because it made no progress.
@@ -118,12 +125,19 @@ impl EdgeMetrics {
         self.stalled[stall as usize].fetch_add(1, Relaxed);
     }
 
-    /// Renders all counters in Prometheus text form.
-    pub fn render(&self) -> String {
-        let mut out = String::with_capacity(8 * 1024);
+    /// Renders all counters in Prometheus text form, and how many bytes are unread and event streams are
+    /// open.
+    pub fn render(&self, unread_bytes: usize, event_streams: usize) -> String {
+        let mut out = String::with_capacity(16 * 1024);
         self.render_purchases(&mut out);
         self.render_requests(&mut out);
         self.render_connections(&mut out);
+        for (name, value) in
+            [(HTTP_UNREAD_BYTES, unread_bytes), (HTTP_EVENT_STREAMS, event_streams)]
+        {
+            header(&mut out, name);
+            let _ = writeln!(out, "{name} {value}");
+        }
         out
     }
 
@@ -144,6 +158,11 @@ impl EdgeMetrics {
         for (class, counter) in self.others.iter().enumerate().skip(1) {
             sample(out, name, &format!("status=\"{}xx\"", class + 1), counter);
         }
+        let name = HTTP_PROBLEMS_TOTAL;
+        header(out, name);
+        for (code, counter) in Code::ALL.iter().zip(&self.problems) {
+            sample(out, name, &format!("code=\"{}\"", code.name()), counter);
+        }
         let name = HTTP_REQUEST_DURATION_SECONDS;
         header(out, name);
         self.purchase_duration.render(name, "route=\"buy\"", out);
@@ -162,13 +181,12 @@ impl EdgeMetrics {
         sample(out, name, "", &self.connections_accepted);
         let name = HTTP_CONNECTIONS_REFUSED_TOTAL;
         header(out, name);
-        sample(out, name, "reason=\"too_many\"", &self.refused_full);
+        for (reason, counter) in Refused::ALL.iter().zip(&self.turned_away) {
+            sample(out, name, &format!("reason=\"{}\"", reason.name()), counter);
+        }
         for (reason, counter) in ["slow_head", "slow_reader", "idle"].iter().zip(&self.stalled) {
             sample(out, name, &format!("reason=\"{reason}\""), counter);
         }
-        let name = HTTP_EVENT_STREAMS;
-        header(out, name);
-        sample(out, name, "", &self.event_streams);
     }
 }
 
@@ -187,14 +205,16 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_shown() {
-        let metrics = EdgeMetrics::new();
+        let metrics = EdgeMetrics::default();
         metrics.purchased(false);
         metrics.refused(Code::SoldOut);
         metrics.refused(Code::SoldOut);
         metrics.purchase_took(Duration::from_micros(70), 16);
         metrics.answered(404, Duration::from_secs(20));
+        metrics.problem(Code::NotFound);
+        metrics.turned_away(Refused::TooManyOfAddress);
         metrics.stalled(Stall::Response);
-        let text = metrics.render();
+        let text = metrics.render(5, 3);
         for line in [
             "seckill_purchases_total{outcome=\"placed\"} 1",
             "seckill_purchases_total{outcome=\"sold_out\"} 2",
@@ -205,7 +225,13 @@ mod tests {
             "seckill_http_request_duration_seconds_count{route=\"buy\"} 16",
             "seckill_http_request_duration_seconds_bucket{route=\"other\",le=\"10\"} 0",
             "seckill_http_request_duration_seconds_bucket{route=\"other\",le=\"+Inf\"} 1",
+            "seckill_http_problems_total{code=\"not_found\"} 1",
+            "seckill_http_problems_total{code=\"overloaded\"} 0",
+            "seckill_http_connections_refused_total{reason=\"too_many\"} 0",
+            "seckill_http_connections_refused_total{reason=\"too_many_of_address\"} 1",
             "seckill_http_connections_refused_total{reason=\"slow_reader\"} 1",
+            "seckill_http_unread_bytes 5",
+            "seckill_http_event_streams 3",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
         }
@@ -214,7 +240,7 @@ mod tests {
     #[test]
     fn a_few_purchases_are_timed_each_and_many_by_a_sample() {
         for (count, expected) in [(7, 7), (1_024, 1_024), (1_024 + 16_000, 1_024 + 16_000)] {
-            let metrics = EdgeMetrics::new();
+            let metrics = EdgeMetrics::default();
             let weights =
                 (5_000..5_000 + count).filter_map(|number| metrics.purchase_weight(number));
             assert_eq!(weights.sum::<u64>(), expected);

@@ -1,8 +1,14 @@
-//! The way in: the listening socket, its connections, and the service that answers each request.
+//! The way in: the listening sockets, their connections, and the service that answers each request.
 
+pub mod answer;
 pub mod connection;
+pub mod connections;
+pub mod cors;
+pub mod counted;
 pub mod metrics;
+pub mod refusal;
 pub mod request_id;
 pub mod server;
 pub mod service;
 pub mod sliced;
+pub mod unread;

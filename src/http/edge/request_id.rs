@@ -54,8 +54,13 @@ impl RequestName {
     pub fn of(headers: &HeaderMap, number: u64) -> Self {
         match headers.get(&X_REQUEST_ID) {
             Some(given) if is_well_formed(given.as_bytes()) => Self::Given(given.clone()),
-            _ => Self::Made(hexadecimal(number)),
+            _ => Self::made(number),
         }
+    }
+
+    /// Makes an identity of `number`.
+    pub fn made(number: u64) -> Self {
+        Self::Made(hexadecimal(number))
     }
 
     /// Returns the identity as text.

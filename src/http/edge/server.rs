@@ -1,67 +1,86 @@
-//! The listening socket and its connections: how many, how long, and how they end.
+//! The listening sockets and their connections: how many, how long, and how they end.
 //!
 //! Must not know what a request is about.
 
-use super::connection::{Connection, Counted, Instruction};
+use super::connection::{Connection, Instruction};
+use super::connections::{Connections, Refused};
+use super::counted::Counted;
+use super::refusal;
 use super::service::{EdgeService, handle};
-use crate::http::options::Options;
+use crate::http::options::{ConnectionsMax, Options};
 use crate::http::routes;
 use crate::http::state::{AppState, Edge};
+use futures_util::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait after the operating system refused to accept a connection: it is out of file
 /// descriptors, and a connection that closes returns one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How often that is logged at most.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 /// hyper keeps this many headers on the stack; more are allocated for each request.
 const HYPER_HEADERS: usize = 100;
+/// Bytes of one HTTP/2 stream that wait in hyper for the socket.
+const HTTP2_BUFFER_BYTES: usize = 32 << 10;
+/// Open connections of the operations listener.
+const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 
-/// The answer to a connection beyond the limit. Nothing was read from it, so it names no request.
-const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-content-type: application/problem+json\r\ncontent-length: 145\r\nretry-after: 1\r\n\
-connection: close\r\n\r\n\
-{\"type\":\"/problems/overloaded\",\"title\":\"Too busy at the moment\",\"status\":503,\
-\"code\":\"overloaded\",\"detail\":\"too many connections\",\"request_id\":\"\"}";
+/// The sockets of the edge.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the API.
+    pub api: TcpListener,
+    /// For those who run the shop.
+    pub operations: TcpListener,
+}
 
 /// Serves until `shutdown` is cancelled and every open request has been answered, or
-/// `options.drain_timeout` is over. The engine has to live until this returns.
+/// `options.drain_timeout` is over. The operations listener answers until then. The engine has to live
+/// until this returns.
 ///
 /// # Errors
-/// Returns the operating system's error if the listener has no address; nothing was served then.
+/// Returns the operating system's error if a listener has no address; nothing was served then.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     state: AppState,
     shutdown: CancellationToken,
     options: Options,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
+    let address = listeners.api.local_addr()?;
+    let operations_address = listeners.operations.local_addr()?;
     let edge = Arc::new(Edge::new(state, options, shutdown.clone()));
-    let server = Server {
-        service: Arc::new(EdgeService::new(Arc::clone(&edge), routes::router(Arc::clone(&edge)))),
-        builder: builder(&edge.options),
-        connections: Arc::default(),
-        edge,
+    let api = EdgeService::of_api(&edge, routes::router(Arc::clone(&edge)));
+    let api = Server::new(api, edge.options.connections_max);
+    let operations = routes::operations_router(Arc::clone(&edge));
+    let operations = Server::new(
+        EdgeService::of_operations(&edge, operations),
+        ConnectionsMax { all: OPERATIONS_CONNECTIONS_MAX, of_address: OPERATIONS_CONNECTIONS_MAX },
+    );
+    tracing::info!(%address, operations = %operations_address, "serving http");
+    let sale = async {
+        api.listen(listeners.api, shutdown).await;
+        api.drain().await;
     };
-    tracing::info!(%address, "serving http");
     tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = server.accept(&listener) => {}
-        () = server.sweep() => {}
+        () = sale => {}
+        // It is never told to stop.
+        () = operations.listen(listeners.operations, CancellationToken::new()) => {}
     }
-    drop(listener);
-    server.drain().await;
+    operations.connections.tell_all(Instruction::Abort);
+    operations.connections.closed().await;
     Ok(())
 }
 
@@ -70,56 +89,14 @@ struct Server {
     service: Arc<EdgeService>,
     builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
+    descriptors: Mutex<SpareDescriptor>,
 }
 
-#[derive(Default)]
-struct Connections {
-    open: Mutex<OpenConnections>,
-    all_closed: Notify,
-}
-
-#[derive(Default)]
-struct OpenConnections {
-    by_number: HashMap<u64, Arc<Connection>>,
-    last: u64,
-}
-
-impl Connections {
-    /// Registers the connection and returns its number, or `None` if there are `max` already.
-    fn insert(&self, connection: &Arc<Connection>, max: usize) -> Option<u64> {
-        let mut open = self.open.lock();
-        if open.by_number.len() >= max {
-            return None;
-        }
-        open.last += 1;
-        let number = open.last;
-        open.by_number.insert(number, Arc::clone(connection));
-        Some(number)
-    }
-
-    fn remove(&self, number: u64) {
-        let mut open = self.open.lock();
-        open.by_number.remove(&number);
-        if open.by_number.is_empty() {
-            self.all_closed.notify_waiters();
-        }
-    }
-
-    async fn closed(&self) {
-        loop {
-            let all_closed = self.all_closed.notified();
-            if self.open.lock().by_number.is_empty() {
-                return;
-            }
-            all_closed.await;
-        }
-    }
-
-    fn tell_all(&self, instruction: Instruction) {
-        for connection in self.open.lock().by_number.values() {
-            connection.tell(instruction);
-        }
-    }
+/// A descriptor that is given up to accept a connection which could not be accepted otherwise: so that
+/// its client is told, and does not wait in the system's queue.
+struct SpareDescriptor {
+    file: Option<File>,
+    complained_at: Option<Duration>,
 }
 
 fn builder(options: &Options) -> Builder<TokioExecutor> {
@@ -141,6 +118,7 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
         .max_concurrent_streams(options.http2_streams_max)
         .max_pending_accept_reset_streams(options.http2_resets_max)
         .max_local_error_reset_streams(options.http2_resets_max)
+        .max_send_buf_size(HTTP2_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX))
         .keep_alive_interval(options.idle_timeout)
         .keep_alive_timeout(options.write_timeout);
@@ -148,34 +126,49 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
 }
 
 impl Server {
+    fn new(service: EdgeService, connections_max: ConnectionsMax) -> Self {
+        let edge = Arc::clone(&service.edge);
+        let spare = SpareDescriptor { file: SpareDescriptor::open(), complained_at: None };
+        Self {
+            builder: builder(&edge.options),
+            connections: Arc::new(Connections::new(connections_max)),
+            service: Arc::new(service),
+            descriptors: Mutex::new(spare),
+            edge,
+        }
+    }
+
+    async fn listen(&self, listener: TcpListener, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.accept(&listener) => {}
+            () = self.sweep() => {}
+        }
+    }
+
     async fn accept(&self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => self.admit(stream),
+                Ok((stream, address)) => self.admit(stream, address.ip()),
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if !is_of_one_connection(&error) {
-                        tracing::error!(%error, "cannot accept connections");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
+                    self.refuse_unaccepted(listener, &error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    fn admit(&self, stream: TcpStream) {
+    fn admit(&self, stream: TcpStream, address: IpAddr) {
         let connection = Arc::new(Connection::new(self.edge.clock.elapsed()));
-        let max = self.edge.options.connections_max;
-        let Some(number) = self.connections.insert(&connection, max) else {
-            self.edge.metrics.turned_away();
-            // As much as fits without waiting. A client that does not read it sees the connection
-            // close.
-            let _ = stream.try_write(TOO_MANY_CONNECTIONS);
-            return;
+        let number = match self.connections.insert(&connection, address) {
+            Ok(number) => number,
+            Err(refused) => return self.refuse(&stream, refused),
         };
-        self.edge.metrics.connected();
+        self.service.metrics.connected();
         let open = Open {
             number,
-            edge: Arc::clone(&self.edge),
+            service: Arc::clone(&self.service),
             connections: Arc::clone(&self.connections),
         };
         let serving =
@@ -186,21 +179,43 @@ impl Server {
         });
     }
 
+    fn refuse(&self, stream: &TcpStream, refused: Refused) {
+        self.service.metrics.turned_away(refused);
+        // As much as fits without waiting. A client that does not read it sees the connection close.
+        let _ = stream.try_write(&refusal::of_connection(&self.edge, refused.detail()));
+    }
+
+    /// Refuses a connection that the operating system could not accept, most likely because the process
+    /// has no descriptor left.
+    fn refuse_unaccepted(&self, listener: &TcpListener, error: &io::Error) {
+        let mut spare = self.descriptors.lock();
+        let now = self.edge.clock.elapsed();
+        if spare.complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_PERIOD) {
+            spare.complained_at = Some(now);
+            tracing::error!(%error, "connections cannot be accepted, and are refused");
+        }
+        drop(spare.file.take());
+        if let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+            self.refuse(&stream, Refused::NoDescriptors);
+        }
+        spare.file = SpareDescriptor::open();
+    }
+
     async fn sweep(&self) {
         let mut ticks = tokio::time::interval(sweep_period(&self.edge.options));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let now = self.edge.clock.elapsed();
-            for connection in self.connections.open.lock().by_number.values() {
+            self.connections.for_each(|connection| {
                 if let Some(stall) = connection.sweep(now, &self.edge.options) {
-                    self.edge.metrics.stalled(stall);
+                    self.service.metrics.stalled(stall);
                 }
-            }
+            });
         }
     }
 
-    async fn drain(self) {
+    async fn drain(&self) {
         self.connections.tell_all(Instruction::Finish);
         let drained = async {
             tokio::select! {
@@ -209,12 +224,19 @@ impl Server {
             }
         };
         if tokio::time::timeout(self.edge.options.drain_timeout, drained).await.is_err() {
-            let open = self.connections.open.lock().by_number.len();
+            let open = self.connections.count();
             tracing::warn!(open, "connections dropped at the end of the drain");
             self.connections.tell_all(Instruction::Abort);
             self.connections.closed().await;
         }
         tracing::info!("http drained");
+    }
+}
+
+impl SpareDescriptor {
+    /// Returns a file that stays open for its descriptor alone.
+    fn open() -> Option<File> {
+        File::open("/dev/null").ok()
     }
 }
 
@@ -247,7 +269,8 @@ async fn serve_connection(
 ) {
     // Answers are written whole, so there is nothing to gather.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection)));
+    let edge = Arc::clone(&service.edge);
+    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection), edge));
     let requests = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| handle(Arc::clone(&service), Arc::clone(&connection), request))
@@ -273,13 +296,13 @@ async fn serve_connection(
 /// Counts a connection as open until it is dropped.
 struct Open {
     number: u64,
-    edge: Arc<Edge>,
+    service: Arc<EdgeService>,
     connections: Arc<Connections>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.connections.remove(self.number);
-        self.edge.metrics.disconnected();
+        self.service.metrics.disconnected();
     }
 }

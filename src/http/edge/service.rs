@@ -1,18 +1,21 @@
 //! The service that answers each request: names the request, sends purchases past the router and
 //! everything else into it, and gives every answer its common headers and every problem its body.
 
+use super::answer::{AnswerBody, Content};
 use super::connection::Connection;
 use super::metrics::EdgeMetrics;
 use super::request_id::{RequestName, X_REQUEST_ID};
-use super::sliced::Sliced;
+use super::sliced::{SharedBytes, Sliced};
+use super::unread::{Unread, UnreadBytesMax};
 use crate::http::api::buy::{self, Bought};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::body::{self, BodyBytesMax};
+use crate::http::request::head;
 use crate::http::state::Edge;
 use axum::Router;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -23,9 +26,6 @@ use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// The body of an answer: whole if it is made here, and in slices if it comes from the router.
-pub type EdgeBody = Either<Full<Bytes>, Sliced<axum::body::Body>>;
 
 static PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -40,13 +40,32 @@ pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent
 pub struct EdgeService {
     /// The edge's state.
     pub edge: Arc<Edge>,
+    /// What is counted of the listener's connections and requests.
+    pub metrics: Arc<EdgeMetrics>,
     router: TowerToHyperService<Router>,
+    has_purchases: bool,
 }
 
 impl EdgeService {
-    /// Makes the service over `router`, which gets everything but purchases.
-    pub fn new(edge: Arc<Edge>, router: Router) -> Self {
-        Self { edge, router: TowerToHyperService::new(router) }
+    /// Makes the service of the API: purchases go past its router.
+    pub fn of_api(edge: &Arc<Edge>, router: Router) -> Self {
+        Self {
+            router: TowerToHyperService::new(router),
+            metrics: Arc::clone(&edge.metrics),
+            edge: Arc::clone(edge),
+            has_purchases: true,
+        }
+    }
+
+    /// Makes the service of the operations listener. What it is asked counts nowhere: metrics are to
+    /// tell of the sale, not of who looks at them.
+    pub fn of_operations(edge: &Arc<Edge>, router: Router) -> Self {
+        Self {
+            router: TowerToHyperService::new(router),
+            metrics: Arc::default(),
+            edge: Arc::clone(edge),
+            has_purchases: false,
+        }
     }
 }
 
@@ -58,40 +77,39 @@ pub async fn handle(
     service: Arc<EdgeService>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<EdgeBody>, Infallible> {
+) -> Result<Response<AnswerBody>, Infallible> {
     let edge = &*service.edge;
-    let _guard = connection.begin_request(request.version());
-    let _in_flight = InFlight::begin(edge);
+    let open = connection.begin_request(request.version());
+    let _in_flight = InFlight::begin(&service.metrics);
     let number = edge.unique_number();
     let name = RequestName::of(request.headers(), number);
-    if let Some(item) = buy::item_of(&request) {
+    let page = edge.allowed_origins.look(&request);
+    let purchase = if service.has_purchases { buy::item_of(&request) } else { None };
+    let mut response = if let Some(item) = purchase {
         let timed =
             edge.metrics.purchase_weight(number).map(|weight| (weight, edge.clock.elapsed()));
-        let outcome = match check_head(edge, request.headers()) {
+        let outcome = match head::check(&request, edge.options.headers_max) {
             Ok(()) => buy::buy(edge, &connection, number, item, request).await,
             Err(problem) => Err(problem),
         };
         if let Some((weight, started_at)) = timed {
             edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at), weight);
         }
-        return Ok(answer_purchase(edge, outcome, &name));
+        answer_purchase(edge, outcome, &name)
+    } else {
+        answer_other(&service, &connection, request, &name).await
+    };
+    if let Some(page) = page {
+        page.allow(response.headers_mut());
     }
-    Ok(answer_other(&service, request, &name).await)
-}
-
-fn check_head(edge: &Edge, headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.len() <= edge.options.headers_max {
-        return Ok(());
-    }
-    let detail = format!("a request may have {} headers", edge.options.headers_max);
-    Err(Problem::new(Code::HeadersTooLarge, detail))
+    Ok(response.map(|content| AnswerBody::new(content, open)))
 }
 
 fn answer_purchase(
     edge: &Edge,
     outcome: Result<Bought, Problem>,
     name: &RequestName,
-) -> Response<EdgeBody> {
+) -> Response<Content> {
     let bought = match outcome {
         Ok(bought) => bought,
         Err(problem) => {
@@ -120,46 +138,79 @@ fn answer_purchase(
 
 async fn answer_other(
     service: &EdgeService,
+    connection: &Arc<Connection>,
     request: Request<Incoming>,
     name: &RequestName,
-) -> Response<EdgeBody> {
+) -> Response<Content> {
     let edge = &*service.edge;
     let started_at = edge.clock.elapsed();
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let is_head = request.method() == Method::HEAD;
-    let answer = async {
-        check_head(edge, request.headers())?;
-        let bytes_max = edge.options.body_bytes_max(request.uri().path());
-        body::check_length(request.body(), bytes_max)?;
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(BodyBytesMax(bytes_max));
-        let answer =
-            tokio::time::timeout(edge.options.request_timeout, service.router.call(request));
-        match answer.await {
-            Ok(Ok(response)) => Ok(response),
-            Err(_) if is_safe => {
-                Err(Problem::new(Code::Overloaded, "the answer did not come in time"))
+    let mut response = match route(service, connection, request).await {
+        Ok((mut response, unread)) => match response.extensions_mut().remove::<Problem>() {
+            None => response.map(|body| Either::Right(Sliced::new(body, unread))),
+            Some(problem) => {
+                service.metrics.problem(problem.code);
+                render_problem(&problem, name, std::mem::take(response.headers_mut()))
             }
-            Err(_) => Err(Problem::outcome_unknown()),
-        }
-    };
-    let mut response = match answer.await {
-        Ok(mut response) => match response.extensions_mut().remove::<Problem>() {
-            None => response.map(|body| Either::Right(Sliced::new(body))),
-            Some(problem) => render_problem(&problem, name, std::mem::take(response.headers_mut())),
         },
-        Err(problem) => render_problem(&problem, name, HeaderMap::new()),
+        Err(problem) => {
+            service.metrics.problem(problem.code);
+            render_problem(&problem, name, HeaderMap::new())
+        }
     };
     common_headers(response.headers_mut(), name);
     if is_head {
         *response.body_mut() = Either::Left(Full::default());
     }
-    let status = response.status().as_u16();
-    edge.metrics.answered(status, edge.clock.elapsed().saturating_sub(started_at));
-    if status >= 500 {
-        tracing::warn!(status, request_id = name.as_str(), "request failed");
+    let status = response.status();
+    service.metrics.answered(status.as_u16(), edge.clock.elapsed().saturating_sub(started_at));
+    // A refusal is counted. What fails is logged.
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        tracing::warn!(status = status.as_u16(), request_id = name.as_str(), "request failed");
     }
     response
+}
+
+/// Hands the request to the router, within the limits of time and memory.
+async fn route(
+    service: &EdgeService,
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<(Response<axum::body::Body>, Option<Unread>), Problem> {
+    let edge = &*service.edge;
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    head::check(&request, edge.options.headers_max)?;
+    let max = edge.options.unread_bytes_max;
+    if connection.unread().count() >= max.connection || edge.unread.count() >= max.all {
+        return Err(too_much_unread());
+    }
+    let bytes_max = edge.options.body_bytes_max(request.uri().path());
+    body::check_length(request.body(), bytes_max)?;
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(BodyBytesMax(bytes_max));
+    request.extensions_mut().insert(Arc::clone(connection));
+    let answer = tokio::time::timeout(edge.options.request_timeout, service.router.call(request));
+    let response = match answer.await {
+        Ok(Ok(response)) => response,
+        Err(_) if is_safe => {
+            return Err(Problem::new(Code::Overloaded, "the answer did not come in time"));
+        }
+        Err(_) => return Err(Problem::outcome_unknown()),
+    };
+    let is_shared = response.extensions().get::<SharedBytes>().is_some();
+    let bytes = response.body().size_hint().exact().filter(|_| !is_shared);
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+    // What was done is told.
+    let max = if is_safe { max } else { UnreadBytesMax::NONE };
+    let unread = Unread::reserve(bytes, connection.unread(), &edge.unread, max);
+    if unread.is_none() {
+        return Err(too_much_unread());
+    }
+    Ok((response, unread))
+}
+
+fn too_much_unread() -> Problem {
+    Problem::new(Code::Overloaded, "nothing was done: too many answers wait for their clients")
 }
 
 /// Makes a problem's answer. Of `headers` it keeps `Allow`, which says something about the problem.
@@ -167,7 +218,7 @@ fn render_problem(
     problem: &Problem,
     name: &RequestName,
     mut headers: HeaderMap,
-) -> Response<EdgeBody> {
+) -> Response<Content> {
     let mut body = Vec::with_capacity(384);
     problem.render(name.as_str(), &mut body);
     let allow = headers.remove(ALLOW);
@@ -203,9 +254,9 @@ fn common_headers(headers: &mut HeaderMap, name: &RequestName) {
 struct InFlight<'a>(&'a EdgeMetrics);
 
 impl<'a> InFlight<'a> {
-    fn begin(edge: &'a Edge) -> Self {
-        edge.metrics.in_flight.fetch_add(1, Relaxed);
-        Self(&edge.metrics)
+    fn begin(metrics: &'a EdgeMetrics) -> Self {
+        metrics.in_flight.fetch_add(1, Relaxed);
+        Self(metrics)
     }
 }
 

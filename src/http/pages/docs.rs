@@ -1,7 +1,9 @@
 //! `/docs/`: a page to read and try the API's document with; the page and its files are built in.
 
+use crate::http::edge::sliced::SharedBytes;
 use crate::http::problem::Problem;
-use axum::extract::Path;
+use crate::http::request::path::Segment;
+use axum::Extension;
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
@@ -26,7 +28,7 @@ pub async fn index() -> Result<Response, Problem> {
 }
 
 /// Returns a file of the page.
-pub async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+pub async fn file(Segment(name): Segment) -> Result<Response, Problem> {
     page(&name)
 }
 
@@ -38,7 +40,7 @@ fn page(name: &str) -> Result<Response, Problem> {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     };
-    Ok(([(CONTENT_TYPE, file.content_type)], bytes).into_response())
+    Ok((Extension(SharedBytes), [(CONTENT_TYPE, file.content_type)], bytes).into_response())
 }
 
 #[cfg(test)]

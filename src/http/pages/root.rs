@@ -18,8 +18,7 @@ const PAGE: &str = r#"<!doctype html>
 <li><a href="/docs/">The API, to read and try out</a></li>
 <li><a href="/openapi.json">The API's OpenAPI document</a></li>
 <li><a href="/api/v1/sales">Sales</a></li>
-<li><a href="/readyz?verbose">Readiness</a></li>
-<li><a href="/metrics">Metrics</a></li>
+<li><a href="/readyz">Readiness</a></li>
 </ul>
 </body>
 </html>

@@ -94,10 +94,14 @@ codes! {
     UnsupportedMediaType 415 "unsupported_media_type" "The body's type is not supported";
     /// The sale was edited, and the request does not say which revision it means.
     RevisionRequired 428 "revision_required" "Say which revision you mean";
+    /// The buyer follows as many orders as one buyer may at the same time.
+    TooManyEventStreams 429 "too_many_event_streams" "Too many event streams are open";
     /// The head of the request is larger than allowed.
     HeadersTooLarge 431 "headers_too_large" "Too many headers";
     /// The server has more to do than it can take at once.
     Overloaded 503 "overloaded" "Too busy at the moment";
+    /// Where orders, sales and users are stored does not answer.
+    RecordsUnavailable 503 "records_unavailable" "The records cannot be reached at the moment";
     /// The server cannot tell whether it was done.
     OutcomeUnknown 503 "outcome_unknown" "The outcome is not known";
     /// The item is not sold for now, because handling it keeps failing.
@@ -110,7 +114,7 @@ impl Code {
     /// Returns after how many seconds to try again, for the codes that ask for it.
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::Overloaded | Self::OutcomeUnknown => Some(1),
+            Self::Overloaded | Self::RecordsUnavailable | Self::OutcomeUnknown => Some(1),
             Self::ShuttingDown | Self::ItemQuarantined => Some(5),
             _ => None,
         }

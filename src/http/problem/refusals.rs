@@ -25,7 +25,7 @@ impl From<Refusal> for Problem {
                 Self::new(Code::SoldOut, "fewer units are available than were asked for")
             }
             Refusal::LimitReached => {
-                Self::new(Code::LimitReached, "you hold as many of this item as one buyer may")
+                Self::new(Code::LimitReached, "with these you would hold more than one buyer may")
             }
             Refusal::AttemptsExhausted => Self::new(
                 Code::AttemptsExhausted,
@@ -78,7 +78,7 @@ impl From<NotDelivered> for Problem {
 
 impl From<RecordsUnavailable> for Problem {
     fn from(error: RecordsUnavailable) -> Self {
-        Self::new(Code::Overloaded, error.to_string())
+        Self::new(Code::RecordsUnavailable, error.to_string())
     }
 }
 
@@ -201,6 +201,13 @@ mod tests {
             assert_eq!(problem.code.status().as_u16(), status, "{refusal:?}");
             assert_eq!(problem.code.name(), code, "{refusal:?}");
         }
+    }
+
+    #[test]
+    fn records_that_are_away_are_not_called_a_crowd() {
+        assert_eq!(Problem::from(RecordsUnavailable).code, Code::RecordsUnavailable);
+        let error = CatalogueError::Refused(StepRefused::OwnWork);
+        assert_eq!(Problem::from(error).code, Code::Forbidden);
     }
 
     #[test]

@@ -25,6 +25,60 @@ impl FieldError {
     }
 }
 
+/// The fields that are not valid: the first of them, and how many more there are. A request can have as
+/// many mistakes as it has bytes, and nobody reads so many.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FieldErrors {
+    /// The first of them, at most [`Self::SHOWN_MAX`].
+    pub shown: Vec<FieldError>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl FieldErrors {
+    /// The most that are shown.
+    pub const SHOWN_MAX: usize = 20;
+
+    /// Adds a field that is not valid.
+    pub fn push(&mut self, error: FieldError) {
+        if self.shown.len() < Self::SHOWN_MAX {
+            self.shown.push(error);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Returns whether every field is valid.
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    /// Returns `read` if every field is valid.
+    ///
+    /// # Errors
+    /// Returns an `invalid_field` problem with the fields that are not.
+    pub fn or<T>(self, read: T) -> Result<T, Problem> {
+        if self.is_empty() { Ok(read) } else { Err(Problem::fields(self)) }
+    }
+}
+
+impl FromIterator<FieldError> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
+        let mut all = Self::default();
+        errors.into_iter().for_each(|error| all.push(error));
+        all
+    }
+}
+
+/// Returns a name that a client chose, cut off where it gets long.
+pub fn shortened(name: &str) -> Cow<'_, str> {
+    const LENGTH_MAX: usize = 64;
+    match name.char_indices().nth(LENGTH_MAX) {
+        None => Cow::Borrowed(name),
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+    }
+}
+
 /// What went wrong with one request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -33,7 +87,7 @@ pub struct Problem {
     /// What went wrong in this request, for a person.
     pub detail: Cow<'static, str>,
     /// The fields that are not valid; empty with every code but `invalid_field`.
-    pub errors: Vec<FieldError>,
+    pub errors: FieldErrors,
     /// When the sale starts, for a purchase that came before its start.
     pub starts_at: Option<Timestamp>,
     /// The sale's present revision, for a change that was made from another one.
@@ -43,21 +97,28 @@ pub struct Problem {
 impl Problem {
     /// Makes a problem of this code with `detail` in words.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), starts_at: None, revision: None }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: FieldErrors::default(),
+            starts_at: None,
+            revision: None,
+        }
     }
 
     /// Makes the problem of a request whose fields are not valid.
-    pub fn fields(errors: Vec<FieldError>) -> Self {
-        let detail = match errors.as_slice() {
-            [only] => Cow::Owned(format!("{}: {}", only.pointer, only.detail)),
-            _ => Cow::Owned(format!("{} fields are not valid", errors.len())),
+    pub fn fields(errors: FieldErrors) -> Self {
+        let detail = match errors.shown.as_slice() {
+            [only] if only.pointer.is_empty() => format!("the body {}", only.detail),
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            shown => format!("{} fields are not valid", shown.len() + errors.more),
         };
         Self { errors, ..Self::new(Code::InvalidField, detail) }
     }
 
     /// Makes the problem of a request with one field that is not valid.
     pub fn field(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::fields(vec![FieldError::new(pointer, detail)])
+        Self::fields(FieldErrors { shown: vec![FieldError::new(pointer, detail)], more: 0 })
     }
 
     /// Makes the problem of a path that is not served.
@@ -125,7 +186,7 @@ impl Problem {
         }
         if !self.errors.is_empty() {
             out.extend_from_slice(b",\"errors\":[");
-            for (place, error) in self.errors.iter().enumerate() {
+            for (place, error) in self.errors.shown.iter().enumerate() {
                 out.extend_from_slice(if place > 0 { b",{" } else { b"{" });
                 out.extend_from_slice(b"\"pointer\":");
                 push_text(&error.pointer, out);
@@ -134,6 +195,10 @@ impl Problem {
                 out.push(b'}');
             }
             out.push(b']');
+            if self.errors.more > 0 {
+                out.extend_from_slice(b",\"more\":");
+                out.extend_from_slice(itoa::Buffer::new().format(self.errors.more).as_bytes());
+            }
         }
         out.extend_from_slice(b",\"request_id\":\"");
         out.extend_from_slice(request_id.as_bytes());
@@ -170,10 +235,13 @@ mod tests {
     fn a_rendered_problem_is_json_whatever_it_says() {
         let problem = Problem {
             starts_at: Some(Timestamp(0)),
-            ..Problem::fields(vec![
-                FieldError::new("/a\"b", "line\nbreak"),
-                FieldError::new("/c", "plain"),
-            ])
+            ..Problem::fields(FieldErrors {
+                shown: vec![
+                    FieldError::new("/a\"b", "line\nbreak"),
+                    FieldError::new("/c", "plain"),
+                ],
+                more: 3,
+            })
         };
         let mut text = Vec::new();
         problem.render("r-1", &mut text);
@@ -183,14 +251,31 @@ mod tests {
             "title": "A field is not valid",
             "status": 422,
             "code": "invalid_field",
-            "detail": "2 fields are not valid",
+            "detail": "5 fields are not valid",
             "starts_at": "1970-01-01T00:00:00.000Z",
             "errors": [
                 {"pointer": "/a\"b", "detail": "line\nbreak"},
                 {"pointer": "/c", "detail": "plain"},
             ],
+            "more": 3,
             "request_id": "r-1",
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_list_of_errors_has_an_end() {
+        let errors: FieldErrors =
+            (0..1_000).map(|place| FieldError::new(format!("/{place}"), "wrong")).collect();
+        let problem = Problem::fields(errors);
+        assert_eq!((problem.errors.shown.len(), problem.errors.more), (20, 980));
+        assert_eq!(problem.detail, "1000 fields are not valid");
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"双".repeat(65)), format!("{}…", "双".repeat(64)));
+    }
+
+    #[test]
+    fn the_body_itself_is_called_so() {
+        assert_eq!(Problem::field("", "must be an object").detail, "the body must be an object");
     }
 }

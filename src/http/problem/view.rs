@@ -32,6 +32,9 @@ pub struct ProblemView {
     /// The fields that are not valid; only with `invalid_field`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldErrorView>>,
+    /// How many more fields are not valid; only if there are more than `errors` shows, at most 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<usize>,
     /// The request's identity, as in `X-Request-Id`.
     pub request_id: String,
 }

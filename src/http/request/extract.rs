@@ -64,7 +64,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Edge>> for Parameters<T> {
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let Query(parameters) = Query::<T>::from_request_parts(parts, edge)
             .await
-            .map_err(|rejection| Problem::field("query", rejection.body_text()))?;
+            .map_err(|_| Problem::field("query", "must be pairs of a name and a value"))?;
         Ok(Self(parameters))
     }
 }

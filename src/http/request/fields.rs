@@ -2,7 +2,7 @@
 //! read, its reader and its schema.
 
 use super::rules::Rule;
-use crate::http::problem::FieldError;
+use crate::http::problem::{FieldError, FieldErrors, Problem, shortened};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::openapi::schema::{
@@ -28,14 +28,24 @@ pub trait Body: Sized {
     fn read_with(
         object: Map<String, Value>,
         pointer: &str,
-        errors: &mut Vec<FieldError>,
+        errors: &mut FieldErrors,
         check: impl FnOnce(&Self, &mut Fields<'_>),
     ) -> Self;
 
     /// Reads the fields of `object`, which is at `pointer` of the body, and adds what is wrong with
     /// them to `errors`.
-    fn read(object: Map<String, Value>, pointer: &str, errors: &mut Vec<FieldError>) -> Self {
+    fn read(object: Map<String, Value>, pointer: &str, errors: &mut FieldErrors) -> Self {
         Self::read_with(object, pointer, errors, |_, _| {})
+    }
+
+    /// Reads the body that is `object`.
+    ///
+    /// # Errors
+    /// Returns an `invalid_field` problem with what is wrong with it.
+    fn parse(object: Map<String, Value>) -> Result<Self, Problem> {
+        let mut errors = FieldErrors::default();
+        let body = Self::read(object, "", &mut errors);
+        errors.or(body)
     }
 }
 
@@ -66,7 +76,7 @@ macro_rules! body {
             fn read_with(
                 object: serde_json::Map<String, serde_json::Value>,
                 pointer: &str,
-                errors: &mut Vec<$crate::http::problem::FieldError>,
+                errors: &mut $crate::http::problem::FieldErrors,
                 check: impl FnOnce(&Self, &mut $crate::http::request::fields::Fields<'_>),
             ) -> Self {
                 use $crate::http::request::fields::{Fields, Presence};
@@ -115,16 +125,12 @@ pub struct Fields<'a> {
     object: Map<String, Value>,
     /// JSON Pointer of the object, empty for the body itself.
     pointer: &'a str,
-    errors: &'a mut Vec<FieldError>,
+    errors: &'a mut FieldErrors,
 }
 
 impl<'a> Fields<'a> {
     /// Begins to read `object`, which is at `pointer` of the body.
-    pub fn new(
-        object: Map<String, Value>,
-        pointer: &'a str,
-        errors: &'a mut Vec<FieldError>,
-    ) -> Self {
+    pub fn new(object: Map<String, Value>, pointer: &'a str, errors: &'a mut FieldErrors) -> Self {
         Self { object, pointer, errors }
     }
 
@@ -162,9 +168,8 @@ impl<'a> Fields<'a> {
 
     /// Notes every field that was not read as unknown.
     pub fn finish(mut self) {
-        let names: Vec<String> = self.object.keys().cloned().collect();
-        for name in names {
-            self.note(&name, "is not a field of this request");
+        for (name, _) in std::mem::take(&mut self.object) {
+            self.note(&shortened(&name), "is not a field of this request");
         }
     }
 }
@@ -244,6 +249,7 @@ fn unwrap_lines(about: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::Body;
+    use crate::http::problem::FieldErrors;
     use crate::http::request::json;
     use crate::http::request::rules::{Integer, Text};
     use serde_json::json;
@@ -269,9 +275,10 @@ mod tests {
 
     fn read(text: &str) -> (Sample, Vec<(String, String)>) {
         let object = json::parse_object(text.as_bytes()).unwrap();
-        let mut errors = Vec::new();
+        let mut errors = FieldErrors::default();
         let sample = Sample::read(object, "/items/0", &mut errors);
-        let errors = errors.into_iter().map(|error| (error.pointer, error.detail.into_owned()));
+        let errors =
+            errors.shown.into_iter().map(|error| (error.pointer, error.detail.into_owned()));
         (sample, errors.collect())
     }
 

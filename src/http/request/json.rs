@@ -1,6 +1,6 @@
 //! JSON bodies: when a body is taken for JSON, and which JSON is accepted.
 
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem, shortened};
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -103,6 +103,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         while let Some(key) = entries.next_key::<String>()? {
             let Strict(value) = entries.next_value()?;
             if object.contains_key(&key) {
+                let key = shortened(&key);
                 return Err(de::Error::custom(format_args!("the key {key:?} is there twice")));
             }
             object.insert(key, value);

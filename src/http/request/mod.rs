@@ -4,8 +4,10 @@
 pub mod body;
 pub mod extract;
 pub mod fields;
+pub mod head;
 pub mod idempotency_key;
 pub mod json;
 pub mod page;
 pub mod path;
+pub mod query;
 pub mod rules;

@@ -148,7 +148,7 @@ mod tests {
                 limit: limit.map(str::to_owned),
                 starting_after: after.map(str::to_owned),
             };
-            query.read::<OrderId>().map_err(|problem| problem.errors[0].pointer.clone())
+            query.read::<OrderId>().map_err(|problem| problem.errors.shown[0].pointer.clone())
         };
         assert_eq!(read(None, None), Ok((20, None)));
         assert_eq!(read(Some("100"), Some("7")), Ok((100, Some(OrderId(7)))));

@@ -85,6 +85,19 @@ impl<T: Named> IntoParams for Id<T> {
     }
 }
 
+/// The name in a path that has one; what is not UTF-8 names nothing.
+#[derive(Clone, Debug)]
+pub struct Segment(pub String);
+
+impl<S: Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, &()).await;
+        path.map(|Path(name)| Self(name)).map_err(|_| Problem::not_found())
+    }
+}
+
 /// The sale and the item in a path that has both.
 #[derive(Clone, Copy, Debug)]
 pub struct SaleAndItem(pub SaleId, pub ItemId);

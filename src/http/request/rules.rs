@@ -4,7 +4,7 @@
 //! caller is to hear of all its mistakes at once. So a rule reads one value by itself, and
 //! `fields.rs` asks each field's rule in turn.
 
-use crate::http::timestamp;
+use crate::http::timestamp::{self, NotAnInstant};
 use domain::{Currency, Timestamp};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -203,8 +203,8 @@ impl<T: ToSchema> Rule for Nested<T> {
     }
 }
 
-/// An array of `MIN` to `MAX` objects of the fields that `T` declares. Only that it is an array is
-/// checked here: the objects are read by `T` itself, and counted where the whole is judged.
+/// An array of `MIN` to `MAX` objects of the fields that `T` declares. Only their number is checked
+/// here, before anybody looks at one of them: they are read by `T` itself.
 #[derive(Debug)]
 pub struct List<T, const MIN: usize, const MAX: usize>(PhantomData<T>);
 
@@ -221,7 +221,8 @@ impl<T: ToSchema, const MIN: usize, const MAX: usize> Rule for List<T, MIN, MAX>
 
     fn read(value: Value) -> Result<Vec<Value>, Cow<'static, str>> {
         match value {
-            Value::Array(elements) => Ok(elements),
+            Value::Array(elements) if (MIN..=MAX).contains(&elements.len()) => Ok(elements),
+            Value::Array(_) => Err(format!("must have {MIN} to {MAX} elements").into()),
             _ => Err("must be an array".into()),
         }
     }
@@ -307,10 +308,15 @@ impl Rule for Instant {
     }
 
     fn read(value: Value) -> Result<Timestamp, Cow<'static, str>> {
-        value
-            .as_str()
-            .and_then(timestamp::parse)
-            .ok_or_else(|| "must be an RFC 3339 date and time such as 2026-11-21T12:00:00Z".into())
+        let text = value.as_str().ok_or(NotAnInstant::Form);
+        text.and_then(timestamp::parse).map_err(|error| match error {
+            NotAnInstant::Form => {
+                "must be an RFC 3339 date and time such as 2026-11-21T12:00:00Z".into()
+            }
+            NotAnInstant::Range => {
+                "must be from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z".into()
+            }
+        })
     }
 }
 

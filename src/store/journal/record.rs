@@ -21,9 +21,9 @@ use domain::{
     RequestId, SaleId, ShardId, Timestamp, UserId,
 };
 
-/// The longest encoded record in bytes, its length field included: an `ItemOperated` with the longest
-/// name of an operator.
-pub const RECORD_LENGTH_MAX: usize = 256;
+/// The longest encoded record in bytes, its length field included: an `ItemOpened` with the longest
+/// product id.
+pub const RECORD_LENGTH_MAX: usize = 160;
 
 const LENGTH_FIELD: usize = 2;
 
@@ -338,7 +338,7 @@ mod tests {
             with_units.or(ItemAction::from_number(number, 0)).expect("in range")
         });
         let request =
-            proptest::option::of(("[a-z0-9]{1,200}", any::<u64>()).prop_map(|(operator, id)| {
+            proptest::option::of(("[a-z0-9]{1,64}", any::<u64>()).prop_map(|(operator, id)| {
                 OperatorRequest { operator: operator.into(), request_id: RequestId(id) }
             }));
         (any::<u64>(), action, request).prop_map(|(id, action, request)| Operation {

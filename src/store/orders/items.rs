@@ -66,6 +66,25 @@ pub(super) fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
     Ok(items)
 }
 
+/// The item that the event is about, and the event's name in the table; none if it is an order's.
+pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
+    Some(match event {
+        Event::ItemOpened(terms) => (terms.item_id, "opened"),
+        Event::ItemOperated(operation) => {
+            let kind = match operation.action {
+                ItemAction::Restock(_) => "restocked",
+                ItemAction::Reduce(_) => "reduced",
+                ItemAction::Pause => "paused",
+                ItemAction::Resume => "resumed",
+                ItemAction::End => "ended",
+            };
+            (operation.item_id, kind)
+        }
+        Event::ItemSettled(item_id) => (*item_id, "settled"),
+        Event::Order(_) => return None,
+    })
+}
+
 impl StoredItem {
     fn take(&mut self, record: &Record) {
         match &record.event {
@@ -87,23 +106,4 @@ impl StoredItem {
             operation::remember(&mut self.operations, done);
         }
     }
-}
-
-/// The item that the event is about, and the event's name in the table; none if it is an order's.
-pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
-    Some(match event {
-        Event::ItemOpened(terms) => (terms.item_id, "opened"),
-        Event::ItemOperated(operation) => {
-            let kind = match operation.action {
-                ItemAction::Restock(_) => "restocked",
-                ItemAction::Reduce(_) => "reduced",
-                ItemAction::Pause => "paused",
-                ItemAction::Resume => "resumed",
-                ItemAction::End => "ended",
-            };
-            (operation.item_id, kind)
-        }
-        Event::ItemSettled(item_id) => (*item_id, "settled"),
-        Event::Order(_) => return None,
-    })
 }

@@ -48,7 +48,7 @@ async fn a_lost_journal_is_begun_anew_and_what_waits_in_the_queue_is_not_of_it()
 async fn checkpointed(server: &crate::support::Server) {
     let asked = seckill::clock::Stopwatch::start();
     until("a round of checkpoints", async || {
-        let ready = server.get("/readyz?verbose").await.json();
+        let ready = server.look("/readyz?verbose").await.json();
         let age = ready["checkpoint_age_seconds"].as_f64().expect("an age");
         (age * 1e9 < asked.nanoseconds() as f64).then_some(())
     })

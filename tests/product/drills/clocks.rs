@@ -30,7 +30,7 @@ async fn a_journal_from_the_future_is_refused_and_goes_on_only_when_accepted() {
     // Tokens that the command line makes by the wall clock are good all the same.
     let accepted = site.start_as(&["serve", "--accept-clock"]).await;
     must_sell(&accepted, &shop, &witness, attempt(shop.items[0], "accepted")).await;
-    let ready = accepted.get("/readyz?verbose").await;
+    let ready = accepted.look("/readyz?verbose").await;
     assert!(ready.text().contains("behind the sale's"), "{}", ready.text());
     let hour = site.run(&["mint", "--operator", "eva", "--ttl-seconds", "3600"]);
     let token = String::from_utf8(hour.stdout).expect("text");
@@ -52,7 +52,7 @@ async fn a_wall_clock_that_is_set_while_it_runs_is_told_and_tokens_stay_good() {
         // The clock is right for the first looks.
         let server = site.start_with(&format!("wall-clock=5*off->return({set})")).await;
         let told = until("the drift to be told", async || {
-            let ready = server.get("/readyz?verbose").await;
+            let ready = server.look("/readyz?verbose").await;
             ready.text().contains("docs/operations.md").then(|| ready.text().to_owned())
         })
         .await;

@@ -34,7 +34,7 @@ fn last_frame(site: &Site) -> u64 {
 async fn must_notice(server: &Server, shop: &OpenSale, offset: u64) {
     let place = format!("000000000001.segment is damaged at byte {offset}");
     let ready = until("the damage to be noticed", async || {
-        let ready = server.get("/readyz?verbose").await;
+        let ready = server.look("/readyz?verbose").await;
         (ready.status == 503).then_some(ready)
     })
     .await;

@@ -41,7 +41,7 @@ async fn a_poisoned_item_is_set_aside(failpoint: &str) {
     }
     // Between two quarantines it is out for a moment.
     until("the quarantine to show", async || {
-        let ready = server.get("/readyz?verbose").await;
+        let ready = server.look("/readyz?verbose").await;
         assert_eq!(ready.status, 200, "{}", ready.text());
         let json = ready.json();
         let shown = json["quarantined_items"][0].as_str();
@@ -94,7 +94,7 @@ async fn a_shard_that_dies_comes_back_with_its_state_and_its_letters() {
     let server = site.start_with("shard-handle=100*off->3*return->100*off->2*return->off").await;
     let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
     let deaths = async || {
-        let metrics = server.get("/metrics").await;
+        let metrics = server.look("/metrics").await;
         let line = metrics
             .text()
             .lines()

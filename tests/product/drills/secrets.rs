@@ -27,8 +27,8 @@ async fn neither_tokens_nor_passwords_nor_the_signing_secret_leave_their_place()
     let forged = format!("{session}x");
     let answer = client.send("GET", "/api/v1/orders", &forged, &[], "").await.expect("an answer");
     assert_eq!(answer.status, 401, "{}", answer.text());
-    let metrics = server.get("/metrics").await.text().to_owned();
-    let ready = server.get("/readyz?verbose").await.text().to_owned();
+    let metrics = server.look("/metrics").await.text().to_owned();
+    let ready = server.look("/readyz?verbose").await.text().to_owned();
     server.stop().await;
 
     let key = site.data().join("secrets/token.key");

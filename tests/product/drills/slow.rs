@@ -79,7 +79,7 @@ async fn rush(server: &Server, shop: &Arc<OpenSale>, witness: &Arc<Witness>) -> 
             answer.code()
         });
     }
-    let ready = server.get("/readyz?verbose").await.json();
+    let ready = server.look("/readyz?verbose").await.json();
     assert!(ready["permits_used"].as_u64().is_some_and(|used| used <= PERMITS), "{ready}");
     let mut heard = Heard::default();
     while let Some(code) = patiently("an answer to everyone", buyers.join_next()).await {

@@ -120,7 +120,7 @@ impl Ground {
 /// Waits until nothing waits for the order store.
 pub async fn caught_up(server: &Server) {
     until("the order store to catch up", async || {
-        let now = server.get("/readyz?verbose").await.json();
+        let now = server.look("/readyz?verbose").await.json();
         (now["backlog_records"] == 0).then_some(())
     })
     .await;

@@ -11,7 +11,7 @@ const OFFERS: &[Offer] = &[Offer { allotted: 10, limit: 10, window_seconds: 600 
 async fn every_family_is_there_from_the_start_and_once() {
     let site = Site::new();
     let server = site.start().await;
-    let answer = server.get("/metrics").await;
+    let answer = server.look("/metrics").await;
     let text = answer.text();
     for metric in METRICS {
         let declared = format!("# TYPE {} {}", metric.name, metric.kind.name());
@@ -44,7 +44,7 @@ async fn prometheus_finds_nothing_to_complain_of() {
     let (server, shop) = site.open_shop(1, OFFERS).await;
     let attempt = Attempt { item: shop.items[0], buyer: 0, key: "metrics".to_owned() };
     must_sell(&server, &shop, &Witness::default(), attempt).await;
-    let answer = server.get("/metrics").await;
+    let answer = server.look("/metrics").await;
     let text = answer.text();
     // A single purchase is in the histogram, though later ones are sampled.
     let timed = "seckill_http_request_duration_seconds_count{route=\"buy\"} 1";

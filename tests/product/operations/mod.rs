@@ -9,6 +9,7 @@ mod ages;
 mod audit;
 mod backlog;
 mod dead_letters;
+mod demo;
 mod ground;
 mod metrics;
 mod recover;

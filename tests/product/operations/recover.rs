@@ -36,7 +36,7 @@ async fn caught_up(server: &Server) {
 async fn checkpointed(server: &Server) {
     let asked = Stopwatch::start();
     until("a round of checkpoints", async || {
-        let ready = server.get("/readyz?verbose").await.json();
+        let ready = server.look("/readyz?verbose").await.json();
         let age = ready["checkpoint_age_seconds"].as_f64().expect("an age");
         (age * 1e9 < asked.nanoseconds() as f64).then_some(())
     })

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// A running process of the product. Killed when dropped.
 pub struct Server {
-    id: u32,
+    pid: Pid,
     handle: OwnedFd,
     said: watch::Receiver<Said>,
 }
@@ -22,6 +22,7 @@ pub struct Server {
 #[derive(Clone, Copy, Default)]
 struct Said {
     address: Option<SocketAddr>,
+    operations: Option<SocketAddr>,
     ended: Option<ExitStatus>,
 }
 
@@ -37,16 +38,15 @@ impl Server {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("it runs");
         let pid = Pid::from_child(&child);
         let handle = pidfd_open(pid, PidfdFlags::empty()).expect("a handle of its own child");
-        let id = child.id();
         let (tell, said) = watch::channel(Said::default());
         std::thread::spawn(move || follow(&mut child, &tell));
-        Self { id, handle, said }
+        Self { pid, handle, said }
     }
 
     /// Waits until it listens, or for how it ended.
     pub async fn listens(&self) -> Result<(), ExitStatus> {
         let mut said = self.said.clone();
-        let known = said.wait_for(|said| said.address.is_some() || said.ended.is_some());
+        let known = said.wait_for(|said| said.operations.is_some() || said.ended.is_some());
         let known = *patiently("the server to listen", known).await.expect("a follower");
         match known.ended {
             Some(status) => Err(status),
@@ -59,11 +59,21 @@ impl Server {
         self.said.borrow().address.expect("it listens")
     }
 
+    /// Where it listens for those who run it.
+    pub fn operations(&self) -> SocketAddr {
+        self.said.borrow().operations.expect("it listens")
+    }
+
     /// Waits for its end.
     pub async fn ended(&self) -> ExitStatus {
         let mut said = self.said.clone();
         let known = patiently("the server to end", said.wait_for(|said| said.ended.is_some()));
         known.await.expect("a follower").ended.expect("it has ended")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Sends a signal; one to a process that has ended goes nowhere.
@@ -94,9 +104,25 @@ impl Server {
         self.client().await.send("GET", path, "", &[], "").await.expect("it answers")
     }
 
+    /// Looks as those who run it do.
+    pub async fn look(&self, path: &str) -> Answer {
+        let mut client = Client::open(self.operations()).await.expect("it listens");
+        client.send("GET", path, "", &[], "").await.expect("it answers")
+    }
+
+    /// Whether all works and nothing waits for the order store. The catalogue does not count: a drill
+    /// that drops the database loses it for good.
+    pub async fn is_whole(&self) -> bool {
+        let now = self.look("/readyz?verbose").await.json();
+        let rows = now["dependencies"].as_array().expect("a list");
+        let amiss = rows.iter().filter(|row| row["healthy"] == false);
+        let amiss: Vec<_> = amiss.filter(|row| row["name"] != "catalogue").collect();
+        amiss.is_empty() && now["accepting"] != false && now["backlog_records"] == 0
+    }
+
     /// A figure of its metrics; 0 where it was never counted.
     pub async fn figure(&self, name: &str) -> u64 {
-        let answer = self.get("/metrics").await;
+        let answer = self.look("/metrics").await;
         let line =
             answer.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().expect("a number"))
@@ -104,8 +130,8 @@ impl Server {
 
     /// Its resident memory in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        let text =
-            std::fs::read_to_string(format!("/proc/{}/status", self.id)).expect("its status");
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero()))
+            .expect("its status");
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
         let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
         kilobytes * 1024
@@ -124,6 +150,9 @@ fn follow(child: &mut Child, tell: &watch::Sender<Said>) {
     for line in output.lines().map_while(Result::ok) {
         if let Some(address) = line.strip_prefix("listening on http://") {
             tell.send_modify(|said| said.address = address.trim().parse().ok());
+        }
+        if let Some(address) = line.strip_prefix("operations on http://") {
+            tell.send_modify(|said| said.operations = address.trim().parse().ok());
         }
     }
     let status = child.wait().expect("it ends");

@@ -12,6 +12,7 @@ pub struct Site {
     data: PathBuf,
     settings: Vec<(String, String)>,
     stderr: Option<fn() -> Stdio>,
+    open_files_max: Option<u32>,
 }
 
 impl Site {
@@ -20,8 +21,9 @@ impl Site {
         let directory = tempfile::Builder::new().prefix("seckill-drill-").tempdir();
         let directory = directory.expect("a directory");
         let data = directory.path().join("data");
-        Self { directory, data, settings: Vec::new(), stderr: None }
+        Self { directory, data, settings: Vec::new(), stderr: None, open_files_max: None }
             .with("HTTP__LISTEN", "127.0.0.1:0")
+            .with("OPERATIONS__LISTEN", "127.0.0.1:0")
             .with("DEMO__ENABLED", "false")
             .with("ENGINE__SHARDS", "4")
             .with("JOURNAL__SEGMENT_BYTES", "16777216")
@@ -55,6 +57,12 @@ impl Site {
         self
     }
 
+    /// With this limit of open files in every process that serves.
+    pub fn with_open_files(mut self, max: u32) -> Self {
+        self.open_files_max = Some(max);
+        self
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
@@ -67,7 +75,18 @@ impl Site {
 
     /// The program with these words.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_seckill"));
+        self.command_of(Command::new(env!("CARGO_BIN_EXE_seckill")), words)
+    }
+
+    /// The program that serves, within its limits.
+    fn serve(&self) -> Command {
+        let Some(max) = self.open_files_max else { return self.command(&["serve"]) };
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", &format!("ulimit -n {max} && exec \"$@\""), "sh"]);
+        self.command_of(limited, &[env!("CARGO_BIN_EXE_seckill"), "serve"])
+    }
+
+    fn command_of(&self, mut command: Command, words: &[&str]) -> Command {
         command
             .args(words)
             .current_dir(self.directory.path())
@@ -112,7 +131,7 @@ impl Site {
 
     /// A process that may or may not listen one day.
     pub fn launch(&self, failpoints: &str) -> Server {
-        let mut command = self.command(&["serve"]);
+        let mut command = self.serve();
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }

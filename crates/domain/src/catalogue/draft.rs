@@ -2,8 +2,8 @@
 
 use crate::ids::Timestamp;
 use crate::sale::{
-    ALLOTTED_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
-    PRODUCT_ID_LENGTH_MAX,
+    ALLOTTED_MAX, AMOUNT_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX,
+    PRICE_MAX, PRODUCT_ID_LENGTH_MAX,
 };
 use std::collections::HashSet;
 
@@ -53,7 +53,7 @@ pub struct Offer {
 pub struct DraftProblem {
     /// The field's name in the API, such as `items[2].price`.
     pub field: String,
-    /// What it should be.
+    /// What it must be, in words that follow the field's name.
     pub detail: String,
 }
 
@@ -63,17 +63,20 @@ impl SaleDraft {
         let mut problems = Vec::new();
         problems.extend(text_problem("title", &self.title, TITLE_LENGTH_MAX));
         if self.ends_at <= self.starts_at || self.ends_at > Timestamp::MAX {
-            problems.push(problem("ends_at", "after starts_at, before the year 10000"));
+            problems.push(problem("ends_at", "must be after starts_at, and before the year 10000"));
         }
         if !(1..=ITEMS_PER_SALE_MAX).contains(&self.items.len()) {
-            problems.push(problem("items", format!("1 to {ITEMS_PER_SALE_MAX} items")));
+            problems.push(problem("items", format!("must have 1 to {ITEMS_PER_SALE_MAX} items")));
         }
         let mut products = HashSet::new();
         for (position, offer) in self.items.iter().enumerate().take(ITEMS_PER_SALE_MAX) {
             offer.collect_problems(&format!("items[{position}]"), &mut problems);
             if !products.insert(offer.product_id.as_str()) {
                 let field = format!("items[{position}].product_id");
-                problems.push(problem(field, "each product once per sale"));
+                problems.push(problem(
+                    field,
+                    "must not be another item's: a product comes once in a sale",
+                ));
             }
         }
         problems
@@ -91,29 +94,35 @@ impl Offer {
         check(
             "product_id",
             (1..=PRODUCT_ID_LENGTH_MAX).contains(&self.product_id.len()) && !has_control,
-            format!("1 to {PRODUCT_ID_LENGTH_MAX} bytes without control characters"),
+            format!("must have 1 to {PRODUCT_ID_LENGTH_MAX} bytes without control characters"),
         );
-        check("price", self.price <= PRICE_MAX, format!("0 to {PRICE_MAX}"));
+        check("price", self.price <= PRICE_MAX, format!("must be 0 to {PRICE_MAX}"));
+        let limit = u64::from(self.limit_per_user.clamp(1, LIMIT_PER_USER_MAX));
+        check(
+            "price",
+            self.price > PRICE_MAX || self.price <= AMOUNT_MAX / limit,
+            format!("must be at most {} with this limit_per_user", AMOUNT_MAX / limit),
+        );
         check(
             "list_price",
             self.list_price.is_none_or(|price| (self.price..=PRICE_MAX).contains(&price)),
-            format!("price to {PRICE_MAX}"),
+            format!("must be from price, which is {}, to {PRICE_MAX}", self.price),
         );
         check(
             "allotted",
             (1..=ALLOTTED_MAX).contains(&self.allotted),
-            format!("1 to {ALLOTTED_MAX}"),
+            format!("must be 1 to {ALLOTTED_MAX}"),
         );
         check(
             "limit_per_user",
             (1..=LIMIT_PER_USER_MAX).contains(&self.limit_per_user),
-            format!("1 to {LIMIT_PER_USER_MAX}"),
+            format!("must be 1 to {LIMIT_PER_USER_MAX}"),
         );
         let window = PAYMENT_WINDOW_MILLISECONDS_MIN..=PAYMENT_WINDOW_MILLISECONDS_MAX;
         check(
             "payment_window_seconds",
             window.contains(&self.payment_window_milliseconds),
-            format!("1 to {}", PAYMENT_WINDOW_MILLISECONDS_MAX / 1000),
+            format!("must be 1 to {}", PAYMENT_WINDOW_MILLISECONDS_MAX / 1000),
         );
         problems.extend(text_problem(&format!("{place}.title"), &self.title, TITLE_LENGTH_MAX));
     }
@@ -123,8 +132,9 @@ impl Offer {
 pub fn text_problem(field: &str, text: &str, length_max: usize) -> Option<DraftProblem> {
     let length = text.chars().count();
     let is_right = (1..=length_max).contains(&length) && !text.chars().any(char::is_control);
-    (!is_right)
-        .then(|| problem(field, format!("1 to {length_max} characters without control characters")))
+    (!is_right).then(|| {
+        problem(field, format!("must have 1 to {length_max} characters without control characters"))
+    })
 }
 
 fn problem(field: impl Into<String>, detail: impl Into<String>) -> DraftProblem {
@@ -175,6 +185,13 @@ mod tests {
         );
         check(|draft| draft.items[0].list_price = Some(99), &["items[0].list_price"]);
         check(|draft| draft.items[0].allotted = 0, &["items[0].allotted"]);
+        check(
+            |draft| {
+                let item = &mut draft.items[0];
+                (item.price, item.list_price, item.limit_per_user) = (PRICE_MAX, None, 9_008);
+            },
+            &["items[0].price"],
+        );
         check(|draft| draft.items[0].limit_per_user = 0, &["items[0].limit_per_user"]);
         check(
             |draft| draft.items[0].payment_window_milliseconds = 999,
