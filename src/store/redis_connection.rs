@@ -157,7 +157,8 @@ fn failure(error: RedisError) -> RedisFailure {
             | ServerErrorKind::TryAgain,
         ) => RedisFailure::Unavailable(text),
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => RedisFailure::Unexpected(text),
-        ErrorKind::Extension if error.code() == Some("WRONGTYPE") => RedisFailure::Unexpected(text),
+        // Of a pipeline's failure only the text tells which of its commands met what.
+        _ if text.contains("WRONGTYPE") => RedisFailure::Unexpected(text),
         _ => RedisFailure::Refused(text),
     }
 }

@@ -16,6 +16,7 @@ use crate::actors::tasks::KilledOnDrop;
 use crate::store::broker::{BrokerAddress, RabbitMqConsumer, RabbitMqPublisher};
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::orders::OrderStore;
+use crate::telemetry::metrics::ORDER_STORE_MISSING;
 use ractor::Actor;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -67,6 +68,7 @@ impl Backends {
         broker: Option<BrokerAddress>,
         orders: OrderStore,
     ) -> Self {
+        metrics::gauge!(ORDER_STORE_MISSING).set(0.0);
         let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
         let (moving, keeping, checking) = (parts.clone(), parts.clone(), parts.clone());
         let (counting, watching) = (parts.clone(), parts);

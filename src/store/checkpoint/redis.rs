@@ -327,7 +327,9 @@ impl RedisCheckpoints {
         pipeline.exists(&keys.overlay);
         let (fields, overlay_exists): (Fields, bool) =
             self.connection.run(&pipeline).await.map_err(|failure| match failure {
-                RedisFailure::Unexpected(why) => corrupt(shard, "hash", &why),
+                RedisFailure::Unexpected(why) => {
+                    CheckpointError::from(RedisFailure::Unexpected(format!("shard {shard}: {why}")))
+                }
                 failure => failure.into(),
             })?;
         let (mark, journal, header, item_count, chunk_count, overlay) = fields;

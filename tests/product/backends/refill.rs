@@ -4,6 +4,7 @@
 use super::ground::{self, Ground, Servers, caught_up};
 use crate::support::{Server, Site, until};
 
+const CATALOGUE: [&str; 2] = ["sales", "sale_items"];
 const TABLES: [&str; 4] = ["orders", "item_events", "shard_progress", "shard_seals"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,9 +33,11 @@ async fn beside_a_running_shop(test: &str, site: impl FnOnce(&Servers) -> Site) 
     caught_up(&server).await;
 
     // Dropped, and its tables made anew; nothing is sold until it is whole again.
+    keep_catalogue(&ground);
     ground.servers.mariadb.empty().expect("dropped");
     let migrated = ground.site.run(&["migrate"]);
     assert!(migrated.status.success(), "{migrated:?}");
+    restore_catalogue(&ground).await;
     whole_again(&ground, &server).await;
 
     // The same while buyers buy, and without tables.
@@ -44,6 +47,7 @@ async fn beside_a_running_shop(test: &str, site: impl FnOnce(&Servers) -> Site) 
     crowd.answers(300).await;
     assert_eq!(crowd.unavailable(), 0, "a purchase was turned away\n{}", ground.site.log());
     crowd.leave().await;
+    restore_catalogue(&ground).await;
     whole_again(&ground, &server).await;
 
     // One table is emptied, and the progress still says that it is full.
@@ -74,6 +78,7 @@ async fn beside_a_closed_shop(test: &str, site: impl FnOnce(&Servers) -> Site) {
     ground.trade(&server, 200).await;
     caught_up(&server).await;
     keep(&ground);
+    keep_catalogue(&ground);
     ground.trade(&server, 100).await;
     caught_up(&server).await;
     let dropped = |ground: &Ground| ground.servers.mariadb.empty().expect("dropped");
@@ -82,6 +87,7 @@ async fn beside_a_closed_shop(test: &str, site: impl FnOnce(&Servers) -> Site) {
         server.stop().await;
         lose(&ground);
         server = ground.site.start().await;
+        restore_catalogue(&ground).await;
         whole_again(&ground, &server).await;
         ground.trade(&server, 20).await;
     }
@@ -117,6 +123,22 @@ fn columns(ground: &Ground, table: &str) -> String {
          WHERE table_schema = DATABASE() AND table_name = '{table}' AND extra NOT LIKE '%GENERATED%'"
     );
     ground.servers.mariadb.execute(&statement).expect("columns")
+}
+
+/// Keeps the catalogue in another database. The journal cannot give it back.
+fn keep_catalogue(ground: &Ground) {
+    let copies =
+        CATALOGUE.map(|table| format!("CREATE TABLE kept.{table} AS SELECT * FROM {table}"));
+    sql(ground, "DROP DATABASE IF EXISTS kept; CREATE DATABASE kept");
+    sql(ground, &copies.join("; "));
+}
+
+/// Puts it back once its tables are there again.
+async fn restore_catalogue(ground: &Ground) {
+    let rows = CATALOGUE
+        .map(|table| format!("INSERT IGNORE INTO {table} SELECT * FROM kept.{table}"))
+        .join("; ");
+    until("the catalogue's tables", async || ground.servers.mariadb.execute(&rows).ok()).await;
 }
 
 /// Keeps the tables as they are, for [`restore`].

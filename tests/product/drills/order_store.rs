@@ -67,13 +67,17 @@ async fn readiness(server: &Server) -> Value {
     server.look("/readyz?verbose").await.json()
 }
 
+/// What readiness says of the order store.
+fn order_store(readiness: &Value) -> &Value {
+    let mut found = readiness["dependencies"].as_array().expect("a list").iter();
+    found.find(|found| found["name"] == "order_store").unwrap_or(&Value::Null)
+}
+
 /// What the state of the order store means, once that contains these words.
 async fn told(server: &Server, words: &str) {
     until(words, async || {
         let now = readiness(server).await;
-        let found = now["dependencies"].as_array().expect("a list").iter();
-        let mut found = found.filter(|found| found["name"] == "order_store");
-        let store = found.next()?;
+        let store = order_store(&now);
         let meaning = store["meaning"].as_str().unwrap_or_default();
         (store["healthy"] == false && meaning.contains(words)).then_some(())
     })
