@@ -4,7 +4,7 @@
 //! constants. Names carry base units, counters end in `_total`, and no label ever holds a user, an
 //! order or a request, so that the number of time series stays bounded. Must not know what counts.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Installs the process's recorder, which collects metrics from here on. To be called once in a
@@ -189,9 +189,10 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 6] = [
+const BEGUN_ELSEWHERE: [&str; 7] = [
     PURCHASES_TOTAL,
     HTTP_REQUESTS_TOTAL,
+    HTTP_PROBLEMS_TOTAL,
     HTTP_CONNECTIONS_ACCEPTED_TOTAL,
     HTTP_CONNECTIONS_REFUSED_TOTAL,
     TASK_RESTARTS_TOTAL,
@@ -205,6 +206,8 @@ fn begin_at_zero() {
     for Metric { name, .. } in counters.filter(|metric| !BEGUN_ELSEWHERE.contains(&metric.name)) {
         counter!(*name).increment(0);
     }
+    // The one gauge that is set when something was looked at, and not whenever somebody asks.
+    gauge!(ORDER_STORE_MISSING).set(0.0);
 }
 
 #[cfg(test)]
