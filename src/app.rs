@@ -10,7 +10,7 @@ pub mod recover;
 pub use error::AppError;
 
 use crate::actors::{BackendOptions, Backends, Engine, EngineOptions, RecoveryError, StartError};
-use crate::config::{Config, WhenExceeded};
+use crate::config::{Config, OPERATIONS_LISTEN_DEFAULT, WhenExceeded};
 use crate::demo;
 use crate::descriptors;
 use crate::http;
@@ -70,7 +70,7 @@ impl App {
     ) -> Result<Self, AppError> {
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
         let api = Reserved::bind("http.listen", config.http.listen)?;
-        let operations = Reserved::bind("operations.listen", config.operations.listen)?;
+        let operations = reserve_operations(config.operations.listen)?;
         // Before a file is opened that counts.
         let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, journal_id) = opening::lock_data_dir(config)?;
@@ -106,7 +106,7 @@ impl App {
         let lifecycle = keep_lifecycle(&background, &engine, &sales, later);
 
         let (api, address) = api.listen()?;
-        let (operations, operations_address) = operations.listen()?;
+        let (operations, operations_address) = listen_for_operations(operations)?;
         let shutdown = CancellationToken::new();
         let state = edge_state(&engine, &sales, &signer, metrics);
         let listeners = http::Listeners { api, operations };
@@ -284,6 +284,41 @@ async fn preheat_later(sets_up_demo: bool, engine: Engine, sales: Sales) {
     }
     tracing::info!("the catalogue answers: approved sales are in their shards");
     lifecycle::run(engine, sales).await;
+}
+
+/// Takes the address for operations.
+fn reserve_operations(address: SocketAddr) -> Result<Reserved, AppError> {
+    const SETTING: &str = "operations.listen";
+    match Reserved::bind(SETTING, address) {
+        Err(error) if may_move(address, &error) => Reserved::bind(SETTING, any_port(address)),
+        reserved => reserved,
+    }
+}
+
+/// Listens for operations. The address may have been taken since by a process that started meanwhile.
+fn listen_for_operations(reserved: Reserved) -> Result<(TcpListener, SocketAddr), AppError> {
+    let (setting, address) = (reserved.setting, reserved.address);
+    match reserved.listen() {
+        Err(error) if may_move(address, &error) => {
+            Reserved::bind(setting, any_port(address))?.listen()
+        }
+        listening => listening,
+    }
+}
+
+/// Whether another port will do: the address is the default one, which a second shop on the machine, or
+/// Prometheus itself, may have.
+fn may_move(address: SocketAddr, error: &AppError) -> bool {
+    let AppError::Listen { source, .. } = error else { return false };
+    let may = source.kind() == io::ErrorKind::AddrInUse && address == OPERATIONS_LISTEN_DEFAULT;
+    if may {
+        tracing::warn!(%address, "the default of operations.listen is taken: using a free port");
+    }
+    may
+}
+
+fn any_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), 0)
 }
 
 /// An address that is taken, without listening yet: clients are refused until all has been recovered.

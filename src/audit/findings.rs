@@ -20,6 +20,9 @@ pub struct Findings {
     pub orders: OrderCounts,
     /// How many messages and records were set aside, if there is a place for them.
     pub dead_letters: Option<u64>,
+    /// Items on record that the catalogue does not know, if there is a catalogue: it was lost, or is older
+    /// than the journal.
+    pub unknown_items: Option<Vec<u64>>,
     /// What became of each invariant, in their order; before them the records' form, if it is
     /// broken.
     pub judged: Vec<Judged>,

@@ -12,8 +12,10 @@ use super::findings::{Findings, Judged, OrderCounts};
 use super::journal::{self, OnRecord};
 use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
+use crate::store::catalogue::Catalogue;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
+use crate::store::database::StoreError;
 use crate::store::journal::file::disk::{Disk, RealDisk};
 use crate::store::journal::file::{ReadError, Scan, base};
 use crate::store::orders::OrderStore;
@@ -136,10 +138,21 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, boo
             stored.compare(&mut pass.ledger, &pass.on_record, &base, letters, &checkpoints);
     }
     checkpoints.compare(disk, &base, &mut pass.ledger);
-    let findings = pass.findings(options, shards, read.as_ref().err());
+    let mut findings = pass.findings(options, shards, read.as_ref().err());
+    if let Some(orders) = &options.orders {
+        findings.unknown_items = Some(unknown_items(orders, &pass.ledger).await?);
+    }
     // Segments may have been deleted since the first look.
     let whole = read.is_ok_and(|scan| scan.base.iter().eq(&base));
     Ok((findings, whole))
+}
+
+/// The items on record that the catalogue beside the orders does not know.
+async fn unknown_items(orders: &OrderStore, ledger: &Ledger) -> Result<Vec<u64>, StoreError> {
+    let catalogue = Catalogue::new(orders.database());
+    let terms = ledger.items().values().map(|item| &item.terms);
+    let missing = catalogue.missing_items(terms).await?;
+    Ok(missing.into_iter().map(|item_id| item_id.0).collect())
 }
 
 /// One pass over the journal and what is compared with it.
@@ -199,6 +212,7 @@ impl Pass {
             items: self.ledger.items().len() as u64,
             orders,
             dead_letters: options.dead_letters.as_ref().map(|letters| letters.len() as u64),
+            unknown_items: None,
             judged: form.into_iter().chain(invariants).collect(),
         }
     }

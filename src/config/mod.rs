@@ -14,6 +14,6 @@ pub use load::{DEFAULT_FILE, Invalid, Loaded, Origin, Problem, load};
 pub use render::{Effective, effective, template};
 pub use secret_url::SecretUrl;
 pub use settings::{
-    Backlog, Broker, Checkpoint, Config, Data, Demo, Engine, Http, Journal, Log, Operations,
-    Orders, Payments, Tokens, WhenExceeded,
+    Backlog, Broker, Checkpoint, Config, Data, Demo, Engine, Http, Journal, Log,
+    OPERATIONS_LISTEN_DEFAULT, Operations, Orders, Payments, Tokens, WhenExceeded,
 };

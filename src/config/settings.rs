@@ -7,7 +7,7 @@ use super::secret_url::SecretUrl;
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// What happens to new purchases while the backlog is longer than allowed.
@@ -26,6 +26,10 @@ fn is_origin(text: &str) -> bool {
     let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii_graphic());
     matches!(scheme, "http" | "https") && is_lower && !host.is_empty() && !host.contains(['/', '*'])
 }
+
+/// Where operations are listened for if nothing else is set.
+pub const OPERATIONS_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
 configuration! {
     /// The HTTP edge.
@@ -96,9 +100,9 @@ configuration! {
     /// The listener for those who run the shop: `/livez`, `/readyz` and `/metrics`, with connections
     /// of its own, so that they answer while buyers hold all of the others.
     operations: Operations {
-        /// Address and port to listen on. Port 0 picks a free one, which the second line on standard
-        /// output names. Nobody is asked for a token there.
-        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+        /// Address and port to listen on. Port 0 picks a free one, and so does the default if it is
+        /// taken; the second line on standard output names it. Nobody is asked for a token there.
+        listen: SocketAddr = OPERATIONS_LISTEN_DEFAULT,
             AnyOf("an IP address and a port, such as \"0.0.0.0:9090\"");
     }
 

@@ -29,7 +29,7 @@ use utoipa::{OpenApi, openapi};
         (name = "sales", description = "What is on sale, and when"),
         (name = "users", description = "Buyers register and log in"),
         (name = "operators", description = "Making and running sales"),
-        (name = "operations", description = "Health, metrics, and what codes mean"),
+        (name = "operations", description = "Health, and what codes mean"),
     )
 )]
 struct Document;

@@ -191,6 +191,7 @@ fn describe() {
 /// the code that knows them begins.
 const BEGUN_ELSEWHERE: [&str; 7] = [
     PURCHASES_TOTAL,
+    HTTP_PROBLEMS_TOTAL,
     HTTP_REQUESTS_TOTAL,
     HTTP_PROBLEMS_TOTAL,
     HTTP_CONNECTIONS_ACCEPTED_TOTAL,

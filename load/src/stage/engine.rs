@@ -136,6 +136,8 @@ impl Engine {
         let mut command = self.options.command();
         if let Some(operations) = self.operations {
             command.env("SECKILL__OPERATIONS__LISTEN", operations.to_string());
+            // All clients come from this machine.
+            command.env("SECKILL__HTTP__CONNECTIONS_PER_ADDRESS_MAX", "1000000");
         }
         let mut child = command
             .arg("serve")

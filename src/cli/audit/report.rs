@@ -21,6 +21,8 @@ pub struct Report {
     pub orders: OrderCounts,
     /// How many messages and records were set aside, if there is a place for them.
     pub dead_letters: Option<u64>,
+    /// Items on record that the catalogue does not know, if there is a catalogue.
+    pub unknown_items: Option<Vec<u64>>,
     /// One check per invariant, in their order; before them `form`, if a record is malformed.
     pub checks: Vec<Check>,
 }
@@ -64,9 +66,14 @@ impl Verdict {
 }
 
 impl Report {
-    /// Whether nothing is broken.
+    /// Whether nothing is broken or lost.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.verdict != Verdict::Broken)
+            && self.unknown_items().is_empty()
+    }
+
+    fn unknown_items(&self) -> &[u64] {
+        self.unknown_items.as_deref().unwrap_or_default()
     }
 
     /// Prints the report: one JSON object, or a table for people.
@@ -77,7 +84,7 @@ impl Report {
         if json {
             return writeln!(output, "{}", as_json(self));
         }
-        let Report { data_dir, shards, records, items, orders, dead_letters, checks } = self;
+        let Report { data_dir, shards, records, items, orders, dead_letters, checks, .. } = self;
         writeln!(
             output,
             "{}: {} records in {shards} shards, {} items, {} orders",
@@ -102,6 +109,16 @@ impl Report {
                 grouped(letters)
             )?;
         }
+        if let [first, others @ ..] = self.unknown_items() {
+            writeln!(
+                output,
+                "the catalogue does not know item {first}{}: it was lost, or is older than the journal\n",
+                match others.len() {
+                    0 => String::new(),
+                    others => format!(" and {others} more"),
+                }
+            )?;
+        }
         for check in checks {
             let verdict = check.verdict.words();
             let (invariant, title) = (&check.invariant, &check.title);
@@ -116,10 +133,10 @@ impl Report {
         }
         let count = |wanted| checks.iter().filter(|check| check.verdict == wanted).count();
         let (hold, broken) = (count(Verdict::Holds), count(Verdict::Broken));
-        let verdict = match (hold, broken) {
-            (0, 0) => "there is nothing to judge",
-            (_, 0) => "the audit passes",
-            _ => "THE AUDIT FAILS",
+        let verdict = match (hold, self.passed()) {
+            (0, true) => "there is nothing to judge",
+            (_, true) => "the audit passes",
+            (_, false) => "THE AUDIT FAILS",
         };
         let not_judged = count(Verdict::NotJudged);
         writeln!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")
@@ -128,9 +145,18 @@ impl Report {
 
 impl From<Findings> for Report {
     fn from(findings: Findings) -> Self {
-        let Findings { data_dir, shards, records, items, orders, dead_letters, judged } = findings;
+        let Findings {
+            data_dir,
+            shards,
+            records,
+            items,
+            orders,
+            dead_letters,
+            unknown_items,
+            judged,
+        } = findings;
         let checks = judged.into_iter().map(Check::from).collect();
-        Self { data_dir, shards, records, items, orders, dead_letters, checks }
+        Self { data_dir, shards, records, items, orders, dead_letters, unknown_items, checks }
     }
 }
 
@@ -171,6 +197,7 @@ mod tests {
             items: 3,
             orders: OrderCounts { reserved: 1, paid: 2, ..OrderCounts::default() },
             dead_letters: Some(0),
+            unknown_items: Some(Vec::new()),
             judged: vec![
                 Judged::new(Invariant::I1, held),
                 Judged::new(Invariant::I2, Finding { checked: 3, broken, first }),
@@ -183,6 +210,18 @@ mod tests {
         let mut output = Vec::new();
         report.print(json, &mut output).expect("a vector takes all");
         String::from_utf8(output).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_catalogue_that_lacks_items_fails_it() {
+        let lacking = Report { unknown_items: Some(vec![7, 9]), ..report(0) };
+        let text = text(&lacking, false);
+        assert!(
+            text.contains("the catalogue does not know item 7 and 1 more: it was lost"),
+            "{text}"
+        );
+        assert!(text.ends_with("THE AUDIT FAILS: 2 hold, 0 broken, 1 not judged\n"), "{text}");
+        assert!(!lacking.passed() && report(0).passed());
     }
 
     #[test]

@@ -338,9 +338,7 @@ pub async fn restock(
         example = json!({ "units": 50 })),
     responses(
         (status = 200, description = "The item afterwards", body = ItemView,
-            links(("item" = (operation_id = "get_items_item",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Shows the item as buyers see it."))),
+            links(("item" = (operation_id = "get_items_item"))),
             example = json!(ItemView::example())),
         (status = 409, description = "`state_conflict`: the item has ended, or has fewer units left"),
     ),

@@ -77,9 +77,7 @@ impl PreheatList {
     get, path = "/api/v1/admin/sales/{sale}/preheat", tag = "operators",
     params(Id::<SaleId>),
     responses((status = 200, description = "The check list", body = PreheatList,
-        links(("sale" = (operation_id = "get_admin_sales_sale",
-            parameters(("sale" = "$response.body#/sale_id")),
-            description = "Shows the sale."))),
+        links(("sale" = (operation_id = "get_admin_sales_sale"))),
         example = json!(PreheatList::example()))),
     security(("token" = []))
 )]

@@ -173,12 +173,8 @@ pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersVie
     params(Id::<ItemId>),
     responses((status = 200, description = "The item", body = ItemView,
         links(
-            ("buy" = (operation_id = "post_items_item_buy",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Buys units of the item.")),
-            ("sale" = (operation_id = "get_sales_sale",
-                parameters(("sale" = "$response.body#/sale_id")),
-                description = "Shows the item's sale.")),
+            ("buy" = (operation_id = "post_items_item_buy")),
+            ("sale" = (operation_id = "get_sales_sale")),
         ),
         example = json!(ItemView::example())))
 )]

@@ -164,15 +164,9 @@ pub async fn find(edge: &Edge, order_id: OrderId, user_id: UserId) -> Result<Ord
     params(Id::<OrderId>),
     responses((status = 200, description = "The order", body = OrderView,
         links(
-            ("pay" = (operation_id = "post_orders_order_pay",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Pays the order.")),
-            ("cancel" = (operation_id = "post_orders_order_cancel",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Cancels the order.")),
-            ("item" = (operation_id = "get_items_item",
-                parameters(("item" = "$response.body#/item_id")),
-                description = "Shows the item that was bought.")),
+            ("pay" = (operation_id = "post_orders_order_pay")),
+            ("cancel" = (operation_id = "post_orders_order_cancel")),
+            ("item" = (operation_id = "get_items_item")),
         ),
         example = json!(OrderView::example(OrderStatus::Reserved)))),
     security(("token" = []))
@@ -253,9 +247,7 @@ fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>
     responses(
         (status = 200, description = "The order after the payment: `paid`, or `refund_due` if the \
             money came too late", body = OrderView,
-            links(("order" = (operation_id = "get_orders_order",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Shows the order."))),
+            links(("order" = (operation_id = "get_orders_order"))),
             example = json!(OrderView::example(OrderStatus::Paid))),
         (status = 402, description = "`payment_failed`: the order is as it was"),
         (status = 409, description = "`order_closed`: it was cancelled, or it expired and its sale \
@@ -310,9 +302,7 @@ pub async fn pay(
     params(Id::<OrderId>, IdempotencyKey),
     responses(
         (status = 200, description = "The cancelled order", body = OrderView,
-            links(("order" = (operation_id = "get_orders_order",
-                parameters(("order" = "$response.body#/order_id")),
-                description = "Shows the order."))),
+            links(("order" = (operation_id = "get_orders_order"))),
             example = json!(OrderView::example(OrderStatus::Cancelled))),
         (status = 409, description = "`order_closed`: it was paid or has expired"),
     ),

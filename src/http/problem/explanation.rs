@@ -145,7 +145,8 @@ impl Code {
                 "Do not order again; look at your orders.",
             ),
             Self::RecordsUnavailable => (
-                "Nothing was done, and nothing is lost: purchases go on.",
+                "Nothing was read. A change of a sale or an account may have been done, if its answer was \
+                 lost. Purchases go on.",
                 LATER,
                 "Wait. Those who run the shop see at the operations listener what is away.",
             ),

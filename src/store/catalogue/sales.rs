@@ -367,11 +367,11 @@ impl Catalogue {
     /// sale and product.
     ///
     /// # Errors
-    /// Returns [`CatalogueError::Store`] if the database does not answer.
+    /// Returns [`StoreError`] if the database does not answer.
     pub async fn missing_items<'a>(
         &self,
         terms: impl IntoIterator<Item = &'a ItemTerms>,
-    ) -> Result<Vec<ItemId>, CatalogueError> {
+    ) -> Result<Vec<ItemId>, StoreError> {
         let mut wanted: HashMap<i64, (i64, &str)> = terms
             .into_iter()
             .map(|terms| {
@@ -381,7 +381,7 @@ impl Catalogue {
             .collect();
         let item_ids: Vec<i64> = wanted.keys().copied().collect();
         for item_ids in chunks(&item_ids) {
-            let rows: Result<Vec<(i64, i64, String)>, CatalogueError> =
+            let rows: Result<Vec<(i64, i64, String)>, StoreError> =
                 reading!(&self.database, |connection| {
                     let mut query = sqlx::query_as(HELD_ITEMS.of(item_ids.len()));
                     for item_id in item_ids {

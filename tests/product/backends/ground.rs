@@ -169,11 +169,7 @@ impl Ground {
 
 /// Waits until all works and nothing waits for the order store.
 pub async fn caught_up(server: &Server) {
-    until("the order store to catch up", async || {
-        let now = readiness(server).await;
-        (now["status"] == "ready" && now["backlog_records"] == 0).then_some(())
-    })
-    .await;
+    until("the order store to catch up", async || server.is_whole().await.then_some(())).await;
 }
 
 /// Waits until this dependency is reported as failing; the server stays ready to sell.

@@ -19,6 +19,11 @@ async fn mariadb_fails_and_each_order_is_one_row() {
     servers.mariadb.kill();
     ground.trade(&server, 200).await;
     degraded(&server, "order_store").await;
+    // Its buyers are not told of a crowd.
+    let token = &ground.shop.tokens[0];
+    let list = server.client().await.send("GET", "/api/v1/orders", token, &[], "").await;
+    let list = list.expect("an answer");
+    assert_eq!(list.problem(), (503, "records_unavailable".to_owned()));
     servers.mariadb.restart().expect("it comes back");
     caught_up(&server).await;
 

@@ -107,7 +107,7 @@ async fn after_a_full_disk_orders_checkpoints_and_registrations_go_on_by_themsel
         for dependency in ["order_store", "checkpoint"] {
             until(dependency, async || {
                 crowd.answers(10).await;
-                let ready = server.get("/readyz?verbose").await.json();
+                let ready = server.look("/readyz?verbose").await.json();
                 let mut found = ready["dependencies"].as_array().expect("a list").iter();
                 let found = found.find(|found| found["name"] == dependency).expect("it is there");
                 (found["healthy"] == false).then_some(())
@@ -119,7 +119,7 @@ async fn after_a_full_disk_orders_checkpoints_and_registrations_go_on_by_themsel
         assert_eq!(register().await, 503);
         std::fs::remove_file(ballast).expect("room again");
         until("all to go on", async || {
-            let ready = server.get("/readyz?verbose").await.json();
+            let ready = server.look("/readyz?verbose").await.json();
             (ready["status"] == "ready" && ready["backlog_records"] == 0).then_some(())
         })
         .await;

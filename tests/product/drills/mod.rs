@@ -11,6 +11,7 @@ mod damage;
 mod descriptors;
 mod disk;
 mod hostile;
+mod identities;
 mod kills;
 mod limits;
 mod logging;

@@ -56,11 +56,7 @@ impl Ground {
 
     /// Waits until each confirmed order has its row, and nothing is amiss.
     async fn whole_again(&self, server: &Server) {
-        until("every row", async || {
-            let ready = readiness(server).await;
-            (ready["status"] == "ready" && ready["backlog_records"] == 0).then_some(())
-        })
-        .await;
+        until("every row", async || server.is_whole().await.then_some(())).await;
         let verdict = self.audit();
         verdict.must_balance();
         assert_eq!(verdict.check("I4")["checked"], self.orders(), "{:#}", verdict.report);
@@ -68,7 +64,7 @@ impl Ground {
 }
 
 async fn readiness(server: &Server) -> Value {
-    server.get("/readyz?verbose").await.json()
+    server.look("/readyz?verbose").await.json()
 }
 
 /// What the state of the order store means, once that contains these words.

@@ -26,6 +26,10 @@ async fn a_bad_configuration_stops_it_at_once_naming_the_key() {
         ("ENGINE__SHARDS", "0", &["engine.shards = \"0\"", "from 1 to 1024"][..]),
         ("ENGINE__SHARDS", "many", &["engine.shards = \"many\""]),
         ("HTTP__LISTEN", "everywhere", &["http.listen = \"everywhere\""]),
+        ("HTTP__ALLOWED_ORIGINS", "https://a.example b.example", &["http.allowed_origins"]),
+        ("HTTP__ALLOWED_ORIGINS", "https://a.example/", &["http.allowed_origins"]),
+        ("HTTP__ALLOWED_ORIGINS", "*", &["http.allowed_origins"]),
+        ("OPERATIONS__LISTEN", "9090", &["operations.listen = \"9090\""]),
         ("HTTP__PORT", "80", &["http.port", "SECKILL__HTTP__PORT"]),
         ("SHOP__NAME", "x", &["SECKILL__SHOP__NAME"]),
         ("HTTP_LISTEN", "127.0.0.1:80", &["SECKILL__HTTP_LISTEN"]),
@@ -114,6 +118,20 @@ async fn a_taken_address_is_named() {
     let second = Site::new().with("HTTP__LISTEN", &address);
     check_refused(&second, ADDRESS, &[&address, "http.listen"]).await;
     assert!(!second.data().exists(), "a data directory was made for nothing");
+}
+
+/// As beside a Prometheus, whose port it is too.
+#[tokio::test]
+async fn a_shop_starts_where_the_default_of_operations_is_taken() {
+    const DEFAULT: &str = "127.0.0.1:9090";
+    // Taken by this test, or by something else on the machine.
+    let _holder = std::net::TcpListener::bind(DEFAULT);
+    let site = Site::new().with("OPERATIONS__LISTEN", DEFAULT);
+    let server = site.start().await;
+    assert_ne!(server.operations().port(), 9090);
+    assert_eq!(server.look("/livez").await.status, 200);
+    assert!(site.log().contains("the default of operations.listen is taken"), "{}", site.log());
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

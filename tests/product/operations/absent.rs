@@ -32,7 +32,7 @@ async fn an_absent_redis_is_one_line_and_a_first_start_raises_no_alarm() {
         .with("DEMO__ENABLED", "true");
     let server = site.start().await;
     until("the demo's items to be stored", async || {
-        let now = server.get("/readyz?verbose").await.json();
+        let now = server.look("/readyz?verbose").await.json();
         (now["status"] == "ready" && now["backlog_records"] == 0).then_some(())
     })
     .await;

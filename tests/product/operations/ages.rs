@@ -7,7 +7,7 @@ use harness::Proxy;
 /// Waits until this age has passed a second.
 async fn grows(server: &Server, age: &str) {
     until(age, async || {
-        let now = server.get("/readyz?verbose").await.json();
+        let now = server.look("/readyz?verbose").await.json();
         (now[age].as_f64()? > 1.0).then_some(())
     })
     .await;
@@ -36,7 +36,7 @@ async fn ages_grow_while_the_stores_are_away_since_the_start() {
     redis_proxy.restore();
     caught_up(&server).await;
     until("no age", async || {
-        let now = server.get("/readyz?verbose").await.json();
+        let now = server.look("/readyz?verbose").await.json();
         let age = |name: &str| now[name].as_f64();
         (age("backlog_age_seconds")? == 0.0 && age("checkpoint_age_seconds")? < 1.0).then_some(())
     })

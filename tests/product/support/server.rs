@@ -110,6 +110,16 @@ impl Server {
         client.send("GET", path, "", &[], "").await.expect("it answers")
     }
 
+    /// Whether all works and nothing waits for the order store. The catalogue does not count: a drill
+    /// that drops the database loses it for good.
+    pub async fn is_whole(&self) -> bool {
+        let now = self.look("/readyz?verbose").await.json();
+        let rows = now["dependencies"].as_array().expect("a list");
+        let amiss = rows.iter().filter(|row| row["healthy"] == false);
+        let amiss: Vec<_> = amiss.filter(|row| row["name"] != "catalogue").collect();
+        amiss.is_empty() && now["accepting"] != false && now["backlog_records"] == 0
+    }
+
     /// A figure of its metrics; 0 where it was never counted.
     pub async fn figure(&self, name: &str) -> u64 {
         let answer = self.look("/metrics").await;
