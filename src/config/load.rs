@@ -431,7 +431,7 @@ mod tests {
         let shown = format!("{:?}", loaded.config);
         assert!(shown.contains("mysql://***@db/shop") && !shown.contains("hunter2"), "{shown}");
 
-        let both = [("SECKILL__ORDERS__MYSQL_URL", "mysql://db"), (variable, path)];
+        let both = [("SECKILL__ORDERS__MYSQL_URL", "mysql://db/shop"), (variable, path)];
         check(
             "",
             &both,
