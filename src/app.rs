@@ -3,16 +3,19 @@
 //! The only module that sees all others. Owns the order in which parts start and stop, and what the
 //! configuration chooses.
 
+mod error;
 mod figures;
 mod options;
 pub mod recover;
+
+pub use error::AppError;
 
 use crate::actors::{Backends, Engine, RecoveryError, StartError};
 use crate::config::Config;
 use crate::demo;
 use crate::descriptors;
 use crate::http;
-use crate::listening::{self, ListenError, ReservedAddress};
+use crate::listening::{self, ReservedAddress};
 use crate::opening::{self, OpenError};
 use crate::sales::Sales;
 use crate::sales::lifecycle;
@@ -22,8 +25,8 @@ use crate::store::catalogue::CatalogueError;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
 use crate::store::journal::file::disk::RealDisk;
-use crate::store::journal::file::{self, FileLog, ReadError};
-use crate::store::journal::{JournalError, JournalId, NotOwner};
+use crate::store::journal::file::{self, FileLog};
+use crate::store::journal::{JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -35,97 +38,6 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// Why the process cannot serve.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// A store cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The signing secret cannot be made or read.
-    #[error(transparent)]
-    Secret(#[from] secrets::Error),
-    /// The signing secret is too short.
-    #[error(transparent)]
-    Signer(#[from] http::SecretTooShort),
-    /// The journal's directory cannot be opened.
-    #[error("the journal's directory cannot be opened: {0}")]
-    Journal(#[source] io::Error),
-    /// The journal was written by a newer version of this program.
-    #[error(transparent)]
-    NewerJournal(ReadError),
-    /// Another process writes the journal.
-    #[error(transparent)]
-    JournalInUse(ReadError),
-    /// The process may not write a file as large as a segment.
-    #[error(
-        "this process may write files of {limit} bytes at most, and a segment of the journal has \
-         {segment}"
-    )]
-    FileSizeLimit {
-        /// The limit of a file's size in bytes.
-        limit: u64,
-        /// A segment's size in bytes.
-        segment: u64,
-    },
-    /// The wall clock is behind the journal's newest record.
-    #[error(transparent)]
-    Clock(StartError),
-    /// The engine cannot recover or start.
-    #[error(transparent)]
-    Engine(StartError),
-    /// The checkpoints are another shop's.
-    #[error(transparent)]
-    ForeignCheckpoint(StartError),
-    /// The order store is another shop's, or holds records that the journal has lost.
-    #[error(transparent)]
-    ForeignOrders(StartError),
-    /// The order store has lost orders that are nowhere else.
-    #[error(transparent)]
-    OrdersLost(StartError),
-    /// A thread cannot be started.
-    #[error("the threads cannot be started: {0}")]
-    Threads(#[source] io::Error),
-    /// A socket cannot be bound.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-}
-
-impl From<StartError> for AppError {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::ClockBehind { .. } => Self::Clock(error),
-            StartError::Recovery(RecoveryError::Journal(error)) => error.into(),
-            StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
-                Self::ForeignCheckpoint(error)
-            }
-            StartError::Recovery(RecoveryError::ForeignOrders(OwnershipError::Behind {
-                ..
-            })) => Self::OrdersLost(error),
-            StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
-            error => Self::Engine(error),
-        }
-    }
-}
-
-impl From<JournalError> for AppError {
-    fn from(error: JournalError) -> Self {
-        match error.0.downcast::<ReadError>() {
-            Ok(read) => (*read).into(),
-            Err(other) => Self::Engine(RecoveryError::Journal(JournalError(other)).into()),
-        }
-    }
-}
-
-impl From<ReadError> for AppError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Newer { .. } => Self::NewerJournal(error),
-            ReadError::InUse { .. } => Self::JournalInUse(error),
-            error => Self::Engine(RecoveryError::Journal(error.into()).into()),
-        }
-    }
-}
 
 /// The running product.
 pub struct App {

@@ -188,7 +188,8 @@ impl From<AppError> for Failure {
                 Exit::Data,
                 "give this shop a database of its own (orders.mysql_url); or, if the data directory \
                  is an older copy, or new because its volume was not mounted, bring the right one \
-                 back",
+                 back; or, if the journal's disk is lost for good, begin a new one with `seckill \
+                 recover --from-orders` (docs/operations.md, \"A lost journal\")",
             ),
             AppError::OrdersLost(_) => (
                 Exit::Data,

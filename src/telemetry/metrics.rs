@@ -4,7 +4,7 @@
 //! constants. Names carry base units, counters end in `_total`, and no label ever holds a user, an
 //! order or a request, so that the number of time series stays bounded. Must not know what counts.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Installs the process's recorder, which collects metrics from here on. To be called once in a
@@ -206,6 +206,8 @@ fn begin_at_zero() {
     for Metric { name, .. } in counters.filter(|metric| !BEGUN_ELSEWHERE.contains(&metric.name)) {
         counter!(*name).increment(0);
     }
+    // The one gauge that is set when something was looked at, and not whenever somebody asks.
+    gauge!(ORDER_STORE_MISSING).set(0.0);
 }
 
 #[cfg(test)]

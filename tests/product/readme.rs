@@ -116,7 +116,7 @@ async fn the_chapter_on_three_servers_serves_a_shop_on_them() {
         script = script.replace(shown, &private);
     }
     let server = serve(&site, &programs, &script).await;
-    let ready = server.get("/readyz?verbose").await;
+    let ready = server.look("/readyz?verbose").await;
     for kind in ["redis", "rabbitmq", "mysql"] {
         assert!(ready.text().contains(&format!("\"kind\":\"{kind}\"")), "{}", ready.text());
     }

@@ -28,6 +28,8 @@ impl ProgressLine {
         let style = ProgressStyle::with_template(
             "{wide_bar} {pos}/{len} requests, {msg} granted, {elapsed} elapsed",
         );
+        // The message is a number from here on, no longer the step.
+        self.0.set_message("0");
         self.0.set_style(style.expect("the template is valid"));
         self.0.set_length(expected);
     }

@@ -1,6 +1,6 @@
 //! One data directory has one shop, whatever hands have done to its files.
 
-use crate::support::{Attempt, Offer, Server, Site, Witness, must_sell};
+use crate::support::{Attempt, Offer, Server, Site, Witness, must_sell, until};
 use std::process::Command;
 
 const OFFERS: &[Offer] = &[Offer { allotted: 20, limit: 20, window_seconds: 600 }];
@@ -33,6 +33,11 @@ async fn a_copy_put_in_the_directorys_place_ends_the_shop_of_the_first() {
     let (first, shop) = site.open_shop(1, OFFERS).await;
     let witness = Witness::default();
     must_sell(&first, &shop, &witness, attempt(shop.items[0], "first")).await;
+    // A file that is being made would be gone while it is copied.
+    until("the next segment to be ready", async || {
+        site.data().join("journal/000000000002.segment").exists().then_some(())
+    })
+    .await;
     let away = site.path("away");
     std::fs::rename(site.data(), &away).expect("moved away");
     let copied = Command::new("cp").arg("-a").arg(&away).arg(site.data()).status();

@@ -1,0 +1,102 @@
+//! Why the process cannot serve, by what a person can do about it.
+
+use crate::actors::{RecoveryError, StartError};
+use crate::http;
+use crate::listening::ListenError;
+use crate::opening::OpenError;
+use crate::secrets;
+use crate::store::journal::JournalError;
+use crate::store::journal::file::ReadError;
+use crate::store::orders::ownership::OwnershipError;
+use std::io;
+
+/// Why the process cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The signing secret cannot be made or read.
+    #[error(transparent)]
+    Secret(#[from] secrets::Error),
+    /// The signing secret is too short.
+    #[error(transparent)]
+    Signer(#[from] http::SecretTooShort),
+    /// The journal's directory cannot be opened.
+    #[error("the journal's directory cannot be opened: {0}")]
+    Journal(#[source] io::Error),
+    /// The journal was written by a newer version of this program.
+    #[error(transparent)]
+    NewerJournal(ReadError),
+    /// Another process writes the journal.
+    #[error(transparent)]
+    JournalInUse(ReadError),
+    /// The process may not write a file as large as a segment.
+    #[error(
+        "this process may write files of {limit} bytes at most, and a segment of the journal has \
+         {segment}"
+    )]
+    FileSizeLimit {
+        /// The limit of a file's size in bytes.
+        limit: u64,
+        /// A segment's size in bytes.
+        segment: u64,
+    },
+    /// The wall clock is behind the journal's newest record.
+    #[error(transparent)]
+    Clock(StartError),
+    /// The engine cannot recover or start.
+    #[error(transparent)]
+    Engine(StartError),
+    /// The checkpoints are another shop's.
+    #[error(transparent)]
+    ForeignCheckpoint(StartError),
+    /// The order store is another shop's, or holds records that the journal has lost.
+    #[error(transparent)]
+    ForeignOrders(StartError),
+    /// The order store has lost orders that are nowhere else.
+    #[error(transparent)]
+    OrdersLost(StartError),
+    /// A thread cannot be started.
+    #[error("the threads cannot be started: {0}")]
+    Threads(#[source] io::Error),
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+impl From<StartError> for AppError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::ClockBehind { .. } => Self::Clock(error),
+            StartError::Recovery(RecoveryError::Journal(error)) => error.into(),
+            StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
+                Self::ForeignCheckpoint(error)
+            }
+            StartError::Recovery(RecoveryError::ForeignOrders(OwnershipError::Behind {
+                ..
+            })) => Self::OrdersLost(error),
+            StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
+            error => Self::Engine(error),
+        }
+    }
+}
+
+impl From<JournalError> for AppError {
+    fn from(error: JournalError) -> Self {
+        match error.0.downcast::<ReadError>() {
+            Ok(read) => (*read).into(),
+            Err(other) => Self::Engine(RecoveryError::Journal(JournalError(other)).into()),
+        }
+    }
+}
+
+impl From<ReadError> for AppError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Newer { .. } => Self::NewerJournal(error),
+            ReadError::InUse { .. } => Self::JournalInUse(error),
+            error => Self::Engine(RecoveryError::Journal(error.into()).into()),
+        }
+    }
+}
