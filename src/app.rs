@@ -307,8 +307,8 @@ fn edge_state(
     }
 }
 
-/// Refuses an order store of another journal, or one that has lost what only it held. One that does not answer is checked again before
-/// anything is sent to it or preheated from it.
+/// Refuses an order store of another journal, or one that has lost what only it held. One that does not
+/// answer is checked again before anything is sent to it or preheated from it.
 async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartError> {
     match engine.check_order_store(orders).await {
         Ok(()) => Ok(()),
