@@ -87,12 +87,14 @@ async fn only_shards_with_something_that_may_be_due_are_woken_by_the_clock() {
     let engine = start(directory.path()).await;
     let rests = async || (engine.status().shards_ticking == 0).then_some(());
     until("an empty shop to rest", rests).await;
-    engine.open_item(terms(1, 10, 300)).await;
+    engine.open_item(terms(1, 10, 1_500)).await;
     let placed = buy(&engine, 1, 1, 1).await;
     assert!(matches!(placed, Reply::Decided(Outcome::Placed(_))), "{placed:?}");
     assert_eq!(engine.status().shards_ticking, 1, "an order may expire");
     until("the order to expire, and its shard to rest again", rests).await;
-    assert_eq!(engine.gate(ItemId(1)).expect("open").counters().available, 10);
+    // The shard rests as soon as it has decided; the gate hears of it when that is durable.
+    let gate = engine.gate(ItemId(1)).expect("open");
+    until("the unit to come back", async || (gate.counters().available == 10).then_some(())).await;
     // A restart with an order that is due looks at it, and so does a shard without anything.
     engine.open_item(terms(2, 10, 600_000)).await;
     let placed = buy(&engine, 2, 1, 2).await;
