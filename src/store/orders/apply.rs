@@ -80,9 +80,11 @@ pub(super) async fn raised_progress(
     if batch.progress.is_empty() {
         return Ok(Vec::new());
     }
-    let stored = session.lock_progress().await?;
+    let shards: Vec<ShardId> = batch.progress.iter().map(|(shard, _)| *shard).collect();
+    let stored = session.lock_progress(&shards).await?;
     let raise = |(shard, to): &(ShardId, u64)| {
-        let own = stored.iter().find(|progress| progress.shard == *shard).copied();
+        // A row that was made to be locked tells as little as none.
+        let own = stored.iter().find(|own| own.shard == *shard && own.applied_seq > 0).copied();
         batch.steps.raise(own.unwrap_or_else(|| ShardProgress::none(*shard)), *to)
     };
     Ok(batch.progress.iter().map(raise).collect::<Result<_, Gap>>()?)
@@ -174,7 +176,7 @@ pub(super) async fn seal(
     session: &mut impl Session,
     found: ShardProgress,
 ) -> Result<(), StoreError> {
-    let stored = session.lock_progress().await?;
+    let stored = session.lock_progress(&[]).await?;
     let own = stored.iter().find(|progress| progress.shard == found.shard);
     if own.is_some_and(|own| own.sealed.is_none() && own.applied_seq == found.applied_seq) {
         session.write_seals(&[found]).await?;

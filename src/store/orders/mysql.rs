@@ -430,7 +430,22 @@ impl Session for MySqlConnection {
         Ok(())
     }
 
-    async fn lock_progress(&mut self) -> Result<Vec<ShardProgress>, StoreError> {
+    async fn lock_progress(
+        &mut self,
+        shards: &[ShardId],
+    ) -> Result<Vec<ShardProgress>, StoreError> {
+        let stored = progress_of(self, &LOCK_PROGRESS).await?;
+        let is_missing = |shard: &&ShardId| stored.iter().all(|own| own.shard != **shard);
+        let mut missing = shards.iter().filter(is_missing).peekable();
+        if missing.peek().is_none() {
+            return Ok(stored);
+        }
+        // A row that does not exist cannot be locked, so that two sessions would both begin at 0.
+        const TEXT: &str = "INSERT INTO shard_progress (shard, applied_seq) VALUES (?, 0) \
+                            ON DUPLICATE KEY UPDATE applied_seq = applied_seq";
+        for shard in missing {
+            sqlx::query(TEXT).bind(shard.0).execute(&mut *self).await?;
+        }
         progress_of(self, &LOCK_PROGRESS).await
     }
 

@@ -75,10 +75,11 @@ pub(super) trait Session: Send {
         seq: u64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Returns how far each shard is, by shard, and holds it so until the transaction ends. Shards of
-    /// which nothing is stored are left out.
+    /// Returns how far each shard is, by shard, and holds it so until the transaction ends, that of
+    /// `shards` even if nothing is stored of them yet. Others of which nothing is stored may be left out.
     fn lock_progress(
         &mut self,
+        shards: &[ShardId],
     ) -> impl Future<Output = Result<Vec<ShardProgress>, StoreError>> + Send;
 
     /// Writes how far these shards are.

@@ -408,7 +408,7 @@ impl Session for SqliteConnection {
         Ok(())
     }
 
-    async fn lock_progress(&mut self) -> Result<Vec<ShardProgress>, StoreError> {
+    async fn lock_progress(&mut self, _: &[ShardId]) -> Result<Vec<ShardProgress>, StoreError> {
         // The transaction has the file to itself.
         progress_of(self, PROGRESS).await
     }
