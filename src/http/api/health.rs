@@ -75,6 +75,9 @@ pub async fn live() -> &'static str {
 /// which is still a 200. What it depends on, and its metrics, are at the operations listener.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
+    params(("verbose" = Option<String>, Query,
+        description = "Taken, so that one probe fits both listeners; the answer is a word here",
+        example = json!("true"))),
     responses(
         (status = 200, description = "It accepts purchases", body = String,
             content_type = "text/plain", example = json!("ok\n")),

@@ -14,7 +14,7 @@ const USER_IDS: Range<u64> = 1_000_000_000_000..1 << 53;
 const PASSWORD_HASH_LENGTH_MAX: usize = 512;
 
 impl Catalogue {
-    /// Registers a buyer, under a random number from [`USER_IDS`]: a catalogue that was lost, or is
+    /// Registers a buyer, under a random number: a catalogue that was lost, or is
     /// older than the journal, must not give a number to a second person.
     ///
     /// # Errors
