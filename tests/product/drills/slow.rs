@@ -39,7 +39,7 @@ async fn slow_syncs_shed_what_is_too_much_and_confirm_nothing_falsely() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_never_ends_is_answered_with_unknown_and_does_not_hold_up_a_stop() {
-    let site = Site::new()
+    let mut site = Site::new()
         .with("ENGINE__PERMITS", "32")
         .with("ENGINE__REPLY_TIMEOUT_MS", "300")
         .with("ENGINE__DRAIN_TIMEOUT_MS", "500")
@@ -53,6 +53,8 @@ async fn a_sync_that_never_ends_is_answered_with_unknown_and_does_not_hold_up_a_
     assert!(heard.overloaded > 0 && heard.unknown > 0, "{heard:?}");
     server.signal(Signal::TERM);
     server.ended().await;
+    // The last stop brings the orders into the order store, however long that takes.
+    site.set("ENGINE__DRAIN_TIMEOUT_MS", "60000");
     witness.close(&site, &shop).await;
 }
 
