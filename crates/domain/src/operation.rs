@@ -40,8 +40,9 @@ pub enum ItemAction {
 pub struct OperatorRequest {
     /// The operator's name: 1 to [`OPERATOR_LENGTH_MAX`] bytes.
     pub operator: Box<str>,
-    /// The request's id, by which a repeat is recognised. Scoped to the operator.
-    pub request_id: RequestId,
+    /// The request's id, by which a repeat is recognised. Scoped to the operator, and never 0. None if
+    /// the client did not name the request, so that it stands for itself.
+    pub request_id: Option<RequestId>,
 }
 
 /// An operation as its item remembers it.
@@ -59,9 +60,9 @@ impl Operation {
         Self { item_id, action, request: None }
     }
 
-    /// How the item remembers it; none if no request is known.
+    /// How the item remembers it; none if its request cannot be repeated.
     pub fn remembered(&self) -> Option<RememberedOperation> {
-        let request_id = self.request.as_ref()?.request_id;
+        let request_id = self.request.as_ref()?.request_id?;
         Some(RememberedOperation { request_id, action: self.action })
     }
 }

@@ -5,13 +5,13 @@ use super::sale_view::AdminSale;
 use crate::http::auth::bearer::Operator;
 use crate::http::edge::service::IDEMPOTENT_REPLAYED;
 use crate::http::problem::Problem;
-use crate::http::request::idempotency_key::OperatorKey;
+use crate::http::request::idempotency_key::operator_key;
 use crate::http::state::Edge;
 use crate::sales::{Base, Change};
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use domain::Timestamp;
+use domain::{RequestId, Timestamp};
 use hyper::HeaderMap;
 use hyper::header::{ETAG, IF_MATCH};
 use hyper::http::request::Parts;
@@ -27,7 +27,7 @@ pub struct Editor {
     /// Who it is.
     pub operator: Operator,
     base: Base,
-    key: OperatorKey,
+    request_id: Option<RequestId>,
 }
 
 impl Editor {
@@ -37,7 +37,7 @@ impl Editor {
             operator: &self.operator.name,
             at: now,
             base: self.base,
-            request_id: Some(self.key.0),
+            request_id: self.request_id,
         }
     }
 }
@@ -48,8 +48,8 @@ impl FromRequestParts<Arc<Edge>> for Editor {
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let operator = Operator::from_request_parts(parts, edge).await?;
         let base = base(&parts.headers)?;
-        let key = OperatorKey::of(&parts.headers, &operator.name)?;
-        Ok(Self { operator, base, key })
+        let request_id = operator_key(&parts.headers, &operator.name)?;
+        Ok(Self { operator, base, request_id })
     }
 }
 

@@ -8,10 +8,10 @@ use crate::actors::{Gate, Reply};
 use crate::http::api::example;
 use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
-use crate::http::problem::{Code, FieldErrors, Problem};
+use crate::http::problem::{Code, Problem};
 use crate::http::request::extract::JsonObject;
 use crate::http::request::fields::{Body, body};
-use crate::http::request::idempotency_key::{IdempotencyKey, OperatorKey};
+use crate::http::request::idempotency_key::{IdempotencyKey, operator_key};
 use crate::http::request::path::{Id, SaleAndItem};
 use crate::http::request::rules::Identity;
 use crate::http::state::Edge;
@@ -21,10 +21,11 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use domain::{
     Command, ItemAction, ItemCounters, ItemId, Operation, OperatorRequest, Outcome, Refusal,
-    SaleId, SaleStatus, SaleStep,
+    RequestId, SaleId, SaleStatus, SaleStep,
 };
 use hyper::http::request::Parts;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -51,32 +52,24 @@ pub struct OperatedItem {
 }
 
 body! {
-    /// Units to add to an item.
-    pub struct RestockRequest {
+    /// Units to add to an item, or to take back from it.
+    pub struct UnitsRequest {
         /// How many units.
         Required units: Units,
     }
 }
 
-body! {
-    /// Units to take back from an item.
-    pub struct ReduceRequest {
-        /// How many units: at most those that are available.
-        Required units: Units,
-    }
-}
-
-/// An operator with the identity of the request.
+/// An operator with the identity of the request, if the client named it.
 #[derive(Clone, Debug)]
 pub struct Requester {
     operator: Operator,
-    key: OperatorKey,
+    request_id: Option<RequestId>,
 }
 
 impl Requester {
     fn command(&self, item_id: ItemId, action: ItemAction) -> Command {
         let operator = self.operator.name.as_str().into();
-        let request = OperatorRequest { operator, request_id: self.key.0 };
+        let request = OperatorRequest { operator, request_id: self.request_id };
         Command::Operate(Operation { item_id, action, request: Some(request) })
     }
 }
@@ -86,8 +79,8 @@ impl FromRequestParts<Arc<Edge>> for Requester {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let operator = Operator::from_request_parts(parts, edge).await?;
-        let key = OperatorKey::of(&parts.headers, &operator.name)?;
-        Ok(Self { operator, key })
+        let request_id = operator_key(&parts.headers, &operator.name)?;
+        Ok(Self { operator, request_id })
     }
 }
 
@@ -307,7 +300,7 @@ async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/items/{item}/restock", tag = "operators",
     params(SaleAndItem, IdempotencyKey),
-    request_body(content = RestockRequest, content_type = "application/json",
+    request_body(content = UnitsRequest, content_type = "application/json",
         example = json!({ "units": 200 })),
     responses(
         (status = 200, description = "The item afterwards", body = ItemView,
@@ -323,9 +316,7 @@ pub async fn restock(
     path: SaleAndItem,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
-    let mut errors = FieldErrors::default();
-    let units = RestockRequest::read(body, "", &mut errors).units;
-    change_allotment(&edge, &requester, path, units.map(ItemAction::Restock), errors).await
+    change_allotment(&edge, &requester, path, body, ItemAction::Restock).await
 }
 
 /// Takes units back from an item.
@@ -334,7 +325,7 @@ pub async fn restock(
 #[utoipa::path(
     post, path = "/api/v1/admin/sales/{sale}/items/{item}/reduce", tag = "operators",
     params(SaleAndItem, IdempotencyKey),
-    request_body(content = ReduceRequest, content_type = "application/json",
+    request_body(content = UnitsRequest, content_type = "application/json",
         example = json!({ "units": 50 })),
     responses(
         (status = 200, description = "The item afterwards", body = ItemView,
@@ -350,22 +341,19 @@ pub async fn reduce(
     path: SaleAndItem,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
-    let mut errors = FieldErrors::default();
-    let units = ReduceRequest::read(body, "", &mut errors).units;
-    change_allotment(&edge, &requester, path, units.map(ItemAction::Reduce), errors).await
+    change_allotment(&edge, &requester, path, body, ItemAction::Reduce).await
 }
 
-/// Changes an item's allotment, if the body says how.
+/// Changes an item's allotment by the units that the body names.
 async fn change_allotment(
     edge: &Edge,
     requester: &Requester,
     SaleAndItem(sale_id, item_id): SaleAndItem,
-    action: Option<ItemAction>,
-    errors: FieldErrors,
+    body: Map<String, Value>,
+    action: fn(u32) -> ItemAction,
 ) -> Result<Response, Problem> {
-    let Some(action) = action.filter(|_| errors.is_empty()) else {
-        return Err(Problem::fields(errors));
-    };
+    // They are required.
+    let action = action(UnitsRequest::parse(body)?.units.unwrap_or_default());
     let gate = edge
         .engine
         .gate(item_id)

@@ -63,22 +63,14 @@ pub fn idempotency_key(
     })
 }
 
-/// The identity of an operator's request within the operator's requests: a digest of the
-/// `Idempotency-Key`, or a random number if there is none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OperatorKey(pub RequestId);
-
-impl OperatorKey {
-    /// Returns the identity of this operator's request.
-    ///
-    /// # Errors
-    /// Returns an `invalid_field` problem as [`idempotency_key`] does.
-    pub fn of(headers: &HeaderMap, operator: &str) -> Result<Self, Problem> {
-        Ok(Self(match key_in(headers)? {
-            Some(key) => digest(key, xxhash_rust::xxh3::xxh3_64(operator.as_bytes())),
-            None => RequestId(rand::random::<u64>().max(1)),
-        }))
-    }
+/// Returns the request's identity within the operator's requests: a digest of the `Idempotency-Key`,
+/// if there is one.
+///
+/// # Errors
+/// Returns an `invalid_field` problem as [`idempotency_key`] does.
+pub fn operator_key(headers: &HeaderMap, operator: &str) -> Result<Option<RequestId>, Problem> {
+    let scope = xxhash_rust::xxh3::xxh3_64(operator.as_bytes());
+    Ok(key_in(headers)?.map(|key| digest(key, scope)))
 }
 
 /// Checks the `Idempotency-Key` of a request that is the same for every key, because what it asks for

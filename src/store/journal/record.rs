@@ -124,8 +124,8 @@ fn kind_of_operation(operation: &Operation) -> u8 {
     }
 }
 
-/// Item, and units where they are restocked; of `ItemOperated`: item, action u8, units u32, request id,
-/// length u8 and name of the operator, 0 if it is not known.
+/// Item, and units where they are restocked; of `ItemOperated`: item, action u8, units u32, request id
+/// u64 (0 if it has none), length u8 and name of the operator (0 if it is not known).
 fn encode_operation(operation: &Operation, buffer: &mut Vec<u8>) {
     let Operation { item_id, action, request } = operation;
     buffer.extend_from_slice(&item_id.0.to_le_bytes());
@@ -133,10 +133,10 @@ fn encode_operation(operation: &Operation, buffer: &mut Vec<u8>) {
         KIND_ITEM_OPERATED => {
             let (request_id, operator) = request
                 .as_ref()
-                .map_or((RequestId(0), ""), |request| (request.request_id, &request.operator));
+                .map_or((None, ""), |request| (request.request_id, &request.operator));
             buffer.push(action.number());
             buffer.extend_from_slice(&action.units().to_le_bytes());
-            buffer.extend_from_slice(&request_id.0.to_le_bytes());
+            buffer.extend_from_slice(&request_id.unwrap_or_default().0.to_le_bytes());
             // Bounded by OPERATOR_LENGTH_MAX where it enters.
             buffer.push(operator.len() as u8);
             buffer.extend_from_slice(operator.as_bytes());
@@ -158,7 +158,7 @@ fn decode_operation(kind: u8, fields: &mut Fields<'_>) -> Result<Operation, Malf
     };
     let mut request = None;
     if kind == KIND_ITEM_OPERATED {
-        let request_id = RequestId(fields.u64()?);
+        let request_id = Some(RequestId(fields.u64()?)).filter(|id| *id != RequestId(0));
         let length = usize::from(fields.u8()?);
         let operator = std::str::from_utf8(fields.take(length)?)
             .map_err(|_| MalformedRecord("operator is not UTF-8"))?;
@@ -337,9 +337,10 @@ mod tests {
             let with_units = ItemAction::from_number(number, units);
             with_units.or(ItemAction::from_number(number, 0)).expect("in range")
         });
+        let id = proptest::option::of((1..u64::MAX).prop_map(RequestId));
         let request =
-            proptest::option::of(("[a-z0-9]{1,64}", any::<u64>()).prop_map(|(operator, id)| {
-                OperatorRequest { operator: operator.into(), request_id: RequestId(id) }
+            proptest::option::of(("[a-z0-9]{1,64}", id).prop_map(|(operator, request_id)| {
+                OperatorRequest { operator: operator.into(), request_id }
             }));
         (any::<u64>(), action, request).prop_map(|(id, action, request)| Operation {
             item_id: ItemId(id),

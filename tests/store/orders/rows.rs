@@ -345,7 +345,7 @@ pub async fn operations_fill_the_operators_log(database: Database) {
     let operation = |action, operator: Option<&str>| {
         let request = operator.map(|operator| OperatorRequest {
             operator: operator.into(),
-            request_id: RequestId(1),
+            request_id: Some(RequestId(1)),
         });
         Event::ItemOperated(Operation { item_id: ItemId(7), action, request })
     };

@@ -73,14 +73,15 @@ impl LedgerItem {
     /// Whether an operation can follow; if so, it does.
     fn operate(&mut self, operation: &Operation) -> Verdict {
         let item_id = operation.item_id;
-        if let Some(request) = &operation.request {
-            if self.requests.contains(&request.request_id) {
+        if let Some(request_id) = operation.request.as_ref().and_then(|request| request.request_id)
+        {
+            if self.requests.contains(&request_id) {
                 return Err(format!("an operation on item {item_id} was done twice"));
             }
             if self.requests.len() == OPERATIONS_REMEMBERED {
                 self.requests.pop_front();
             }
-            self.requests.push_back(request.request_id);
+            self.requests.push_back(request_id);
         }
         let units = i64::from(operation.action.units());
         match operation.action {

@@ -110,3 +110,17 @@ fn a_buyer_who_gave_up_too_often_hears_so() {
     assert_eq!(refused, Outcome::Refused(Refusal::AttemptsExhausted));
     assert!(shop.place(1, 2, 999).is_some(), "another buyer may");
 }
+
+#[test]
+fn a_request_without_a_key_stands_for_itself() {
+    let mut shop = shop();
+    let mut restock = requested(1, ItemAction::Restock(5), 7);
+    if let Some(request) = &mut restock.request {
+        request.request_id = None;
+    }
+    for allotted in [15, 20] {
+        assert!(matches!(shop.ask(Command::Operate(restock.clone())), Outcome::Item(_)));
+        assert_eq!(counters(&shop).allotted, allotted);
+    }
+    assert_eq!(shop.stock.item(ITEM).expect("an item").operations, []);
+}

@@ -56,7 +56,7 @@ pub fn operate(item_id: ItemId, action: ItemAction) -> Command {
 
 /// The command of an operation that this request asks for.
 pub fn requested(item: u64, action: ItemAction, request: u64) -> Operation {
-    let request = OperatorRequest { operator: "otto".into(), request_id: RequestId(request) };
+    let request = OperatorRequest { operator: "otto".into(), request_id: Some(RequestId(request)) };
     Operation { item_id: ItemId(item), action, request: Some(request) }
 }
 
