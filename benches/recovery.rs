@@ -3,8 +3,8 @@
 //! Prints seconds and the process's peak memory.
 
 use domain::{
-    Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId, Stock,
-    Timestamp, UserId,
+    Admission, Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId,
+    Stock, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions};
 use seckill::clock::Stopwatch;
@@ -147,6 +147,7 @@ fn terms(shard: ShardId, allotted: u32) -> ItemTerms {
         payment_window_milliseconds: 600_000,
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
+        admission: Admission::OPEN,
     }
 }
 

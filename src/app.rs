@@ -3,23 +3,31 @@
 //! The only module that sees all others. Owns the order in which parts start and stop, and what the
 //! configuration chooses.
 
+mod beginnings;
 mod error;
+pub mod export;
+mod external;
 mod figures;
+pub mod issuer;
+mod kept_files;
+pub mod live;
 mod options;
 pub mod recover;
+mod signer;
 
 pub use error::AppError;
+pub use signer::signer;
 
-use crate::actors::{Backends, Engine, RecoveryError, StartError};
+use crate::actors::{Backends, Engine, LiveSettings, RecoveryError, StartError};
 use crate::config::Config;
 use crate::demo;
 use crate::descriptors;
 use crate::http;
 use crate::listening::{self, ReservedAddress};
-use crate::opening::{self, OpenError};
+use crate::opening::{self, Identity, OpenError};
 use crate::sales::Sales;
-use crate::sales::lifecycle;
 use crate::sales::preheat::preheat_approved;
+use crate::sales::{completeness, lifecycle};
 use crate::secrets;
 use crate::store::catalogue::CatalogueError;
 use crate::store::checkpoint::CheckpointStore;
@@ -29,6 +37,10 @@ use crate::store::journal::file::{self, FileLog};
 use crate::store::journal::{JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
+use crate::store::settings::{KeptSettings, SettingsStore};
+use beginnings::Beginnings;
+use kept_files::KeptFiles;
+use live::FileRules;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::Resource;
 use std::io;
@@ -39,22 +51,31 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// How long a start that is refused waits until the stores are closed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// The running product.
 pub struct App {
     engine: Engine,
     sales: Sales,
     backends: Option<Backends>,
     lifecycle: JoinHandle<()>,
+    catalogue_watch: JoinHandle<()>,
+    directory_watch: JoinHandle<()>,
+    issuer: Option<JoinHandle<()>>,
+    settings: JoinHandle<()>,
     _background: Background,
     address: SocketAddr,
     operations_address: SocketAddr,
     signer: http::Signer,
+    has_new_secret: bool,
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
     drain_limit: Duration,
     orders: OrderStore,
     checkpoints: CheckpointStore,
-    _data_dir: Arc<DataDir>,
+    board: Arc<http::Board>,
+    data_dir: Arc<DataDir>,
 }
 
 impl App {
@@ -74,42 +95,46 @@ impl App {
         let operations = listening::reserve_operations(config.operations.listen)?;
         // Before a file is opened that counts.
         let connections_max = descriptors::connections_max(config.http.connections_max);
-        let (data_dir, journal_id) = opening::lock_data_dir(config)?;
-        let data_dir = Arc::new(data_dir);
-        let secret = secrets::signing_secret(data_dir.path())?;
-        let signer = http::Signer::new(secret.expose())?;
-        check_file_size_limit(config.journal.segment_bytes)?;
-        let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
-        file::check_versions(&disk)?;
-        let journal = FileLog::open(Arc::new(disk), options::journal(config));
+        let (data_dir, identity) = beginnings::lock(config).await?;
+        let start = Beginnings::look(config, &data_dir, identity)?;
+        let journal = open_journal(config, &data_dir)?;
 
         let background = Background::start().map_err(AppError::Threads)?;
-        let stores = Stores::open(config.clone(), Arc::clone(&data_dir), journal_id);
+        let stores = Stores::open(config.clone(), Arc::clone(&data_dir), identity.journal());
         let stores = background.run(stores).await??;
-        let checkpoints = stores.checkpoints.clone();
-        let options = options::engine(config, clock_ahead_max);
-        let engine =
-            Engine::start(options, journal_id, journal, checkpoints, &stores.orders, stop_process)
-                .await?;
-        if stores.is_migrated {
-            check_owner(&engine, &stores.orders).await?;
-        }
+        let beginning = (data_dir.as_ref(), identity, start);
+        let engine = start_engine(config, beginning, journal, &stores, clock_ahead_max).await?;
+        let signer = signer::signer(&config.tokens, || secrets::signing_secret(data_dir.path()))?;
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
         let (orders, checkpoints) = (stores.orders.clone(), stores.checkpoints);
-        let sales = Sales::new(stores.orders, read_cache);
-        let preheated = preheat(config.demo.enabled, &engine, &sales).await;
-        if !preheated {
-            tracing::warn!("approved sales wait for the catalogue; the rest goes on");
-        }
-        let later = (!preheated).then_some(config.demo.enabled);
-        let lifecycle = keep_lifecycle(&background, &engine, &sales, later);
+        let sales =
+            Sales::new(stores.orders, read_cache).with_broker(opening::broker_address(config)?);
+        let catalogue_watch = watch_catalogue(&background, &engine, &sales);
+        let directory_watch =
+            watch_directory(&background, config, &data_dir, identity.journal(), &engine)?;
+        let preheat = preheat(config.demo.enabled, &engine, &sales).await;
+        let lifecycle = keep_lifecycle(&background, &engine, &sales, preheat);
 
+        let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
         let (api, address) = api.listen()?;
         let (operations, operations_address) = listening::listen_for_operations(operations)?;
         let shutdown = CancellationToken::new();
-        let state = edge_state(&engine, &sales, &signer, metrics);
+        let board = Arc::new(figures::board(&data_dir, engine.now()));
+        let (live, settings) = follow_settings(&data_dir, &engine, &orders).await;
+        let state = http::AppState {
+            engine: engine.clone(),
+            sales: sales.clone(),
+            settings: live,
+            settings_rules: Arc::new(FileRules::new(config)),
+            signer: signer.clone(),
+            external: external::external(&config.challenge, engine.clock())?,
+            oidc,
+            clock: engine.clock(),
+            render_metrics: renderer(&engine, &sales, &data_dir, metrics),
+            board: Arc::clone(&board),
+        };
         let listeners = http::Listeners { api, operations };
         let options = options::http(config, connections_max);
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
@@ -118,16 +143,22 @@ impl App {
             sales,
             backends: Some(backends),
             lifecycle,
+            catalogue_watch,
+            directory_watch,
+            issuer,
+            settings,
             _background: background,
             address,
             operations_address,
             signer,
             shutdown,
             server,
+            has_new_secret: start.has_lost_secret(),
             drain_limit: Duration::from_millis(config.engine.drain_timeout_ms),
             orders,
             checkpoints,
-            _data_dir: data_dir,
+            board,
+            data_dir,
         })
     }
 
@@ -156,6 +187,12 @@ impl App {
         &self.signer
     }
 
+    /// Whether the secret that signs tokens was gone, so that another one was made and no token of before is
+    /// accepted.
+    pub fn has_new_secret(&self) -> bool {
+        self.has_new_secret
+    }
+
     /// Drains: accepts no new connections, then no new requests, answers all that was admitted once it
     /// is durable, and brings the order store up to date as far as the time limit allows.
     pub async fn stop(mut self) {
@@ -164,21 +201,29 @@ impl App {
         if let Err(error) = (&mut self.server).await {
             tracing::error!(%error, "the server ended badly");
         }
+        figures::keep(&self.board, &self.data_dir);
         self.lifecycle.abort();
+        self.catalogue_watch.abort();
+        self.directory_watch.abort();
+        if let Some(issuer) = &self.issuer {
+            issuer.abort();
+        }
+        self.settings.abort();
         if let Some(backends) = self.backends.take() {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
-        // A file that was closed is whole by itself.
-        let database = self.orders.database();
-        let closed = async {
-            tokio::join!(database.close(), self.checkpoints.close());
-        };
-        if tokio::time::timeout(self.drain_limit, closed).await.is_err() {
-            tracing::warn!("the stores did not close in time");
-        }
+        close(&self.orders, &self.checkpoints, self.drain_limit).await;
         tracing::info!("stopped");
     }
+}
+
+/// Opens the journal, unless it is of a later version or would not fit.
+fn open_journal(config: &Config, data_dir: &DataDir) -> Result<file::OpenedFiles, AppError> {
+    check_file_size_limit(config.journal.segment_bytes)?;
+    let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
+    file::check_versions(&disk)?;
+    Ok(FileLog::open(Arc::new(disk), options::journal(config)))
 }
 
 /// Refuses a limit of the size of files (`ulimit -f`) that the journal would meet in the midst of a sale.
@@ -213,9 +258,54 @@ impl Stores {
                 tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
                 false
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(opening::orders_error(&config, &data_dir, error)),
         };
         Ok(Self { orders, is_migrated, checkpoints })
+    }
+}
+
+/// Recovers the engine and starts it. Once everything is found in order, what the data directory lacks is
+/// recorded there, and the order store is this journal's.
+async fn start_engine(
+    config: &Config,
+    (data_dir, identity, start): (&DataDir, Identity, Beginnings),
+    journal: file::OpenedFiles,
+    stores: &Stores,
+    clock_ahead_max: Duration,
+) -> Result<Engine, AppError> {
+    let options = options::engine(config, clock_ahead_max);
+    let checkpoints = stores.checkpoints.clone();
+    let started = Engine::start(
+        options,
+        identity.journal(),
+        journal,
+        checkpoints,
+        &stores.orders,
+        stop_process,
+    );
+    let engine = match started.await {
+        Ok(engine) => engine,
+        Err(error) => {
+            // What a refused start leaves must not be in the way of a copy that is brought back.
+            close(&stores.orders, &stores.checkpoints, CLOSE_LIMIT).await;
+            return Err(start.refusal(data_dir, error));
+        }
+    };
+    opening::record(config, data_dir, identity)?;
+    if stores.is_migrated {
+        check_owner(&engine, &stores.orders).await?;
+    }
+    Ok(engine)
+}
+
+/// Closes the stores. A file that was closed is whole by itself.
+async fn close(orders: &OrderStore, checkpoints: &CheckpointStore, limit: Duration) {
+    let database = orders.database();
+    let closed = async {
+        tokio::join!(database.close(), checkpoints.close());
+    };
+    if tokio::time::timeout(limit, closed).await.is_err() {
+        tracing::warn!("the stores did not close in time");
     }
 }
 
@@ -234,77 +324,135 @@ async fn start_backends(
         .await
 }
 
-/// Ends and settles sales that are over, for as long as the engine runs. Before that, `later`, it
-/// preheats as soon as the catalogue answers, and sets the demo up if it says so.
+/// What is left to do of the preheat at a start.
+#[derive(Clone, Copy)]
+enum Preheat {
+    /// Nothing: approved sales are in their shards.
+    Done,
+    /// All of it, with the demo's sales if they are configured: the catalogue does not answer.
+    Waits { with_demo: bool },
+}
+
+/// Ends and settles sales that are over, for as long as the engine runs; before that, preheats as soon as
+/// the catalogue answers, if that is left to do.
 fn keep_lifecycle(
     background: &Background,
     engine: &Engine,
     sales: &Sales,
-    later: Option<bool>,
+    left: Preheat,
 ) -> JoinHandle<()> {
     let (tasks, engine, sales) = (engine.tasks().clone(), engine.clone(), sales.clone());
     let _runtime = background.handle().enter();
     tasks.keep_running("sale lifecycle", move || {
         let (engine, sales) = (engine.clone(), sales.clone());
         async move {
-            match later {
-                Some(sets_up_demo) => preheat_later(sets_up_demo, engine, sales).await,
-                None => lifecycle::run(engine, sales).await,
+            if let Preheat::Waits { with_demo } = left {
+                preheat_later(with_demo, &engine, &sales).await;
             }
+            lifecycle::run(engine, sales).await;
         }
     })
 }
 
+/// Watches the catalogue for as long as the engine runs.
+fn watch_catalogue(background: &Background, engine: &Engine, sales: &Sales) -> JoinHandle<()> {
+    completeness::expect(engine, sales);
+    let (tasks, engine, sales) = (engine.tasks().clone(), engine.clone(), sales.clone());
+    let _runtime = background.handle().enter();
+    tasks
+        .keep_running("catalogue watch", move || completeness::watch(engine.clone(), sales.clone()))
+}
+
+/// Watches the small files of the data directory for as long as the engine runs.
+fn watch_directory(
+    background: &Background,
+    config: &Config,
+    data_dir: &Arc<DataDir>,
+    journal: JournalId,
+    engine: &Engine,
+) -> Result<JoinHandle<()>, AppError> {
+    let secret = match &config.tokens.secret {
+        None => Some(secrets::existing_signing_secret(data_dir.path())?),
+        Some(_) => None,
+    };
+    let data_dir = Arc::clone(data_dir);
+    let files = Arc::new(KeptFiles { data_dir, shards: config.engine.shards, journal, secret });
+    let (tasks, engine) = (engine.tasks().clone(), engine.clone());
+    let _runtime = background.handle().enter();
+    let watch = move || Arc::clone(&files).watch(engine.clone());
+    Ok(tasks.keep_running("data directory", watch))
+}
+
 /// Loads approved sales into their shards, then sets up the demo's sales if they are configured.
-/// Returns false if the catalogue does not answer, so that this is to be done once it does.
-async fn preheat(sets_up_demo: bool, engine: &Engine, sales: &Sales) -> bool {
-    match preheat_approved(engine, sales).await {
-        Ok(_) if sets_up_demo => match demo::set_up(engine, sales).await {
-            Err(demo::DemoError::Catalogue(CatalogueError::Store(error)))
-                if error.is_transient() =>
-            {
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the demo's sales could not be set up");
-                true
-            }
-            Ok(()) => true,
-        },
-        Ok(_) => true,
-        Err(_) => false,
+async fn preheat(with_demo: bool, engine: &Engine, sales: &Sales) -> Preheat {
+    let waits = Preheat::Waits { with_demo };
+    if preheat_approved(engine, sales).await.is_err() {
+        tracing::warn!("approved sales wait for the catalogue; the rest goes on");
+        return waits;
+    }
+    if !with_demo {
+        return Preheat::Done;
+    }
+    match demo::set_up(engine, sales).await {
+        Ok(()) => Preheat::Done,
+        Err(demo::DemoError::Catalogue(CatalogueError::Store(error))) => {
+            tracing::warn!(%error, "the demo's sales wait for the catalogue");
+            waits
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the demo's sales could not be set up");
+            Preheat::Done
+        }
     }
 }
 
-/// Preheats once the catalogue answers, and then ends sales that are over, for as long as the engine
-/// runs.
-async fn preheat_later(sets_up_demo: bool, engine: Engine, sales: Sales) {
+/// Preheats once the catalogue answers.
+async fn preheat_later(with_demo: bool, engine: &Engine, sales: &Sales) {
     const LOOK: Duration = Duration::from_secs(1);
-    while !preheat(sets_up_demo, &engine, &sales).await {
+    loop {
+        // What waits was said once; asking whether it must wait on says nothing.
+        while sales.ping().await.is_err() {
+            tokio::time::sleep(LOOK).await;
+        }
+        let Preheat::Waits { .. } = preheat(with_demo, engine, sales).await else { break };
         tokio::time::sleep(LOOK).await;
     }
     tracing::info!("the catalogue answers: approved sales are in their shards");
-    lifecycle::run(engine, sales).await;
 }
 
-fn edge_state(
+/// Reads what operators changed while the shop ran, so that it holds for the first request, and follows it
+/// for as long as the engine runs.
+async fn follow_settings(
+    data_dir: &DataDir,
+    engine: &Engine,
+    orders: &OrderStore,
+) -> (LiveSettings, JoinHandle<()>) {
+    /// Longer than it takes to read a million entries, and shorter than anybody waits for a start.
+    const FIRST_LOOK: Duration = Duration::from_secs(10);
+    let store = SettingsStore::new(orders.database());
+    let kept = KeptSettings::at(data_dir.settings());
+    let settings = LiveSettings::new(store, kept, engine.clock());
+    if tokio::time::timeout(FIRST_LOOK, settings.look()).await.is_err() {
+        tracing::warn!("the settings are not read yet; until then those of the last run hold");
+    }
+    let followed = settings.clone();
+    let task = engine.tasks().keep_running("settings", move || followed.clone().follow());
+    (settings, task)
+}
+
+/// Returns what renders the metrics that are not the edge's own.
+fn renderer(
     engine: &Engine,
     sales: &Sales,
-    signer: &http::Signer,
+    data_dir: &Arc<DataDir>,
     metrics: PrometheusHandle,
-) -> http::AppState {
-    let observed = engine.clone();
-    http::AppState {
-        engine: engine.clone(),
-        sales: sales.clone(),
-        signer: signer.clone(),
-        clock: engine.clock(),
-        render_metrics: Arc::new(move || {
-            figures::observe(&observed);
-            metrics.run_upkeep();
-            metrics.render() + &figures::render(&observed)
-        }),
-    }
+) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (engine, sales, data_dir) = (engine.clone(), sales.clone(), Arc::clone(data_dir));
+    Arc::new(move || {
+        figures::observe(&engine);
+        metrics.run_upkeep();
+        metrics.render() + figures::render(&engine, &sales, &data_dir).as_str()
+    })
 }
 
 /// Refuses an order store of another journal, or one that has lost what only it held. One that does not
@@ -378,7 +526,8 @@ fn stop_process(error: io::Error) {
         tracing::error!(
             %error,
             "the journal failed: nothing more can be confirmed, the process stops; confirmed orders are \
-             safe, requests under way have an unknown outcome; mend the disk and start again"
+             safe, requests under way have an unknown outcome; mend what the error names, the disk or the rights \
+             to its directory, and start again"
         );
     }
     // EX_IOERR of sysexits.h.

@@ -53,8 +53,14 @@ impl Clock {
 
     /// The time now, in milliseconds since 1970, which never goes back.
     pub fn now(&self) -> Timestamp {
-        let elapsed = self.elapsed().as_millis();
-        self.0.started_at_wall.plus_milliseconds(u64::try_from(elapsed).unwrap_or(u64::MAX))
+        self.moment().0
+    }
+
+    /// The time now, and the time since the start, of one look at the clock.
+    pub fn moment(&self) -> (Timestamp, Duration) {
+        let elapsed = self.elapsed();
+        let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        (self.0.started_at_wall.plus_milliseconds(milliseconds), elapsed)
     }
 
     /// The time since the start, for measuring.

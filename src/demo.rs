@@ -8,12 +8,12 @@ use crate::sales::preheat::{PreheatError, preheat};
 use crate::sales::{Change, Sales};
 use crate::store::catalogue::CatalogueError;
 use domain::catalogue::{Offer, Sale, SaleDraft};
-use domain::{Currency, SaleStatus, SaleStep, Timestamp};
+use domain::{Admission, Currency, SaleStatus, SaleStep, Timestamp};
 
 /// The operator who writes the demo's sales.
-const MAKER: &str = "demo-operator";
+pub const MAKER: &str = "demo-operator";
 /// The operator who approves them.
-const CHECKER: &str = "demo-approver";
+pub const CHECKER: &str = "demo-approver";
 
 /// How long after their set-up the sales start, how long they last, and how long buyers may take to
 /// pay.
@@ -34,7 +34,7 @@ pub enum DemoError {
 }
 
 /// Sets the demo's sales up if there is no sale at all, and again once those of before are over. A shop with
-/// a sale of its own gets none.
+/// a sale of its own gets none, and neither does one whose catalogue was lost: its journal knows items.
 ///
 /// # Errors
 /// Returns [`DemoError`] if the catalogue does not store them or the shards do not load them.
@@ -42,10 +42,48 @@ pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
     const PAGE: usize = 100;
     let every = domain::approval::SALE_STATUSES;
     let found = sales.page(&every, None, PAGE).await?;
-    if found.iter().any(|sale| sale.created_by != MAKER || sale.ends_at > engine.now()) {
+    if found.iter().any(|sale| sale.created_by != MAKER) {
         return Ok(());
     }
     let now = engine.now();
+    if found.iter().any(|sale| sale.ends_at > now) {
+        // One that the catalogue lost sight of half-way is finished.
+        for sale in found.iter().filter(|sale| sale.ends_at > now) {
+            finish(engine, sales, sale, now).await?;
+        }
+        return Ok(());
+    }
+    if found.is_empty() && !engine.gates().is_empty() {
+        tracing::warn!("the journal has items and the catalogue no sale: no demo is set up here");
+        return Ok(());
+    }
+    for draft in drafts(now) {
+        let made = sales.create_sale(engine, &draft, Change::by(MAKER, now)).await?;
+        finish(engine, sales, &made.sale, now).await?;
+    }
+    Ok(())
+}
+
+/// Takes one of the demo's sales from where it is to where it sells.
+async fn finish(
+    engine: &Engine,
+    sales: &Sales,
+    sale: &Sale,
+    now: Timestamp,
+) -> Result<(), DemoError> {
+    if sale.status == SaleStatus::Draft {
+        sales.take_step(sale.sale_id, SaleStep::Submit, None, Change::by(MAKER, now)).await?;
+    }
+    if matches!(sale.status, SaleStatus::Draft | SaleStatus::Submitted) {
+        let checked = Change::by(CHECKER, now);
+        let approved = sales.take_step(sale.sale_id, SaleStep::Approve, None, checked).await?;
+        preheat(engine, sales, &approved.sale).await?;
+    }
+    Ok(())
+}
+
+/// The demo's sales as they are written at `now`: one to buy from in a moment, and one that starts later.
+pub fn drafts(now: Timestamp) -> [SaleDraft; 2] {
     let first = draft(
         "Flash sale / 秒杀",
         now.plus_milliseconds(FIRST_START_MILLISECONDS),
@@ -59,14 +97,7 @@ pub async fn set_up(engine: &Engine, sales: &Sales) -> Result<(), DemoError> {
         now.plus_milliseconds(SECOND_START_MILLISECONDS),
         &[("watch", "Watch, 1,000 units / 手表", 49_900, 99_900, 1_000)],
     );
-    for draft in [first, second] {
-        let (made, checked) = (Change::by(MAKER, now), Change::by(CHECKER, now));
-        let sale_id = sales.create_sale(engine, &draft, made).await?.sale.sale_id;
-        sales.take_step(sale_id, SaleStep::Submit, None, made).await?;
-        let approved = sales.take_step(sale_id, SaleStep::Approve, None, checked).await?;
-        preheat(engine, sales, &approved.sale).await?;
-    }
-    Ok(())
+    [first, second]
 }
 
 /// Returns the sale to show to a new user: of those that are not over, the one that starts first.
@@ -97,6 +128,9 @@ fn draft(title: &str, starts_at: Timestamp, offers: &[(&str, &str, u64, u64, u32
                 allotted: *allotted,
                 limit_per_user: 1,
                 payment_window_milliseconds: PAYMENT_WINDOW_MILLISECONDS,
+                description: None,
+                picture: None,
+                admission: Admission::OPEN,
             })
             .collect(),
     }

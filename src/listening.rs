@@ -34,11 +34,14 @@ impl ReservedAddress {
     /// # Errors
     /// Returns [`ListenError`] if it is taken already, or cannot be used.
     pub fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
-        let failed = |source| ListenError { setting, address, source };
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        let socket = socket.map_err(failed)?;
-        socket.set_reuseaddr(true).map_err(failed)?;
-        socket.bind(address).map_err(failed)?;
+        // What shares its address shares it with everybody who asks for that, until one of them
+        // listens. So it is asked for only where the address cannot be had alone: connections of a
+        // process before are not quite over yet. A process that has it alone still keeps it then.
+        let socket = match bound(address, false) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => bound(address, true),
+            bound => bound,
+        };
+        let socket = socket.map_err(|source| ListenError { setting, address, source })?;
         Ok(Self { setting, address, socket })
     }
 
@@ -49,10 +52,21 @@ impl ReservedAddress {
     pub fn listen(self) -> Result<(TcpListener, SocketAddr), ListenError> {
         let Self { setting, address, socket } = self;
         let failed = |source| ListenError { setting, address, source };
+        // While one listens nobody else can; its connections that are not quite over are not to keep the
+        // next process out.
+        socket.set_reuseaddr(true).map_err(failed)?;
         let listener = socket.listen(WAITING_MAX).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         Ok((listener, bound))
     }
+}
+
+/// A socket at the address, which it may share with others.
+fn bound(address: SocketAddr, shares: bool) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(shares)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Takes the address for operations.
@@ -98,4 +112,40 @@ fn may_move(address: SocketAddr, error: &ListenError) -> bool {
 
 fn any_port(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::{Ipv4Addr, TcpStream};
+
+    fn reserve(address: SocketAddr) -> Result<ReservedAddress, ListenError> {
+        ReservedAddress::bind("http.listen", address)
+    }
+
+    #[tokio::test]
+    async fn an_address_is_reserved_once_also_before_anybody_listens() {
+        let first = reserve((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        let address = first.socket.local_addr().expect("an address");
+        let second = reserve(address).map(drop).expect_err("two have the address").to_string();
+        assert!(second.contains(&format!("cannot listen on {address} (http.listen)")), "{second}");
+        let (_listener, listens_on) = first.listen().expect("the first listens");
+        assert_eq!(listens_on, address);
+    }
+
+    #[tokio::test]
+    async fn connections_that_are_not_quite_over_do_not_keep_the_address() {
+        let (listener, address) = reserve((Ipv4Addr::LOCALHOST, 0).into())
+            .expect("a free port")
+            .listen()
+            .expect("listens");
+        let mut client = TcpStream::connect(address).expect("connected");
+        let (accepted, _) = listener.accept().await.expect("a client");
+        // The side that closes first keeps the address for a minute.
+        drop((accepted, listener));
+        assert_eq!(client.read(&mut [0; 1]).expect("the end"), 0);
+        drop(client);
+        reserve(address).expect("free again").listen().expect("listens");
+    }
 }

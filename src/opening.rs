@@ -39,25 +39,65 @@ pub enum OpenError {
     /// The order store cannot be opened.
     #[error("the order store cannot be opened: {0}")]
     Orders(#[from] StoreError),
+    /// The file of the order store is there and is no database, or is damaged.
+    #[error("{path} is not a database that can be read: {source}", path = .path.display())]
+    OrdersDamaged {
+        /// The order store's file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: StoreError,
+    },
     /// The read cache's Redis cannot be used.
     #[error("checkpoint.redis_url: {0}")]
     ReadCache(#[from] RedisAddressError),
 }
 
+/// The identity of a data directory's journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Identity {
+    /// The one that is recorded there.
+    Recorded(JournalId),
+    /// One that was drawn because none is, and is to be recorded once all has been checked.
+    Drawn(JournalId),
+}
+
+impl Identity {
+    /// The identity itself.
+    pub fn journal(self) -> JournalId {
+        match self {
+            Self::Recorded(journal) | Self::Drawn(journal) => journal,
+        }
+    }
+}
+
 /// Locks the data directory for this process, creating it if needed, and returns it with its
-/// journal's identity. Records the number of shards.
+/// journal's identity. Records nothing there: [`record`] does, once all has been checked.
 ///
 /// # Errors
 /// Returns [`OpenError::DataDir`] if another process serves from it, if it was made with more shards,
-/// or if it cannot be read or written.
-pub fn lock_data_dir(config: &Config) -> Result<(DataDir, JournalId), OpenError> {
+/// or if it cannot be made or read.
+pub fn lock_data_dir(config: &Config) -> Result<(DataDir, Identity), OpenError> {
     let data_dir = DataDir::lock(&config.data.dir)?;
     if let Err(error) = make_private(data_dir.path(), &data_dir.journal()) {
         tracing::warn!(%error, "others may be able to read the data directory");
     }
+    data_dir.check_shards(config.engine.shards)?;
+    let recorded = data_dir.recorded_identity()?;
+    let identity =
+        recorded.map_or_else(|| Identity::Drawn(JournalId::random()), Identity::Recorded);
+    Ok((data_dir, identity))
+}
+
+/// Records the number of shards and the journal's identity in the data directory.
+///
+/// # Errors
+/// Returns [`OpenError::DataDir`] if it cannot be written.
+pub fn record(config: &Config, data_dir: &DataDir, identity: Identity) -> Result<(), OpenError> {
     data_dir.agree_on_shards(config.engine.shards)?;
-    let journal = data_dir.agree_on_identity()?;
-    Ok((data_dir, journal))
+    if let Identity::Drawn(journal) = identity {
+        data_dir.adopt_identity(journal)?;
+    }
+    Ok(())
 }
 
 /// Opens the order store: MySQL if it is configured, otherwise the file in `data_dir`, which is
@@ -69,9 +109,23 @@ pub fn lock_data_dir(config: &Config) -> Result<(DataDir, JournalId), OpenError>
 pub async fn orders(config: &Config, data_dir: &DataDir) -> Result<OrderStore, OpenError> {
     let database = match &config.orders.mysql_url {
         Some(url) => Database::open_mysql(url.secret(), config.orders.connections)?,
-        None => Database::open_sqlite(&data_dir.orders()).await?,
+        None => Database::open_sqlite(&data_dir.orders())
+            .await
+            .map_err(|error| orders_error(config, data_dir, error))?,
     };
     Ok(OrderStore::new(&database))
+}
+
+/// What the first error of an order store means: one of a file, if it is one, names the file.
+pub fn orders_error(config: &Config, data_dir: &DataDir, error: StoreError) -> OpenError {
+    let is_file = config.orders.mysql_url.is_none();
+    let text = error.to_string();
+    // SQLite's words for its codes 26 and 11.
+    let is_damaged = ["not a database", "malformed"].iter().any(|words| text.contains(words));
+    if is_file && is_damaged {
+        return OpenError::OrdersDamaged { path: data_dir.orders(), source: error };
+    }
+    error.into()
 }
 
 /// Opens the order store as [`orders`] does, but creates no file: none if there is none.

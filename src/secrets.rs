@@ -25,6 +25,11 @@ const OWNER_ONLY_DIRECTORY: u32 = 0o700;
 pub struct SigningSecret(SecretBox<[u8; SIGNING_SECRET_BYTES]>);
 
 impl SigningSecret {
+    /// The secret of these 64 hexadecimal digits, if they are that.
+    pub fn from_digits(digits: &str) -> Option<Self> {
+        parse(digits)
+    }
+
     /// The bytes, for the signer.
     pub fn expose(&self) -> &[u8; SIGNING_SECRET_BYTES] {
         self.0.expose_secret()
@@ -76,6 +81,18 @@ pub fn existing_signing_secret(data_dir: &Path) -> Result<SigningSecret, Error> 
     read(&data_dir.join(SIGNING_SECRET_FILE))
 }
 
+/// Whether this data directory has a signing secret.
+///
+/// # Errors
+/// Returns [`Error`] if it is there and cannot be used.
+pub fn has_signing_secret(data_dir: &Path) -> Result<bool, Error> {
+    match existing_signing_secret(data_dir) {
+        Ok(_) => Ok(true),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the signing secret of this data directory, made now if there is none. Two processes that
 /// start at once get the same one.
 ///
@@ -90,6 +107,18 @@ pub fn signing_secret(data_dir: &Path) -> Result<SigningSecret, Error> {
         }
         other => other,
     }
+}
+
+/// Puts the signing secret back if its file is gone. Returns whether it was.
+///
+/// # Errors
+/// Returns [`Error`] if what is there cannot be used, or it cannot be written.
+pub fn put_back(data_dir: &Path, secret: &SigningSecret) -> Result<bool, Error> {
+    if has_signing_secret(data_dir)? {
+        return Ok(false);
+    }
+    write(&data_dir.join(SIGNING_SECRET_FILE), secret.expose())?;
+    Ok(true)
 }
 
 fn read(path: &Path) -> Result<SigningSecret, Error> {
@@ -123,22 +152,28 @@ fn parse(text: &str) -> Option<SigningSecret> {
     Some(SigningSecret(SecretBox::new(secret)))
 }
 
-/// Writes a secret under another name and links it to its own, so that a reader sees all of it or none,
-/// and of two processes that make one the first wins.
+/// Makes a secret. Of two processes that do the first wins.
 fn create(path: &Path) -> Result<(), Error> {
+    let mut bytes = [0; SIGNING_SECRET_BYTES];
+    SysRng.try_fill_bytes(&mut bytes).map_err(Error::Random)?;
+    let written = write(path, &bytes);
+    bytes.zeroize();
+    written
+}
+
+/// Writes a secret under another name and links it to its own, so that a reader sees all of it or none,
+/// and one that is there already stays.
+fn write(path: &Path, bytes: &[u8; SIGNING_SECRET_BYTES]) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let in_directory = |source| Error::Io { path: directory.to_owned(), source };
     make_directories(directory).map_err(in_directory)?;
 
-    let mut bytes = [0; SIGNING_SECRET_BYTES];
-    SysRng.try_fill_bytes(&mut bytes).map_err(Error::Random)?;
     let mut text = String::with_capacity(2 * SIGNING_SECRET_BYTES + 1);
     for byte in bytes {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
     text.push('\n');
-    bytes.zeroize();
 
     let draft = path.with_extension(format!("key.{}", std::process::id()));
     let written =
@@ -200,6 +235,22 @@ mod tests {
         let names = fs::read_dir(data.join("secrets")).expect("its directory").count();
         assert_eq!(names, 1, "no draft stays behind");
         assert_eq!(format!("{first:?}"), "SigningSecret(***)");
+    }
+
+    #[test]
+    fn one_that_is_gone_is_put_back_and_another_one_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let secret = signing_secret(directory.path()).expect("a secret");
+        assert!(!put_back(directory.path(), &secret).expect("it is there"));
+        fs::remove_dir_all(directory.path().join("secrets")).expect("removed");
+        assert!(put_back(directory.path(), &secret).expect("written"));
+        let read = existing_signing_secret(directory.path()).expect("it is there");
+        assert_eq!(read.expose(), secret.expose());
+        let other = "0a".repeat(32);
+        fs::write(directory.path().join(SIGNING_SECRET_FILE), &other).expect("another one");
+        assert!(!put_back(directory.path(), &secret).expect("one is there"));
+        let kept = fs::read_to_string(directory.path().join(SIGNING_SECRET_FILE));
+        assert_eq!(kept.expect("read"), other);
     }
 
     #[test]

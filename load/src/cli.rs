@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,6 +72,10 @@ pub struct RunArguments {
     /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
+    /// How many seconds longer than usual the sale may take to get ready, for a program that is not a
+    /// release build.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    pub patience: u64,
     /// Keep the server's data and log in this directory, which is to be new or empty.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
@@ -132,6 +137,7 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
         binary: arguments.server_bin.clone(),
         threads: arguments.threads,
         closed_loop: arguments.closed_loop,
+        patience: Duration::from_secs(arguments.patience),
         keep: arguments.keep.clone(),
         progress: std::io::stderr().is_terminal(),
     };

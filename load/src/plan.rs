@@ -5,6 +5,8 @@ use crate::scenario::{Mix, People};
 
 /// Addresses of items that do not exist, for bots.
 pub const DEAD_ITEMS: u32 = 16;
+/// Accounts of the script, the last of all users.
+pub const SCRIPT_ACCOUNTS: u32 = 1_000;
 
 /// What kind of arrival this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,37 @@ pub enum Kind {
     Retrier,
     /// A script on an item that does not exist.
     Bot,
+    /// A script that buys without the page.
+    Script,
+    /// A visitor who looks and does not buy.
+    Reader,
+}
+
+/// What a reader looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Page {
+    /// The page with all sales.
+    Home,
+    /// The page of an item.
+    Item,
+    /// The list of sales, as programs read it.
+    Sales,
+    /// How an item stands, as its page asks.
+    Status,
+}
+
+impl Page {
+    /// All pages, as often as readers look at them: an item's page asks again and again.
+    pub const LOOKS: [Self; 8] = [
+        Self::Home,
+        Self::Item,
+        Self::Item,
+        Self::Sales,
+        Self::Status,
+        Self::Status,
+        Self::Status,
+        Self::Status,
+    ];
 }
 
 /// One attempt to buy.
@@ -41,7 +74,7 @@ pub struct Plan {
     items: u64,
     hot_share: f64,
     /// Running sums of the mix's weights.
-    thresholds: [f64; 4],
+    thresholds: [f64; 6],
     thread: u64,
     threads: u64,
     visits: u64,
@@ -54,17 +87,19 @@ impl Plan {
     /// The share of `thread` of `threads` in the crowd that `people` describes.
     #[must_use]
     pub fn new(people: &People, items: u32, seed: u64, thread: u32, threads: u32) -> Self {
-        let Mix { buyer, repeat_clicker, retrier, bot } = people.mix;
+        let Mix { buyer, repeat_clicker, retrier, bot, script, reader } = people.mix;
         let thresholds = [
             buyer,
             buyer + repeat_clicker,
             buyer + repeat_clicker + retrier,
             buyer + repeat_clicker + retrier + bot,
+            buyer + repeat_clicker + retrier + bot + script,
+            buyer + repeat_clicker + retrier + bot + script + reader,
         ];
         Self {
             random: Random::new(scramble(seed) ^ scramble(u64::from(thread) + 1)),
             salt: scramble(seed),
-            users: people.users.into(),
+            users: honest_users(people).into(),
             items: items.into(),
             hot_share: people.hot_share,
             thresholds,
@@ -92,17 +127,21 @@ impl Plan {
 
     /// The next attempt; `None` if only distinct ones are wanted and all are made.
     pub fn next_attempt(&mut self) -> Option<Attempt> {
-        let total = self.thresholds[3];
+        let total = self.thresholds[5];
         let draw = self.random.unit() * total;
         let kind = match self.thresholds.iter().position(|sum| draw < *sum) {
             Some(1) => Kind::RepeatClicker,
             Some(2) => Kind::Retrier,
             Some(3) => Kind::Bot,
+            Some(4) => Kind::Script,
+            Some(5) => Kind::Reader,
             _ => Kind::Buyer,
         };
         match kind {
             Kind::Buyer => self.buyer(),
             Kind::Bot => Some(self.bot()),
+            Kind::Script => Some(self.script()),
+            Kind::Reader => Some(self.reader()),
             Kind::RepeatClicker | Kind::Retrier if self.visits == 0 => self.buyer(),
             Kind::RepeatClicker => Some(self.repeat()),
             Kind::Retrier => {
@@ -141,6 +180,33 @@ impl Plan {
         }
     }
 
+    fn script(&mut self) -> Attempt {
+        Attempt {
+            user: small(self.users + self.random.below(SCRIPT_ACCOUNTS.into())),
+            item: small(self.random.below(self.items)),
+            key: self.click_key(),
+            kind: Kind::Script,
+        }
+    }
+
+    fn reader(&mut self) -> Attempt {
+        Attempt {
+            user: small(self.random.below(self.users)),
+            item: small(self.random.below(self.items)),
+            key: self.random.below(u64::from(u32::MAX)),
+            kind: Kind::Reader,
+        }
+    }
+
+    /// Who comes for what with the first `count` first tries of the whole crowd.
+    pub fn wishes(&self, count: u64) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let count = count.min(self.users * self.items);
+        (0..count).map(|number| {
+            let Attempt { user, item, .. } = self.visit(number);
+            (user, item)
+        })
+    }
+
     fn earlier_visit(&mut self) -> u64 {
         self.random.below(self.visits) * self.threads + self.thread
     }
@@ -160,6 +226,13 @@ impl Plan {
         let item = (favourite + turn) % self.items;
         Attempt { user: small(user), item: small(item), key: visit << 1, kind: Kind::Buyer }
     }
+}
+
+/// Users who come by the page: all but the script's accounts, if there is a script.
+#[must_use]
+pub fn honest_users(people: &People) -> u32 {
+    let script = if people.mix.script > 0.0 { SCRIPT_ACCOUNTS } else { 0 };
+    people.users.saturating_sub(script)
 }
 
 fn small(value: u64) -> u32 {
@@ -195,11 +268,18 @@ mod tests {
 
     #[test]
     fn retriers_repeat_the_whole_request_and_clickers_only_the_wish() {
-        let mix = Mix { buyer: 1.0, repeat_clicker: 1.0, retrier: 1.0, bot: 1.0 };
-        let mut plan = Plan::new(&people(1_000, mix), 3, 1, 0, 1);
+        let mix = Mix {
+            buyer: 1.0,
+            repeat_clicker: 1.0,
+            retrier: 1.0,
+            bot: 1.0,
+            script: 1.0,
+            reader: 1.0,
+        };
+        let mut plan = Plan::new(&people(2_000, mix), 3, 1, 0, 1);
         let (mut wishes, mut requests) = (HashSet::new(), HashSet::new());
-        let mut counts = [0_u32; 4];
-        for _ in 0..2_000 {
+        let mut counts = [0_u32; 6];
+        for _ in 0..3_000 {
             let attempt = plan.next_attempt().expect("endless");
             let Attempt { user, item, key, kind } = attempt;
             counts[kind as usize] += 1;
@@ -214,9 +294,24 @@ mod tests {
                 }
                 Kind::Retrier => assert!(requests.contains(&(user, item, key)), "{attempt:?}"),
                 Kind::Bot => assert!((3..3 + DEAD_ITEMS).contains(&item), "{attempt:?}"),
+                Kind::Script => assert!(item < 3 && (1_000..2_000).contains(&user), "{attempt:?}"),
+                Kind::Reader => assert!(item < 3, "{attempt:?}"),
             }
         }
         assert!(counts.iter().all(|count| (400..600).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn the_wishes_are_those_of_the_buyers_who_come() {
+        let people = people(50, Mix::default());
+        let mut plan = Plan::new(&people, 4, 9, 0, 1).distinct_only();
+        let wishes: Vec<_> = plan.wishes(120).collect();
+        let mut came = Vec::new();
+        while let Some(Attempt { user, item, .. }) = plan.next_attempt() {
+            came.push((user, item));
+        }
+        assert_eq!(wishes, came[..120]);
+        assert_eq!(plan.wishes(1_000).count(), 200);
     }
 
     #[test]

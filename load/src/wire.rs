@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ETAG, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -53,6 +54,7 @@ pub struct Link {
     timeout: Duration,
     open: Option<Open>,
     body: Vec<u8>,
+    version: Option<HeaderValue>,
     deadline: Instant,
     alarm: Pin<Box<Sleep>>,
 }
@@ -93,6 +95,7 @@ impl Link {
             timeout,
             open: None,
             body: Vec::with_capacity(1024),
+            version: None,
             deadline,
             alarm: Box::pin(tokio::time::sleep_until(deadline)),
         }
@@ -102,6 +105,12 @@ impl Link {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The `ETag` of the last answer, if it had one.
+    #[must_use]
+    pub fn version(&self) -> Option<&HeaderValue> {
+        self.version.as_ref()
     }
 
     /// Opens the connection now, so that the first request does not pay for it.
@@ -157,7 +166,7 @@ impl Link {
     }
 
     async fn attempt(&mut self, request: Outgoing) -> Attempt {
-        let Self { open, body, deadline, alarm, .. } = self;
+        let Self { open, body, version, deadline, alarm, .. } = self;
         let Some(Open { sender, driver }) = open else {
             return Attempt::Returned(Box::new(request));
         };
@@ -196,6 +205,7 @@ impl Link {
         };
 
         body.clear();
+        *version = response.headers().get(ETAG).cloned();
         let read = poll_fn(|context| match read_body(&mut response, body, driver, context) {
             Poll::Ready(whole) => Poll::Ready(whole),
             Poll::Pending if late(alarm, deadline, context) => Poll::Ready(Err(Failure::TimedOut)),

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use domain::invariants::Invariant;
 use load::report::Report;
@@ -78,6 +79,7 @@ async fn run_with(plant: &str, cancel: f64) -> Report {
         binary: Some(toy()),
         threads: 2,
         closed_loop: None,
+        patience: Duration::ZERO,
         keep: None,
         progress: false,
     };

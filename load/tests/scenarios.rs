@@ -5,21 +5,25 @@ use std::path::{Path, PathBuf};
 
 use load::scenario::Scenario;
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 18] = [
+    "bots",
     "cancel-wave",
     "duplicate-clickers",
     "many-items",
     "mysql-slow",
     "one-hot-item",
     "rabbitmq-down",
+    "readers",
     "redis-down",
     "restart-mid-sale",
     "smoke",
     "soak",
     "sold-out-storm",
+    "spread-open",
     "standing-backlog",
     "sustained",
     "t0-burst",
+    "t0-burst-guarded",
 ];
 
 fn folder() -> PathBuf {

@@ -2,6 +2,7 @@
 //!
 //! What is behind the sale reports of itself (`status`). Must not change anything.
 
+use super::meaning::Meaning;
 use super::shard::effects::Effect;
 use super::status::DependencyStatus;
 use super::tasks::Tasks;
@@ -15,16 +16,7 @@ pub(super) fn clock_status(clock: &Clock) -> DependencyStatus {
         name: "clock",
         kind: "monotonic",
         healthy: !clock.drifts(),
-        meaning: if clock.drifts() {
-            format!(
-                "the wall clock is {} s {} the sale's, which goes on undisturbed: sales begin and end by \
-                 GET /api/v1/time; see \"Clocks\" in docs/operations.md",
-                seconds.unsigned_abs(),
-                if seconds < 0 { "behind" } else { "ahead of" }
-            )
-        } else {
-            "the wall clock and the sale's agree".to_owned()
-        },
+        meaning: if clock.drifts() { Meaning::ClockDrifts(seconds) } else { Meaning::ClockAgrees },
     }
 }
 
@@ -34,33 +26,25 @@ pub(super) fn journal_status(journal: &Journal<Effect>) -> DependencyStatus {
     DependencyStatus {
         name: "journal",
         kind: journal.kind(),
-        healthy: !matches!(trouble, Some(Trouble::Failed | Trouble::Damaged(_) | Trouble::Full(_))),
+        healthy: matches!(trouble, None | Some(Trouble::NearlyFull(_))),
         meaning: match trouble {
-            Some(Trouble::Failed) => {
-                "a write failed: nothing is confirmed any more, the process stops".to_owned()
-            }
-            Some(Trouble::Damaged(place)) => format!(
-                "{place}: purchases are refused, and the state in memory goes to the checkpoints; \
-                 leave everything as it is and see \"A damaged journal\" in docs/operations.md"
-            ),
-            Some(Trouble::NearlyFull(obstacle)) => format!(
-                "no room for the next segment ({obstacle}): the sale goes on until this one is full"
-            ),
-            Some(Trouble::Full(obstacle)) => {
-                format!("no room ({obstacle}): purchases are refused")
-            }
-            None => "every confirmation is on disk before it leaves".to_owned(),
+            Some(Trouble::Failed) => Meaning::JournalFailed,
+            Some(Trouble::Damaged(place)) => Meaning::JournalDamaged(place),
+            Some(Trouble::NearlyFull(obstacle)) => Meaning::JournalNearlyFull(obstacle),
+            Some(Trouble::Full(obstacle)) => Meaning::JournalFull(obstacle),
+            Some(Trouble::Unreachable(why)) => Meaning::JournalUnreachable(why),
+            None => Meaning::JournalWorks,
         },
     }
 }
 
 /// The background tasks among the dependencies.
 pub(super) fn tasks_status(tasks: &Tasks) -> DependencyStatus {
-    let trouble = tasks.trouble();
+    let ended = tasks.ended();
     DependencyStatus {
         name: "tasks",
         kind: "background",
-        healthy: trouble.is_none(),
-        meaning: trouble.unwrap_or_else(|| "what runs beside the purchases runs".to_owned()),
+        healthy: ended.is_empty(),
+        meaning: if ended.is_empty() { Meaning::TasksRun } else { Meaning::TasksEnded(ended) },
     }
 }

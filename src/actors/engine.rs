@@ -1,32 +1,34 @@
 //! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
+use super::checkpoint_requests::CheckpointRequests;
 use super::gate::Gate;
+use super::lease::Lease;
 use super::shard::context::Context;
-use super::shard::effects::{
-    EffectSink, NotDelivered, OrderChanges, OrderWatchers, Reply, ReplySender,
-};
+use super::shard::effects::{Effect, NotDelivered, OrderChanges, Release, Reply, ReplySender};
+use super::shard::figures::MailboxFigures;
 use super::shard::idempotency::{IdempotencyKeys, KeyReservation};
 use super::shard::mailbox::{Envelope, PendingCommand};
 use super::shard::permits::Permits;
-use super::shard::recovery::{self, RecoveryError};
+use super::shard::recovery::{self, Recovered, RecoveryError};
 use super::shard::router::Router;
-use super::shard::supervisor::{self, TICK};
+use super::shard::supervisor::{self, Supervision, TICK};
 use super::status::PipelineStatus;
 use super::tasks::Tasks;
 use crate::clock::{self, Clock};
 use crate::store::checkpoint::{CheckpointStore, Mark};
-use crate::store::journal::{Journal, JournalId, OpenedLog};
+use crate::store::journal::{Journal, JournalId, Log, OpenedLog};
 use crate::store::orders::OrderStore;
+use crate::store::orders::ownership::{self, OwnershipError};
 use domain::{
     Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
     Timestamp, UserId,
 };
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
 
 /// Where a purchase's request id comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +37,8 @@ pub enum KeyOrigin {
     Client,
     /// Made at the edge for this request alone.
     Edge,
+    /// The buy token's: it may come again, and only on the item for which it was made.
+    Token,
 }
 
 /// How the engine runs.
@@ -82,11 +86,13 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     context: Arc<Context>,
-    supervisor: JoinHandle<()>,
+    supervisor: Supervision,
     tasks: Tasks,
     durable_moved: Arc<Notify>,
     status: PipelineStatus,
-    marks: Vec<Option<Mark>>,
+    /// What each shard's checkpoint held when the shard was opened, until the checkpointer asks.
+    marks: Mutex<Vec<Option<Mark>>>,
+    checkpoint_requests: CheckpointRequests,
 }
 
 impl Engine {
@@ -103,52 +109,90 @@ impl Engine {
         orders: &OrderStore,
         on_failure: impl FnOnce(io::Error) + Send + 'static,
     ) -> Result<Self, StartError> {
-        const EXPIRIES_PER_TICK: usize = 16_384;
+        let base = journal.base().map_err(RecoveryError::from)?;
         let recovered =
             recovery::recover(journal_id, journal, &checkpoints, orders, options.shards).await?;
+        // Before the journal is changed. A store that does not answer is checked before it is written to.
+        match ownership::check(orders, journal_id, &recovered.journal.seqs, &base).await {
+            Ok(()) | Err(OwnershipError::Store(_)) => {}
+            Err(error) => return Err(RecoveryError::from(error).into()),
+        }
         let floor = recovered.stocks.iter().map(Stock::at).max().unwrap_or_default();
         check_clock(floor, options.clock_ahead_max)?;
-        let effect_sink = EffectSink { gates: Arc::default(), watchers: OrderWatchers::default() };
-        let idempotency_keys = IdempotencyKeys::default();
-        for stock in &recovered.stocks {
-            open_gates(stock, &effect_sink, &idempotency_keys);
-        }
-        let durable_moved = Arc::new(Notify::new());
-        let (moved, sink) = (Arc::clone(&durable_moved), effect_sink.clone());
-        let journal = Journal::start(
-            recovered.journal,
-            move |effects| {
-                moved.notify_one();
-                // On the journal's thread: a hop to a task of the runtime would cost a wake-up in
-                // front of all who wait for this batch.
-                sink.release(effects);
-            },
-            on_failure,
-        )?;
+        let Recovered { stocks, journal, marks } = recovered;
+        let release = Release::new(Lease::default());
+        let journal = Journal::start(journal, release.on_durable(), on_failure)?;
+        let clock = Clock::start(floor);
+        let parts = Parts { journal_id, clock, journal, release, checkpoints };
+        Self::run(options, parts, stocks, marks).await
+    }
+
+    /// Starts without a shard, on a log that several nodes share: [`Engine::open_shard`] brings them.
+    /// `on_failure` is called once if the journal fails: the process has to stop then.
+    ///
+    /// # Errors
+    /// Returns [`StartError`] if a part cannot start.
+    pub async fn start_without_shards(
+        options: EngineOptions,
+        journal_id: JournalId,
+        log: impl Log,
+        checkpoints: CheckpointStore,
+        on_failure: impl FnOnce(io::Error) + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let clock = Clock::start(Timestamp::default());
+        let (release, shards) = (Release::new(Lease::ended(clock.clone())), options.shards);
+        let journal = Journal::start_shut(log, shards, release.on_durable(), on_failure)?;
+        let parts = Parts { journal_id, clock, journal, release, checkpoints };
+        Self::run(options, parts, Vec::new(), vec![None; usize::from(shards)]).await
+    }
+
+    /// Starts the actors of the shards that are there.
+    async fn run(
+        options: EngineOptions,
+        parts: Parts,
+        stocks: Vec<Stock>,
+        marks: Vec<Option<Mark>>,
+    ) -> Result<Self, StartError> {
+        const EXPIRIES_PER_TICK: usize = 16_384;
+        let Parts { journal_id, clock, journal, release, checkpoints } = parts;
+        let Release { effect_sink, durable_moved } = release;
         let context = Arc::new(Context {
-            clock: Clock::start(floor),
+            clock,
             journal: Arc::new(journal),
             journal_id,
             router: Router::new(options.shards, options.virtual_nodes),
             effect_sink,
-            idempotency_keys,
+            idempotency_keys: IdempotencyKeys::default(),
             permits: Permits::new(options.permits),
             checkpoints,
             draining: AtomicBool::new(false),
+            figures: (0..options.shards).map(|_| Arc::default()).collect(),
+            mailbox_figures: MailboxFigures::default(),
             expiries_per_tick: (EXPIRIES_PER_TICK / usize::from(options.shards)).max(16),
             reply_timeout: options.reply_timeout,
+            ticked_at: AtomicU64::new(0),
         });
+        for stock in &stocks {
+            context.open_gates(stock);
+            context.router.open(stock.shard());
+        }
         let status = PipelineStatus::new(&context.journal.base_seqs(), context.clock.now());
         let tasks = Tasks::new(context.clock.clone());
-        let supervisor = supervisor::start(Arc::clone(&context), recovered.stocks, &tasks).await?;
+        let supervisor = supervisor::start(Arc::clone(&context), stocks, &tasks).await?;
         Ok(Self(Arc::new(Inner {
             context,
             supervisor,
             tasks,
             durable_moved,
             status,
-            marks: recovered.marks,
+            marks: Mutex::new(marks),
+            checkpoint_requests: CheckpointRequests::default(),
         })))
+    }
+
+    /// The journal that checkpoints and order store must belong to.
+    pub(super) fn journal_id(&self) -> JournalId {
+        self.0.context.journal_id
     }
 
     /// The tasks that run as long as the engine does.
@@ -237,6 +281,20 @@ impl Engine {
         self.ask(order_id.shard(), |answer| Envelope::ReadOrder { order_id, answer }).await
     }
 
+    /// The order of the gate's item that this request got, if its shard holds it: durable.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
+    pub async fn order_of(
+        &self,
+        gate: &Gate,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<Order>, NotDelivered> {
+        let found = self.order_of_request(gate.shard(), user_id, request_id).await?;
+        Ok(found.filter(|order| order.item_id == gate.terms().item_id))
+    }
+
     /// The newest orders of a buyer that shards hold, newest first, at most `limit`, placed before
     /// `before` if given.
     ///
@@ -296,6 +354,11 @@ impl Engine {
         }
     }
 
+    /// For how long this node certainly is the owner of what it serves.
+    pub fn lease(&self) -> &Lease {
+        &self.0.context.effect_sink.lease
+    }
+
     /// What all shards share.
     pub(super) fn context(&self) -> &Arc<Context> {
         &self.0.context
@@ -312,9 +375,27 @@ impl Engine {
         self.0.durable_moved.notified().await;
     }
 
-    /// What each shard's checkpoint held when the engine started.
-    pub(super) fn recovered_marks(&self) -> Vec<Option<Mark>> {
-        self.0.marks.clone()
+    /// What a shard's checkpoint held when the shard was opened, once; none if that is not known, or was
+    /// told before.
+    pub(super) fn take_mark(&self, shard: ShardId) -> Option<Mark> {
+        self.0.marks.lock().get_mut(shard.index())?.take()
+    }
+
+    /// Sets what a shard's checkpoint holds, now that the shard is opened.
+    pub(super) fn set_mark(&self, shard: ShardId, mark: Option<Mark>) {
+        if let Some(own) = self.0.marks.lock().get_mut(shard.index()) {
+            *own = mark;
+        }
+    }
+
+    /// The shards' supervisor.
+    pub(super) fn supervisor(&self) -> &Supervision {
+        &self.0.supervisor
+    }
+
+    /// Checkpoints that are asked for out of their turn.
+    pub(super) fn checkpoint_requests(&self) -> &CheckpointRequests {
+        &self.0.checkpoint_requests
     }
 
     /// Sends an envelope that is answered with a value, and waits for the answer.
@@ -325,28 +406,33 @@ impl Engine {
     ) -> Result<T, NotDelivered> {
         let _permit = self.0.context.permits.take().ok_or(NotDelivered::Overloaded)?;
         let (answer, answered) = oneshot::channel();
-        self.0.context.router.send(shard, envelope(answer));
+        if self.0.context.router.send(shard, envelope(answer)).is_err() {
+            return Err(NotDelivered::Moved);
+        }
         match tokio::time::timeout(self.0.context.reply_timeout, answered).await {
             Ok(Ok(value)) => Ok(value),
+            Ok(Err(_)) if !self.lease().is_live() => Err(NotDelivered::Moved),
             Ok(Err(_)) | Err(_) => Err(NotDelivered::Overloaded),
         }
     }
 
-    /// Puts an envelope without an answer in a shard's mailbox.
+    /// Puts an envelope without an answer in a shard's mailbox, if the shard is served here.
     pub(super) fn send(&self, shard: ShardId, envelope: Envelope) {
-        self.0.context.router.send(shard, envelope);
+        let _ = self.0.context.router.send(shard, envelope);
     }
 
     /// Sends the shard a command of the engine's own, whose outcome no client waits for.
     pub(super) fn decide_own(&self, shard: ShardId, command: Command) {
         let context = &self.0.context;
-        context.router.send(
+        let (admitted_at, admitted_after) = context.clock.moment();
+        self.send(
             shard,
             Envelope::Command(PendingCommand {
                 command,
                 reply_sender: ReplySender::none(),
                 permit: context.permits.take_own(),
-                admitted_at: context.clock.now(),
+                admitted_at,
+                admitted_after,
                 keyed: false,
                 panics: 0,
             }),
@@ -360,6 +446,8 @@ impl Engine {
             Some(NotDelivered::ShuttingDown)
         } else if context.journal.is_damaged() {
             Some(NotDelivered::StorageDamaged)
+        } else if context.journal.is_unreachable() {
+            Some(NotDelivered::LogUnavailable)
         } else if !context.journal.has_room() {
             Some(NotDelivered::StorageFull)
         } else if self.0.status.refuses() {
@@ -387,17 +475,22 @@ impl Engine {
             return Reply::NotDelivered(NotDelivered::Overloaded);
         };
         let (sender, answered) = oneshot::channel();
-        context.router.send(
+        let (admitted_at, admitted_after) = context.clock.moment();
+        let sent = context.router.send(
             shard,
             Envelope::Command(PendingCommand {
                 command,
                 reply_sender: ReplySender::new(sender, reservation),
                 permit,
-                admitted_at: context.clock.now(),
+                admitted_at,
+                admitted_after,
                 keyed,
                 panics: 0,
             }),
         );
+        if sent.is_err() {
+            return Reply::NotDelivered(NotDelivered::Moved);
+        }
         // The supervisor's sweep answers what waits too long, so this wait ends.
         answered.await.unwrap_or(Reply::Unknown)
     }
@@ -447,16 +540,11 @@ fn check_clock(newest: Timestamp, ahead_max: Duration) -> Result<(), StartError>
     Ok(())
 }
 
-/// Opens the gates of a recovered shard's items.
-fn open_gates(stock: &Stock, effect_sink: &EffectSink, idempotency_keys: &IdempotencyKeys) {
-    for item in stock.items() {
-        let gate = Arc::new(Gate::new(item, stock.shard()));
-        effect_sink.gates.insert(item.terms.item_id, gate);
-    }
-    for order in stock.orders() {
-        if let Some(gate) = effect_sink.gates.get(&order.item_id) {
-            gate.add_buyer(order.user_id);
-        }
-        idempotency_keys.record_granted(order.user_id, order.request_id);
-    }
+/// What an engine is made of besides its shards.
+struct Parts {
+    journal_id: JournalId,
+    clock: Clock,
+    journal: Journal<Effect>,
+    release: Release,
+    checkpoints: CheckpointStore,
 }

@@ -2,8 +2,11 @@
 
 use super::dependencies::{clock_status, journal_status, tasks_status};
 use super::engine::Engine;
+use super::meaning::Meaning;
+use super::shard::{DecisionFigures, MailboxFigures};
 use super::status::EngineStatus;
 use crate::store::journal::LogStatus;
+use crate::telemetry::text::Histogram;
 
 impl Engine {
     /// What readiness reports and metrics show.
@@ -26,7 +29,7 @@ impl Engine {
             refusing_because: refusing,
             shards_up: context.router.up(),
             shards_ticking: context.router.ticking(),
-            shards: context.router.shards().count(),
+            shards: context.router.served().count(),
             quarantined_items,
             permits_used: context.permits.used(),
             permits: context.permits.limit(),
@@ -41,14 +44,28 @@ impl Engine {
     }
 
     /// Sets the state of something that the engine stands on and does not watch by itself.
-    pub fn report(
-        &self,
-        name: &'static str,
-        kind: &'static str,
-        healthy: bool,
-        meaning: impl Into<String>,
-    ) {
+    pub fn report(&self, name: &'static str, kind: &'static str, healthy: bool, meaning: Meaning) {
         self.pipeline_status().report(name, kind, healthy, meaning);
+    }
+
+    /// Counts such a thing as not well until its state is set.
+    pub fn expect(&self, name: &'static str, kind: &'static str) {
+        self.pipeline_status().expect(name, kind);
+    }
+
+    /// What the shards have decided since the start.
+    pub fn decisions(&self) -> DecisionFigures {
+        DecisionFigures::sum(self.context().figures.iter().map(AsRef::as_ref))
+    }
+
+    /// How the mailboxes were emptied since the start.
+    pub fn mailboxes(&self) -> &MailboxFigures {
+        &self.context().mailbox_figures
+    }
+
+    /// How long the order store took for each batch of records since the start.
+    pub fn apply_durations(&self) -> &Histogram {
+        self.pipeline_status().apply_durations()
     }
 
     /// The journal's state and figures.

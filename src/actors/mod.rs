@@ -2,27 +2,44 @@
 //!
 //! In the order of a purchase: `gate` refuses without a decision, `engine` is the handle, `shard`
 //! decides and releases answers once they are durable, `pipeline` brings broker, order store and
-//! checkpoints up to date behind the sale. `status` says how all of them are,
-//! `dependencies` what the engine itself needs, `order_store` how far that store is, and `health` puts it
-//! together.
+//! checkpoints up to date behind the sale. `moving` lets shards come and go, and `cluster` decides which. `status` says how all of them are,
+//! `dependencies` what the engine itself needs, `meaning` what that comes to, `order_store` how far that store is, and `health` puts it
+//! together. `outside` keeps what other servers say.
 
 mod bloom_filter;
+mod checkpoint_requests;
+pub mod cluster;
 mod dependencies;
 mod engine;
 mod gate;
 mod health;
+mod lease;
+mod meaning;
+mod moving;
 mod order_store;
+mod outside;
 mod pipeline;
+mod settings;
 mod shard;
 mod status;
 mod tasks;
 
+pub use crate::store::outbound::{Outbound, OutboundError, OutboundOptions};
+pub use crate::store::settings::{
+    ENTRIES_MAX, KeptSettings, ListedEntry, NOTE_LENGTH_MAX as ENTRY_NOTE_LENGTH_MAX, NewEntry,
+    REASON_LENGTH_MAX as SETTING_REASON_LENGTH_MAX, SettingChange, SettingsError, StoredSetting,
+};
 pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
+pub use lease::Lease;
+pub use meaning::Meaning;
+pub use moving::{ArrivedShard, Departure};
+pub use outside::{Kept, KeptOptions};
 pub use pipeline::{BackendOptions, Backends};
+pub use settings::LiveSettings;
 pub use shard::{
-    ChangesMissed, Lack, NotDelivered, OrderChanges, RecoveryError, Renewal, RenewedShard, Reply,
-    Ring, renew,
+    ChangesMissed, DecisionFigures, Lack, MailboxFigures, NotDelivered, OrderChanges,
+    RecoveryError, Renewal, RenewedShard, Reply, Ring, renew,
 };
 pub use status::{DependencyStatus, EngineStatus};
 pub use tasks::Tasks;

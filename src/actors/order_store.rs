@@ -18,7 +18,7 @@ impl Engine {
         orders: &OrderStore,
     ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
         let context = self.context();
-        ownership::own_progress(orders, context.journal_id, || context.journal.durable_seqs()).await
+        ownership::own_progress(orders, context.journal_id, || self.judged_seqs()).await
     }
 
     /// Checks that the order store is this engine's and holds all that was deleted from the journal.
@@ -26,16 +26,18 @@ impl Engine {
     /// # Errors
     /// Returns [`OwnershipError`] as [`Self::stored_progress`] does, or if the store lacks some of it.
     pub async fn check_order_store(&self, orders: &OrderStore) -> Result<(), OwnershipError> {
-        let stored_seqs = self.stored_seqs(orders).await?;
-        let base_seqs = self.context().journal.base_seqs();
-        for (shard, (stored_seq, base_seq)) in
-            (0..).map(ShardId).zip(stored_seqs.into_iter().zip(base_seqs))
-        {
-            if stored_seq < base_seq {
-                return Err(OwnershipError::Behind { shard, stored_seq, base_seq });
-            }
-        }
-        Ok(())
+        let context = self.context();
+        let (durable, base) = (self.judged_seqs(), context.journal.base_seqs());
+        ownership::check(orders, context.journal_id, &durable, &base).await?;
+        self.stored_progress(orders).await.map(drop)
+    }
+
+    /// Each shard's last record that the order store may hold: any of a shard that is not served here.
+    fn judged_seqs(&self) -> Vec<u64> {
+        let journal = &self.context().journal;
+        let durable = (0..).map(ShardId).zip(journal.durable_seqs());
+        let judged = |(shard, seq)| journal.owner(shard).map_or(u64::MAX, |_| seq);
+        durable.map(judged).collect()
     }
 
     /// What [`Self::stored_progress`] returns, as each shard's last record: 0 where there is none.

@@ -1,8 +1,10 @@
 //! How far behind the sale its backends are: shared by relay, consumer and checkpointer, which write
 //! it, and by the engine's status, which reads it.
 
+use super::meaning::Meaning;
 use super::shard::effects::{Effect, NotDelivered};
 use crate::store::journal::{Journal, WriterFigures};
+use crate::telemetry::text::Histogram;
 use domain::{ItemId, ShardId, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -46,14 +48,14 @@ pub struct EngineStatus {
 /// A dependency as an operator should see it.
 #[derive(Clone, Debug)]
 pub struct DependencyStatus {
-    /// `journal`, `clock`, `tasks`, `checkpoint`, `broker` or `order_store`.
+    /// `journal`, `clock`, `tasks`, `data_directory`, `checkpoint`, `broker`, `order_store` or `catalogue`.
     pub name: &'static str,
-    /// Which implementation serves: `file`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
+    /// Which implementation serves: `file`, `files`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
     pub kind: &'static str,
     /// Whether the dependency works.
     pub healthy: bool,
-    /// What its state means for the sale, in words.
-    pub meaning: String,
+    /// What its state means for the sale.
+    pub meaning: Meaning,
 }
 
 /// How far each backend is with each shard, and how it is. Clones share one state.
@@ -67,8 +69,8 @@ struct Inner {
     begun: Box<[AtomicU64]>,
     /// Whether the relay is to begin again behind what is stored.
     begin_again: AtomicBool,
-    /// Why the order store does not hold all that it should, in words.
-    incomplete: Mutex<Option<String>>,
+    /// Why the order store does not hold all that it should.
+    incomplete: Mutex<Option<Meaning>>,
     /// Each shard's last record that a checkpoint holds.
     checkpointed: Box<[AtomicU64]>,
     /// When the oldest record was decided that may not be stored, or an earlier time.
@@ -77,13 +79,12 @@ struct Inner {
     checkpointed_at: AtomicU64,
     refuses: AtomicBool,
     dependencies: Mutex<Vec<DependencyStatus>>,
+    /// How long the order store took for each batch.
+    apply_durations: Histogram,
 }
 
 /// No record: the relay has not begun, or something was stored since.
 const NOT_BEGUN: u64 = u64::MAX;
-/// What it means for the sale that the order store lacks records which the journal has.
-pub(super) const REFILLED: &str =
-    "records are missing in it and are sent again from the journal; none is lost";
 /// The name of the order store among the dependencies.
 pub(super) const ORDER_STORE: &str = "order_store";
 
@@ -111,7 +112,22 @@ impl PipelineStatus {
             checkpointed_at: AtomicU64::new(now.0),
             refuses: AtomicBool::new(false),
             dependencies: Mutex::new(Vec::new()),
+            apply_durations: Histogram::of_durations(),
         }))
+    }
+
+    /// How long the order store took for each batch.
+    pub(super) fn apply_durations(&self) -> &Histogram {
+        &self.0.apply_durations
+    }
+
+    /// A shard is served from now on: the journal has retired all up to `base_seq`, and its checkpoint
+    /// holds all up to `checkpointed`.
+    pub(super) fn open(&self, shard: ShardId, base_seq: u64, checkpointed: u64) {
+        let Some(stored) = self.0.stored.get(shard.index()) else { return };
+        stored.fetch_max(base_seq, Ordering::AcqRel);
+        // Not only forward: what a store held that was lost since counts no more.
+        self.0.checkpointed[shard.index()].store(checkpointed, Ordering::Release);
     }
 
     /// Notes that the order store holds the shard's records up to `seq`, the last decided at `at`.
@@ -157,7 +173,7 @@ impl PipelineStatus {
         let Some(begun) = self.0.begun.get(shard.index()) else { return };
         if begun.load(Ordering::Acquire) != stored_seq {
             self.ask_to_begin_again();
-            self.0.incomplete.lock().get_or_insert_with(|| REFILLED.to_owned());
+            self.0.incomplete.lock().get_or_insert(Meaning::OrdersRefilled);
         }
     }
 
@@ -173,12 +189,12 @@ impl PipelineStatus {
 
     /// Sets why the order store does not hold all that it should, or that it does. Returns whether it
     /// did before.
-    pub(super) fn set_incomplete(&self, why: Option<String>) -> bool {
+    pub(super) fn set_incomplete(&self, why: Option<Meaning>) -> bool {
         std::mem::replace(&mut *self.0.incomplete.lock(), why).is_none()
     }
 
     /// Why the order store does not hold all that it should, if that is known.
-    pub(super) fn incomplete(&self) -> Option<String> {
+    pub(super) fn incomplete(&self) -> Option<Meaning> {
         self.0.incomplete.lock().clone()
     }
 
@@ -242,20 +258,32 @@ impl PipelineStatus {
         name: &'static str,
         kind: &'static str,
         healthy: bool,
-        meaning: impl Into<String>,
+        meaning: Meaning,
     ) {
-        let state = DependencyStatus { name, kind, healthy, meaning: meaning.into() };
+        let state = DependencyStatus { name, kind, healthy, meaning };
         let mut dependencies = self.0.dependencies.lock();
         let before = dependencies.iter().position(|dependency| dependency.name == name);
-        let was_healthy = before.map(|index| dependencies[index].healthy);
+        let was_healthy = before
+            .filter(|index| dependencies[*index].meaning != Meaning::NotAskedYet)
+            .map(|index| dependencies[index].healthy);
         if !healthy && was_healthy != Some(false) {
-            tracing::warn!(dependency = name, kind, meaning = state.meaning, "dependency degraded");
+            tracing::warn!(dependency = name, kind, meaning = %state.meaning, "dependency degraded");
         } else if healthy && was_healthy == Some(false) {
             tracing::info!(dependency = name, kind, "dependency works again");
         }
         match before {
             Some(index) => dependencies[index] = state,
             None => dependencies.push(state),
+        }
+    }
+
+    /// Counts a dependency as not well until its state is reported for the first time: what was never asked
+    /// is not known to work.
+    pub(super) fn expect(&self, name: &'static str, kind: &'static str) {
+        let mut dependencies = self.0.dependencies.lock();
+        if dependencies.iter().all(|dependency| dependency.name != name) {
+            let meaning = Meaning::NotAskedYet;
+            dependencies.push(DependencyStatus { name, kind, healthy: false, meaning });
         }
     }
 

@@ -87,23 +87,14 @@ impl Tasks {
         before.is_none_or(|before| now.0.saturating_sub(before.0) > UNSOUND_MILLISECONDS)
     }
 
-    /// The tasks that ended within the last minute, in words; none if all are sound.
-    pub(super) fn trouble(&self) -> Option<String> {
+    /// The tasks that ended within the last minute, each with how often it was run again.
+    pub(super) fn ended(&self) -> Vec<(&'static str, u32)> {
         let now = self.clock.now();
         let tasks = self.tasks.lock();
-        let unsound: Vec<String> = tasks
-            .iter()
-            .filter(|task| {
-                task.ended_at.is_some_and(|at| now.0.saturating_sub(at.0) <= UNSOUND_MILLISECONDS)
-            })
-            .map(|task| format!("{} ended and was run again ({} times)", task.name, task.restarts))
-            .collect();
-        (!unsound.is_empty()).then(|| {
-            format!(
-                "{}; nothing is lost, but this is a defect: report what the log says",
-                unsound.join(", ")
-            )
-        })
+        let is_unsound = |task: &&Task| {
+            task.ended_at.is_some_and(|at| now.0.saturating_sub(at.0) <= UNSOUND_MILLISECONDS)
+        };
+        tasks.iter().filter(is_unsound).map(|task| (task.name, task.restarts)).collect()
     }
 }
 

@@ -5,10 +5,11 @@ use crate::http;
 use crate::listening::ListenError;
 use crate::opening::OpenError;
 use crate::secrets;
-use crate::store::journal::JournalError;
 use crate::store::journal::file::ReadError;
+use crate::store::journal::{JournalError, JournalId};
 use crate::store::orders::ownership::OwnershipError;
 use std::io;
+use std::path::PathBuf;
 
 /// Why the process cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +23,18 @@ pub enum AppError {
     /// The signing secret is too short.
     #[error(transparent)]
     Signer(#[from] http::SecretTooShort),
+    /// The provider of challenges cannot be used as it is configured.
+    #[error("{0}")]
+    Challenge(String),
     /// The journal's directory cannot be opened.
     #[error("the journal's directory cannot be opened: {0}")]
     Journal(#[source] io::Error),
     /// The journal was written by a newer version of this program.
     #[error(transparent)]
     NewerJournal(ReadError),
+    /// The journal cannot be read: a place in it is damaged.
+    #[error(transparent)]
+    JournalDamaged(StartError),
     /// Another process writes the journal.
     #[error(transparent)]
     JournalInUse(ReadError),
@@ -48,15 +55,36 @@ pub enum AppError {
     /// The engine cannot recover or start.
     #[error(transparent)]
     Engine(StartError),
+    /// The checkpoints or the order store hold records that the journal has lost.
+    #[error(transparent)]
+    JournalBehind(StartError),
     /// The checkpoints are another shop's.
     #[error(transparent)]
     ForeignCheckpoint(StartError),
-    /// The order store is another shop's, or holds records that the journal has lost.
+    /// The order store is another shop's.
     #[error(transparent)]
     ForeignOrders(StartError),
+    /// The file with the journal's identity is gone or holds something else, and what was made from the
+    /// journal names this one.
+    #[error(
+        "{path}, which says whose journal this is, is gone or holds no identity; {named_by} was made from \
+         journal {journal}",
+        path = .path.display()
+    )]
+    IdentityLost {
+        /// The file that is gone.
+        path: PathBuf,
+        /// What names the journal.
+        named_by: &'static str,
+        /// The journal that it names.
+        journal: JournalId,
+    },
     /// The order store has lost orders that are nowhere else.
     #[error(transparent)]
     OrdersLost(StartError),
+    /// The issuer of the mall's tokens cannot be asked as configured.
+    #[error("oidc.jwks_url or oidc.ca_file cannot be used: {0}")]
+    Issuer(#[source] io::Error),
     /// A thread cannot be started.
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),
@@ -73,6 +101,10 @@ impl From<StartError> for AppError {
             StartError::Recovery(RecoveryError::ForeignCheckpoint(_)) => {
                 Self::ForeignCheckpoint(error)
             }
+            StartError::Recovery(
+                RecoveryError::CheckpointAhead { .. }
+                | RecoveryError::ForeignOrders(OwnershipError::Ahead { .. }),
+            ) => Self::JournalBehind(error),
             StartError::Recovery(RecoveryError::ForeignOrders(OwnershipError::Behind {
                 ..
             })) => Self::OrdersLost(error),
@@ -96,6 +128,9 @@ impl From<ReadError> for AppError {
         match error {
             ReadError::Newer { .. } => Self::NewerJournal(error),
             ReadError::InUse { .. } => Self::JournalInUse(error),
+            error @ (ReadError::Corrupt { .. } | ReadError::Refused { .. }) => {
+                Self::JournalDamaged(RecoveryError::Journal(error.into()).into())
+            }
             error => Self::Engine(RecoveryError::Journal(error.into()).into()),
         }
     }

@@ -1,15 +1,42 @@
 //! The engine's figures for `/metrics`: what is looked at only when somebody asks.
 
-use crate::actors::{Engine, Gate};
+use crate::actors::{DecisionFigures, Engine, Gate, NotDelivered};
+use crate::http::Board;
+use crate::sales::Sales;
+use crate::sales::upcoming::UpcomingSale;
+use crate::store::data_dir::DataDir;
 use crate::telemetry;
 use crate::telemetry::metrics as names;
+use crate::telemetry::process;
 use crate::telemetry::text::header;
+use domain::{OrderStatus, Timestamp, invariants};
 use metrics::{counter, gauge};
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Items that have series of their own: more would be too many for Prometheus.
 const ITEMS_MAX: usize = 1_000;
+
+/// The live figures, with the history that was kept when the process last stopped. A history that cannot be
+/// read is no reason not to sell.
+pub(super) fn board(data_dir: &DataDir, now: Timestamp) -> Board {
+    let now = u32::try_from(now.0 / 1_000).unwrap_or(u32::MAX);
+    match data_dir.read_history() {
+        Ok(kept) => Board::with_history(&kept.unwrap_or_default(), now),
+        Err(error) => {
+            tracing::warn!(%error, "the history of the figures cannot be read and begins anew");
+            Board::default()
+        }
+    }
+}
+
+/// Keeps the history for the next start.
+pub(super) fn keep(board: &Board, data_dir: &DataDir) {
+    if let Err(error) = data_dir.write_history(&board.history()) {
+        tracing::warn!(%error, "the history of the figures cannot be kept");
+    }
+}
 
 /// Records the engine's present state in the metrics.
 pub(super) fn observe(engine: &Engine) {
@@ -30,19 +57,95 @@ pub(super) fn observe(engine: &Engine) {
     gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));
-        gauge!(names::DEPENDENCY_UP, "name" => dependency.name, "kind" => dependency.kind).set(up);
+        let labels = [("dependency", dependency.name), ("kind", dependency.kind)];
+        gauge!(names::DEPENDENCY_UP, &labels).set(up);
     }
 }
 
-/// The figures that the recorder does not hold, in Prometheus' text form: series that end, and what is
-/// counted on the journal's thread.
-pub(super) fn render(engine: &Engine) -> String {
+/// The figures that the recorder does not hold, in Prometheus' text form: series that end, what is
+/// counted on the journal's thread, and what others than the engine know.
+pub(super) fn render(engine: &Engine, sales: &Sales, data_dir: &DataDir) -> String {
     let mut out = String::new();
+    render_build(&mut out);
+    render_accepting(engine.status().refusing_because, &mut out);
+    render_upcoming(&sales.upcoming().known(), &mut out);
+    render_free_bytes(&data_dir.journal(), &mut out);
+    process::render(&mut out);
+    let name = names::ORDER_STORE_APPLY_DURATION_SECONDS;
+    header(&mut out, name);
+    engine.apply_durations().render(name, "", &mut out);
     let name = names::JOURNAL_SYNC_DURATION_SECONDS;
     header(&mut out, name);
     engine.journal_status().sync_durations().render(name, "", &mut out);
+    let name = names::JOURNAL_BATCH_RECORDS;
+    header(&mut out, name);
+    engine.journal_status().batch_records().render(name, "", &mut out);
+    for (name, histogram) in [
+        (names::MAILBOX_WAIT_SECONDS, &engine.mailboxes().waits),
+        (names::MAILBOX_BATCH_REQUESTS, &engine.mailboxes().batches),
+    ] {
+        header(&mut out, name);
+        histogram.render(name, "", &mut out);
+    }
+    render_decisions(&engine.decisions(), &mut out);
     render_items(&engine.gates(), &mut out);
     out
+}
+
+fn render_build(out: &mut String) {
+    let name = names::BUILD_INFO;
+    header(out, name);
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+}
+
+/// Appends whether purchases are taken, by what might keep them out.
+fn render_accepting(refusing: Option<NotDelivered>, out: &mut String) {
+    let name = names::ACCEPTING;
+    header(out, name);
+    for (reason, word) in [
+        (NotDelivered::ShuttingDown, "shutting_down"),
+        (NotDelivered::StorageDamaged, "journal_damaged"),
+        (NotDelivered::LogUnavailable, "log_unavailable"),
+        (NotDelivered::StorageFull, "storage_full"),
+        (NotDelivered::BacklogFull, "backlog_full"),
+    ] {
+        let is_accepting = u8::from(refusing != Some(reason));
+        let _ = writeln!(out, "{name}{{reason=\"{word}\"}} {is_accepting}");
+    }
+}
+
+/// Appends when the sales begin that were approved.
+fn render_upcoming(upcoming: &[UpcomingSale], out: &mut String) {
+    let name = names::SALE_STARTS_TIMESTAMP_SECONDS;
+    header(out, name);
+    for UpcomingSale { sale_id, starts_at, is_preheated } in upcoming {
+        let labels = format!("sale=\"{sale_id}\",preheated=\"{is_preheated}\"");
+        let _ = writeln!(out, "{name}{{{labels}}} {}", starts_at.0 as f64 / 1e3);
+    }
+}
+
+/// Appends how much room the journal's disk has; nothing if the operating system does not say.
+fn render_free_bytes(journal: &Path, out: &mut String) {
+    let name = names::JOURNAL_FREE_BYTES;
+    header(out, name);
+    if let Ok(disk) = rustix::fs::statvfs(journal) {
+        let _ = writeln!(out, "{name} {}", disk.f_bavail.saturating_mul(disk.f_frsize));
+    }
+}
+
+/// Appends what the shards have decided.
+fn render_decisions(decisions: &DecisionFigures, out: &mut String) {
+    let name = names::PURCHASES_ADMITTED_TOTAL;
+    header(out, name);
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{name} {}", decisions.purchases);
+    let name = names::ORDER_CHANGES_TOTAL;
+    header(out, name);
+    for status in OrderStatus::ALL {
+        let count = decisions.orders(status);
+        let _ = writeln!(out, "{name}{{status=\"{}\"}} {count}", status.name());
+    }
 }
 
 /// Appends the units of the items that are not settled, those that end first first.
@@ -63,6 +166,10 @@ fn render_items(gates: &[Arc<Gate>], out: &mut String) {
             let _ = writeln!(out, "{name}{{item=\"{item}\",state=\"{state}\"}} {units}");
         }
     }
+    let name = names::STOCK_IMBALANCED_ITEMS;
+    header(out, name);
+    let is_wrong = |gate: &&Arc<Gate>| invariants::i1_balance(&gate.counters()).is_err();
+    let _ = writeln!(out, "{name} {}", gates.iter().filter(is_wrong).count());
     let name = names::ITEMS_NOT_SHOWN;
     header(out, name);
     let _ = writeln!(out, "{name} {}", open.len().saturating_sub(ITEMS_MAX));

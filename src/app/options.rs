@@ -3,9 +3,11 @@
 //! Must not know the order in which parts start.
 
 use crate::actors::{BackendOptions, EngineOptions};
-use crate::config::{Config, WhenExceeded};
+use crate::config::{self, CompatSettle, Config, OnChallengeError, VisitId, WhenExceeded};
 use crate::http;
 use crate::store::journal::file;
+use domain::risk::{Action, Mode, Setting, Settings};
+use domain::{ItemId, UserId};
 use std::time::Duration;
 
 /// Returns how the engine runs. The clock may be behind the journal by `clock_ahead_max`.
@@ -50,10 +52,15 @@ pub fn http(config: &Config, connections_max: usize) -> http::Options {
             all: connections_max,
             of_address: settings.connections_per_address_max as usize,
         },
+        client_address: client_address(settings),
+        limits: limits(&config.limits),
+        risk: risk(&config.risk),
+        limits_table_bytes: (config.limits.table_mib as usize) << 20,
         headers_max: settings.headers_max as usize,
         header_bytes_max: settings.header_bytes_max as usize,
         body_bytes_max: settings.body_bytes_max as usize,
         admin_body_bytes_max: settings.admin_body_bytes_max as usize,
+        picture_bytes_max: settings.picture_bytes_max as usize,
         buy_body_bytes_max: settings.buy_body_bytes_max as usize,
         unread_bytes_max: http::UnreadBytesMax {
             connection: usize::try_from(settings.connection_unread_bytes_max).unwrap_or(usize::MAX),
@@ -73,8 +80,127 @@ pub fn http(config: &Config, connections_max: usize) -> http::Options {
         password_hashes_max: settings.password_hashes_max as usize,
         password_queue_max: settings.password_queue_max as usize,
         allowed_origins: settings.allowed_origins.clone(),
+        public_url: settings.public_url.clone(),
+        pages: pages(config),
+        visitor_id: match config.visits.id {
+            VisitId::Random => http::VisitorId::Random,
+            VisitId::DailyHash => http::VisitorId::DailyHash,
+            VisitId::Off => http::VisitorId::Off,
+        },
         token_lifetime_seconds: config.tokens.ttl_seconds,
+        buy_token_lifetime: Duration::from_secs(config.buy_token.ttl_seconds),
+        challenge: challenge(&config.challenge),
+        proof_verifications_max: proof_verifications_max(),
+        registration: config.users.registration,
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),
+        compat: compat(config),
     }
+}
+
+/// Half of the cores may verify proofs.
+fn proof_verifications_max() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 2).max(1)
+}
+
+/// Returns how buyers are challenged.
+pub fn challenge(settings: &config::Challenge) -> http::ChallengeOptions {
+    http::ChallengeOptions {
+        difficulty: http::Difficulty { cost: settings.cost, prefix: settings.prefix.clone() },
+        lifetime: Duration::from_secs(settings.ttl_seconds),
+        on_error: match settings.on_error {
+            OnChallengeError::Proof => http::OnError::Proof,
+            OnChallengeError::Refuse => http::OnError::Refuse,
+            OnChallengeError::Allow => http::OnError::Allow,
+        },
+    }
+}
+
+fn compat(config: &Config) -> Option<http::CompatOptions> {
+    let settings = &config.compat;
+    let users = config::named_users(&settings.users).unwrap_or_default();
+    settings.enabled.then(|| http::CompatOptions {
+        item_id: ItemId(settings.item_id),
+        users: users.into_iter().map(|(name, number)| (name, UserId(number))).collect(),
+        trusts_user_names: settings.trust_user_names,
+        settle: match settings.settle {
+            CompatSettle::Paid => http::Settle::Paid,
+            CompatSettle::Reserved => http::Settle::Reserved,
+        },
+    })
+}
+
+/// Returns how pages are made and kept.
+pub fn pages(config: &Config) -> http::PageOptions {
+    let settings = &config.pages;
+    http::PageOptions {
+        // The configuration allows offsets alone.
+        utc_offset: settings.utc_offset.parse().unwrap_or_default(),
+        renders_max: usize::from(settings.renders_max),
+        rendered_bytes_max: usize::try_from(settings.rendered_bytes_max).unwrap_or(usize::MAX),
+        dev_assets: settings.dev_assets.clone(),
+    }
+}
+
+/// Returns where a client's address is found, and who is believed.
+fn client_address(settings: &config::Http) -> http::ClientAddressOptions {
+    let source = match settings.client_address {
+        config::ClientAddress::Peer => http::ClientAddressSource::Peer,
+        config::ClientAddress::XForwardedFor => http::ClientAddressSource::XForwardedFor,
+        config::ClientAddress::ProxyProtocol => http::ClientAddressSource::ProxyProtocol,
+    };
+    let networks = settings.trusted_proxies.split_ascii_whitespace();
+    // The configuration was checked.
+    let trusted = networks.filter_map(|network| network.parse().ok()).collect();
+    http::ClientAddressOptions { source, trusted }
+}
+
+/// Returns the rates that callers are held to.
+pub fn limits(limits: &config::Limits) -> http::LimitOptions {
+    http::LimitOptions {
+        user_per_second: limits.user_per_s,
+        user_burst: limits.user_burst,
+        address_per_second: limits.address_per_s,
+        address_burst: limits.address_burst,
+        item_per_second: limits.item_per_s,
+        global_per_second: limits.global_per_s,
+        login_address_per_minute: limits.login_address_per_min,
+        login_name_per_minute: limits.login_name_per_min,
+        token_user_per_minute: limits.token_user_per_min,
+    }
+}
+
+/// Returns how the risk rules are set.
+pub fn risk(risk: &config::Risk) -> http::RiskOptions {
+    let of = |max, window_seconds| http::Threshold { max, window_seconds };
+    http::RiskOptions {
+        rules: Settings([
+            rule(risk.deny_user_mode, risk.deny_user_action),
+            rule(risk.deny_address_mode, risk.deny_address_action),
+            rule(risk.accounts_per_address_mode, risk.accounts_per_address_action),
+            rule(risk.tokens_per_user_mode, risk.tokens_per_user_action),
+            rule(risk.failed_challenges_mode, risk.failed_challenges_action),
+            rule(risk.account_age_mode, risk.account_age_action),
+        ]),
+        accounts: of(risk.accounts_per_address_max, risk.accounts_per_address_window_s),
+        tokens: of(risk.tokens_per_user_max, risk.tokens_per_user_window_s),
+        failed_challenges: of(risk.failed_challenges_max, risk.failed_challenges_window_s),
+        account_age_seconds: risk.account_age_s,
+    }
+}
+
+fn rule(mode: config::RiskMode, action: config::RiskAction) -> Setting {
+    let mode = match mode {
+        config::RiskMode::Off => Mode::Off,
+        config::RiskMode::Shadow => Mode::Shadow,
+        config::RiskMode::Enforce => Mode::Enforce,
+    };
+    let action = match action {
+        config::RiskAction::Observe => Action::Observe,
+        config::RiskAction::Harder => Action::Harder,
+        config::RiskAction::Last => Action::Last,
+        config::RiskAction::Deny => Action::Deny,
+    };
+    Setting { mode, action }
 }

@@ -1,6 +1,5 @@
 //! Why an audit came to no verdict.
 
-use crate::store::broker::BrokerError;
 use crate::store::checkpoint::CheckpointError;
 use crate::store::data_dir::DataDirError;
 use crate::store::database::StoreError;
@@ -30,13 +29,21 @@ pub enum AuditError {
         owner: JournalId,
         /// The data directory that was to be audited.
         path: PathBuf,
-        /// The journal in that directory, in words.
-        held: String,
+        /// The journal in that directory.
+        held: JournalId,
     },
-    /// The checkpoints cannot be read.
-    #[error("the checkpoints cannot be read: {0}")]
+    /// The data directory does not say whose journal it has, and the order store was filled from this one.
+    #[error(
+        "{} is gone, which says whose journal this is; the order store was filled from journal {owner}",
+        .path.display()
+    )]
+    IdentityLost {
+        /// The journal that it was filled from.
+        owner: JournalId,
+        /// The file that is gone.
+        path: PathBuf,
+    },
+    /// The checkpoints were made from another journal.
+    #[error(transparent)]
     Checkpoints(#[from] CheckpointError),
-    /// The dead letters cannot be read.
-    #[error("the dead letters cannot be read: {0}")]
-    DeadLetters(#[from] BrokerError),
 }

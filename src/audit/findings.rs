@@ -26,6 +26,50 @@ pub struct Findings {
     /// What became of each invariant, in their order; before them the records' form, if it is
     /// broken.
     pub judged: Vec<Judged>,
+    /// What belongs to the audit and could not be asked.
+    pub unasked: Vec<Unasked>,
+}
+
+/// A store that the configuration names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The orders, with the dead letters and the catalogue beside them.
+    OrderStore,
+    /// The states of the shards, from which a start goes on.
+    Checkpoints,
+    /// The broker, with its dead letters.
+    Broker,
+}
+
+impl Source {
+    /// What it is called.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::OrderStore => "the order store",
+            Self::Checkpoints => "the checkpoints",
+            Self::Broker => "the broker's dead letters",
+        }
+    }
+
+    /// What is left open without it.
+    pub fn leaves_open(self) -> &'static [Invariant] {
+        match self {
+            Self::OrderStore => &[Invariant::I4, Invariant::I12, Invariant::I13],
+            Self::Checkpoints => &[Invariant::I9, Invariant::I11],
+            Self::Broker => &[Invariant::I12],
+        }
+    }
+}
+
+/// A store that the configuration names and that could not be asked: other than one that is not judged
+/// because nobody gave it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unasked {
+    /// Which it is.
+    pub source: Source,
+    /// Why not, in words.
+    pub why: String,
 }
 
 /// What became of one rule.

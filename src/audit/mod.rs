@@ -14,5 +14,5 @@ mod run;
 mod stored;
 
 pub use error::AuditError;
-pub use findings::{Findings, Judged, OrderCounts};
+pub use findings::{Findings, Judged, OrderCounts, Source, Unasked};
 pub use run::{AuditOptions, run};

@@ -8,12 +8,12 @@
 use super::checkpoints::Checkpoints;
 use super::deleted::assume_what_was_deleted;
 use super::error::AuditError;
-use super::findings::{Findings, Judged, OrderCounts};
+use super::findings::{Findings, Judged, OrderCounts, Source, Unasked};
 use super::journal::{self, OnRecord};
 use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::catalogue::Catalogue;
-use crate::store::checkpoint::CheckpointStore;
+use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
 use crate::store::journal::file::disk::{Disk, RealDisk};
@@ -22,6 +22,7 @@ use crate::store::orders::OrderStore;
 use domain::invariants::{self, Invariant, Ledger, Rule};
 use domain::{OrderId, ShardId};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 /// What to audit with.
@@ -34,6 +35,8 @@ pub struct AuditOptions {
     pub orders: Option<OrderStore>,
     /// The dead letters, if there is a place for them.
     pub dead_letters: Option<Vec<DeadLetter>>,
+    /// What the configuration names beside these, and could not be opened or asked.
+    pub unasked: Vec<Unasked>,
     /// Orders that clients saw confirmed.
     pub confirmations: Option<Vec<OrderId>>,
     /// How long to wait for the order store to reach what is on record when the audit begins: for a
@@ -57,9 +60,13 @@ pub async fn run(options: AuditOptions) -> Result<Findings, AuditError> {
     }
     let disk = RealDisk::open(&directory).map_err(AuditError::Journal)?;
     if let (Some(wait), Some(orders)) = (options.wait, &options.orders) {
-        check_owner(orders, &options.data_dir).await?;
-        // Whether it was reached is judged below, as always.
-        let _ = tokio::time::timeout(wait, reached(&disk, orders)).await;
+        match check_owner(orders, &options.data_dir).await {
+            // Whether it was reached is judged below, as always.
+            Ok(()) => drop(tokio::time::timeout(wait, reached(&disk, orders)).await),
+            // That it does not answer is found again below.
+            Err(AuditError::Orders(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     let mut reads = 1;
     loop {
@@ -74,12 +81,11 @@ pub async fn run(options: AuditOptions) -> Result<Findings, AuditError> {
 /// Refuses an order store that another journal has claimed: there is nothing in it to compare.
 async fn check_owner(orders: &OrderStore, data_dir: &DataDir) -> Result<(), AuditError> {
     let held = data_dir.recorded_identity()?;
-    match orders.owner().await? {
-        Some(owner) if held != Some(owner) => Err(AuditError::ForeignOrders {
-            owner,
-            path: data_dir.path().to_owned(),
-            held: held.map_or_else(|| "one without an identity".to_owned(), |id| id.to_string()),
-        }),
+    match (orders.owner().await?, held) {
+        (Some(owner), None) => Err(AuditError::IdentityLost { owner, path: data_dir.identity() }),
+        (Some(owner), Some(held)) if held != owner => {
+            Err(AuditError::ForeignOrders { owner, path: data_dir.path().to_owned(), held })
+        }
         _ => Ok(()),
     }
 }
@@ -107,44 +113,86 @@ async fn reached(disk: &dyn Disk, orders: &OrderStore) {
     }
 }
 
+/// What the order store holds, or why it could not be asked.
+///
+/// # Errors
+/// Returns [`AuditError`] if another journal has claimed it.
+async fn read_orders(
+    orders: &OrderStore,
+    data_dir: &DataDir,
+) -> Result<Result<Stored, StoreError>, AuditError> {
+    match check_owner(orders, data_dir).await {
+        Ok(()) => Ok(Stored::read(orders).await),
+        Err(AuditError::Orders(error)) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the checkpoints hold, or why they could not be asked.
+///
+/// # Errors
+/// Returns [`AuditError`] if they were made from another journal.
+async fn read_checkpoints(
+    checkpoints: &CheckpointStore,
+    shards: u16,
+) -> Result<Result<Checkpoints, CheckpointError>, AuditError> {
+    match Checkpoints::read(checkpoints, shards).await {
+        Err(error @ CheckpointError::Foreign { .. }) => Err(error.into()),
+        read => Ok(read),
+    }
+}
+
 /// The findings, and whether the journal could be read from its begin to its end.
 async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, bool), AuditError> {
     let shards = options.data_dir.recorded_shards()?.unwrap_or(0);
+    let mut pass = Pass { unasked: options.unasked.clone(), ..Pass::default() };
     let checkpoints = match &options.checkpoints {
-        Some(checkpoints) => Checkpoints::read(checkpoints, shards).await?,
-        None => Checkpoints::default(),
+        Some(store) => pass.asked(Source::Checkpoints, read_checkpoints(store, shards).await?),
+        None => None,
     };
     let stored = match &options.orders {
-        Some(orders) => {
-            check_owner(orders, &options.data_dir).await?;
-            Some(Stored::read(orders).await?)
-        }
+        Some(store) => pass.asked(Source::OrderStore, read_orders(store, &options.data_dir).await?),
         None => None,
     };
     let base = base(disk).unwrap_or_default();
-    let mut pass = Pass::default();
-    if base.iter().any(|seq| *seq > 0)
-        && let (Some(stored), Some(orders)) = (&stored, &options.orders)
-    {
-        assume_what_was_deleted(disk, stored, orders, &base, &mut pass.ledger).await?;
+    if base.iter().any(|seq| *seq > 0) {
+        match (&stored, &options.orders) {
+            (Some(stored), Some(orders)) => {
+                assume_what_was_deleted(disk, stored, orders, &base, &mut pass.ledger).await?;
+            }
+            _ => pass.is_blind = true,
+        }
     }
     let read = pass.read(disk, stored.as_ref());
     if let Some(confirmations) = &options.confirmations {
         pass.judge_confirmations(confirmations);
     }
+    let (has_checkpoints, checkpoints) = (checkpoints.is_some(), checkpoints.unwrap_or_default());
     if let Some(stored) = &stored {
         let letters = options.dead_letters.as_deref().unwrap_or_default();
         pass.behind =
             stored.compare(&mut pass.ledger, &pass.on_record, &base, letters, &checkpoints);
     }
     checkpoints.compare(disk, &base, &mut pass.ledger);
-    let mut findings = pass.findings(options, shards, read.as_ref().err());
-    if let Some(orders) = &options.orders {
-        findings.unknown_items = Some(unknown_items(orders, &pass.ledger).await?);
-    }
+    let unknown_items = match options.orders.as_ref().filter(|_| stored.is_some()) {
+        Some(orders) => {
+            let found = unknown_items(orders, &pass.ledger).await;
+            pass.asked(Source::OrderStore, found)
+        }
+        None => None,
+    };
+    let there = There { orders: stored.is_some(), checkpoints: has_checkpoints };
+    let findings = pass.findings(options, there, shards, read.as_ref().err());
     // Segments may have been deleted since the first look.
     let whole = read.is_ok_and(|scan| scan.base.iter().eq(&base));
-    Ok((findings, whole))
+    Ok((Findings { unknown_items, ..findings }, whole))
+}
+
+/// What there was to compare the journal with.
+#[derive(Clone, Copy)]
+struct There {
+    orders: bool,
+    checkpoints: bool,
 }
 
 /// The items on record that the catalogue beside the orders does not know.
@@ -165,11 +213,16 @@ struct Pass {
     on_record: OnRecord,
     /// What the order store has not reached, in words.
     behind: Option<String>,
+    /// What could not be asked.
+    unasked: Vec<Unasked>,
+    /// Whether the journal was cut and the order store, which knows what was before, is not there: what its
+    /// records do to the stock cannot be judged then.
+    is_blind: bool,
 }
 
 impl Pass {
     fn read(&mut self, disk: &dyn Disk, stored: Option<&Stored>) -> Result<Scan, ReadError> {
-        let Self { ledger, records, frames, epochs, on_record, .. } = self;
+        let Self { ledger, records, frames, epochs, on_record, is_blind, .. } = self;
         let mut last_epoch = 0;
         journal::read(
             disk,
@@ -183,13 +236,24 @@ impl Pass {
                 if let Some(stored) = stored {
                     on_record.add(&found, stored.reached(found.shard));
                 }
-                ledger.record(&found);
+                match is_blind {
+                    true => ledger.assume_seq(found.shard, found.seq),
+                    false => ledger.record(&found),
+                }
             },
         )
     }
 
+    /// What was read of a store; none if it did not answer, which is noted.
+    fn asked<T, E: Display>(&mut self, source: Source, read: Result<T, E>) -> Option<T> {
+        read.map_err(|error| self.unasked.push(Unasked { source, why: error.to_string() })).ok()
+    }
+
     /// I3: each order that a client saw confirmed is on record.
     fn judge_confirmations(&mut self, confirmations: &[OrderId]) {
+        if self.is_blind {
+            return;
+        }
         for order_id in confirmations {
             let on_record = |order_id| self.ledger.orders().contains_key(&order_id);
             let verdict = invariants::i3_confirmed([order_id], on_record);
@@ -197,14 +261,21 @@ impl Pass {
         }
     }
 
-    fn findings(&self, options: &AuditOptions, shards: u16, read: Option<&ReadError>) -> Findings {
+    fn findings(
+        &self,
+        options: &AuditOptions,
+        there: There,
+        shards: u16,
+        read: Option<&ReadError>,
+    ) -> Findings {
         let mut orders = OrderCounts::default();
         for order in self.ledger.orders().values() {
             orders.add(order.status);
         }
         let form = self.ledger.finding(Rule::Form);
         let form = (form.broken > 0).then(|| Judged::new(Rule::Form, form));
-        let invariants = Invariant::ALL.map(|invariant| self.judged(invariant, options, read));
+        let invariants =
+            Invariant::ALL.map(|invariant| self.judged(invariant, options, there, read));
         Findings {
             data_dir: options.data_dir.path().to_owned(),
             shards: u64::from(shards),
@@ -214,6 +285,7 @@ impl Pass {
             dead_letters: options.dead_letters.as_ref().map(|letters| letters.len() as u64),
             unknown_items: None,
             judged: form.into_iter().chain(invariants).collect(),
+            unasked: self.unasked.clone(),
         }
     }
 
@@ -221,6 +293,7 @@ impl Pass {
         &self,
         invariant: Invariant,
         options: &AuditOptions,
+        there: There,
         read: Option<&ReadError>,
     ) -> Judged {
         let mut finding = self.ledger.finding(invariant);
@@ -228,11 +301,11 @@ impl Pass {
             Invariant::I3 if options.confirmations.is_none() => {
                 return Judged::not_judged(invariant, "needs --confirmations");
             }
-            Invariant::I4 | Invariant::I13 if options.orders.is_none() => {
-                return Judged::not_judged(invariant, "the order store was not given");
+            Invariant::I4 | Invariant::I13 if !there.orders => {
+                return self.without(Source::OrderStore, invariant);
             }
-            Invariant::I9 | Invariant::I11 if options.checkpoints.is_none() => {
-                return Judged::not_judged(invariant, "the checkpoints were not given");
+            Invariant::I9 | Invariant::I11 if !there.checkpoints => {
+                return self.without(Source::Checkpoints, invariant);
             }
             Invariant::I8 => {
                 let reason = "only a running engine can break it; see I3";
@@ -252,8 +325,19 @@ impl Pass {
             }
             // The scan refuses a frame of an older owner behind a newer one's.
             Invariant::I15 => finding.checked = self.epochs,
+            _ if self.is_blind && finding.checked == 0 => {
+                let reason = "the journal was cut, and only the order store knows what was before";
+                return Judged::not_judged(invariant, reason);
+            }
             _ => {}
         }
         Judged::new(invariant, finding)
+    }
+
+    /// What is not judged because this was not there, and whether anybody had reason to expect it.
+    fn without(&self, source: Source, invariant: Invariant) -> Judged {
+        let was_expected = self.unasked.iter().any(|unasked| unasked.source == source);
+        let verb = if was_expected { "could not be asked" } else { "was not given" };
+        Judged::not_judged(invariant, &format!("{}: {verb}", source.words()))
     }
 }

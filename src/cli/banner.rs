@@ -24,6 +24,20 @@ pub struct Offer {
     pub reserved: Option<OrderId>,
 }
 
+/// How the console is opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Console {
+    /// One-time links for people who have no account yet, each with what it is for. Only on a machine's own
+    /// address, and only while nobody has an account.
+    pub links: Vec<(String, String)>,
+}
+
+/// What is said where the secret that signs tokens was gone.
+pub const NEW_SECRET: &str = "the secret that signs tokens was gone and is made anew: no token, session or \
+                              link of before is accepted any more; buyers and operators log in again, and \
+                              tokens of `seckill mint` are minted again. To have the old ones back, stop, \
+                              bring secrets/token.key back from a copy, and start";
+
 /// An item on offer.
 #[derive(Clone, Debug)]
 pub struct OfferItem {
@@ -48,14 +62,37 @@ pub fn listening(address: SocketAddr, operations: SocketAddr) -> String {
     format!("listening on http://{address}\noperations on http://{operations}\n")
 }
 
-/// What follows these lines: the sale if there is one, as seen at `now`, and the API's documentation.
-pub fn banner(address: SocketAddr, offer: Option<&Offer>, now: Timestamp) -> String {
+/// What follows these lines: the sale if there is one, as seen at `now`, the console, and the API's
+/// documentation.
+pub fn banner(
+    address: SocketAddr,
+    offer: Option<&Offer>,
+    console: &Console,
+    now: Timestamp,
+) -> String {
     let base = format!("http://{}", reachable(address));
     let mut text = String::from("\n");
     if let Some(offer) = offer {
         write_offer(&mut text, &base, offer, now);
     }
-    text + &format!("  The API:       {base}/docs\n")
+    let _ = writeln!(text, "  The shop:      {}", visited(address));
+    write_console(&mut text, &base, console);
+    text + format!("  The API:       {base}/docs\n").as_str()
+}
+
+fn write_console(text: &mut String, base: &str, console: &Console) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  The console:   {base}/console");
+    if console.links.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "  Each link opens it once, within 15 minutes, for a person who chooses a password:\n"
+    );
+    for (whose, link) in &console.links {
+        let _ = writeln!(text, "    {whose}:\n{link}\n");
+    }
 }
 
 fn write_offer(text: &mut String, base: &str, offer: &Offer, now: Timestamp) {
@@ -99,7 +136,8 @@ fn write_purchase(text: &mut String, base: &str, offer: &Offer) {
     } else {
         let _ = writeln!(
             text,
-            "\n  There is nothing to buy for the demo user: it is sold out, or this user has it.\n"
+            "\n  There is nothing to buy for the demo user: it is sold out, or this user has it. `seckill \
+             demo`\n  sets up new sales.\n"
         );
     }
     if let Some(order) = reserved {
@@ -111,8 +149,18 @@ fn write_purchase(text: &mut String, base: &str, offer: &Offer) {
     }
 }
 
+/// Where a browser on this machine finds the shop. By name rather than by number where it is this machine:
+/// browsers allow more to pages of `localhost`.
+fn visited(address: SocketAddr) -> String {
+    let address = reachable(address);
+    if address.ip().is_loopback() {
+        return format!("http://localhost:{}/", address.port());
+    }
+    format!("http://{address}/")
+}
+
 /// Where a client on this machine finds a server that listens on all addresses.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -157,7 +205,8 @@ mod tests {
     #[test]
     fn a_newcomer_can_buy() {
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
-        let text = banner(address, Some(&offer()), Timestamp(1_790_000_000_001));
+        let text =
+            banner(address, Some(&offer()), &Console::default(), Timestamp(1_790_000_000_001));
         assert_eq!(
             text,
             r#"
@@ -169,6 +218,8 @@ mod tests {
 
 curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer a.b.c' -H 'Content-Type: application/json' -d '{"quantity":1}'
 
+  The shop:      http://localhost:8080/
+  The console:   http://127.0.0.1:8080/console
   The API:       http://127.0.0.1:8080/docs
 "#
         );
@@ -181,27 +232,44 @@ curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer 
         offer.items[0].available = 7;
         offer.items[0].may_buy = false;
         offer.reserved = Some(OrderId(77));
-        let text = banner(address, Some(&offer), Timestamp(1_790_000_005_000));
+        let text = banner(address, Some(&offer), &Console::default(), Timestamp(1_790_000_005_000));
         assert!(text.contains("7 of 100 units  Enamel mug"), "{text}");
         assert!(text.contains("/items/22/buy"), "{text}");
         assert!(text.contains("Order 77 of the demo user is unpaid"), "{text}");
         assert!(text.contains("/orders/77/pay -H 'Authorization: Bearer a.b.c'"), "{text}");
         offer.items[1].available = 0;
-        let text = banner(address, Some(&offer), Timestamp(1_790_000_005_000));
+        let text = banner(address, Some(&offer), &Console::default(), Timestamp(1_790_000_005_000));
         assert!(text.contains("nothing to buy for the demo user"), "{text}");
+        assert!(text.contains("`seckill demo`\n  sets up new sales"), "{text}");
         assert!(!text.contains("/buy -H"), "{text}");
     }
 
     #[test]
     fn a_shop_without_a_demo_still_names_its_documentation() {
-        let text = banner(SocketAddr::from(([127, 0, 0, 1], 80)), None, Timestamp(0));
-        assert_eq!(text, "\n  The API:       http://127.0.0.1:80/docs\n");
+        let text =
+            banner(SocketAddr::from(([127, 0, 0, 1], 80)), None, &Console::default(), Timestamp(0));
+        assert_eq!(
+            text,
+            "\n  The shop:      http://localhost:80/\n  The console:   http://127.0.0.1:80/console\n  The API:       http://127.0.0.1:80/docs\n"
+        );
+    }
+
+    #[test]
+    fn the_first_people_have_a_link_each() {
+        let links =
+            [("eva, who sells", "http://x/console/accept#a"), ("bo", "http://x/console/accept#b")];
+        let links = links.map(|(whose, link)| (whose.to_owned(), link.to_owned())).into();
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let text = banner(address, None, &Console { links }, Timestamp(0));
+        assert!(text.contains("\n    eva, who sells:\nhttp://x/console/accept#a\n"), "{text}");
+        assert!(text.contains("\n    bo:\nhttp://x/console/accept#b\n"), "{text}");
     }
 
     #[test]
     fn a_sale_that_has_started_is_live() {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let text = banner(address, Some(&offer()), Timestamp(1_790_000_005_000));
+        let text =
+            banner(address, Some(&offer()), &Console::default(), Timestamp(1_790_000_005_000));
         assert!(text.contains("Demo sale, live now (2026-"), "{text}");
     }
 }

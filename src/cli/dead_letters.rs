@@ -1,16 +1,13 @@
 //! `seckill dead-letters`: what the order store could not take, to look at and to send again.
-//!
-//! With a broker it is in a queue, without one in the order store itself. Both are looked at, so that
-//! nothing is out of sight because a shop was given a broker, or lost it.
+//! Must not know where they are kept: `store/dead_letters.rs` does.
 
 use super::failure::{Exit, Failure};
 use crate::config::Config;
 use crate::opening;
-use crate::store::broker::dead_letters::{self, DeadLetter};
+use crate::store::broker::BrokerError;
+use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::data_dir::DataDir;
-use crate::store::journal::record;
-use crate::store::orders::{OrderStore, SetAside};
-use domain::{Event, ItemAction, Operation};
+use crate::store::dead_letters::{DeadLetters, DeadLettersError, subject};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -46,55 +43,45 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match *command {
         DeadLettersCommand::List { json, limit } => {
-            print(&runtime.block_on(list(config, limit))?, json, output)?;
+            let letters = runtime
+                .block_on(async { configured(config).await?.list(limit).await.map_err(refused) })?;
+            print(&letters, json, output)?;
         }
         DeadLettersCommand::Replay { limit } => {
-            let replayed = runtime.block_on(replay(config, limit))?;
+            let replayed = runtime.block_on(async {
+                configured(config).await?.replay(limit).await.map_err(refused)
+            })?;
             writeln!(output, "{replayed} messages were sent again")?;
         }
     }
     Ok(())
 }
 
-async fn list(config: &Config, limit: usize) -> Result<Vec<DeadLetter>, Failure> {
-    let mut letters = match opening::broker_address(config).map_err(failed)? {
-        Some(address) => dead_letters::list(address, limit).await.map_err(failed)?,
-        None => Vec::new(),
-    };
-    if let Some(orders) = orders(config).await? {
-        let set_aside = orders.set_aside(limit - letters.len()).await.map_err(failed)?;
-        letters.extend(set_aside.into_iter().map(DeadLetter::from));
-    }
-    Ok(letters)
-}
-
-async fn replay(config: &Config, limit: usize) -> Result<usize, Failure> {
-    let mut replayed = match opening::broker_address(config).map_err(failed)? {
-        Some(address) => dead_letters::replay(address, limit).await.map_err(failed)?,
-        None => 0,
-    };
-    if let Some(orders) = orders(config).await? {
-        replayed += orders.replay(limit - replayed).await.map_err(failed)?;
-    }
-    Ok(replayed)
-}
-
-/// The order store, if there is one.
-async fn orders(config: &Config) -> Result<Option<OrderStore>, Failure> {
+/// The dead letters of the configured broker and order store.
+async fn configured(config: &Config) -> Result<DeadLetters, Failure> {
+    let broker = opening::broker_address(config).map_err(failed)?;
     let data_dir = DataDir::look(&config.data.dir);
-    opening::existing_orders(config, &data_dir).await.map_err(failed)
+    let orders = opening::existing_orders(config, &data_dir).await.map_err(failed)?;
+    Ok(DeadLetters { broker, orders })
 }
 
-impl From<SetAside> for DeadLetter {
-    fn from(SetAside { record, reason }: SetAside) -> Self {
-        let mut bytes = Vec::with_capacity(record::RECORD_LENGTH_MAX);
-        record::encode(&record, &mut bytes);
-        Self {
-            message_id: format!("{}-{}", record.shard, record.seq),
-            reason,
-            length: bytes.len(),
-            records: Ok(vec![record]),
-        }
+/// What a place that does not answer means. A queue that is not there is one that was lost, or never was.
+fn refused(error: DeadLettersError) -> Failure {
+    if error != DeadLettersError::Broker(BrokerError::QueueMissing) {
+        return failed(error);
+    }
+    Failure {
+        exit: Exit::Fault,
+        what: "RabbitMQ has no queue seckill.dead-letters: no engine has served with it yet, or what it \
+               kept was deleted or lost since"
+            .to_owned(),
+        meaning: "the sale goes on. Dead letters that were in the queue are gone from there; the orders in \
+                  them are in the journal, as long as it has not deleted them, and not in the order store"
+            .to_owned(),
+        remedy: "start the shop with this RabbitMQ, or wait until it has connected again: it makes the queue \
+                 anew and sends again what had not reached the order store; then `seckill audit` says which \
+                 orders are missing (I4), and this command what became a dead letter again"
+            .to_owned(),
     }
 }
 
@@ -147,26 +134,12 @@ fn as_json(letter: &DeadLetter) -> Value {
     })
 }
 
-fn subject(event: &Event) -> String {
-    match event {
-        Event::Order(order) => format!("order {} {}", order.order_id, order.status.name()),
-        Event::ItemOpened(terms) => format!("item {} opened", terms.item_id),
-        Event::ItemOperated(Operation { item_id, action, .. }) => match action {
-            ItemAction::Restock(units) => format!("item {item_id} restocked by {units}"),
-            ItemAction::Reduce(units) => format!("item {item_id} reduced by {units}"),
-            ItemAction::Pause => format!("item {item_id} paused"),
-            ItemAction::Resume => format!("item {item_id} resumed"),
-            ItemAction::End => format!("item {item_id} ended"),
-        },
-        Event::ItemSettled(item_id) => format!("item {item_id} settled"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::broker::format::{self, MalformedMessage};
-    use domain::{ItemId, Record, ShardId, Timestamp};
+    use crate::store::orders::SetAside;
+    use domain::{Event, ItemAction, ItemId, Operation, Record, ShardId, Timestamp};
 
     fn letter(records: Result<Vec<Record>, MalformedMessage>) -> DeadLetter {
         DeadLetter {

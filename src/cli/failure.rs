@@ -15,7 +15,8 @@ pub enum Exit {
     /// The configuration was refused, before anything was touched.
     Configuration = 3,
     /// The data directory or what is in it cannot be used: permissions, another process, damage, or
-    /// checkpoints and orders that another one's journal made.
+    /// checkpoints and orders that another one's journal made. Also an audit that found nothing broken, and
+    /// could not ask a store that the configuration names.
     Data = 4,
     /// The address cannot be listened on.
     Address = 5,

@@ -2,11 +2,13 @@
 //! those anew that are gone.
 
 use super::failure::{Exit, Failure};
-use crate::app::AppError;
+use super::refused_start::not_opened;
 use crate::config::Config;
-use crate::opening;
+use crate::opening::{self, OpenError};
 use crate::store::data_dir::DataDir;
 use std::io::Write;
+
+const NOT_DONE: &str = "the order store was not brought up to date";
 
 /// Migrates the configured order store and says which one it was. A SQLite file is only touched
 /// while no process serves from its directory; a server may be in use meanwhile.
@@ -16,7 +18,7 @@ use std::io::Write;
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure {
         exit: Exit::Fault,
-        what: format!("the order store was not brought up to date: {error}"),
+        what: format!("{NOT_DONE}: {error}"),
         meaning: "a serving process goes on with the tables as they are; migrations that were \
                   finished stay"
             .to_owned(),
@@ -29,12 +31,16 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
             Some(url) => (DataDir::look(&config.data.dir), url.to_string()),
             None => {
                 let data_dir = DataDir::lock(&config.data.dir);
-                let data_dir = data_dir.map_err(|error| AppError::Open(error.into()))?;
+                let data_dir = data_dir.map_err(|error| not_opened(NOT_DONE, &error.into()))?;
                 let place = data_dir.orders().display().to_string();
                 (data_dir, place)
             }
         };
-        let orders = opening::orders(config, &data_dir).await.map_err(|error| failed(&error))?;
+        let orders = opening::orders(config, &data_dir).await;
+        let orders = orders.map_err(|error| match error {
+            OpenError::OrdersDamaged { .. } => not_opened(NOT_DONE, &error),
+            error => failed(&error),
+        })?;
         let made = orders.migrate().await.map_err(|error| failed(&error))?;
         Ok::<_, Failure>((place, made))
     })?;

@@ -1,6 +1,7 @@
 //! `seckill mint`: tokens for tests, scripts and operators, signed with the data directory's secret.
 
 use super::failure::{Exit, Failure};
+use crate::app::{self, AppError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Role, Signer, operator_name};
@@ -9,7 +10,8 @@ use domain::Timestamp;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What `seckill mint` can be told. Exactly one of `--users`, `--operator` and `--approver`.
+/// What `seckill mint` can be told. Exactly one of `--users`, `--operator`,
+/// `--approver` and `--admin`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("whose").required(true)))]
 pub struct MintArguments {
@@ -17,7 +19,7 @@ pub struct MintArguments {
     #[arg(long, value_name = "N", group = "whose", value_parser = clap::value_parser!(u64).range(1..))]
     users: Option<u64>,
     /// The first buyer's id; the others follow
-    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["operator", "approver"])]
+    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["operator", "approver", "admin"])]
     first: u64,
     /// Print a token for an operator, who makes and runs sales
     #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
@@ -25,6 +27,10 @@ pub struct MintArguments {
     /// Print a token for an approver, an operator who may also approve what another submitted
     #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
     approver: Option<String>,
+    /// Print a token for an admin, who gives and takes the accounts of operators, and changes rules and
+    /// settings
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
+    admin: Option<String>,
     /// How long the tokens are good for [default: tokens.ttl_seconds]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TTL_SECONDS_MAX))]
     ttl_seconds: Option<u64>,
@@ -62,13 +68,15 @@ impl MintArguments {
 /// # Errors
 /// Returns [`Failure`] if there is no usable secret.
 pub fn signer(config: &Config) -> Result<(Signer, Timestamp), Failure> {
-    let secret = secrets::existing_signing_secret(&config.data.dir)
-        .map_err(|error| no_secret(error, &config.data.dir))?;
-    let signer = Signer::new(secret.expose()).map_err(|error| Failure {
-        exit: Exit::Data,
-        what: error.to_string(),
-        meaning: "no token can be signed, so no client could buy".to_owned(),
-        remedy: "delete the secret; a new one is made".to_owned(),
+    let own = || secrets::existing_signing_secret(&config.data.dir);
+    let signer = app::signer(&config.tokens, own).map_err(|error| match error {
+        AppError::Secret(error) => no_secret(error, &config.data.dir),
+        error => Failure {
+            exit: Exit::Data,
+            what: error.to_string(),
+            meaning: "no token can be signed, so no client could buy".to_owned(),
+            remedy: "delete the secret; a new one is made".to_owned(),
+        },
     })?;
     Ok((signer, Clock::start(Timestamp(0)).now()))
 }
@@ -107,11 +115,14 @@ pub fn print(
     output: &mut impl Write,
 ) -> io::Result<()> {
     let ttl_seconds = arguments.ttl_seconds.unwrap_or(default_ttl_seconds);
-    if let Some(name) = &arguments.operator {
-        return writeln!(output, "{}", signer.mint(name, Role::Operator, now, ttl_seconds));
-    }
-    if let Some(name) = &arguments.approver {
-        return writeln!(output, "{}", signer.mint(name, Role::Approver, now, ttl_seconds));
+    for (name, role) in [
+        (&arguments.operator, Role::Operator),
+        (&arguments.approver, Role::Approver),
+        (&arguments.admin, Role::Admin),
+    ] {
+        if let Some(name) = name {
+            return writeln!(output, "{}", signer.mint(name, role, now, ttl_seconds));
+        }
     }
     let mut digits = itoa::Buffer::new();
     for index in 0..arguments.users.unwrap_or(0) {
@@ -133,7 +144,7 @@ mod tests {
     use super::*;
     use crate::http::Principal;
     use clap::Parser;
-    use domain::UserId;
+    use domain::{OperatorRole, UserId};
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
@@ -168,12 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn operators_and_approvers_are_one_token() {
+    fn operators_approvers_and_admins_are_one_token() {
         let signer = Signer::new(&[7; 32]).expect("a signer");
-        for (flag, may_approve) in [("--operator", false), ("--approver", true)] {
+        for (flag, role) in [
+            ("--operator", OperatorRole::Operator),
+            ("--approver", OperatorRole::Approver),
+            ("--admin", OperatorRole::Admin),
+        ] {
             let printed = mint(&format!("{flag} 王伟 --ttl-seconds 600")).expect("minted");
             let token = printed.strip_suffix('\n').expect("a line");
-            let expected = Principal::Operator { name: "王伟".to_owned(), may_approve };
+            let name = "王伟".to_owned();
+            let expected = Principal::Operator { name, roles: role.into(), issued_at: NOW };
             assert_eq!(signer.verify(token, NOW.plus_milliseconds(599_999)), Ok(expected));
         }
     }
@@ -187,6 +203,7 @@ mod tests {
             "--first 1",
             "--users -1",
             "--users 1 --operator a",
+            "--operator a --admin b",
             "--operator a --first 3",
             "--operator a\"b",
             "--users 0",

@@ -4,18 +4,25 @@
 
 pub mod audit;
 pub mod banner;
+pub mod client;
 pub mod configuration;
 pub mod dead_letters;
+pub mod demo;
+pub mod export;
 pub mod failure;
 pub mod migrate;
 pub mod mint;
 mod numbers;
+pub mod operator;
+mod process_limits;
+mod readable;
 pub mod recover;
+mod refused_start;
 pub mod serve;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
-use failure::{Exit, Failure};
+use failure::Failure;
 use rustix::fs::Mode;
 use serve::ServeArguments;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -37,9 +44,15 @@ pub struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 an audit found an invariant broken; 2 the command line was not understood;
-3 the configuration was refused; 4 the data directory cannot be used; 5 the address cannot be
-listened on; 6 something failed on the way; 74 the journal failed while the sale was on.";
+Exit codes:
+   0  done
+   1  an audit found an invariant broken
+   2  the command line was not understood
+   3  the configuration was refused
+   4  the data directory cannot be used, or an audit found nothing broken and could not ask a store
+   5  the address cannot be listened on
+   6  something failed on the way
+  74  the journal failed while the sale was on";
 
 /// The commands of `seckill`.
 #[derive(Debug, Subcommand)]
@@ -58,7 +71,14 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print tokens for buyers, an operator or an approver
+    /// Say who may log in to the console
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Set up new sales of the demo and end those of before, in a shop that runs or is stopped
+    Demo,
+    /// Write the shop's pages as files, for a web server in front of it
+    Export(export::ExportArguments),
+    /// Print tokens for buyers, an operator, an approver or an admin
     Mint(mint::MintArguments),
     /// Print a completion script for a shell
     Completions {
@@ -81,6 +101,8 @@ pub fn run() -> ExitCode {
     // Orders, passwords' hashes and secrets are this user's alone, in whichever file they end up.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let arguments = Arguments::parse();
+    // A shop has no use for its output once it sells, so it is no failure that nothing took the banner.
+    let needs_output = !matches!(arguments.command, None | Some(Command::Serve(_)));
     let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let answered = answer(arguments, &mut output);
     let answered = answered.and_then(|code| Ok(output.flush().map(|()| code)?));
@@ -88,6 +110,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         // The reader of the output closed it: it wants no more.
         Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Stop::Output(_)) if !needs_output => ExitCode::SUCCESS,
         Err(Stop::Output(error)) => fail(&error.into()),
         Err(Stop::Failure(failure)) => fail(&failure),
     }
@@ -103,13 +126,16 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         Command::DeadLetters(command) => {
             dead_letters::run(&configuration()?.config, &command, output)?;
         }
+        Command::Export(arguments) => export::run(&configuration()?.config, &arguments, output)?,
+        Command::Operator(command) => operator::run(&configuration()?.config, &command, output)?,
         Command::Recover(_) => recover::run(&configuration()?.config, output)?,
+        Command::Demo => demo::run(&configuration()?.config, output)?,
         Command::Migrate => migrate::run(&configuration()?.config, output)?,
         Command::Audit(arguments) => {
             let report = audit::run(&configuration()?.config, &arguments)?;
             report.print(arguments.json, output)?;
-            if !report.passed() {
-                return Ok(Exit::Broken.into());
+            if let Some(exit) = report.exit() {
+                return Ok(exit.into());
             }
         }
         Command::Config(ConfigCommand::Check(arguments)) => {

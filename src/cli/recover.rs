@@ -2,6 +2,7 @@
 
 use super::failure::{Exit, Failure};
 use super::numbers::grouped;
+use super::refused_start::in_use;
 use crate::app::recover::{self, RecoverError, Recovered};
 use crate::config::Config;
 use crate::opening::OpenError;
@@ -61,8 +62,8 @@ impl From<RecoverError> for Failure {
             RecoverError::NoOrderStore(_) | RecoverError::NoIdentity => {
                 (Exit::Data, "bring the order store back, or correct data.dir and orders.mysql_url")
             }
-            RecoverError::Open(OpenError::DataDir(DataDirError::InUse(_))) => {
-                (Exit::Data, "stop the process that serves from it")
+            RecoverError::Open(OpenError::DataDir(DataDirError::InUse { .. })) => {
+                return in_use(format!("nothing was recovered: {error}"));
             }
             RecoverError::Open(_) | RecoverError::Recovery(_) => (
                 Exit::Data,

@@ -1,13 +1,13 @@
 //! `seckill serve`: starts the product, says where it is, and drains when told to stop.
 
-use super::banner::{self, Offer, OfferItem};
+use super::banner::{self, Console, Offer, OfferItem};
 use super::failure::{Exit, Failure};
-use crate::app::{App, AppError};
+use super::process_limits;
+use crate::app::App;
 use crate::config::Config;
 use crate::demo;
-use crate::http::Role;
-use crate::opening::OpenError;
-use crate::store::data_dir::DataDirError;
+use crate::http::{Role, operator_link};
+use crate::secrets::SIGNING_SECRET_FILE;
 use crate::telemetry;
 use domain::{OrderStatus, UserId};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How far the journal's newest record may be ahead of the wall clock, unless it is accepted: clocks that
 /// are kept are not minutes apart.
-const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
+pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
 
 /// What `seckill serve` can be told.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -37,6 +37,8 @@ pub fn run(
     arguments: ServeArguments,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
+    process_limits::check_address_space()?;
+    process_limits::check_open_files()?;
     telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
     let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
     let threads = match usize::from(config.engine.worker_threads) {
@@ -53,11 +55,20 @@ pub fn run(
     let outcome = runtime.block_on(async {
         let _xfsz = ignore_file_size_signal().map_err(|error| fault(&error))?;
         let clock_ahead_max = if arguments.accept_clock { Duration::MAX } else { CLOCK_AHEAD_MAX };
+        // From here on it does not end the process, whatever a terminal or a habit of reloading sends.
+        let hangup = signal(SignalKind::hangup()).map_err(|error| fault(&error))?;
         let app = App::start(config, clock_ahead_max, metrics).await?;
-        let mut signals = Signals::listen().map_err(|error| fault(&error))?;
-        // The output need not be read, so a closed one does not stop the sale.
+        let mut signals = Signals::listen(hangup).map_err(|error| fault(&error))?;
         let offer = offer(&app, config).await;
-        let _ = announce(&app, offer.as_ref(), output);
+        let console = console(&app, config).await;
+        // Nobody has to read it, so an output that takes nothing does not stop the sale.
+        if let Err(error) = announce(&app, offer.as_ref(), &console, output) {
+            tracing::warn!(
+                %error,
+                "standard output takes nothing, so the banner is missing; the sale goes on"
+            );
+        }
+        tell_of_new_secret(&app);
         signals.received().await;
         app.stop().await;
         Ok(())
@@ -106,11 +117,47 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
 }
 
 /// The buyer whose token the banner shows.
-const DEMO_USER: UserId = UserId(1);
+pub(super) const DEMO_USER: UserId = UserId(1);
 
-fn announce(app: &App, offer: Option<&Offer>, output: &mut impl Write) -> io::Result<()> {
+/// Links for the first people who open the console: the demo's two, or a shop's first admin. None where others
+/// than this machine's users may read them, or where somebody has an account already.
+async fn console(app: &App, config: &Config) -> Console {
+    let is_first = app.sales().operators().await.is_ok_and(|accounts| accounts.is_empty());
+    if !app.address().ip().is_loopback() || !is_first {
+        return Console::default();
+    }
+    let people: &[(&str, &str, &str)] = if config.demo.enabled {
+        &[
+            ("eva", "operator admin", "eva, who writes and runs sales and gives accounts"),
+            ("bo", "approver", "bo, who approves what eva wrote"),
+        ]
+    } else {
+        &[("admin", "approver admin", "admin, who gives accounts to the others")]
+    };
+    let base = match &config.http.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", banner::reachable(app.address())),
+    };
+    let now = app.engine().now();
+    let link = |(name, roles, whose): &(&str, &str, &str)| {
+        let roles = roles.parse().ok()?;
+        let code = operator_link::code(app.signer(), name, roles, now);
+        Some(((*whose).to_owned(), operator_link::url(&base, &code)))
+    };
+    Console { links: people.iter().filter_map(link).collect() }
+}
+
+fn announce(
+    app: &App,
+    offer: Option<&Offer>,
+    console: &Console,
+    output: &mut impl Write,
+) -> io::Result<()> {
     output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
-    let banner = banner::banner(app.address(), offer, app.engine().now());
+    if app.has_new_secret() {
+        output.write_all(format!("\n  {}\n", banner::NEW_SECRET).as_bytes())?;
+    }
+    let banner = banner::banner(app.address(), offer, console, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
 }
@@ -121,23 +168,39 @@ fn ignore_file_size_signal() -> io::Result<Signal> {
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
 }
 
+/// Tells that nobody's token is good any more, if that is so.
+fn tell_of_new_secret(app: &App) {
+    if app.has_new_secret() {
+        tracing::warn!(file = SIGNING_SECRET_FILE, "{}", banner::NEW_SECRET);
+    }
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    fn listen(hangup: Signal) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup,
         })
     }
 
+    /// Waits until the process is told to stop.
     async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::warn!(
+                    "SIGHUP changes nothing: limits and risk rules are changed over the API while the shop \
+                     runs, config.toml is read at a start, and SIGTERM stops"
+                ),
+            }
         }
     }
 }
@@ -148,153 +211,5 @@ fn fault(error: &dyn std::error::Error) -> Failure {
         what: format!("the process cannot be set up: {error}"),
         meaning: "nothing is served, and no data was touched".to_owned(),
         remedy: "see what limits this user's threads and open files, then start again".to_owned(),
-    }
-}
-
-impl From<AppError> for Failure {
-    fn from(error: AppError) -> Self {
-        let shortage = shortage(&error.to_string());
-        let (exit, remedy) = match error {
-            AppError::Secret(error) => return error.into(),
-            AppError::Open(ref error) => remedy_of_opening(error),
-            AppError::Listen(_) => (
-                Exit::Address,
-                "stop what listens there, or give the setting another address (port 0 picks a free \
-                 one)",
-            ),
-            AppError::JournalInUse(_) => (Exit::Data, STOP_THE_OTHER),
-            AppError::NewerJournal(_) => (
-                Exit::Data,
-                "start the version of seckill that wrote it, or a later one; nothing was changed",
-            ),
-            AppError::Clock(_) => (
-                Exit::Data,
-                "set this machine's clock right and start again; if it is right, it was ahead when that \
-                 record was made: wait until it gets there, or go on at the journal's time with \
-                 `seckill serve --accept-clock` (docs/operations.md, \"Clocks\")",
-            ),
-            AppError::FileSizeLimit { .. } => (
-                Exit::Data,
-                "raise the limit (`ulimit -f unlimited`, or LimitFSIZE= of its unit), or lower \
-                 journal.segment_bytes",
-            ),
-            AppError::ForeignCheckpoint(_) => (
-                Exit::Data,
-                "give this shop a Redis database of its own (checkpoint.redis_url); or, if the data \
-                 directory is new because its volume was not mounted, bring the old one back; or, \
-                 if the other shop is gone for good, delete its keys `seckill::checkpoint::*`",
-            ),
-            AppError::ForeignOrders(_) => (
-                Exit::Data,
-                "give this shop a database of its own (orders.mysql_url); or, if the data directory \
-                 is an older copy, or new because its volume was not mounted, bring the right one \
-                 back; or, if the journal's disk is lost for good, begin a new one with `seckill \
-                 recover --from-orders` (docs/operations.md, \"A lost journal\")",
-            ),
-            AppError::OrdersLost(_) => (
-                Exit::Data,
-                "bring the order store back, or a backup of it that reaches that record (orders.db \
-                 with its -wal in the data directory, or the database of orders.mysql_url)",
-            ),
-            AppError::Engine(_) | AppError::Journal(_) => (
-                Exit::Data,
-                "leave the data directory as it is and make a copy of it; `seckill audit` says \
-                 what is in it",
-            ),
-            AppError::Signer(_) => (Exit::Data, "delete the secret; a new one is made"),
-            AppError::Threads(_) => {
-                (Exit::Fault, "see what limits this user's threads and open files")
-            }
-        };
-        Self {
-            exit,
-            what: format!("the sale cannot be served: {error}"),
-            meaning: "nothing listens and nothing is sold; confirmed orders are where they were"
-                .to_owned(),
-            remedy: shortage.unwrap_or(remedy).to_owned(),
-        }
-    }
-}
-
-/// What to do where the machine lacks something, whichever part was the first to notice; none if that
-/// is not what the error says.
-fn shortage(error: &str) -> Option<&'static str> {
-    const SHORTAGES: [(&[&str], &str); 3] = [
-        (
-            &["disk is full", "No space left on device", "Disk quota exceeded"],
-            "make room on the disk of the data directory and start again; leave its files as they are",
-        ),
-        (
-            // What SQLite says of a full disk as well.
-            &["disk I/O error"],
-            "make room on the disk of the data directory if it is full; otherwise the disk fails, and \
-             the kernel's log says how; leave the files as they are and start again",
-        ),
-        (
-            // The last is what a thread that cannot be started is told, too.
-            &["out of memory", "Cannot allocate memory", "Resource temporarily unavailable"],
-            "give the process more memory and threads (`ulimit -v`, `ulimit -u`, or the limits of its \
-             container) and start again; leave its files as they are",
-        ),
-    ];
-    let said = |words: &[&str]| words.iter().any(|word| error.contains(word));
-    SHORTAGES.iter().find(|(words, _)| said(words)).map(|(_, remedy)| *remedy)
-}
-
-const STOP_THE_OTHER: &str = "one process serves a data directory: stop the other, or set data.dir";
-
-/// What the shell is told, and the person, of a store that cannot be opened.
-fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
-    match error {
-        OpenError::DataDir(DataDirError::InUse(_)) => (Exit::Data, STOP_THE_OTHER),
-        OpenError::DataDir(DataDirError::FewerShards { .. }) => {
-            (Exit::Data, "set engine.shards to at least as many as the directory has")
-        }
-        OpenError::DataDir(DataDirError::Io { .. }) => {
-            (Exit::Data, "make the data directory readable and writable for this user (data.dir)")
-        }
-        OpenError::DataDir(DataDirError::Malformed { .. }) => (
-            Exit::Data,
-            "bring the file back from a copy of the data directory; the journal's identity is also in \
-             the order store (table `journal`) and in the checkpoints in Redis (field `journal`)",
-        ),
-        OpenError::Certificate { .. } => (
-            Exit::Configuration,
-            "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
-        ),
-        OpenError::ReadCache(_) => {
-            (Exit::Configuration, "make checkpoint.redis_url the URL of a Redis")
-        }
-        OpenError::Checkpoints(_) => (
-            Exit::Data,
-            "checkpoints only make a start shorter: with their file moved away they are made \
-             anew from the journal",
-        ),
-        OpenError::Orders(_) => (
-            Exit::Data,
-            "make the order store reachable and writable (orders.mysql_url, or the data \
-             directory)",
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::checkpoint::CheckpointError;
-
-    #[test]
-    fn what_the_machine_lacks_is_never_mended_by_moving_files() {
-        for (said, words) in [
-            ("database or disk is full", "make room on the disk"),
-            ("disk I/O error", "make room on the disk"),
-            ("out of memory", "more memory"),
-            ("Resource temporarily unavailable (os error 11)", "more memory and threads"),
-            ("file is not a database", "with their file moved away"),
-        ] {
-            let error = CheckpointError::Configuration(said.to_owned());
-            let failure = Failure::from(AppError::Open(OpenError::Checkpoints(error)));
-            assert!(failure.remedy.contains(words), "{said}: {}", failure.remedy);
-        }
     }
 }

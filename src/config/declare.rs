@@ -14,6 +14,16 @@ pub trait Rule<T> {
     /// What is allowed, in words that complete "allowed is …".
     fn words(&self) -> String;
 
+    /// The words that are allowed, if there are but a few.
+    fn choices(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The least and the greatest number that is allowed, if it is one.
+    fn bounds(&self) -> Option<(String, String)> {
+        None
+    }
+
     /// An example value, for a setting that is unset by default.
     fn example(&self) -> Option<&'static str> {
         None
@@ -35,6 +45,31 @@ impl<T: PartialOrd + Display> Rule<T> for Within<T> {
 
     fn words(&self) -> String {
         format!("a whole number from {} to {}", self.0, self.1)
+    }
+
+    fn bounds(&self) -> Option<(String, String)> {
+        Some((self.0.to_string(), self.1.to_string()))
+    }
+}
+
+/// One of these words, which are all that the type has.
+pub struct OneOf(pub &'static [&'static str]);
+
+impl<T> Rule<T> for OneOf {
+    fn allows(&self, _value: &T) -> bool {
+        true
+    }
+
+    fn words(&self) -> String {
+        let quoted: Vec<String> = self.0.iter().map(|word| format!("\"{word}\"")).collect();
+        match quoted.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            _ => quoted.concat(),
+        }
+    }
+
+    fn choices(&self) -> &'static [&'static str] {
+        self.0
     }
 }
 
@@ -126,6 +161,23 @@ impl Rule<Option<PathBuf>> for PathSuchAs {
     }
 }
 
+/// A text that may be unset, of those that the function accepts, with an example.
+pub struct TextSuchAs(pub fn(&str) -> bool, pub &'static str, pub &'static str);
+
+impl Rule<Option<String>> for TextSuchAs {
+    fn allows(&self, value: &Option<String>) -> bool {
+        value.as_ref().is_none_or(|text| (self.0)(text))
+    }
+
+    fn words(&self) -> String {
+        self.1.to_owned()
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.2)
+    }
+}
+
 /// A setting as declared.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -135,6 +187,10 @@ pub struct Setting {
     pub doc: &'static [&'static str],
     /// What is allowed, in words.
     pub allowed: String,
+    /// The words that are allowed, if there are but a few.
+    pub choices: &'static [&'static str],
+    /// The least and the greatest number that is allowed, if it is one.
+    pub bounds: Option<(String, String)>,
     /// An example value; only settings that are unset by default have one.
     pub example: Option<&'static str>,
     /// Whether its value must never be shown, and may come from a file.
@@ -196,11 +252,52 @@ macro_rules! configuration {
                             key: stringify!($key),
                             doc: &[$($doc),*],
                             allowed: rule.words(),
+                            choices: rule.choices(),
+                            bounds: rule.bounds(),
                             example: rule.example(),
                             is_secret: rule.is_secret(),
                         }
                     }),*],
                 }),*]
+            }
+
+            /// Returns the setting's value as JSON; none if it is no setting, or a secret.
+            pub fn json(&self, section: &str, key: &str) -> Option<serde_json::Value> {
+                use $crate::config::declare::Rule;
+                match (section, key) {
+                    $($(
+                        (stringify!($section), stringify!($key)) => {
+                            let rule: &dyn Rule<$type> = &$rule;
+                            if rule.is_secret() {
+                                return None;
+                            }
+                            serde_json::to_value(&self.$section.$key).ok()
+                        }
+                    )*)*
+                    _ => None,
+                }
+            }
+
+            /// Sets the setting to a JSON value. Returns false, and changes nothing, if there is no such
+            /// setting or the value is not allowed by its rule.
+            pub fn set_json(&mut self, section: &str, key: &str, value: serde_json::Value) -> bool {
+                use $crate::config::declare::Rule;
+                match (section, key) {
+                    $($(
+                        (stringify!($section), stringify!($key)) => {
+                            let rule: &dyn Rule<$type> = &$rule;
+                            let Ok(value) = serde_json::from_value::<$type>(value) else {
+                                return false;
+                            };
+                            let is_allowed = rule.allows(&value);
+                            if is_allowed {
+                                self.$section.$key = value;
+                            }
+                            is_allowed
+                        }
+                    )*)*
+                    _ => false,
+                }
             }
 
             /// Whether the setting's value is allowed by its rule.

@@ -4,6 +4,7 @@
 //! The layers are merged here and not by a library, because those at hand convert `6.7` to 7 and `true`
 //! to 1, and a value that was meant differently must be refused.
 
+use super::agreement;
 use super::declare::{Section, Setting};
 use super::settings::Config;
 use std::collections::BTreeMap;
@@ -264,7 +265,13 @@ impl Layers {
     fn finish(mut self) -> Result<Loaded, Invalid> {
         if self.problems.is_empty() {
             match self.values.try_into() {
-                Ok(config) => return Ok(Loaded { config, origins: self.origins }),
+                Ok(config) => {
+                    let disagreements = agreement::check(&config);
+                    if disagreements.is_empty() {
+                        return Ok(Loaded { config, origins: self.origins });
+                    }
+                    self.problems.extend(disagreements.into_iter().map(Problem));
+                }
                 Err(error) => self.problems.push(Problem(error.to_string())),
             }
         }
@@ -306,7 +313,7 @@ fn parse(text: &str) -> Result<(Table, Lines), (usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::WhenExceeded;
+    use crate::config::WhenExceeded;
 
     /// A file on disk, removed with its directory.
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -378,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_refused() {
-        let sections = "there are http, operations, data, engine, journal, checkpoint, broker, orders, backlog, payments, tokens, demo, log";
+        let sections = "there are http, pages, operations, limits, risk, data, engine, journal, checkpoint, broker, orders, backlog, payments, visits, tokens, buy_token, challenge, users, oidc, compat, demo, log";
         check(
             "shards = 4\n[engin]\nshards = 4\n[data]\ndirectory = \"x\"\n",
             &[

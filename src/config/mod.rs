@@ -4,16 +4,27 @@
 //! Values come from the defaults, then the file, then the environment (`SECKILL__SECTION__KEY`, and
 //! `SECKILL__SECTION__KEY_FILE` for secrets). All of it is checked before a socket opens.
 
+mod agreement;
+mod algorithms;
+mod choices;
 pub mod declare;
 mod load;
 mod render;
+mod secret_text;
 mod secret_url;
 mod settings;
 
+pub use algorithms::{SignatureAlgorithm, algorithms};
+pub use choices::{
+    ChallengeProvider, ClientAddress, CompatSettle, OnChallengeError, RiskAction, RiskMode,
+    VisitId, WhenExceeded,
+};
 pub use load::{DEFAULT_FILE, Invalid, Loaded, Origin, Problem, load};
 pub use render::{Effective, effective, template};
+pub use secret_text::SecretText;
 pub use secret_url::SecretUrl;
 pub use settings::{
-    Backlog, Broker, Checkpoint, Config, Data, Demo, Engine, Http, Journal, Log,
-    OPERATIONS_LISTEN_DEFAULT, Operations, Orders, Payments, Tokens, WhenExceeded,
+    Backlog, Broker, BuyToken, Challenge, Checkpoint, Compat, Config, Data, Demo, Engine, Http,
+    Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders, Payments, Risk,
+    Tokens, Users, named_users,
 };

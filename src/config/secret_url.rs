@@ -20,7 +20,7 @@ impl SecretUrl {
     }
 
     /// The URL as text.
-    pub(super) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }

@@ -2,22 +2,25 @@
 //!
 //! Must not know what the settings do, nor where their values come from.
 
-use super::declare::{AnyOf, PathSuchAs, Such, Url, Within, configuration};
+use super::algorithms::algorithms;
+use super::choices::{
+    ChallengeProvider, ClientAddress, CompatSettle, OnChallengeError, RiskAction, RiskMode,
+    VisitId, WhenExceeded,
+};
+use super::declare::{
+    AnyOf, OneOf, PathSuchAs, Rule, Such, TextSuchAs, Url, Within, configuration,
+};
+use super::secret_text::{SecretDigits, SecretOfOthers, SecretText};
 use super::secret_url::SecretUrl;
 use crate::telemetry::log::LogFormat;
-use domain::ShardId;
-use serde::{Deserialize, Serialize};
+use domain::{Network, ShardId};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// What happens to new purchases while the backlog is longer than allowed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenExceeded {
-    /// They go on, with an alarm in log, metrics and readiness.
-    Alarm,
-    /// They are refused with 503 and Retry-After until the backlog has drained.
-    Refuse,
+/// Whether the text is networks with spaces between them.
+fn are_networks(text: &str) -> bool {
+    text.split_ascii_whitespace().all(|network| network.parse::<Network>().is_ok())
 }
 
 /// Whether the text is an origin as a browser sends it: scheme, host and port, without a path.
@@ -25,6 +28,60 @@ fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii_graphic());
     matches!(scheme, "http" | "https") && is_lower && !host.is_empty() && !host.contains(['/', '*'])
+}
+
+/// Whether the text is the URL of a script, with nothing in it that would end a source in a page's policy.
+fn is_script_url(text: &str) -> bool {
+    let is_there = text.starts_with("https://") || text.starts_with("http://127.0.0.1:");
+    is_there && text.bytes().all(|byte| byte.is_ascii_graphic() && !b";,'\"*".contains(&byte))
+}
+
+/// Whether the text can name an issuer or an audience: not empty, and short enough to be kept with each user.
+fn is_name(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether the text can be a claim's name or a role.
+fn is_word(text: &str) -> bool {
+    is_name(text) && !text.contains(char::is_whitespace)
+}
+
+/// Returns the users of a text such as `zhangsan=1 lisi=2`; none if it is no such text, or gives a name
+/// twice.
+pub fn named_users(text: &str) -> Option<BTreeMap<String, u64>> {
+    let mut users = BTreeMap::new();
+    for pair in text.split_whitespace() {
+        let (name, number) = pair.rsplit_once('=').filter(|(name, _)| !name.is_empty())?;
+        let number = number.parse().ok().filter(|number| *number <= i64::MAX as u64)?;
+        if users.insert(name.to_owned(), number).is_some() {
+            return None;
+        }
+    }
+    Some(users)
+}
+
+/// Whether the text is an offset from UTC, such as `+08:00`.
+fn is_utc_offset(text: &str) -> bool {
+    let &[b'+' | b'-', h1, h2, b':', m1, m2] = text.as_bytes() else { return false };
+    let are_digits = [h1, h2, m1, m2].iter().all(u8::is_ascii_digit);
+    are_digits && (h1, h2) <= (b'2', b'3') && m1 <= b'5'
+}
+
+/// An origin that may be unset, with an example.
+struct OriginSuchAs(&'static str);
+
+impl Rule<Option<String>> for OriginSuchAs {
+    fn allows(&self, value: &Option<String>) -> bool {
+        value.as_deref().is_none_or(is_origin)
+    }
+
+    fn words(&self) -> String {
+        "an origin: scheme, host, and port if it has one, without a path".to_owned()
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.0)
+    }
 }
 
 /// Where operations are listened for if nothing else is set.
@@ -44,6 +101,18 @@ configuration! {
         /// and closed. Behind a proxy all connections come from its address: then as many as
         /// `connections_max`.
         connections_per_address_max: u32 = 4_096, Within(1, 1_000_000);
+        /// Whose address counts as the client's, for limits and risk rules: "peer", the connection's other
+        /// end; "x-forwarded-for", what `trusted_proxies` wrote into that header; "proxy-protocol", what
+        /// they say at the beginning of a connection, in version 1 or 2.
+        client_address: ClientAddress = ClientAddress::Peer,
+            AnyOf("\"peer\", \"x-forwarded-for\" or \"proxy-protocol\"");
+        /// Proxies in front of this server that are believed, as addresses and networks with spaces
+        /// between them. With "proxy-protocol" they have to send its header. What others say of
+        /// themselves counts for nothing.
+        trusted_proxies: String = String::new(), Such(
+            |networks: &String| are_networks(networks),
+            "addresses and networks such as \"10.0.0.0/8 192.0.2.7 2001:db8::/32\"",
+        );
         /// Headers of one request; more are answered 431.
         headers_max: u32 = 64, Within(16, 1_000);
         /// Bytes of one request's head; more are answered 431.
@@ -53,6 +122,8 @@ configuration! {
         /// Bytes of an operator's request, enough for a sale with 200 items and long titles; more
         /// are answered 413.
         admin_body_bytes_max: u32 = 1_048_576, Within(1_024, 67_108_864);
+        /// Bytes of a picture that an operator sends; more are answered 413.
+        picture_bytes_max: u32 = 8_388_608, Within(65_536, 67_108_864);
         /// Bytes of a purchase's body; more are answered 413.
         buy_body_bytes_max: u32 = 1_024, Within(128, 65_536);
         /// Bytes of answers that wait for their clients, in all; requests beyond them, purchases
@@ -95,6 +166,25 @@ configuration! {
             |origins: &String| origins.split_ascii_whitespace().all(is_origin),
             "origins such as \"https://shop.example https://m.shop.example:8443\"",
         );
+        /// Where browsers find the shop, if that is not what their requests name: behind a proxy that
+        /// speaks HTTPS it has to be set, so that cookies are sent over HTTPS alone.
+        public_url: Option<String> = None, OriginSuchAs("https://shop.example");
+    }
+
+    /// The pages that the shop shows to browsers.
+    pages: Pages {
+        /// The zone in which pages show times until a script shows them in the visitor's own.
+        utc_offset: String = "+08:00".to_owned(), Such(
+            |offset: &String| is_utc_offset(offset),
+            "an offset from UTC from \"-23:59\" to \"+23:59\"",
+        );
+        /// Pages that are rendered at the same time; others wait for their turn.
+        renders_max: u16 = 2, Within(1, 256);
+        /// Bytes of rendered pages that are kept in memory.
+        rendered_bytes_max: u64 = 16_777_216, Within(1_048_576, 1_073_741_824);
+        /// Where styles and scripts are read from at each request, for those who work on them. Without
+        /// it they are those that were built in.
+        dev_assets: Option<PathBuf> = None, PathSuchAs("src/http/pages/assets");
     }
 
     /// The listener for those who run the shop: `/livez`, `/readyz` and `/metrics`, with connections
@@ -104,6 +194,96 @@ configuration! {
         /// taken; the second line on standard output names it. Nobody is asked for a token there.
         listen: SocketAddr = OPERATIONS_LISTEN_DEFAULT,
             AnyOf("an IP address and a port, such as \"0.0.0.0:9090\"");
+    }
+
+    /// How often a caller may ask, 0 for as often as it likes. Each process counts by itself. One too
+    /// many is answered 429, or 503 where all buyers share the limit, with `Retry-After`.
+    limits: Limits {
+        /// Purchases of one user in a second, in the long run.
+        user_per_s: u32 = 10, Within(0, 1_000);
+        /// Purchases of one user at once.
+        user_burst: u32 = 20, Within(1, 10_000);
+        /// Purchases from one address in a second, in the long run; of IPv6 from a network of 64 bits,
+        /// and eight times as many from one of 48. Many people may share an address of their carrier.
+        address_per_s: u32 = 0, Within(0, 1_000);
+        /// Purchases from one address at once.
+        address_burst: u32 = 100, Within(1, 10_000);
+        /// Purchases of one item in a second that may reach its shard. Those of an item that is sold out
+        /// do not.
+        item_per_s: u32 = 0, Within(0, 1_000_000);
+        /// Purchases in a second that may reach a shard, of all items.
+        global_per_s: u32 = 0, Within(0, 1_000_000);
+        /// Log-ins, registrations and exchanges of an issuer's tokens from one address in a minute.
+        login_address_per_min: u32 = 60, Within(0, 1_000);
+        /// Log-ins, registrations and exchanges with one name from one address in a minute. Others
+        /// cannot use them up for a name.
+        login_name_per_min: u32 = 10, Within(0, 1_000);
+        /// Buy tokens that one user may ask for in a minute.
+        token_user_per_min: u32 = 10, Within(0, 1_000);
+        /// Mebibytes of each of the two tables in which all of this is counted, whatever the number of
+        /// callers; a power of two.
+        table_mib: u32 = 8, Such(
+            |size: &u32| (1..=1_024).contains(size) && size.is_power_of_two(),
+            "a power of two from 1 to 1024",
+        );
+    }
+
+    /// Risk rules: whom the shop does not admit, or makes wait. What a rule has found is counted and can be
+    /// looked at; something follows only where its mode is "enforce": nothing more than that ("observe"),
+    /// a challenge that costs more ("harder"), the last opening slot ("last"), or no admission ("deny").
+    /// Each process counts by itself.
+    risk: Risk {
+        /// Whether users on the list `deny_user` are looked for: "off", "shadow", which counts and does nothing, or "enforce".
+        deny_user_mode: RiskMode = RiskMode::Enforce,
+            OneOf(&["off", "shadow", "enforce"]);
+        /// What follows then.
+        deny_user_action: RiskAction = RiskAction::Deny,
+            OneOf(&["observe", "harder", "last", "deny"]);
+        /// Whether addresses on the list `deny_address` are looked for: "off", "shadow", which counts and does nothing, or "enforce".
+        deny_address_mode: RiskMode = RiskMode::Enforce,
+            OneOf(&["off", "shadow", "enforce"]);
+        /// What follows then.
+        deny_address_action: RiskAction = RiskAction::Deny,
+            OneOf(&["observe", "harder", "last", "deny"]);
+        /// Accounts that one address may use in a while; of IPv6 a network of 64 bits. Counted up to some
+        /// 200, about a tenth more or less. 0: as many as it likes.
+        accounts_per_address_max: u32 = 20, Within(0, 200);
+        /// The while, in seconds.
+        accounts_per_address_window_s: u32 = 3_600, Within(60, 86_400);
+        /// Whether addresses with more accounts are looked for: "off", "shadow", which counts and does nothing, or "enforce".
+        accounts_per_address_mode: RiskMode = RiskMode::Shadow,
+            OneOf(&["off", "shadow", "enforce"]);
+        /// What follows then.
+        accounts_per_address_action: RiskAction = RiskAction::Harder,
+            OneOf(&["observe", "harder", "last", "deny"]);
+        /// Buy tokens that one user may ask for in a while. 0: as many as it likes.
+        tokens_per_user_max: u32 = 100, Within(0, 10_000);
+        /// The while, in seconds.
+        tokens_per_user_window_s: u32 = 3_600, Within(60, 86_400);
+        /// Whether users who ask for more are looked for: "off", "shadow", which counts and does nothing, or "enforce".
+        tokens_per_user_mode: RiskMode = RiskMode::Shadow,
+            OneOf(&["off", "shadow", "enforce"]);
+        /// What follows then.
+        tokens_per_user_action: RiskAction = RiskAction::Harder,
+            OneOf(&["observe", "harder", "last", "deny"]);
+        /// Challenges that one user may fail in a while. 0: as many as it likes.
+        failed_challenges_max: u32 = 10, Within(0, 10_000);
+        /// The while, in seconds.
+        failed_challenges_window_s: u32 = 3_600, Within(60, 86_400);
+        /// Whether users who fail more are looked for: "off", "shadow", which counts and does nothing, or "enforce".
+        failed_challenges_mode: RiskMode = RiskMode::Shadow,
+            OneOf(&["off", "shadow", "enforce"]);
+        /// What follows then.
+        failed_challenges_action: RiskAction = RiskAction::Harder,
+            OneOf(&["observe", "harder", "last", "deny"]);
+        /// How long an account is young after it was registered with this process, in seconds. 0: not at all.
+        account_age_s: u32 = 600, Within(0, 2_592_000);
+        /// Whether users with young accounts are looked for: "off", "shadow", which counts and does nothing, or "enforce".
+        account_age_mode: RiskMode = RiskMode::Off,
+            OneOf(&["off", "shadow", "enforce"]);
+        /// What follows then.
+        account_age_action: RiskAction = RiskAction::Last,
+            OneOf(&["observe", "harder", "last", "deny"]);
     }
 
     /// Where everything that must outlive the process is kept.
@@ -189,7 +369,7 @@ configuration! {
         };
         /// Records applied in one transaction.
         batch_records: u32 = 16_384, Within(1, 65_536);
-        /// Connections to a MySQL or MariaDB order store.
+        /// Connections to a MySQL or MariaDB order store, and one more for signs of life.
         connections: u32 = 8, Within(1, 1_000);
     }
 
@@ -211,10 +391,143 @@ configuration! {
         sandbox_delay_ms_max: u64 = 20_000, Within(0, 600_000);
     }
 
+    /// The views of the shop's pages.
+    visits: Visits {
+        /// How different visitors are told: "random" by a number that their browser keeps, "daily_hash"
+        /// by a hash of what it sends that is another one each day, "off" not at all. Browsers that
+        /// ask not to be tracked are told by the hash at most.
+        id: VisitId = VisitId::Random, AnyOf("\"random\", \"daily_hash\" or \"off\"");
+    }
+
     /// The tokens that name buyers and operators.
     tokens: Tokens {
         /// How long a token is valid after a log-in.
         ttl_seconds: u64 = 3_600, Within(1, 31_536_000);
+        /// The secret that signs them, and that buy tokens and challenges are made with. Processes that
+        /// serve the same shop share it. Without it each data directory has one of its own, in
+        /// `secrets/token.key`.
+        secret: Option<SecretText> = None, SecretDigits;
+        /// The secret of before: what was signed with it still counts.
+        previous_secret: Option<SecretText> = None, SecretDigits;
+    }
+
+    /// Buy tokens, which purchases of guarded items need.
+    buy_token: BuyToken {
+        /// How long a token buys, from its issue or from its opening, whichever is later.
+        ttl_seconds: u64 = 300, Within(1, 86_400);
+    }
+
+    /// What buyers solve before they get a buy token, if the item says so.
+    challenge: Challenge {
+        /// Rounds of one attempt at a proof of work. A phone's browser makes some hundred thousand rounds a
+        /// second, and so does a script on each of its cores.
+        cost: u32 = 1_000, Within(1, 100_000);
+        /// How the key has to begin, in hexadecimal digits: each more makes it 16 times as hard. "00"
+        /// takes 256 attempts on average.
+        prefix: String = "00".to_owned(), Such(
+            |prefix: &String| (1..=6).contains(&prefix.len())
+                && prefix.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')),
+            "1 to 6 hexadecimal digits in lower case",
+        );
+        /// How long a challenge may take.
+        ttl_seconds: u64 = 300, Within(10, 3_600);
+        /// Who shows and judges the challenge of items that ask for an external one: "turnstile",
+        /// "hcaptcha" or "geetest" (version 4). With "none" a proof of work takes its place.
+        provider: ChallengeProvider = ChallengeProvider::None,
+            AnyOf("\"none\", \"turnstile\", \"hcaptcha\" or \"geetest\"");
+        /// What names the shop in its pages: the provider's site key, or GeeTest's captcha id.
+        site_key: String = String::new(), AnyOf("the text that the provider gave out");
+        /// What names the shop to the provider: its secret key, or GeeTest's captcha key.
+        secret: Option<SecretText> = None, SecretOfOthers;
+        /// The host whose pages show the challenge. Any if empty; GeeTest does not tell it.
+        hostname: String = String::new(), AnyOf("a host such as \"shop.example\"");
+        /// Where solutions are judged; the provider's own place if empty.
+        verify_url: String = String::new(), Such(
+            |url: &String| url.is_empty() || url.starts_with("https://")
+                || url.starts_with("http://127.0.0.1:"),
+            "a URL that begins with https://",
+        );
+        /// Where the script is that shows the challenge; the provider's own place if empty.
+        script_url: String = String::new(), Such(
+            |url: &String| url.is_empty() || is_script_url(url),
+            "a URL that begins with https://",
+        );
+        /// How long the provider may take over one.
+        timeout_ms: u64 = 2_000, Within(100, 30_000);
+        /// Solutions that it may be judging at the same time.
+        in_flight_max: u32 = 64, Within(1, 10_000);
+        /// What is done when it gives no verdict: "proof" asks for a proof of work instead, "refuse" gives
+        /// out no tokens, "allow" gives them out without a challenge.
+        on_error: OnChallengeError = OnChallengeError::Proof,
+            OneOf(&["proof", "refuse", "allow"]);
+    }
+
+    /// Who may have an account.
+    users: Users {
+        /// Whether buyers may register here with a name and a password. Those who have registered can log in
+        /// all the same.
+        registration: bool = true, AnyOf("true or false");
+    }
+
+    /// The mall's own log-in service (OpenID Connect), whose tokens are accepted beside the shop's own: see
+    /// docs/tokens.md. All of `issuer`, `audience` and `jwks_url`, or none.
+    oidc: Oidc {
+        /// The issuer, letter for letter as its tokens have it in `iss`.
+        issuer: Option<String> = None,
+            TextSuchAs(is_name, "1 to 255 bytes", "https://login.mall.example");
+        /// The audience that its tokens must have in `aud`: this shop, as the issuer knows it.
+        audience: Option<String> = None, TextSuchAs(is_name, "1 to 255 bytes", "seckill");
+        /// Where the issuer publishes its keys; `jwks_uri` in its /.well-known/openid-configuration. With
+        /// http:// only on this machine.
+        jwks_url: Option<SecretUrl> = None, Url {
+            schemes: &["https", "http"],
+            path_names: None,
+            example: "https://login.mall.example/jwks.json",
+        };
+        /// Certificate, in PEM, of the authority that signed the certificate of that server, if that is not
+        /// a public one.
+        ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/login-ca.pem");
+        /// How its tokens may be signed, with spaces between them.
+        algorithms: String = "RS256 ES256 EdDSA".to_owned(), Such(
+            |text: &String| algorithms(text).is_some(),
+            "some of RS256, ES256 and EdDSA",
+        );
+        /// The claim that says what the bearer may do: a list, or a text with spaces. A name with points is
+        /// a path if no claim has that name, such as "realm_access.roles".
+        operator_claim: String = "roles".to_owned(),
+            Such(|text: &String| is_word(text), "a claim's name");
+        /// What that claim must hold for an operator. Unset, nobody becomes one by the issuer's word.
+        operator_value: Option<String> = None,
+            TextSuchAs(is_word, "a word", "sale-operator");
+        /// What that claim must hold for an operator who may also approve what another one submitted.
+        approver_value: Option<String> = None,
+            TextSuchAs(is_word, "a word", "sale-approver");
+        /// The claim that is an operator's name. It must tell persons apart for good, as `sub` does: who has
+        /// two names could approve what he wrote himself.
+        operator_name_claim: String = "sub".to_owned(),
+            Such(|text: &String| is_word(text), "a claim's name");
+    }
+
+    /// Clients of an older order service, which know `POST /orderservice/order/pay` and nothing else: see
+    /// docs/compat.md.
+    compat: Compat {
+        /// Whether that path is served.
+        enabled: bool = false, AnyOf("true or false");
+        /// The item that these clients buy: they name none. 0 stands for none, and is refused if the path
+        /// is served.
+        item_id: u64 = 0, Within(0, i64::MAX as u64);
+        /// Users that a name stands for, with spaces between them. The body's `userName` must not be the
+        /// name of another user than the caller.
+        users: String = "zhangsan=1".to_owned(), Such(
+            |users: &String| named_users(users).is_some(),
+            "names with their users' numbers, each name once, such as \"zhangsan=1 lisi=2\"",
+        );
+        /// Whether the `userToken` header may be such a name instead of a token. A name proves nothing:
+        /// anybody who knows it buys as that user. For a network in which nobody lies.
+        trust_user_names: bool = false, AnyOf("true or false");
+        /// "paid" pays an order in the sandbox as soon as it is placed, because these clients know no
+        /// payment; "reserved" leaves it to expire unless it is paid in another way.
+        settle: CompatSettle = CompatSettle::Paid, AnyOf("\"paid\" or \"reserved\"");
     }
 
     /// A sale for trying the product out.

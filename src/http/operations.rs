@@ -2,6 +2,7 @@
 //! the metrics.
 
 use super::api::health::ReadyStatus;
+use super::oidc::Oidc;
 use super::state::Edge;
 use axum::Json;
 use axum::extract::State;
@@ -89,9 +90,35 @@ fn view(edge: &Edge, ready: ReadyStatus) -> ReadyView {
                 name: dependency.name,
                 kind: dependency.kind,
                 healthy: dependency.healthy,
-                meaning: dependency.meaning,
+                meaning: dependency.meaning.to_string(),
             })
+            .chain(challenge_provider(edge))
+            .chain(edge.oidc.as_ref().map(issuer))
             .collect(),
+    }
+}
+
+/// How the provider of challenges is, if there is one. Purchases do without it.
+fn challenge_provider(edge: &Edge) -> Option<DependencyView> {
+    let (healthy, meaning) = edge.challenges.provider_health()?;
+    let meaning = meaning.to_owned();
+    Some(DependencyView { name: "challenge", kind: "external", healthy, meaning })
+}
+
+/// The issuer of the mall's tokens among the dependencies, in words for operators.
+fn issuer(oidc: &Oidc) -> DependencyView {
+    let trouble = oidc.trouble();
+    DependencyView {
+        name: "issuer",
+        kind: "oidc",
+        healthy: trouble.is_none(),
+        meaning: match trouble {
+            Some(trouble) if oidc.has_keys() => format!("its keys: {trouble}, for a day at most"),
+            Some(trouble) => {
+                format!("its keys: {trouble}; its users and operators are answered 503")
+            }
+            None => "its keys are known: its users and operators are let in".to_owned(),
+        },
     }
 }
 
@@ -99,6 +126,8 @@ fn view(edge: &Edge, ready: ReadyStatus) -> ReadyView {
 /// request.
 pub async fn metrics(State(edge): State<Arc<Edge>>) -> Response {
     let mut text = edge.metrics.render(edge.unread.count(), edge.event_streams.count());
+    text.push_str(&edge.visits.render());
+    edge.risk.render(&mut text);
     text.push_str(&(edge.render_metrics)());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -5,10 +5,10 @@
 
 use super::edge::sliced::SharedBytes;
 use super::options::Options;
-use super::pages::{docs, root};
+use super::pages::{console, docs, files, media, shop};
 use super::problem::{Code, Problem};
 use super::request::query::Declared;
-use super::state::Edge;
+use super::state::{Edge, OnOperations};
 use super::{admin, api, document, operations};
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
@@ -44,8 +44,15 @@ pub fn operations_router(edge: Arc<Edge>) -> Router {
         .route("/livez", get(api::health::live))
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))
+        .merge(console::routes())
+        .route("/assets/{build}/{name}", get(files::asset))
+        // The console shows pictures of items.
+        .route("/media/{picture}", get(media::show))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        // Bodies are limited where they are read.
+        .layer(DefaultBodyLimit::disable())
+        .layer(Extension(OnOperations))
         .with_state(edge)
 }
 
@@ -54,6 +61,7 @@ fn documented(options: &Options) -> (Router<Arc<Edge>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(document::begin())
         .merge(buyers())
         .merge(operators())
+        .merge(changeable())
         .merge(operation())
         .split_for_parts();
     document::complete(&mut document, options);
@@ -61,10 +69,15 @@ fn documented(options: &Options) -> (Router<Arc<Edge>>, OpenApi) {
 }
 
 fn buyers() -> OpenApiRouter<Arc<Edge>> {
-    use api::{buy, items, order_events, orders, sales, time, users};
+    use api::{
+        buy, buy_tokens, exchange, items, order_events, orders, sales, session, time, users, visits,
+    };
     OpenApiRouter::default()
         .routes(routes!(items::show))
         .routes(routes!(buy::handle))
+        .routes(routes!(buy::handle_with_token))
+        .routes(routes!(buy_tokens::issue))
+        .routes(routes!(buy_tokens::challenge))
         .routes(routes!(orders::list))
         .routes(routes!(orders::show))
         .routes(routes!(orders::pay))
@@ -75,10 +88,17 @@ fn buyers() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(time::show))
         .routes(routes!(users::register))
         .routes(routes!(users::log_in))
+        .routes(routes!(visits::count))
+        .routes(routes!(exchange::exchange))
+        .routes(routes!(session::renew))
+        .routes(routes!(users::change_password))
 }
 
 fn operators() -> OpenApiRouter<Arc<Edge>> {
-    use admin::{approval, log, operations, orders, preheat, sales};
+    use admin::{
+        admission, approval, dead_letters, log, media, operations, operators, orders, preheat,
+        sales,
+    };
     OpenApiRouter::default()
         .routes(routes!(sales::list, sales::create))
         .routes(routes!(sales::show, sales::replace, sales::delete))
@@ -93,8 +113,30 @@ fn operators() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(operations::end))
         .routes(routes!(operations::restock))
         .routes(routes!(operations::reduce))
+        .routes(routes!(orders::list_of_sale))
+        .routes(routes!(admission::set))
         .routes(routes!(orders::list))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(operators::list))
+        .routes(routes!(operators::disable))
+        .routes(routes!(operators::enable))
         .routes(routes!(log::list))
+        .routes(routes!(media::add))
+}
+
+/// What operators change while the shop runs.
+fn changeable() -> OpenApiRouter<Arc<Edge>> {
+    use admin::{risk, settings};
+    OpenApiRouter::default()
+        .routes(routes!(settings::show, settings::replace))
+        .routes(routes!(settings::history))
+        .routes(routes!(settings::rollback))
+        .routes(routes!(settings::show_rules, settings::replace_rules))
+        .routes(routes!(risk::list, risk::add))
+        .routes(routes!(risk::remove))
+        .routes(routes!(risk::matches))
 }
 
 fn operation() -> OpenApiRouter<Arc<Edge>> {
@@ -114,7 +156,9 @@ fn pages(document: Bytes) -> Router<Arc<Edge>> {
         async move { (Extension(SharedBytes), [(CONTENT_TYPE, "application/json")], document) }
     };
     Router::new()
-        .route("/", get(root::show))
+        .merge(shop::routes())
+        .merge(console::routes())
+        .route("/media/{picture}", get(media::show))
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::index))
         .route("/docs/{*file}", get(docs::file))
@@ -205,20 +249,26 @@ mod tests {
         assert_eq!(paths(&router), shown);
         assert!(shown.contains("/api/v1/items/{item}/buy"));
         let pages = paths(&pages(Bytes::new()));
-        let expected = ["/", "/docs", "/docs/", "/docs/{*file}", "/openapi.json"];
-        assert_eq!(pages, expected.map(str::to_owned).into());
+        assert!(
+            ["/", "/zh/", "/en/", "/docs", "/openapi.json"].map(|path| pages.contains(path))
+                == [true; 5]
+        );
+        assert!(pages.is_disjoint(&shown), "pages are for browsers, the document is for programs");
     }
 
     #[test]
     fn the_purchase_of_the_document_is_the_one_that_goes_past_the_router() {
         let document = document();
-        let (method, path, _) = &operations(&document)["post_items_item_buy"];
-        let request = hyper::Request::builder()
-            .method(method.as_str())
-            .uri(path.replace("{item}", "21"))
-            .body(())
-            .unwrap();
-        assert_eq!(buy::item_of(&request), Some(Some(domain::ItemId(21))));
+        for id in ["post_items_item_buy", "post_items_item_buy_buy_token"] {
+            let (method, path, _) = &operations(&document)[id];
+            let request = hyper::Request::builder()
+                .method(method.as_str())
+                .uri(path.replace("{item}", "21"))
+                .body(())
+                .unwrap();
+            let named = buy::named(&request).unwrap();
+            assert_eq!(named.item_id, Some(domain::ItemId(21)), "{id}");
+        }
     }
 
     #[test]
@@ -382,6 +432,11 @@ mod tests {
 
     /// The value of a runtime expression, of an example instead of a response.
     fn evaluate<'a>(expression: &str, example: &'a Value) -> Option<&'a Value> {
+        static ITSELF: Value = Value::String(String::new());
+        // What the request's own path had is known to its sender.
+        if expression.starts_with("$request.path.") {
+            return Some(&ITSELF);
+        }
         example.pointer(expression.strip_prefix("$response.body#")?)
     }
 

@@ -5,7 +5,7 @@
 //! looks at every sale anew, so whatever interrupts one pass, the next completes it.
 
 use super::preheat::ACTOR;
-use super::{CatalogueError, Change, Sales, completeness};
+use super::{CatalogueError, Change, Sales};
 use crate::actors::Engine;
 use domain::catalogue::Sale;
 use domain::{SaleStatus, SaleStep};
@@ -17,7 +17,6 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Advances all sales, every few seconds, until the task is aborted.
 pub async fn run(engine: Engine, sales: Sales) {
     loop {
-        completeness::check(&engine, &sales).await;
         tokio::time::sleep(PERIOD).await;
         if let Err(error) = advance_all(&engine, &sales).await {
             tracing::debug!(%error, "the catalogue cannot be asked which sales are over");

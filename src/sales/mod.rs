@@ -5,22 +5,36 @@
 
 pub mod completeness;
 pub mod lifecycle;
+pub mod operators;
 pub mod preheat;
+pub mod upcoming;
 
 use crate::actors::Engine;
+use crate::store::broker::BrokerAddress;
 use crate::store::catalogue::{Catalogue, KnownIds};
+use crate::store::database::StoreError;
+use crate::store::dead_letters::{DeadLetters, DeadLettersError};
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{OrderStore, StoredOrder};
 use crate::store::read_cache::ReadCache;
-use domain::catalogue::{Day, PublicSale, Sale, SaleDraft, SalesOfDay};
+use domain::catalogue::{Day, PictureId, PublicSale, Sale, SaleDraft, SalesOfDay};
 use domain::order::Cursor;
 use domain::{
-    ItemId, ItemTerms, Order, OrderId, RequestId, SaleId, SaleStatus, SaleStep, Timestamp, UserId,
+    ItemId, ItemTerms, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStatus, SaleStep,
+    Timestamp, UserId,
 };
+use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use upcoming::Upcoming;
 
-pub use crate::store::catalogue::{Base, CatalogueError, Change, Changed, LogEntry, LoggedEntry};
+pub use crate::store::broker::dead_letters::DeadLetter;
+pub use crate::store::catalogue::{
+    Base, CatalogueError, Change, Changed, ItemNames, LogEntry, LoggedEntry, Tally,
+};
+pub use crate::store::dead_letters::subject as dead_letter_subject;
+pub use crate::store::orders::OrderFilter;
 pub use crate::store::read_cache::ReadError;
 
 /// A handle to the order store and the catalogue, with the read cache in front of public sales. Cheap
@@ -30,18 +44,53 @@ pub struct Sales {
     orders: OrderStore,
     catalogue: Catalogue,
     read_cache: ReadCache,
+    operators: KnownOperators,
+    dead_letters: DeadLetters,
+    upcoming: Upcoming,
 }
 
-/// The order store did not answer; the reason is in the log.
+/// Orders that a search found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundOrders {
+    /// The orders, in the cursor's direction.
+    pub orders: Vec<Order>,
+    /// The last order that was looked at, if there may be more behind it.
+    pub next: Option<OrderId>,
+}
+
+/// What the items and the buyers of some orders are called.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OrderNames {
+    /// By item; one that the catalogue does not know is not here.
+    pub items: HashMap<ItemId, ItemNames>,
+    /// By buyer; one who never registered is not here.
+    pub users: HashMap<UserId, String>,
+}
+
+/// The order store, or the catalogue beside it, did not answer; the reason is in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("orders cannot be read at the moment")]
+#[error("the shop's records cannot be read at the moment; none of them is lost")]
 pub struct RecordsUnavailable;
 
 impl Sales {
     /// Creates a handle to the order store and the catalogue beside it, read through the cache.
     pub fn new(orders: OrderStore, read_cache: ReadCache) -> Self {
         let catalogue = Catalogue::new(orders.database());
-        Self { orders, catalogue, read_cache }
+        let operators = KnownOperators::new(catalogue.clone());
+        let dead_letters = DeadLetters { broker: None, orders: Some(orders.clone()) };
+        let upcoming = Upcoming::default();
+        Self { orders, catalogue, read_cache, operators, dead_letters, upcoming }
+    }
+
+    /// The same, with the broker in whose queue dead letters are.
+    #[must_use]
+    pub fn with_broker(self, broker: Option<BrokerAddress>) -> Self {
+        Self { dead_letters: DeadLetters { broker, ..self.dead_letters }, ..self }
+    }
+
+    /// The sales that were approved and had not begun when the catalogue was last looked at.
+    pub fn upcoming(&self) -> &Upcoming {
+        &self.upcoming
     }
 
     /// Checks that the order store was filled from the engine's journal.
@@ -50,6 +99,14 @@ impl Sales {
     /// Returns [`OwnershipError`] if it was another one, or the order store does not answer.
     pub(super) async fn check_owner(&self, engine: &Engine) -> Result<(), OwnershipError> {
         engine.stored_progress(&self.orders).await.map(drop)
+    }
+
+    /// Asks order store and catalogue for a sign of life.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if they give none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.orders.ping().await
     }
 
     /// Returns the order, if it has reached the order store.
@@ -91,19 +148,66 @@ impl Sales {
         Ok(orders(stored))
     }
 
-    /// Returns a sale's orders that have reached the order store, or those of one of its items.
+    /// Returns the orders that the filter takes and that have reached the order store, from the cursor on;
+    /// at most `limit`.
     ///
     /// # Errors
     /// Returns [`RecordsUnavailable`] if the order store does not answer.
-    pub async fn orders_of_sale(
+    pub async fn search_orders(
         &self,
-        sale_id: SaleId,
-        item_id: Option<ItemId>,
+        filter: &OrderFilter,
         cursor: Cursor,
         limit: usize,
-    ) -> Result<Vec<Order>, RecordsUnavailable> {
-        let stored = self.orders.orders_of_sale(sale_id, item_id, cursor, limit).await;
-        Ok(orders(stored.map_err(unavailable)?))
+    ) -> Result<FoundOrders, RecordsUnavailable> {
+        let found = self.orders.search(filter, cursor, limit).await.map_err(unavailable)?;
+        Ok(FoundOrders { orders: orders(found.rows), next: found.next })
+    }
+
+    /// Returns what the items and the buyers of these orders are called, as far as that is known.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn names(&self, orders: &[Order]) -> Result<OrderNames, CatalogueError> {
+        let (mut items, mut users): (Vec<ItemId>, Vec<UserId>) =
+            orders.iter().map(|order| (order.item_id, order.user_id)).unzip();
+        items.sort_unstable();
+        items.dedup();
+        users.sort_unstable();
+        users.dedup();
+        Ok(OrderNames {
+            items: self.catalogue.item_names(&items).await?,
+            users: self.catalogue.user_names(&users).await?,
+        })
+    }
+
+    /// Returns dead letters, at most `limit`.
+    ///
+    /// # Errors
+    /// Returns [`RecordsUnavailable`] if broker or order store do not answer.
+    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, RecordsUnavailable> {
+        self.dead_letters.list(limit).await.map_err(unavailable)
+    }
+
+    /// Sends all dead letters to the order store again, at most `limit`, and logs who asked for it.
+    /// Returns how many were sent.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError::Store`] if broker, order store or log do not answer; what was not sent is
+    /// still a dead letter.
+    pub async fn replay_dead_letters(
+        &self,
+        limit: usize,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<usize, CatalogueError> {
+        let replayed = self.dead_letters.replay(limit).await.map_err(|error| match error {
+            DeadLettersError::Orders(error) => CatalogueError::Store(error),
+            DeadLettersError::Broker(error) => {
+                CatalogueError::Store(StoreError::Unavailable(error.to_string()))
+            }
+        })?;
+        self.catalogue.note_replay(replayed, actor, now).await?;
+        Ok(replayed)
     }
 
     /// Creates a sale as a draft, whose numbers the engine's journal has not seen.
@@ -163,6 +267,12 @@ impl Sales {
         self.catalogue.take_step(sale_id, step, note, change).await
     }
 
+    /// The number of the span of time between two changes of sales: what was read of sales in one is no
+    /// longer true in the next. Read it before the sales.
+    pub fn generation(&self) -> u64 {
+        self.read_cache.generation()
+    }
+
     /// Returns the sale as everybody may see it; none if there is no such sale, or it is not public.
     ///
     /// # Errors
@@ -206,6 +316,67 @@ impl Sales {
         self.catalogue.sales(statuses, before, limit).await
     }
 
+    /// Returns the account of this name, as the catalogue has it or, if it does not answer within a
+    /// second, as it was last known.
+    pub async fn operator(&self, name: &str, now: Timestamp) -> Found {
+        self.operators.find(name, now).await
+    }
+
+    /// Returns all accounts of operators, by name.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn operators(&self) -> Result<Vec<OperatorAccount>, CatalogueError> {
+        self.catalogue.operators().await
+    }
+
+    /// Gives the account of a link its password and roles.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if [`Catalogue::accept_operator`] does.
+    pub async fn accept_operator(
+        &self,
+        acceptance: Acceptance<'_>,
+    ) -> Result<OperatorAccount, CatalogueError> {
+        self.catalogue.accept_operator(acceptance).await
+    }
+
+    /// Disables an account or lets it be used again.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError::OwnAccount`] if `actor` would disable their own, and what
+    /// [`Catalogue::disable_operator`] does.
+    pub async fn disable_operator(
+        &self,
+        name: &str,
+        is_disabled: bool,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<OperatorAccount, CatalogueError> {
+        if is_disabled && name.to_lowercase() == actor.to_lowercase() {
+            return Err(CatalogueError::OwnAccount);
+        }
+        let changed = self.catalogue.disable_operator(name, is_disabled, actor, now).await;
+        if let Ok(account) = &changed {
+            self.operators.note(name, &Ok(Some(account.clone())), now);
+        }
+        changed
+    }
+
+    /// Notes in the operators' log that `actor` made a link.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn note_operator_link(
+        &self,
+        name: &str,
+        roles: OperatorRoles,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<(), CatalogueError> {
+        self.catalogue.note_operator_link(name, roles, actor, now).await
+    }
+
     /// Registers a buyer.
     ///
     /// # Errors
@@ -228,6 +399,120 @@ impl Sales {
         name: &str,
     ) -> Result<Option<(UserId, String)>, CatalogueError> {
         self.catalogue.user_by_name(name).await
+    }
+
+    /// Keeps a picture under its name. Returns whether it is a new one.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if [`Catalogue::keep_picture`] does.
+    pub async fn keep_picture(
+        &self,
+        picture: PictureId,
+        bytes: &[u8],
+        change: Change<'_>,
+    ) -> Result<bool, CatalogueError> {
+        self.catalogue.keep_picture(picture, bytes, change).await
+    }
+
+    /// Returns the bytes of a picture, a JPEG, if it is kept.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn picture(&self, picture: PictureId) -> Result<Option<Vec<u8>>, CatalogueError> {
+        self.catalogue.picture(picture).await
+    }
+
+    /// Adds to what is stored of the visits of a subject, and returns what is stored then.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if [`Catalogue::add_visits`] does.
+    pub async fn add_visits(
+        &self,
+        subject: &str,
+        tally: &Tally,
+        now: Timestamp,
+    ) -> Result<Tally, CatalogueError> {
+        self.catalogue.add_visits(subject, tally, now).await
+    }
+
+    /// Whether visitors are counted in Redis too.
+    pub fn counts_in_redis(&self) -> bool {
+        self.read_cache.counts_in_redis()
+    }
+
+    /// Tells Redis of visitors of a subject, and returns how many it knows; none without Redis.
+    pub async fn count_visitors(&self, subject: &str, visitors: &[u64]) -> Option<u64> {
+        self.read_cache.count_visitors(subject, visitors).await
+    }
+
+    /// Counts the units that the stored orders of a sale hold, by item: reserved and sold.
+    ///
+    /// # Errors
+    /// Returns [`RecordsUnavailable`] if the order store does not answer.
+    pub async fn units_of_sale(
+        &self,
+        sale_id: SaleId,
+    ) -> Result<Vec<(ItemId, (u64, u64))>, RecordsUnavailable> {
+        self.orders.units_of_sale(sale_id).await.map_err(unavailable)
+    }
+
+    /// Returns the number of a user of another issuer, who gets one at the first time.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if [`Catalogue::external_user`] does.
+    pub async fn external_user(
+        &self,
+        issuer: &str,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<UserId, CatalogueError> {
+        self.catalogue.external_user(issuer, subject, now).await
+    }
+
+    /// Returns the name and the password's hash of the buyer with this number, if there is one.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn user(&self, user_id: UserId) -> Result<Option<(String, String)>, CatalogueError> {
+        self.catalogue.user(user_id).await
+    }
+
+    /// Gives the buyer another password, if it still is the one of this hash, and ends earlier sessions;
+    /// returns whether it was.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if [`Catalogue::change_password`] does.
+    pub async fn change_password(
+        &self,
+        user_id: UserId,
+        from: &str,
+        to: &str,
+        good_from_seconds: u64,
+    ) -> Result<bool, CatalogueError> {
+        self.catalogue.change_password(user_id, from, to, good_from_seconds).await
+    }
+
+    /// Returns the buyers whose earlier sessions were ended since, and from when on tokens are good.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn sessions_ended(
+        &self,
+        since_seconds: u64,
+    ) -> Result<Vec<(UserId, u64)>, CatalogueError> {
+        self.catalogue.sessions_ended(since_seconds).await
+    }
+
+    /// Returns the sale that the item belongs to, as everybody may see it; none if there is no such item,
+    /// or its sale is not public.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn public_sale_of_item(
+        &self,
+        item_id: ItemId,
+    ) -> Result<Option<PublicSale>, CatalogueError> {
+        Ok(self.catalogue.sale_of_item(item_id).await?.as_ref().and_then(Sale::public))
     }
 
     /// Returns a page of the operators' log, newest first, beginning before the entry `before` if

@@ -88,12 +88,28 @@ macro_rules! metrics_catalogue {
 }
 
 metrics_catalogue! {
+    BUILD_INFO, Gauge, Count: "seckill_build_info",
+        "Always 1: the program's version.";
+    ACCEPTING, Gauge, Count: "seckill_accepting",
+        "1 as far as this reason goes, by reason; 0 means that it keeps all purchases out.";
+    SALE_STARTS_TIMESTAMP_SECONDS, Gauge, Seconds: "seckill_sale_starts_timestamp_seconds",
+        "When a sale that was approved begins, in seconds since 1970, by sale and whether it is preheated.";
     PERMITS, Gauge, Count: "seckill_permits",
         "Requests that may be in the engine at once.";
     PERMITS_USED, Gauge, Count: "seckill_permits_used",
         "Requests in the engine: near seckill_permits, new ones are refused with 503.";
     MAILBOX_DEPTH, Gauge, Count: "seckill_mailbox_depth",
         "Requests that wait in the shards' mailboxes.";
+    MAILBOX_WAIT_SECONDS, Histogram, Seconds: "seckill_mailbox_wait_seconds",
+        "How long the oldest request of a batch had waited in its shard's mailbox.";
+    MAILBOX_BATCH_REQUESTS, Histogram, Count: "seckill_mailbox_batch_requests",
+        "Requests that a shard took out of its mailbox at once.";
+    PURCHASES_ADMITTED_TOTAL, Counter, Count: "seckill_purchases_admitted_total",
+        "Purchases that a shard decided: nothing in front of it had refused them.";
+    ORDER_CHANGES_TOTAL, Counter, Count: "seckill_order_changes_total",
+        "Orders that came to a status, by status: reserved, paid, cancelled, expired or refund_due.";
+    STOCK_IMBALANCED_ITEMS, Gauge, Count: "seckill_stock_imbalanced_items",
+        "Items whose available, reserved and sold units do not sum to allotted: each is a defect.";
     SHARDS, Gauge, Count: "seckill_shards",
         "Shards configured.";
     SHARDS_UP, Gauge, Count: "seckill_shards_up",
@@ -124,6 +140,10 @@ metrics_catalogue! {
         "Syncs, each of which made one batch of records durable.";
     JOURNAL_SYNC_DURATION_SECONDS, Histogram, Seconds: "seckill_journal_sync_duration_seconds",
         "Time that a sync takes; every buyer waits for one.";
+    JOURNAL_BATCH_RECORDS, Histogram, Count: "seckill_journal_batch_records",
+        "Records that one sync made durable.";
+    JOURNAL_FREE_BYTES, Gauge, Bytes: "seckill_journal_free_bytes",
+        "Bytes that are left for the journal on its disk.";
     BACKLOG_RECORDS, Gauge, Count: "seckill_backlog_records",
         "Records durable in the journal and not yet in the order store.";
     BACKLOG_AGE_SECONDS, Gauge, Seconds: "seckill_backlog_age_seconds",
@@ -138,6 +158,8 @@ metrics_catalogue! {
         "Messages that the broker had no queue for; they are sent again.";
     STORED_RECORDS_TOTAL, Counter, Count: "seckill_stored_records_total",
         "Records that reached the order store.";
+    ORDER_STORE_APPLY_DURATION_SECONDS, Histogram, Seconds: "seckill_order_store_apply_duration_seconds",
+        "Time that the order store takes for a batch of records.";
     ORDER_STORE_FAILURES_TOTAL, Counter, Count: "seckill_order_store_failures_total",
         "Batches that the order store did not take; they are tried again.";
     ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
@@ -151,13 +173,13 @@ metrics_catalogue! {
     SALE_LOOKUPS_TOTAL, Counter, Count: "seckill_sale_lookups_total",
         "Look-ups of a sale or a day, by answer: redis, catalogue or absent, which asks neither.";
     DEPENDENCY_UP, Gauge, Count: "seckill_dependency_up",
-        "1 while a dependency works, by name and kind; without all but the journal the sale goes on.";
+        "1 while a dependency works, by dependency and kind; without all but the journal the sale goes on.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
         "How far the wall clock has moved from the engine's own since the start.";
     PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
         "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.";
     HTTP_REQUESTS_TOTAL, Counter, Count: "seckill_http_requests_total",
-        "Requests answered, purchases excepted, by class of status.";
+        "Requests answered, by route (buy or other) and class of status.";
     HTTP_PROBLEMS_TOTAL, Counter, Count: "seckill_http_problems_total",
         "Problems answered, purchases excepted, by code.";
     HTTP_REQUEST_DURATION_SECONDS, Histogram, Seconds: "seckill_http_request_duration_seconds",
@@ -172,8 +194,14 @@ metrics_catalogue! {
         "Connections closed by a limit, by reason.";
     HTTP_UNREAD_BYTES, Gauge, Bytes: "seckill_http_unread_bytes",
         "Bytes of answers that are made and not yet taken by their clients.";
+    PAGE_VIEWS_TOTAL, Counter, Count: "seckill_page_views_total",
+        "Pages that browsers said were viewed.";
+    PAGE_VIEWS_DROPPED_TOTAL, Counter, Count: "seckill_page_views_dropped_total",
+        "Views that were not counted, because too many came at once.";
     HTTP_EVENT_STREAMS, Gauge, Count: "seckill_http_event_streams",
         "Server-sent event streams open.";
+    RISK_MATCHES_TOTAL, Counter, Count: "seckill_risk_matches_total",
+        "What risk rules have found, by rule and mode: in shadow nothing follows.";
 }
 
 /// Gives the recorder the help text of every metric.
@@ -189,7 +217,12 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 7] = [
+const BEGUN_ELSEWHERE: [&str; 12] = [
+    RISK_MATCHES_TOTAL,
+    PURCHASES_ADMITTED_TOTAL,
+    ORDER_CHANGES_TOTAL,
+    PAGE_VIEWS_TOTAL,
+    PAGE_VIEWS_DROPPED_TOTAL,
     PURCHASES_TOTAL,
     HTTP_PROBLEMS_TOTAL,
     HTTP_REQUESTS_TOTAL,

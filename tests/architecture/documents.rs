@@ -40,3 +40,28 @@ fn documents_name_files_that_exist() {
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
+
+/// Each row of the table of threats names a test, which is there under that name.
+#[test]
+fn each_threat_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("docs/threats.md")).expect("docs/threats.md");
+    let tests = files("tests", "rs");
+    let is_there = |named: &str| {
+        let (binary, path) = named.split_once(' ')?;
+        let (modules, name) = path.rsplit_once("::")?;
+        let file = format!("tests/{binary}/{}.rs", modules.replace("::", "/"));
+        tests.get(&file)?.contains(&format!("fn {name}(")).then_some(())
+    };
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| threat"));
+    let mut bad = Vec::new();
+    for row in rows {
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        let missing = named.iter().filter(|named| is_there(named).is_none());
+        bad.extend(missing.map(|named| format!("{named} is not there")));
+        if named.is_empty() {
+            bad.push(format!("no test is named: {row}"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}

@@ -26,7 +26,10 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file below `directory` with this extension, by its path from the root.
+/// What begins a file that a generator has written. Such files are nobody's style.
+const GENERATED: &str = "// This file is @generated";
+
+/// Every file below `directory` with this extension that people have written, by its path from the root.
 pub fn files(directory: &str, extension: &str) -> BTreeMap<String, String> {
     fn walk(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         let entries = fs::read_dir(directory).expect("a directory that can be read");
@@ -47,6 +50,7 @@ pub fn files(directory: &str, extension: &str) -> BTreeMap<String, String> {
             let path = path.strip_prefix(root()).expect("below the root");
             (path.to_str().expect("UTF-8").to_owned(), text)
         })
+        .filter(|(_, text)| !text.starts_with(GENERATED))
         .collect()
 }
 

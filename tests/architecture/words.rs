@@ -30,7 +30,6 @@ const WORDS: &[(&str, &str)] = &[
 /// other words.
 const IDENTIFIERS: &[(&str, &str)] = &[
     ("Arrived", "ContiguousProgress"),
-    ("Claim", "KeyReservation"),
     ("Claims", "IdempotencyKeys, TokenClaims"),
     ("Decide", "PendingCommand"),
     ("Filter", "BloomFilter"),

@@ -1,5 +1,8 @@
-//! The engine in the process, without its edge: a sale, its limits, and what disks do to it.
+//! The engine in the process, without its edge: a sale, its limits, what disks do to it, and several
+//! of it on one log.
 
+mod cluster;
 mod limits;
 mod sale;
+mod seen;
 mod simulation;

@@ -12,6 +12,7 @@ fn options(shop: &Shop, wait: Option<Duration>) -> AuditOptions {
         checkpoints: None,
         orders: Some(shop.orders.clone()),
         dead_letters: None,
+        unasked: Vec::new(),
         confirmations: None,
         wait,
     }

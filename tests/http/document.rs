@@ -24,9 +24,9 @@ async fn each_documented_path_has_the_documented_methods() {
 }
 
 #[tokio::test]
-async fn the_first_page_leads_to_everything() {
+async fn the_developers_page_leads_to_everything() {
     let shop = Shop::open().await;
-    let page = shop.get("/", None).await;
+    let page = shop.get("/api", None).await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(page.header("cache-control").is_some_and(|control| control.contains("max-age")));

@@ -18,6 +18,24 @@ async fn a_head_that_does_not_end_is_closed() {
 }
 
 #[tokio::test]
+async fn a_head_that_begins_behind_a_request_has_the_time_of_any_head() {
+    let shop = Shop::with(Options { header_timeout: SHORT, ..Options::default() }).await;
+    let token = shop.buyer(1);
+    let bodiless = "GET /livez HTTP/1.1\r\nhost: shop\r\n\r\n".to_owned();
+    let with_body = format!(
+        "POST /api/v1/login HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+    );
+    for (request, status) in [(bodiless, 200), (with_body, 422)] {
+        let mut slow = Connection::open(shop.address).await;
+        slow.send(format!("{request}GET /livez HTTP/1.1\r\nhost: sh").as_bytes()).await;
+        assert_eq!(slow.answer().await.status, status);
+        assert_eq!(slow.closed().await, 0);
+    }
+    shop.until_shown("seckill_http_connections_refused_total{reason=\"slow_head\"} 2").await;
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_timed_out() {
     let shop = Shop::with(Options { body_timeout: SHORT, ..Options::default() }).await;
     let item = shop.live_item(1).await;
@@ -303,4 +321,19 @@ async fn a_drain_has_an_end_even_if_a_client_has_not() {
     open.send(head.as_bytes()).await;
     tokio::time::timeout(Duration::from_secs(10), shop.close()).await.expect("the drain ends");
     assert_eq!(open.closed().await, 0);
+}
+
+#[tokio::test]
+async fn too_many_headers_are_told_how_many_there_may_be() {
+    let shop = Shop::open().await;
+    for count in [65, 99, 100, 101, 300] {
+        let more: String = (0..count).map(|number| format!("x-{number}: 1\r\n")).collect();
+        let mut connection = Connection::open(shop.address).await;
+        let request = format!("GET /livez HTTP/1.1\r\nhost: shop\r\n{more}\r\n");
+        connection.send(request.as_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer.problem(), (431, "headers_too_large".to_owned()), "{count}");
+        let detail = answer.json()["detail"].to_string();
+        assert!(detail.contains("64 headers"), "{count}: {detail}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use domain::{Event, OrderStatus, Record, ShardId, UserId};
 use harness::http::Connection;
-use seckill::http::Options;
+use seckill::http::{Options, Role};
 use seckill::store::orders::Conflicts;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -224,6 +224,49 @@ async fn streams_are_counted_and_end_when_the_server_drains() {
     shop.close().await;
 }
 
+/// The reason of a stream's last event, behind which nothing comes.
+async fn last_event(stream: &mut Connection) -> Value {
+    loop {
+        let chunk = stream.chunk().await.expect("a last event");
+        let text = String::from_utf8(chunk).expect("text");
+        if let Some(data) = text.strip_prefix("event: end\ndata: ") {
+            assert_eq!(stream.chunk().await, None);
+            return serde_json::from_str(data.trim_end()).expect("JSON");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_says_so() {
+    let shop = Shop::open().await;
+    let item = shop.live_item(5).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let token = shop.signer.mint("1", Role::Buyer, shop.engine.now(), 2);
+    let mut stream = watch(&shop, &order, &token).await;
+    assert_eq!(event(&mut stream).await["status"], "reserved");
+    let end = last_event(&mut stream).await;
+    assert_eq!(end["code"], "unauthenticated");
+    assert!(end["detail"].as_str().expect("text").contains("has expired"), "{end}");
+    let again = shop.get(&format!("/api/v1/orders/{order}/events"), Some(&token)).await;
+    assert_eq!(again.problem(), (401, "unauthenticated".to_owned()));
+}
+
+#[tokio::test]
+async fn streams_say_when_to_come_back_each_at_another_time() {
+    let shop = Shop::open().await;
+    let item = shop.live_item(5).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        let chunk = watch(&shop, &order, &shop.buyer(1)).await.chunk().await.expect("an event");
+        let text = String::from_utf8(chunk).expect("text");
+        let (line, _) = text.split_once('\n').expect("a line");
+        assert!(line.starts_with("retry: "), "{line}");
+        told.insert(line.to_owned());
+    }
+    assert!(told.len() > 1, "four streams would come back at once: {told:?}");
+}
+
 async fn watch(shop: &Shop, order: &str, token: &str) -> Connection {
     let mut connection = Connection::open(shop.address).await;
     let request = format!(
@@ -233,12 +276,20 @@ async fn watch(shop: &Shop, order: &str, token: &str) -> Connection {
     connection.send(request.as_bytes()).await;
     let head = connection.head().await.expect("the stream begins");
     assert!(head.contains("content-type: text/event-stream"), "{head}");
+    assert!(head.contains("x-accel-buffering: no"), "a proxy would gather events: {head}");
     connection
 }
 
 async fn event(stream: &mut Connection) -> Value {
     let chunk = stream.chunk().await.expect("an event");
     let text = String::from_utf8(chunk).expect("text");
+    // The first says when to come back: each stream at another time, so that a restart is no rush.
+    let text = text.strip_prefix("retry: ").map_or(text.as_str(), |rest| {
+        let (milliseconds, rest) = rest.split_once('\n').expect("a line");
+        let milliseconds = milliseconds.parse::<u32>().expect("a number");
+        assert!((1_000..=10_000).contains(&milliseconds), "{milliseconds}");
+        rest
+    });
     let rest = text.strip_prefix("event: order\nid: ").expect("an order event");
     let (id, data) = rest.split_once("\ndata: ").expect("its data");
     let order: Value = serde_json::from_str(data.trim_end()).expect("JSON");

@@ -79,3 +79,55 @@ async fn too_many_at_once_are_told_to_come_back() {
     let answer = post(&shop, "/api/v1/users", ann).await;
     assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
 }
+
+#[tokio::test]
+async fn what_a_name_may_have_is_said_with_its_characters() {
+    let shop = Shop::open().await;
+    let body = json!({ "user_name": "王伟", "password": "correct horse" });
+    let answer = post(&shop, "/api/v1/users", body).await;
+    let detail =
+        "/user_name: must have 2 to 32 characters, each one of A to Z, a to z, 0 to 9, _, . and -";
+    assert_eq!(answer.json()["detail"], detail);
+    let mut sale = shop.draft(&[support::offer("梨", 1)]);
+    sale["items"][0]["currency"] = json!("人民币");
+    let answer = shop.post("/api/v1/admin/sales", &shop.operator("ann"), Some(sale)).await;
+    let errors = answer.json()["errors"].to_string();
+    for said in [
+        "must have 1 to 64 characters, each one of A to Z, a to z, 0 to 9, _ and -",
+        "must be an ISO 4217 code: three letters from A to Z",
+    ] {
+        assert!(errors.contains(said), "{said} is not in {errors}");
+    }
+}
+
+#[tokio::test]
+async fn another_password_ends_the_tokens_of_before_for_good() {
+    let shop = Shop::open().await;
+    let credentials = |password: &str| json!({ "user_name": "ann", "password": password });
+    assert_eq!(post(&shop, "/api/v1/users", credentials("correct horse")).await.status, 201);
+    let token = async |shop: &Shop, password: &str| {
+        let login = post(shop, "/api/v1/login", credentials(password)).await;
+        login.json()["token"].as_str().expect("a token").to_owned()
+    };
+    let (first, second) =
+        (token(&shop, "correct horse").await, token(&shop, "correct horse").await);
+    let body = json!({ "password": "correct horse", "new_password": "another horse" });
+    let ask = Ask { token: Some(&first), body: Some(body), ..Ask::default() };
+    assert_eq!(shop.ask("PUT", "/api/v1/password", ask).await.status, 204);
+    let refused = (401, "unauthenticated".to_owned());
+    for old in [&first, &second] {
+        assert_eq!(shop.get("/api/v1/orders", Some(old)).await.problem(), refused);
+        let renewed = shop.post("/api/v1/session/renew", old, None).await;
+        assert_eq!(renewed.problem(), refused);
+    }
+    // Also one that is got in the same second.
+    let new = token(&shop, "another horse").await;
+    assert_eq!(shop.get("/api/v1/orders", Some(&new)).await.status, 200);
+
+    let shop = shop.reopen().await;
+    harness::until("what was ended to be read", async || {
+        (shop.get("/api/v1/orders", Some(&second)).await.status == 401).then_some(())
+    })
+    .await;
+    assert_eq!(shop.get("/api/v1/orders", Some(&new)).await.status, 200);
+}

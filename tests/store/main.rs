@@ -1,7 +1,9 @@
 //! The contracts of the stores, each run on every implementation and on real servers: broker,
-//! checkpoints, orders and catalogue.
+//! checkpoints, orders, catalogue and the log of a cluster.
 
 mod broker;
 mod certificates;
 mod checkpoint;
+mod fenced;
 mod orders;
+mod outbound;

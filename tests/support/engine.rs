@@ -1,15 +1,15 @@
 //! An engine in the process on a real disk, asked as the edge asks: the gate first.
 
 use domain::{
-    Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, Order, Outcome,
-    RequestId, SaleId, Timestamp, UserId,
+    Admission, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation,
+    Order, Outcome, RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply, StartError};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::data_dir::DataDir;
-use seckill::store::journal::OpenedLog;
 use seckill::store::journal::file::disk::RealDisk;
 use seckill::store::journal::file::{self, FileLog};
+use seckill::store::journal::{JournalId, OpenedLog};
 use seckill::store::orders::OrderStore;
 use std::io;
 use std::path::Path;
@@ -72,7 +72,14 @@ pub async fn start_on(
 ) -> Result<Started, StartError> {
     let data_dir = DataDir::look(directory);
     data_dir.agree_on_shards(options.shards).expect("recorded");
-    let journal = data_dir.agree_on_identity().expect("an identity");
+    let journal = match data_dir.recorded_identity().expect("an identity or none") {
+        Some(recorded) => recorded,
+        None => {
+            let drawn = JournalId::random();
+            data_dir.adopt_identity(drawn).expect("recorded");
+            drawn
+        }
+    };
     let orders = OrderStore::open_sqlite(&data_dir.orders()).await.expect("order store");
     orders.migrate().await.expect("tables");
     let checkpoints =
@@ -95,6 +102,20 @@ pub fn terms(item: u64, allotted: u32, window_milliseconds: u64) -> ItemTerms {
         payment_window_milliseconds: window_milliseconds,
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
+        admission: Admission::OPEN,
+    }
+}
+
+/// How an item is guarded with this spread; not at all with a spread of 0.
+pub fn guarded(spread_milliseconds: u32) -> Admission {
+    match spread_milliseconds {
+        0 => Admission::OPEN,
+        _ => Admission {
+            buy_token: true,
+            challenge: Challenge::Proof,
+            lead_seconds: 60,
+            spread_milliseconds,
+        },
     }
 }
 

@@ -3,16 +3,21 @@
 use crate::engine;
 use domain::{Timestamp, UserId};
 use harness::http::{Answer, Connection};
-use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions};
-use seckill::http::{self, AppState, Listeners, Options, Role, Signer};
+use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions, LiveSettings};
+use seckill::app::live::FileRules;
+use seckill::config::Config;
+use seckill::http::{self, AppState, Listeners, OidcOptions, Options, Role, Signer};
 use seckill::sales::Sales;
 use seckill::store::checkpoint::CheckpointStore;
+use seckill::store::data_dir::DataDir;
 use seckill::store::orders::OrderStore;
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
+use seckill::store::settings::{KeptSettings, SettingsStore};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -37,6 +42,7 @@ pub struct Shop {
     pub orders: OrderStore,
     shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
+    following: JoinHandle<()>,
     /// The data directory.
     pub directory: TempDir,
 }
@@ -48,6 +54,12 @@ pub struct Setup {
     pub http: Options,
     /// The engine's options, if not [`engine::options`].
     pub engine: Option<EngineOptions>,
+    /// Who shows and judges challenges that are not proofs of work.
+    pub external: Option<Arc<http::External>>,
+    /// The mall's own issuer, if there is one.
+    pub oidc: Option<OidcOptions>,
+    /// Whether the store of its settings is away.
+    pub settings_are_away: bool,
     /// Where its read side is; without one it asks the catalogue.
     pub redis: Option<RedisAddress>,
 }
@@ -81,17 +93,37 @@ impl Setup {
         let operations = operations_listener.local_addr().expect("an address");
         let listeners = Listeners { api, operations: operations_listener };
         let signer = Signer::new(&[7; 32]).expect("a secret");
+        let store = match self.settings_are_away {
+            true => away(directory.path()).await,
+            false => SettingsStore::new(orders.database()),
+        };
+        let kept = KeptSettings::at(DataDir::look(directory.path()).settings());
+        let settings = LiveSettings::new(store, kept, engine.clock());
+        settings.look().await;
+        let following = tokio::spawn(settings.clone().follow());
         let state = AppState {
             engine: engine.clone(),
             sales: Sales::new(orders.clone(), read_cache),
+            settings,
+            settings_rules: Arc::new(FileRules::new(&Config::default())),
             signer: signer.clone(),
+            external: self.external,
+            oidc: self.oidc,
             clock: engine.clock(),
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),
+            board: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), self.http));
-        Shop { address, operations, engine, signer, orders, shutdown, server, directory }
+        Shop { address, operations, engine, signer, orders, shutdown, server, following, directory }
     }
+}
+
+/// A store that does not answer.
+async fn away(directory: &Path) -> SettingsStore {
+    let store = OrderStore::open_sqlite(&directory.join("away.db")).await.expect("it opens");
+    store.database().close().await;
+    SettingsStore::new(store.database())
 }
 
 impl Shop {
@@ -146,6 +178,7 @@ impl Shop {
     pub async fn close(self) -> TempDir {
         self.shutdown.cancel();
         self.server.await.expect("the server lives").expect("the server ends well");
+        self.following.abort();
         self.engine.drain(DRAIN_MAX).await;
         self.directory
     }
@@ -181,6 +214,17 @@ impl Shop {
         harness::until(line, async || self.shows(line).await.then_some(())).await;
     }
 
+    /// Waits until the metrics show more than `bound` for this.
+    pub async fn until_shown_above(&self, name: &str, bound: u64) {
+        harness::until(name, async || {
+            let text = self.look("/metrics").await.text().to_owned();
+            let mut values =
+                text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            values.any(|value: u64| value > bound).then_some(())
+        })
+        .await;
+    }
+
     /// Asks on a connection of its own.
     pub async fn ask(&self, method: &str, path: &str, ask: Ask<'_>) -> Answer {
         self.ask_at(self.address, method, path, ask).await
@@ -191,13 +235,31 @@ impl Shop {
         if let Some(token) = ask.token {
             let _ = write!(head, "authorization: Bearer {token}\r\n");
         }
-        for (name, value) in ask.headers {
+        let body = ask.body.map(|body| body.to_string());
+        self.exchange(address, head, ask.headers, body).await
+    }
+
+    /// Submits a page's form, as a browser does.
+    pub async fn submit(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Answer {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n");
+        let kind = [("content-type", "application/x-www-form-urlencoded")];
+        let headers = [&kind, headers].concat();
+        self.exchange(self.address, head, &headers, Some(form.to_owned())).await
+    }
+
+    async fn exchange(
+        &self,
+        address: SocketAddr,
+        mut head: String,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        for (name, value) in headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let body = ask.body.map(|body| body.to_string());
         if let Some(body) = &body {
             let _ = write!(head, "content-length: {}\r\n", body.len());
-            if !ask.headers.iter().any(|(name, _)| *name == "content-type") {
+            if !headers.iter().any(|(name, _)| *name == "content-type") {
                 head.push_str("content-type: application/json\r\n");
             }
         }

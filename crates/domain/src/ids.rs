@@ -129,6 +129,14 @@ impl OrderId {
         )
     }
 
+    /// The lowest identity of an order that is placed at this instant or later, whichever its shard.
+    #[must_use]
+    pub fn first_at(at: Timestamp) -> Self {
+        const MILLISECONDS_MAX: u64 = u64::MAX >> (SHARD_BITS + SEQUENCE_BITS);
+        let milliseconds = at.0.saturating_sub(ORDER_EPOCH_MILLISECONDS).min(MILLISECONDS_MAX);
+        Self(milliseconds << (SHARD_BITS + SEQUENCE_BITS))
+    }
+
     /// The shard that decides this order's life.
     #[must_use]
     pub fn shard(self) -> ShardId {
@@ -155,6 +163,17 @@ mod tests {
         let id = OrderId::next(OrderId(0), ShardId(777), NOW);
         assert_eq!(id.shard(), ShardId(777));
         assert_eq!(id.created_at(), NOW);
+    }
+
+    #[test]
+    fn the_orders_of_a_time_begin_with_its_first_identity() {
+        let at = Timestamp(1_790_000_000_000);
+        let first = OrderId::first_at(at);
+        assert!(first <= OrderId::next(OrderId(0), ShardId(0), at));
+        assert!(first > OrderId::next(OrderId(0), ShardId(1_023), Timestamp(at.0 - 1)));
+        assert_eq!(first.created_at(), at);
+        assert_eq!(OrderId::first_at(Timestamp(0)), OrderId(0));
+        assert!(OrderId::first_at(Timestamp(u64::MAX)) > first);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Nothing here reads a clock, draws a random number, touches a file or awaits: time, identities
 //! and commands come in as data, and effects go out as values ([`Event`], [`Outcome`]).
 
+pub mod address;
+pub mod admission;
 pub mod approval;
 pub mod catalogue;
 pub mod command;
@@ -10,15 +12,21 @@ pub mod event;
 pub mod ids;
 pub mod invariants;
 pub mod operation;
+pub mod operator;
 pub mod order;
+pub mod rate;
+pub mod risk;
 pub mod sale;
 pub mod stock;
 
+pub use address::{Address, Network};
+pub use admission::{Admission, Challenge};
 pub use approval::{Makers, SaleStage, SaleStatus, SaleStep, StepRefused};
 pub use command::{Buy, Command, Outcome, Refusal};
 pub use event::{Event, Record};
 pub use ids::{ItemId, OrderId, RequestId, SaleId, ShardId, Timestamp, UserId};
 pub use operation::{ItemAction, Operation, OperatorRequest};
+pub use operator::{OperatorRole, OperatorRoles};
 pub use order::{Order, OrderStatus};
 pub use sale::{Currency, ItemCounters, ItemPhase, ItemTerms};
 pub use stock::Stock;

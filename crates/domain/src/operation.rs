@@ -1,5 +1,6 @@
-//! What operators do to an item that is on sale: restock, reduce, pause, resume, end.
+//! What operators do to an item that is on sale: restock, reduce, pause, resume, end, guard.
 
+use crate::admission::Admission;
 use crate::ids::{ItemId, RequestId};
 use crate::sale::ItemPhase;
 
@@ -33,6 +34,8 @@ pub enum ItemAction {
     Resume,
     /// Stops selling for good.
     End,
+    /// Guards it like this from now on.
+    Admit(Admission),
 }
 
 /// The request behind an operation.
@@ -76,6 +79,7 @@ impl ItemAction {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::End => "end",
+            Self::Admit(_) => "admit",
         }
     }
 
@@ -83,14 +87,14 @@ impl ItemAction {
     pub fn units(self) -> u32 {
         match self {
             Self::Restock(units) | Self::Reduce(units) => units,
-            Self::Pause | Self::Resume | Self::End => 0,
+            Self::Pause | Self::Resume | Self::End | Self::Admit(_) => 0,
         }
     }
 
     /// The phase that it leaves the item in; none if it does not concern the phase.
     pub fn phase(self) -> Option<ItemPhase> {
         match self {
-            Self::Restock(_) | Self::Reduce(_) => None,
+            Self::Restock(_) | Self::Reduce(_) | Self::Admit(_) => None,
             Self::Pause => Some(ItemPhase::Paused),
             Self::Resume => Some(ItemPhase::Open),
             Self::End => Some(ItemPhase::Ended),
@@ -105,11 +109,24 @@ impl ItemAction {
             Self::Pause => 3,
             Self::Resume => 4,
             Self::End => 5,
+            Self::Admit(_) => 6,
         }
     }
 
-    /// The action of this number and these units.
-    pub fn from_number(number: u8, units: u32) -> Option<Self> {
+    /// What is done, as one number beside [`Self::number`]: units, or the admission's number.
+    pub fn value(self) -> u64 {
+        match self {
+            Self::Admit(admission) => admission.number(),
+            action => u64::from(action.units()),
+        }
+    }
+
+    /// The action of this number and value.
+    pub fn from_number(number: u8, value: u64) -> Option<Self> {
+        if number == 6 {
+            return Admission::from_number(value).map(Self::Admit);
+        }
+        let units = u32::try_from(value).ok()?;
         let action = match number {
             1 => Self::Restock(units),
             2 => Self::Reduce(units),

@@ -1,5 +1,6 @@
 //! What is on sale: an item's terms, its phase and its three counters.
 
+use crate::admission::Admission;
 use crate::ids::{ItemId, SaleId, Timestamp};
 use std::fmt;
 
@@ -90,6 +91,8 @@ pub struct ItemTerms {
     pub starts_at: Timestamp,
     /// First instant at which none can any more.
     pub ends_at: Timestamp,
+    /// How it is guarded when it is opened. Operators may change that later, and this stays.
+    pub admission: Admission,
 }
 
 /// What operators have made of an item; whether it is live also depends on the clock.
@@ -125,6 +128,11 @@ pub struct ItemCounters {
 }
 
 impl ItemTerms {
+    /// How long the item sells, in milliseconds.
+    pub fn window_milliseconds(&self) -> u64 {
+        self.ends_at.0.saturating_sub(self.starts_at.0)
+    }
+
     /// The counters of an item that has sold nothing.
     pub fn counters(&self) -> ItemCounters {
         ItemCounters { allotted: self.allotted, available: self.allotted, reserved: 0, sold: 0 }

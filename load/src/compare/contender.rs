@@ -264,6 +264,7 @@ impl Contender {
                     limit_per_user: 1,
                     payment_window_seconds: 3_600,
                     opens_after_ms: 0,
+                    guard: None,
                 };
                 let shop = shop.lock().await;
                 let opens_at = jiff::Timestamp::now() + OPENS_IN;

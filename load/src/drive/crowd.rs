@@ -1,13 +1,17 @@
 //! The users and the requests they send, prepared before the clock starts: header
 //! values and paths are shared, so that a request costs the generator little.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, IF_NONE_MATCH,
+};
 use hyper::{Method, Request, Uri};
 use serde::Deserialize;
 
-use crate::plan::DEAD_ITEMS;
+use crate::plan::{DEAD_ITEMS, Page};
 use crate::wire::Outgoing;
 use crate::{Error, Result};
 
@@ -24,7 +28,7 @@ struct Minted {
 }
 
 /// Users, items, and everything about their requests that does not change.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Crowd {
     user_ids: Vec<u64>,
     tokens: Vec<HeaderValue>,
@@ -34,6 +38,10 @@ pub struct Crowd {
     json: HeaderValue,
     /// Tells the request ids of this run from those of every other.
     run: u64,
+    /// Where a user buys a guarded item.
+    buy_urls: HashMap<(u32, u32), Uri>,
+    /// Where the script tries to.
+    forged_urls: Vec<Uri>,
 }
 
 impl Crowd {
@@ -51,6 +59,8 @@ impl Crowd {
             host: value(host)?,
             json: HeaderValue::from_static("application/json"),
             run,
+            buy_urls: HashMap::new(),
+            forged_urls: Vec::new(),
         };
         for line in minted.lines().filter(|line| !line.trim().is_empty()) {
             let Minted { user_id, token } = serde_json::from_str(line)
@@ -80,6 +90,9 @@ impl Crowd {
         let dead = (0..u64::from(DEAD_ITEMS)).map(|number| DEAD_ITEM_FIRST + number);
         let paths = self.item_ids.iter().copied().chain(dead);
         self.buy_paths = paths.map(|id| path(&format!("/api/v1/items/{id}/buy"))).collect();
+        let forged = |id| path(&format!("/api/v1/items/{id}/buy/{}", "A".repeat(48)));
+        self.forged_urls = self.item_ids.iter().map(forged).collect();
+        self.buy_urls.clear();
         Ok(())
     }
 
@@ -108,11 +121,29 @@ impl Crowd {
         value.trim_start_matches("Bearer ")
     }
 
-    /// The request to buy one unit.
+    /// Keeps where users buy guarded items: by user and item.
+    pub fn set_buy_urls(&mut self, buy_urls: HashMap<(u32, u32), Uri>) {
+        self.buy_urls = buy_urls;
+    }
+
+    /// The request to buy one unit, as the page sends it.
     #[must_use]
     pub fn buy(&self, user: u32, item: u32, key: u64) -> Outgoing {
+        let url = self.buy_urls.get(&(user, item)).unwrap_or(&self.buy_paths[item as usize]);
+        self.purchase(url.clone(), user, key)
+    }
+
+    /// The request to buy one unit, as a script sends it that skips the page: every other one
+    /// with a token that it made up.
+    #[must_use]
+    pub fn script(&self, user: u32, item: u32, key: u64) -> Outgoing {
+        let urls = if key & 2 == 0 { &self.buy_paths } else { &self.forged_urls };
+        self.purchase(urls[item as usize].clone(), user, key)
+    }
+
+    fn purchase(&self, url: Uri, user: u32, key: u64) -> Outgoing {
         let mut request = Request::new(Full::new(BUY_ONE));
-        *request.uri_mut() = self.buy_paths[item as usize].clone();
+        *request.uri_mut() = url;
         self.sign(&mut request, user);
         let key = HeaderValue::from_str(&format!("{:016x}-{key:012x}", self.run));
         let key = key.expect("hexadecimal digits are a header value");
@@ -127,6 +158,27 @@ impl Crowd {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.uri_mut() = path(&format!("/api/v1/orders/{order}/{verb}"));
         self.sign(&mut request, user);
+        request
+    }
+
+    /// The request to look at a page, as a browser sends it; with the version of it that the
+    /// reader has, if any.
+    #[must_use]
+    pub fn view(&self, page: Page, item: u32, version: Option<&HeaderValue>) -> Outgoing {
+        let id = self.item_ids[item as usize];
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = match page {
+            Page::Home => Uri::from_static("/en/"),
+            Page::Sales => Uri::from_static("/api/v1/sales"),
+            Page::Item => path(&format!("/en/items/{id}")),
+            Page::Status => path(&format!("/api/v1/items/{id}")),
+        };
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(version) = version {
+            headers.insert(IF_NONE_MATCH, version.clone());
+        }
         request
     }
 

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::task::Waker;
 
-use crate::plan::Kind;
+use super::record::Purpose;
+use crate::plan::{Kind, Page};
 
 /// Most requests that wait for a free connection in one thread. Beyond it an arrival is
 /// counted as not offered: the report says so, and memory stays bounded.
@@ -37,6 +38,8 @@ pub enum Action {
         key: u64,
         /// True if an order that comes of it is this client's to pay or cancel.
         owner: bool,
+        /// True if a script sends it, which skips the page.
+        script: bool,
     },
     /// Pays an order.
     Pay {
@@ -52,14 +55,38 @@ pub enum Action {
         /// The order's id.
         order: u64,
     },
+    /// Looks at a page.
+    View {
+        /// Which kind of page.
+        page: Page,
+        /// The item that it is about, counted from 0, if it is about one.
+        item: u32,
+        /// True if the reader has it from before, and asks whether it changed.
+        again: bool,
+    },
 }
 
 impl Action {
-    /// A purchase attempt of the plan.
+    /// What comes of an attempt of the plan.
     #[must_use]
-    pub fn buy(attempt: crate::plan::Attempt) -> Self {
+    pub fn of(attempt: crate::plan::Attempt) -> Self {
         let crate::plan::Attempt { user, item, key, kind } = attempt;
-        Self::Buy { user, item, key, owner: matches!(kind, Kind::Buyer | Kind::RepeatClicker) }
+        if kind == Kind::Reader {
+            let page = Page::LOOKS[(key / 2) as usize % Page::LOOKS.len()];
+            return Self::View { page, item, again: key.is_multiple_of(2) };
+        }
+        let owner = matches!(kind, Kind::Buyer | Kind::RepeatClicker);
+        Self::Buy { user, item, key, owner, script: kind == Kind::Script }
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Self::Buy { .. } => Purpose::Purchase,
+            Self::Pay { .. } | Self::Cancel { .. } => Purpose::FollowUp,
+            Self::View { .. } => Purpose::View,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod dispatcher;
 mod generator;
 mod record;
 mod timer;
+pub mod tokens;
 mod work;
 mod worker;
 

@@ -43,6 +43,17 @@ pub struct Unresolved {
     pub key: u64,
 }
 
+/// What a request was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To buy.
+    Purchase,
+    /// To pay or cancel what was bought.
+    FollowUp,
+    /// To look.
+    View,
+}
+
 /// One second of a run.
 #[derive(Debug, Clone)]
 pub struct Second {
@@ -89,6 +100,8 @@ pub struct Record {
     pub latency_granted: Histogram<u64>,
     /// Purchases that were refused by rule.
     pub latency_refused: Histogram<u64>,
+    /// What readers looked at.
+    pub latency_views: Histogram<u64>,
     /// How late the generator itself noticed that a request was due, in microseconds.
     pub lateness: Histogram<u64>,
     /// Most requests that waited for a free connection at one time.
@@ -119,6 +132,7 @@ impl Default for Record {
             latency: histogram(),
             latency_granted: histogram(),
             latency_refused: histogram(),
+            latency_views: histogram(),
             lateness: histogram(),
             waiting_max: 0,
             seconds: Vec::new(),
@@ -139,16 +153,19 @@ impl Record {
     }
 
     /// A request ended, however it did.
-    pub fn ended(&mut self, outcome: Outcome, is_purchase: bool, intended_ns: u64, now_ns: u64) {
+    pub fn ended(&mut self, outcome: Outcome, purpose: Purpose, intended_ns: u64, now_ns: u64) {
         let latency_us = (now_ns.saturating_sub(intended_ns) / 1_000).min(LATENCY_US_MAX);
         self.outcomes[outcome.index()] += 1;
         self.latency.saturating_record(latency_us);
-        if is_purchase {
-            match outcome.class() {
-                Class::Granted => self.latency_granted.saturating_record(latency_us),
-                Class::Refused => self.latency_refused.saturating_record(latency_us),
-                Class::Unavailable | Class::Unknown | Class::Unexpected => {}
+        match (purpose, outcome.class()) {
+            (Purpose::Purchase, Class::Granted) => {
+                self.latency_granted.saturating_record(latency_us)
             }
+            (Purpose::Purchase, Class::Refused) => {
+                self.latency_refused.saturating_record(latency_us)
+            }
+            (Purpose::View, Class::Granted) => self.latency_views.saturating_record(latency_us),
+            _ => {}
         }
         self.last_answer_ns = self.last_answer_ns.max(now_ns);
         let second = self.second(now_ns);
@@ -175,6 +192,7 @@ impl Record {
             (&mut self.latency, &other.latency),
             (&mut self.latency_granted, &other.latency_granted),
             (&mut self.latency_refused, &other.latency_refused),
+            (&mut self.latency_views, &other.latency_views),
             (&mut self.lateness, &other.lateness),
         ] {
             mine.add(theirs).expect("all threads use the same bounds");
@@ -229,7 +247,7 @@ mod tests {
         let one = |outcome, at: u64| {
             let mut record = Record::default();
             record.due(at, at + 5_000);
-            record.ended(outcome, true, at, at + 3_000_000);
+            record.ended(outcome, Purpose::Purchase, at, at + 3_000_000);
             record
         };
         let mut whole = one(Outcome::Reserved, 0);

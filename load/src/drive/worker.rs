@@ -2,6 +2,7 @@
 //! connection that sends it and notes what came back.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderValue;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::dispatcher::{Action, Dispatcher, Job, Next};
@@ -16,7 +18,7 @@ use super::record::{Confirmation, FollowUp, Record, Unresolved};
 use super::timer::FineTimer;
 use super::work::{Progress, Work};
 use crate::outcome::{Class, Outcome, number_field, text_field};
-use crate::plan::Plan;
+use crate::plan::{Page, Plan};
 use crate::random::{Random, scramble, unit_of};
 use crate::scenario::LoopKind;
 use crate::wire::{Answer, Failure, Link};
@@ -38,6 +40,8 @@ struct Thread {
     record: RefCell<Record>,
     plan: RefCell<Plan>,
     random: RefCell<Random>,
+    /// The versions of pages that readers of this thread have seen.
+    seen: RefCell<HashMap<(Page, u32), HeaderValue>>,
     /// No attempt is left in the plan.
     exhausted: Cell<bool>,
 }
@@ -64,6 +68,7 @@ pub fn run(work: &Arc<Work>, number: u32, start: Instant, progress: &Progress) -
         record: RefCell::default(),
         plan: RefCell::new(plan),
         random: RefCell::new(Random::new(scramble(work.seed ^ 0xf0) ^ u64::from(number))),
+        seen: RefCell::default(),
         exhausted: Cell::new(false),
     });
     let mut tasks = JoinSet::new();
@@ -170,11 +175,24 @@ impl Thread {
         while let Some(job) = self.next_job(slot).await {
             let crowd = &self.work.crowd;
             let request = match job.action {
-                Action::Buy { user, item, key, .. } => crowd.buy(user, item, key),
+                Action::Buy { user, item, key, script, .. } => {
+                    if script {
+                        crowd.script(user, item, key)
+                    } else {
+                        crowd.buy(user, item, key)
+                    }
+                }
                 Action::Pay { user, order } => crowd.close(user, order, "pay"),
                 Action::Cancel { user, order } => crowd.close(user, order, "cancel"),
+                Action::View { page, item, again } => {
+                    let seen = self.seen.borrow();
+                    crowd.view(page, item, seen.get(&(page, item)).filter(|_| again))
+                }
             };
             let answer = link.send(request).await;
+            if let (Action::View { page, item, .. }, Some(version)) = (job.action, link.version()) {
+                self.seen.borrow_mut().insert((page, item), version.clone());
+            }
             self.conclude(job, answer, link.body());
         }
     }
@@ -207,8 +225,10 @@ impl Thread {
     fn conclude(&self, job: Job, answer: Answer, body: &[u8]) {
         let now_ns = self.now_ns();
         let outcome = name(job.action, answer, body);
-        let is_purchase = matches!(job.action, Action::Buy { .. });
-        self.record.borrow_mut().ended(outcome, is_purchase, job.intended_ns, now_ns);
+        self.record.borrow_mut().ended(outcome, job.action.purpose(), job.intended_ns, now_ns);
+        if outcome == Outcome::SaleNotStarted && self.come_again(job, now_ns) {
+            return;
+        }
         match outcome.class() {
             Class::Unavailable | Class::Unknown if self.repeat(job, outcome, answer, now_ns) => {}
             Class::Unavailable | Class::Unknown => self.give_up(job, outcome),
@@ -242,6 +262,17 @@ impl Thread {
         true
     }
 
+    /// Schedules another try of a client who came before its slot, if such clients come again.
+    fn come_again(&self, job: Job, now_ns: u64) -> bool {
+        let pause_ms = self.work.people.retry.early_ms;
+        if pause_ms == 0 || job.tries == u8::MAX {
+            return false;
+        }
+        let intended_ns = now_ns + pause_ms * 1_000_000;
+        self.dispatcher.borrow_mut().schedule(Job { intended_ns, tries: job.tries + 1, ..job });
+        true
+    }
+
     fn give_up(&self, job: Job, outcome: Outcome) {
         let in_doubt = job.in_doubt || outcome.class() == Class::Unknown;
         let mut record = self.record.borrow_mut();
@@ -253,7 +284,10 @@ impl Thread {
             Action::Pay { order, .. } | Action::Cancel { order, .. } if in_doubt => {
                 record.follow_ups.push(FollowUp { order, answer: Outcome::OutcomeUnknown });
             }
-            Action::Buy { .. } | Action::Pay { .. } | Action::Cancel { .. } => {}
+            Action::Buy { .. }
+            | Action::Pay { .. }
+            | Action::Cancel { .. }
+            | Action::View { .. } => {}
         }
     }
 
@@ -267,7 +301,7 @@ impl Thread {
 
     fn conclude_definite(&self, job: Job, outcome: Outcome, body: &[u8], at_ns: u64) {
         match job.action {
-            Action::Buy { user, item, key, owner } => {
+            Action::Buy { user, item, key, owner, .. } => {
                 if !matches!(outcome, Outcome::Reserved | Outcome::Replayed) {
                     return;
                 }
@@ -281,13 +315,14 @@ impl Thread {
             Action::Pay { order, .. } | Action::Cancel { order, .. } => {
                 self.record.borrow_mut().follow_ups.push(FollowUp { order, answer: outcome });
             }
+            Action::View { .. } => {}
         }
     }
 
     fn next_purchase(&self) -> Option<Action> {
         let attempt = self.plan.borrow_mut().next_attempt();
         self.exhausted.set(attempt.is_none());
-        attempt.map(Action::buy)
+        attempt.map(Action::of)
     }
 
     /// What the buyer does with the order. It depends on the order alone, so a repeated
@@ -332,6 +367,8 @@ fn name(action: Action, answer: Answer, body: &[u8]) -> Outcome {
                 _ => Outcome::Malformed,
             }
         }
+        (Action::View { .. }, 200) => Outcome::Viewed,
+        (Action::View { again: true, .. }, 304) => Outcome::NotModified,
         (_, 200..=299) => Outcome::Malformed,
         (_, status) => Outcome::of_refusal(status, body),
     }

@@ -6,7 +6,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId};
+use domain::{
+    Admission, Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId,
+};
 use seckill::actors::{Engine, EngineOptions, Gate, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::journal::JournalId;
@@ -106,6 +108,7 @@ fn terms(item_id: ItemId, allotted: u32) -> Result<ItemTerms> {
         payment_window_milliseconds: 3_600_000,
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
+        admission: Admission::OPEN,
     })
 }
 

@@ -8,6 +8,7 @@ use super::criteria;
 use super::data::{GeneratorFigures, Milestones, OutcomeCount, Percentiles, Report, TimelineRow};
 use crate::drive::Record;
 use crate::outcome::{Class, Outcome};
+use crate::plan::honest_users;
 use crate::run::{Findings, Observed, Settled};
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
@@ -21,6 +22,7 @@ impl Report {
         let record = &observed.record;
         let firsts = first_confirmations(record);
         let milestones = milestones(&scenario, &observed, &settled, &firsts);
+        let honest_share = honest_share(&scenario, record);
         let mut report = Self {
             headline: settled.verdict.headline(),
             passed: false,
@@ -28,10 +30,11 @@ impl Report {
             criteria: Vec::new(),
             outcomes: outcomes(record),
             generator: generator(&scenario, threads, &observed),
-            latency: vec![
+            latency: [
                 percentiles("all requests", &record.latency),
                 percentiles("purchases granted", &record.latency_granted),
                 percentiles("purchases refused", &record.latency_refused),
+                percentiles("pages and statuses", &record.latency_views),
             ],
             milestones,
             timeline: timeline(record, &firsts),
@@ -44,12 +47,24 @@ impl Report {
             server: observed.server,
             generator_samples: observed.generator,
             drain: Drain::of(&observed.backlog),
+            honest_share,
             backlog: observed.backlog,
         };
         report.criteria = criteria::judge(&report);
         report.passed = report.criteria.iter().all(|judged| judged.holds);
         report
     }
+}
+
+/// Which share of the stock was confirmed to users who are not the script's.
+fn honest_share(scenario: &Scenario, record: &Record) -> f64 {
+    let honest = honest_users(&scenario.people);
+    let confirmations = record.confirmations.iter();
+    let orders: HashSet<u64> = confirmations
+        .filter(|confirmation| confirmation.user < honest)
+        .map(|confirmation| confirmation.order)
+        .collect();
+    orders.len() as f64 / scenario.stock().max(1) as f64
 }
 
 /// When each distinct order was first confirmed, ascending, in nanoseconds.

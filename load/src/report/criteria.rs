@@ -7,7 +7,7 @@ use crate::outcome::Class;
 /// Judges a report by its scenario's criteria; the audits come first and always count.
 pub fn judge(report: &Report) -> Vec<Judged> {
     let pass = &report.scenario.pass;
-    let all = &report.latency[0];
+    let [all, _, _, views] = &report.latency;
     let ended = report.ended().max(1) as f64;
     let generator = &report.generator;
     let mut list = List(Vec::new());
@@ -19,6 +19,8 @@ pub fn judge(report: &Report) -> Vec<Judged> {
     if pass.sold_out {
         list.yes("everything is sold", report.audit.sold == report.audit.stock);
     }
+    let honest = report.honest_share;
+    list.share_least("stock bought by the page", pass.honest_share_min, honest);
     list.least("orders confirmed", pass.confirmed_min, report.audit.confirmed);
     // An answer that should never be given is not accepted silently.
     list.most("unexpected answers", Some(pass.unexpected_max.unwrap_or(0)), {
@@ -32,6 +34,7 @@ pub fn judge(report: &Report) -> Vec<Judged> {
     list.ms_most("median latency", pass.p50_ms_max, Some(all.p50));
     list.ms_most("99th percentile of latency", pass.p99_ms_max, Some(all.p99));
     list.ms_most("99.9th percentile of latency", pass.p999_ms_max, Some(all.p999));
+    list.ms_most("99th percentile of views", pass.views_p99_ms_max, Some(views.p99));
     let milestones = &report.milestones;
     for (what, most, found) in [
         ("sold out after", pass.sold_out_within_ms, milestones.sold_out_after_ms),

@@ -34,8 +34,9 @@ pub struct Report {
     pub outcomes: Vec<OutcomeCount>,
     /// What the generator did and how well it kept its schedule.
     pub generator: GeneratorFigures,
-    /// Percentiles from the intended start.
-    pub latency: Vec<Percentiles>,
+    /// Percentiles from the intended start: of all requests, of purchases granted and refused, and
+    /// of what readers looked at.
+    pub latency: [Percentiles; 4],
     /// Points in the run.
     pub milestones: Milestones,
     /// The run second by second.
@@ -50,6 +51,8 @@ pub struct Report {
     pub backlog: Vec<Backlog>,
     /// How the longest backlog was worked off while the load ran.
     pub drain: Option<Drain>,
+    /// Share of the stock that was confirmed to buyers who came by the page.
+    pub honest_share: f64,
 }
 
 /// How often one outcome occurred.

@@ -11,7 +11,8 @@ use super::observed::Observed;
 use super::options::{Remote, RunOptions};
 use super::progress::ProgressLine;
 use super::{faults, settle};
-use crate::drive::{self, Crowd, Record, Running, Work};
+use crate::drive::{self, Crowd, Record, Running, Work, tokens};
+use crate::plan::Plan;
 use crate::scenario::{LoopKind, Scenario};
 use crate::schedule::Schedule;
 use crate::stage::{
@@ -24,6 +25,9 @@ use crate::{Error, Result};
 /// and connections open.
 const LEAD: Duration = Duration::from_millis(2_500);
 const LEAD_PER_ITEM: Duration = Duration::from_millis(3);
+/// For each buyer who gets a token, and for one who solves a challenge for it.
+const LEAD_PER_TOKEN: Duration = Duration::from_micros(300);
+const LEAD_PER_PROOF: Duration = Duration::from_millis(2);
 /// Tokens are good for so much longer than the load lasts: those who pay late come after it.
 const TOKENS_OUTLAST: Duration = Duration::from_secs(3_600);
 /// A sale that is to be open at the first request opens this much earlier.
@@ -64,6 +68,9 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
     let tokens_last = (schedule.duration() + TOKENS_OUTLAST).as_secs();
     environment.insert("SECKILL__TOKENS__TTL_SECONDS".to_owned(), tokens_last.to_string());
+    if scenario.sale.guard.is_some() {
+        environment.insert("SECKILL__BUY_TOKEN__TTL_SECONDS".to_owned(), tokens_last.to_string());
+    }
     environment.extend(scenario.server.environment.clone());
     let log = home.join("server.log");
     let mut engine =
@@ -77,7 +84,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let approver = call.token("--approver", "load-approver").await?;
     let (address, operations) = (engine.address(), engine.operations());
     let remote = Remote { address, operations, minted, operator, approver };
-    let start = Instant::now() + lead(&scenario);
+    let start = Instant::now() + lead(&scenario) + options.patience;
     let (sale, crowd) = open(&scenario, &remote, start).await?;
 
     let running = drive::start(work(&scenario, options, &remote, &crowd)?, start)?;
@@ -118,7 +125,7 @@ pub async fn run_remote(
     }
     let machine = Machine::here();
     let line = ProgressLine::new(options.progress);
-    let start = Instant::now() + lead(&scenario);
+    let start = Instant::now() + lead(&scenario) + options.patience;
     let (sale, crowd) = open(&scenario, remote, start).await?;
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
     let watching = watch(&scenario, &running, None, &line);
@@ -151,7 +158,22 @@ fn override_loop(scenario: &mut Scenario, options: &RunOptions) {
 }
 
 fn lead(scenario: &Scenario) -> Duration {
-    LEAD + LEAD_PER_ITEM * scenario.sale.items
+    let per_token = match &scenario.sale.guard {
+        None => Duration::ZERO,
+        Some(guard) if guard.proof => LEAD_PER_PROOF,
+        Some(_) => LEAD_PER_TOKEN,
+    };
+    let tokens = u32::try_from(wishes(scenario).len()).unwrap_or(u32::MAX);
+    LEAD + LEAD_PER_ITEM * scenario.sale.items + per_token * tokens
+}
+
+/// Who comes for what, if a token is needed for it.
+fn wishes(scenario: &Scenario) -> Vec<(u32, u32)> {
+    if scenario.sale.guard.is_none() {
+        return Vec::new();
+    }
+    let arrivals = Schedule::new(&scenario.load).map_or(0, |schedule| schedule.arrivals());
+    Plan::new(&scenario.people, scenario.sale.items, scenario.seed, 0, 1).wishes(arrivals).collect()
 }
 
 async fn open(
@@ -168,13 +190,19 @@ async fn open(
     let mut api = Api::new(remote.address);
     let (operator, approver) = (&remote.operator, &remote.approver);
     let sale = api.open_sale(&scenario.title, &scenario.sale, opens_at, operator, approver).await?;
+    // Request ids are scoped to their user, but a server that runs already has seen others.
+    let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
+    let mut crowd = Crowd::new(&remote.minted, &sale.items, &remote.address.to_string(), run)?;
+    if let Some(guard) = scenario.sale.guard {
+        let pages = Arc::new(crowd.clone());
+        let wishes = wishes(scenario);
+        let urls = tokens::fetch(&pages, remote.address, &wishes, guard.proof).await?;
+        crowd.set_buy_urls(urls);
+    }
     if Instant::now() + EARLY > start {
         let reason = "the sale was not ready in time; is the machine overloaded?".to_owned();
         return Err(Error::Server(reason));
     }
-    // Request ids are scoped to their user, but a server that runs already has seen others.
-    let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
-    let crowd = Crowd::new(&remote.minted, &sale.items, &remote.address.to_string(), run)?;
     Ok((sale, Arc::new(crowd)))
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the command line decides about a run.
 #[derive(Debug, Clone)]
@@ -12,6 +13,9 @@ pub struct RunOptions {
     pub threads: u32,
     /// Overrides the scenario: closed loop with so many connections.
     pub closed_loop: Option<u32>,
+    /// How much longer than usual the sale may take to get ready: more than nothing for a program that is
+    /// not a release build.
+    pub patience: Duration,
     /// Keep data directory and log at this path instead of a temporary one.
     pub keep: Option<PathBuf>,
     /// Show progress (only ever on a terminal).

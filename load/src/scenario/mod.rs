@@ -8,5 +8,5 @@ mod validate;
 
 pub use faults::{Backend, Fault, FaultKind};
 pub use model::{
-    Afterwards, Criteria, Generator, LoopKind, Mix, People, Retry, Sale, Scenario, Server,
+    Afterwards, Criteria, Generator, Guard, LoopKind, Mix, People, Retry, Sale, Scenario, Server,
 };

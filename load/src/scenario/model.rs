@@ -79,6 +79,20 @@ pub struct Sale {
     /// open before the first request.
     #[serde(default)]
     pub opens_after_ms: u64,
+    /// How its items are guarded; not at all when absent.
+    pub guard: Option<Guard>,
+}
+
+/// How the items of a sale are guarded. Buyers get their tokens before the load begins.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Whether a proof of work is to be solved for a token.
+    #[serde(default)]
+    pub proof: bool,
+    /// Over how many milliseconds the opening is spread.
+    #[serde(default)]
+    pub spread_ms: u32,
 }
 
 fn one() -> u32 {
@@ -121,11 +135,17 @@ pub struct Mix {
     pub retrier: f64,
     /// A script hammering items that do not exist.
     pub bot: f64,
+    /// A script that buys without the page: at the plain address, or with tokens that it
+    /// makes up, from a thousand accounts of its own.
+    pub script: f64,
+    /// A visitor who only looks: at the list of sales, the page of an item, or what a page asks
+    /// for. Every other one of a page has it from before and asks whether it changed.
+    pub reader: f64,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { buyer: 1.0, repeat_clicker: 0.0, retrier: 0.0, bot: 0.0 }
+        Self { buyer: 1.0, repeat_clicker: 0.0, retrier: 0.0, bot: 0.0, script: 0.0, reader: 0.0 }
     }
 }
 
@@ -157,11 +177,14 @@ pub struct Retry {
     pub times: u8,
     /// Pause before the first repeat in milliseconds; it doubles, up to five seconds.
     pub pause_ms: u64,
+    /// Pause in milliseconds before a client who came before its slot comes again, as
+    /// often as it takes. 0 for clients that do not.
+    pub early_ms: u64,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { times: 3, pause_ms: 100 }
+        Self { times: 3, pause_ms: 100, early_ms: 0 }
     }
 }
 
@@ -211,6 +234,8 @@ impl std::fmt::Display for LoopKind {
 pub struct Criteria {
     /// Every unit must be taken at the end.
     pub sold_out: bool,
+    /// Smallest share of the stock that buyers have in the end who came by the page.
+    pub honest_share_min: Option<f64>,
     /// Fewest distinct orders confirmed to clients.
     pub confirmed_min: Option<u64>,
     /// Median of all answers, from the intended start.
@@ -219,6 +244,8 @@ pub struct Criteria {
     pub p99_ms_max: Option<f64>,
     /// 99.9th percentile of all answers, from the intended start.
     pub p999_ms_max: Option<f64>,
+    /// 99th percentile of what readers looked at, from the intended start.
+    pub views_p99_ms_max: Option<f64>,
     /// Largest share of requests answered 503 or not answered at all.
     pub unavailable_share_max: Option<f64>,
     /// Most clients that ran out of patience without a definite answer.

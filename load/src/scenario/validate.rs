@@ -2,6 +2,7 @@
 //! file that asks for more is refused with the limit in the message.
 
 use super::model::Scenario;
+use crate::plan::SCRIPT_ACCOUNTS;
 use crate::schedule::{Phase, Schedule};
 
 /// Most distinct users of one run.
@@ -53,6 +54,9 @@ fn sale(scenario: &Scenario) -> Result<(), String> {
     within("sale.limit_per_user", sale.limit_per_user.into(), 1, 1_000_000)?;
     within("sale.payment_window_seconds", sale.payment_window_seconds.into(), 1, 86_400)?;
     within("sale.opens_after_ms", sale.opens_after_ms, 0, 600_000)?;
+    if let Some(guard) = &sale.guard {
+        within("sale.guard.spread_ms", guard.spread_ms.into(), 0, 600_000)?;
+    }
     if let Some(shards) = scenario.server.shards {
         within("server.shards", shards.into(), 1, 1024)?;
     }
@@ -64,11 +68,15 @@ fn people(scenario: &Scenario) -> Result<(), String> {
     within("people.users", people.users.into(), 1, USERS_MAX.into())?;
     share("people.hot_share", people.hot_share)?;
     let mix = &people.mix;
-    let weights = [mix.buyer, mix.repeat_clicker, mix.retrier, mix.bot];
+    let weights = [mix.buyer, mix.repeat_clicker, mix.retrier, mix.bot, mix.script, mix.reader];
     check(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), || {
         "people.mix has a weight below 0".to_owned()
     })?;
     check(mix.buyer > 0.0, || "people.mix.buyer must be above 0".to_owned())?;
+    check(mix.script == 0.0 || people.users > SCRIPT_ACCOUNTS, || {
+        format!("people.mix.script needs more than {SCRIPT_ACCOUNTS} people.users")
+    })?;
+    within("people.retry.early_ms", people.retry.early_ms, 0, 60_000)?;
     let after = &people.afterwards;
     share("people.afterwards.pay", after.pay)?;
     share("people.afterwards.cancel", after.cancel)?;
@@ -151,6 +159,9 @@ fn faults(scenario: &Scenario) -> Result<(), String> {
 }
 
 fn criteria(scenario: &Scenario) -> Result<(), String> {
+    if let Some(share_min) = scenario.pass.honest_share_min {
+        share("pass.honest_share_min", share_min)?;
+    }
     let pass = &scenario.pass;
     for (name, value) in [
         ("unavailable_share_max", pass.unavailable_share_max),
@@ -162,6 +173,7 @@ fn criteria(scenario: &Scenario) -> Result<(), String> {
         ("p50_ms_max", pass.p50_ms_max),
         ("p99_ms_max", pass.p99_ms_max),
         ("p999_ms_max", pass.p999_ms_max),
+        ("views_p99_ms_max", pass.views_p99_ms_max),
         ("memory_mib_max", pass.memory_mib_max),
         ("generator_lateness_p99_ms_max", pass.generator_lateness_p99_ms_max),
     ] {

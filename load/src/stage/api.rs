@@ -11,7 +11,7 @@ use hyper::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::audit::ItemStanding;
-use crate::scenario::Sale;
+use crate::scenario::{Guard, Sale};
 use crate::wire::Link;
 use crate::{Error, Result};
 
@@ -151,6 +151,7 @@ impl Api {
                     "allotted": sale.allotted,
                     "limit_per_user": sale.limit_per_user,
                     "payment_window_seconds": sale.payment_window_seconds,
+                    "admission": sale.guard.map(admission),
                 })
             })
             .collect();
@@ -207,6 +208,16 @@ impl Api {
 fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let object = value.as_object()?;
     object.get(name).or_else(|| object.values().find_map(|inner| find(inner, name)))
+}
+
+/// How an item is guarded. Tokens are given out at once: the crowd gets them before the load.
+fn admission(guard: Guard) -> Value {
+    json!({
+        "buy_token": true,
+        "challenge": if guard.proof { "proof" } else { "none" },
+        "lead_seconds": 86_400,
+        "spread_milliseconds": guard.spread_ms,
+    })
 }
 
 fn text_of(value: &Value, name: &str) -> Result<String> {

@@ -9,9 +9,11 @@ use super::completeness;
 use super::consumer::{Consumer, ConsumerArguments};
 use super::journal_check::check_journal;
 use super::relay::{Relay, RelayArguments};
-use super::sink::{BATCHES_BETWEEN, RabbitMq, RecordSink, Transport};
+use super::sink::{BATCHES_BETWEEN, RABBITMQ, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
 use crate::actors::engine::Engine;
+use crate::actors::meaning::Meaning;
+use crate::actors::status::ORDER_STORE;
 use crate::actors::tasks::KilledOnDrop;
 use crate::store::broker::{BrokerAddress, RabbitMqConsumer, RabbitMqPublisher};
 use crate::store::checkpoint::CheckpointStore;
@@ -69,6 +71,12 @@ impl Backends {
         orders: OrderStore,
     ) -> Self {
         metrics::gauge!(ORDER_STORE_MISSING).set(0.0);
+        let status = engine.pipeline_status();
+        status.expect(ORDER_STORE, orders.database().kind());
+        status.expect("checkpoint", checkpoints.kind());
+        if broker.is_some() {
+            status.expect("broker", RABBITMQ);
+        }
         let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
         let (moving, keeping, checking) = (parts.clone(), parts.clone(), parts.clone());
         let (counting, watching) = (parts.clone(), parts);
@@ -145,7 +153,7 @@ fn transport(
 ) -> (Transport, RecordSource) {
     let Some(address) = broker else {
         let status = engine.pipeline_status();
-        status.report("broker", "in-process", true, "records go straight to the consumer");
+        status.report("broker", "in-process", true, Meaning::BrokerAbsent);
         let (batches, to_store) = mpsc::channel(BATCHES_BETWEEN);
         return (Transport::InProcess(batches), RecordSource::InProcess(to_store));
     };
@@ -160,9 +168,8 @@ fn transport(
 /// one had taken from the shards and not written, so it begins with whole checkpoints.
 async fn keep_checkpoints(parts: Parts, is_first: bool) {
     let Parts { engine, options, checkpoints, orders, .. } = parts;
-    let mut marks = engine.recovered_marks();
     if !is_first {
-        marks.fill(None);
+        engine.context().router.shards().for_each(|shard| engine.set_mark(shard, None));
     }
     let arguments = CheckpointerArguments {
         engine,
@@ -170,7 +177,6 @@ async fn keep_checkpoints(parts: Parts, is_first: bool) {
         orders,
         interval: options.checkpoint_interval,
         retention: options.retention,
-        marks,
     };
     run_actor(Checkpointer, arguments).await;
 }

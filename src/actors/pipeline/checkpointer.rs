@@ -7,7 +7,9 @@
 
 use super::completeness;
 use super::message::Continue;
+use crate::actors::checkpoint_requests::CheckpointRequest;
 use crate::actors::engine::Engine;
+use crate::actors::meaning::Meaning;
 use crate::actors::shard::effects::NotDelivered;
 use crate::actors::shard::mailbox::Envelope;
 use crate::crash::crash_point;
@@ -17,7 +19,9 @@ use crate::telemetry::metrics::CHECKPOINT_FAILURES_TOTAL;
 use domain::stock::Changes;
 use domain::{Command, ItemPhase, ShardId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The checkpointer's actor.
 pub(in crate::actors) struct Checkpointer;
@@ -31,15 +35,25 @@ pub(in crate::actors) struct CheckpointerArguments {
     pub(in crate::actors) interval: Duration,
     /// How long after its end an item's orders stay in memory.
     pub(in crate::actors) retention: Duration,
-    /// What the store is known to hold of each shard; none where that is not known.
-    pub(in crate::actors) marks: Vec<Option<Mark>>,
 }
 
 /// What the checkpointer keeps between two messages.
 pub(in crate::actors) struct CheckpointerState {
     arguments: CheckpointerArguments,
-    /// What the store is known to hold of each shard.
+    /// What the store is known to hold of each shard; none where that is not known.
     marks: Vec<Option<Mark>>,
+    /// Whether it was asked anything.
+    has_asked: bool,
+    /// When the next round is due, once that is settled.
+    round_at: Option<Instant>,
+}
+
+/// Why a shard did not give its state: it may have gone.
+fn no_answer(shard: ShardId, reason: NotDelivered) -> ShardError {
+    match reason {
+        NotDelivered::Moved => ShardError::Gone(shard),
+        reason => ShardError::NoAnswer { shard, reason },
+    }
 }
 
 /// Why a shard got no checkpoint.
@@ -53,16 +67,20 @@ enum ShardError {
     WholeRefused,
     #[error("the journal has failed")]
     JournalFailed,
+    #[error("shard {0} went meanwhile")]
+    Gone(ShardId),
     #[error(transparent)]
     Store(#[from] CheckpointError),
 }
 
 impl ShardError {
-    /// What a restart does while the shard gets no checkpoint.
-    fn restart(&self) -> &'static str {
+    /// What it means for the sale that the shard gets no checkpoint.
+    fn meaning(&self) -> Meaning {
         match self {
-            Self::Store(CheckpointError::Foreign { .. }) => "is refused until that is mended",
-            _ => "replays more of it",
+            Self::Store(error @ CheckpointError::Foreign { .. }) => {
+                Meaning::CheckpointsForeign(error.to_string())
+            }
+            _ => Meaning::CheckpointsLate(self.to_string()),
         }
     }
 }
@@ -77,15 +95,9 @@ impl Actor for Checkpointer {
         myself: ActorRef<Continue>,
         arguments: CheckpointerArguments,
     ) -> Result<CheckpointerState, ActorProcessingErr> {
-        let marks = arguments.marks.clone();
-        for (index, mark) in marks.iter().enumerate() {
-            if let Some(mark) = mark {
-                let shard = ShardId(index as u16);
-                arguments.engine.pipeline_status().checkpointed(shard, mark.seq);
-            }
-        }
+        let marks = arguments.engine.context().router.shards().map(|_| None).collect();
         myself.cast(Continue)?;
-        Ok(CheckpointerState { arguments, marks })
+        Ok(CheckpointerState { arguments, marks, has_asked: false, round_at: None })
     }
 
     async fn handle(
@@ -95,8 +107,17 @@ impl Actor for Checkpointer {
         state: &mut CheckpointerState,
     ) -> Result<(), ActorProcessingErr> {
         fail::fail_point!("checkpointer-handle", |_| Err("injected death".into()));
-        state.wait().await;
-        state.round().await;
+        if std::mem::replace(&mut state.has_asked, true) {
+            let requests = state.wait().await;
+            if requests.is_empty() {
+                state.round().await;
+            } else {
+                state.answer(requests).await;
+            }
+        } else {
+            state.take_marks();
+            state.ask().await;
+        }
         myself.cast(Continue)?;
         Ok(())
     }
@@ -104,18 +125,63 @@ impl Actor for Checkpointer {
 
 impl CheckpointerState {
     /// Waits until the next round is due: at once when the journal is found damaged, because the state
-    /// in memory is all that is whole then.
-    async fn wait(&self) {
-        let journal = &self.arguments.engine.context().journal;
-        let pause = tokio::time::sleep(self.arguments.interval);
+    /// in memory is all that is whole then. Returns what was asked for before that.
+    async fn wait(&mut self) -> Vec<CheckpointRequest> {
+        let engine = &self.arguments.engine;
+        let journal = &engine.context().journal;
+        let round_at =
+            *self.round_at.get_or_insert_with(|| Instant::now() + self.arguments.interval);
+        let pause = tokio::time::sleep_until(round_at);
         if journal.is_damaged() {
             pause.await;
-            return;
+        } else {
+            tokio::select! {
+                () = pause => {}
+                () = journal.damaged() => {}
+                requests = engine.checkpoint_requests().next() => return requests,
+            }
         }
-        tokio::select! {
-            () = pause => {}
-            () = journal.damaged() => {}
+        self.round_at = None;
+        Vec::new()
+    }
+
+    /// Writes the checkpoints that were asked for.
+    async fn answer(&mut self, requests: Vec<CheckpointRequest>) {
+        self.take_marks();
+        for request in requests {
+            if let Err(error) = self.write_if_behind(request.shard).await {
+                tracing::info!(shard = %request.shard, %error, "no checkpoint out of turn");
+            }
         }
+    }
+
+    /// Takes in what the checkpoints of newly opened shards hold.
+    fn take_marks(&mut self) {
+        let engine = &self.arguments.engine;
+        for shard in engine.context().router.shards() {
+            if let Some(mark) = engine.take_mark(shard) {
+                engine.pipeline_status().checkpointed(shard, mark.seq);
+                self.marks[shard.index()] = Some(mark);
+            }
+        }
+    }
+
+    /// Asks the store whether it answers, and tells.
+    async fn ask(&self) {
+        let answered = self.answers().await;
+        let status = self.arguments.engine.pipeline_status();
+        let kind = self.arguments.checkpoints.kind();
+        match answered {
+            Ok(()) => status.report("checkpoint", kind, true, Meaning::CheckpointsWork),
+            Err(error) => status.report("checkpoint", kind, false, error.meaning()),
+        }
+    }
+
+    /// Whether the store answers and, as far as one shard tells, is this journal's.
+    async fn answers(&self) -> Result<(), ShardError> {
+        const ONE: u16 = 1;
+        self.arguments.checkpoints.marks(ONE).await?;
+        Ok(())
     }
 
     /// Brings every shard's checkpoint up to date, and evicts if that succeeds.
@@ -125,18 +191,12 @@ impl CheckpointerState {
         let status = engine.pipeline_status();
         let started_at = engine.now();
         let kind = self.arguments.checkpoints.kind();
-        let mut failure = None;
+        let (mut failure, mut has_written) = (None, false);
+        self.take_marks();
         for shard in context.router.shards() {
-            let behind = self.marks[shard.index()].map_or(0, |mark| mark.seq)
-                < context.journal.durable_seq(shard);
-            if !behind {
-                continue;
-            }
-            match self.write_changes(shard).await {
-                Ok(()) => {
-                    let seq = self.marks[shard.index()].map_or(0, |mark| mark.seq);
-                    status.checkpointed(shard, seq);
-                }
+            match self.write_if_behind(shard).await {
+                Ok(written) => has_written |= written,
+                Err(ShardError::Gone(_)) => {}
                 Err(error) => {
                     metrics::counter!(CHECKPOINT_FAILURES_TOTAL).increment(1);
                     failure = Some(error);
@@ -144,17 +204,17 @@ impl CheckpointerState {
                 }
             }
         }
+        if !has_written && failure.is_none() {
+            // Nothing was sold since, and the store may be gone all the same.
+            failure = self.answers().await.err();
+        }
         match failure {
             Some(error) => {
-                let meaning = format!(
-                    "the sale goes on and the journal is kept; a restart {}: {error}",
-                    error.restart()
-                );
-                status.report("checkpoint", kind, false, meaning);
+                status.report("checkpoint", kind, false, error.meaning());
             }
             None => {
                 status.all_checkpointed(started_at);
-                status.report("checkpoint", kind, true, "a restart replays little");
+                status.report("checkpoint", kind, true, Meaning::CheckpointsWork);
                 if context.journal.is_damaged() {
                     self.keep_all().await;
                 } else {
@@ -164,20 +224,34 @@ impl CheckpointerState {
         }
     }
 
+    /// Brings one shard's checkpoint up to date, if it is served here. Returns whether it was behind.
+    async fn write_if_behind(&mut self, shard: ShardId) -> Result<bool, ShardError> {
+        let engine = self.arguments.engine.clone();
+        let mark_seq = self.marks[shard.index()].map_or(0, |mark| mark.seq);
+        if mark_seq >= engine.context().journal.durable_seq(shard) {
+            return Ok(false);
+        }
+        self.write_changes(shard).await?;
+        let seq = self.marks[shard.index()].map_or(0, |mark| mark.seq);
+        engine.pipeline_status().checkpointed(shard, seq);
+        Ok(true)
+    }
+
     /// Writes what changed in the shard, or all of it where the store lacks what that builds on.
     async fn write_changes(&mut self, shard: ShardId) -> Result<(), ShardError> {
         let engine = self.arguments.engine.clone();
         let base = self.marks[shard.index()];
+        let owner = engine.context().journal.owner(shard);
         let changes = engine
             .ask(shard, |answer| Envelope::TakeChanges { answer })
             .await
-            .map_err(|reason| ShardError::NoAnswer { shard, reason })?;
+            .map_err(|reason| no_answer(shard, reason))?;
         let written = match base {
-            Some(_) => self.write(base, &changes).await,
-            None => self.write_whole(shard).await,
+            Some(_) => self.write(owner, base, &changes).await,
+            None => self.write_whole(owner, shard).await,
         };
         let written = match written {
-            Ok(Written::BaseMissing { .. }) => self.write_whole(shard).await,
+            Ok(Written::BaseMissing { .. }) => self.write_whole(owner, shard).await,
             other => other,
         };
         match written {
@@ -187,39 +261,51 @@ impl CheckpointerState {
                 Ok(())
             }
             Ok(Written::Stale { stored }) => {
-                engine.send(shard, Envelope::RestoreChanges { changes: Box::new(changes) });
+                engine.send(shard, Envelope::RestoreChanges { changes: Box::new(changes), owner });
                 Err(ShardError::Stale { stored })
             }
             Ok(Written::BaseMissing { .. }) => Err(ShardError::WholeRefused),
             Err(error) => {
-                engine.send(shard, Envelope::RestoreChanges { changes: Box::new(changes) });
+                engine.send(shard, Envelope::RestoreChanges { changes: Box::new(changes), owner });
                 Err(error)
             }
         }
     }
 
-    async fn write_whole(&self, shard: ShardId) -> Result<Written, ShardError> {
+    async fn write_whole(&self, owner: Option<u64>, shard: ShardId) -> Result<Written, ShardError> {
         let snapshot = self
             .arguments
             .engine
             .ask(shard, |answer| Envelope::ReadSnapshot { answer })
             .await
-            .map_err(|reason| ShardError::NoAnswer { shard, reason })?;
-        self.write(None, &whole(shard, snapshot)).await
+            .map_err(|reason| no_answer(shard, reason))?;
+        self.write(owner, None, &whole(shard, snapshot)).await
     }
 
-    async fn write(&self, base: Option<Mark>, changes: &Changes) -> Result<Written, ShardError> {
+    /// Writes what was taken from the shard while it had this owner.
+    async fn write(
+        &self,
+        owner: Option<u64>,
+        base: Option<Mark>,
+        changes: &Changes,
+    ) -> Result<Written, ShardError> {
         const LOOK: Duration = Duration::from_millis(1);
         let journal = &self.arguments.engine.context().journal;
         // I11: nothing that could still be lost goes into a checkpoint.
-        while journal.durable_seq(changes.shard) < changes.seq {
+        while journal.durable_seq(changes.shard) < changes.seq
+            && journal.owner(changes.shard) == owner
+        {
             if journal.has_failed() {
                 return Err(ShardError::JournalFailed);
             }
             tokio::time::sleep(LOOK).await;
         }
+        // What is durable under another owner is not what was taken.
+        if journal.owner(changes.shard) != owner {
+            return Err(ShardError::Gone(changes.shard));
+        }
         crash_point("checkpoint-before-write");
-        let epoch = journal.durable_epoch();
+        let epoch = journal.durable_epoch(changes.shard);
         Ok(self.arguments.checkpoints.write(epoch, base, changes).await?)
     }
 
@@ -255,10 +341,12 @@ impl CheckpointerState {
                 tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;
             }
-            match journal.retire(&covered) {
-                Ok(0) => {}
-                Ok(retired) => tracing::info!(retired, "journal segments deleted"),
-                Err(error) => tracing::warn!(%error, "a journal segment cannot be deleted"),
+            let (journal, retired) = (Arc::clone(journal), covered.clone());
+            // It blocks for as long as the log takes.
+            match tokio::task::spawn_blocking(move || journal.retire(&retired)).await {
+                Ok(Ok(0)) | Err(_) => {}
+                Ok(Ok(retired)) => tracing::info!(retired, "old parts of the journal deleted"),
+                Ok(Err(error)) => tracing::warn!(%error, "old parts of the journal stay"),
             }
         }
         let retention = u64::try_from(self.arguments.retention.as_millis()).unwrap_or(u64::MAX);

@@ -7,7 +7,9 @@
 //! the journal.
 
 use crate::actors::engine::Engine;
-use crate::actors::status::REFILLED;
+use crate::actors::meaning::Meaning;
+use crate::actors::status::ORDER_STORE;
+use crate::store::database::StoreError;
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::telemetry::metrics::{ORDER_STORE_MISSING, ORDER_STORE_REFILLS_TOTAL};
@@ -34,6 +36,8 @@ struct Watch {
     gone: u64,
     /// Whether shards are held back whose missing records the journal does not have.
     holds_back: bool,
+    /// Whether it did not answer at the last look.
+    is_away: bool,
 }
 
 /// Watches for as long as the engine runs.
@@ -45,10 +49,11 @@ pub(super) async fn watch(engine: Engine, orders: OrderStore) {
         refills: false,
         gone: 0,
         holds_back: false,
+        is_away: false,
     };
     loop {
-        // A store that does not answer is told of by those who write to it.
-        let _ = watch.look().await;
+        let looked = watch.look().await;
+        watch.tell_whether_it_answers(looked).await;
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -69,7 +74,30 @@ pub(super) async fn holds(
 }
 
 impl Watch {
+    /// Tells of a store that does not answer, also where nothing is written to it, and makes tables anew
+    /// that are gone.
+    async fn tell_whether_it_answers(&mut self, looked: Result<(), OwnershipError>) {
+        let status = self.engine.pipeline_status();
+        let kind = self.orders.database().kind();
+        match looked {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_away) {
+                    status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
+                }
+            }
+            Err(error) => {
+                self.is_away = true;
+                status.report(ORDER_STORE, kind, false, Meaning::OrdersWait(error.to_string()));
+                if let OwnershipError::Store(StoreError::Refused(_)) = error {
+                    // The next look tells whether that helped.
+                    let _ = self.orders.migrate().await;
+                }
+            }
+        }
+    }
+
     async fn look(&mut self) -> Result<(), OwnershipError> {
+        self.orders.database().tend().await?;
         let status = self.engine.pipeline_status().clone();
         let before = status.stored_seqs();
         let stored = self.engine.stored_seqs(&self.orders).await?;
@@ -82,12 +110,8 @@ impl Watch {
         metrics::gauge!(ORDER_STORE_MISSING).set((lost + self.gone) as f64);
         if let Some(shard) = base.iter().zip(&stored).position(|(base, stored)| stored < base) {
             self.holds_back = true;
-            self.tell(format!(
-                "{lost} records are missing in it that the journal has no longer (shard {shard}: \
-                 stored up to {}, the journal begins behind {}): bring a newer backup of it back; \
-                 orders wait in the journal, which is kept",
-                stored[shard], base[shard]
-            ));
+            let (stored, base) = (stored[shard], base[shard]);
+            self.tell(Meaning::OrdersLackRecords { lost, shard, stored, base });
             return Ok(());
         }
         if std::mem::take(&mut self.holds_back) {
@@ -122,16 +146,23 @@ impl Watch {
         if refilled || missing <= self.gone {
             self.gone = missing;
             metrics::gauge!(ORDER_STORE_MISSING).set(missing as f64);
-            self.tell(format!(
-                "{missing} rows are gone from it that the journal has no longer: bring them back \
-                 from a backup, `seckill audit` tells what is missing; the journal is kept"
-            ));
+            self.tell(Meaning::OrdersLackRows(missing));
             return Ok(());
         }
-        let all: Vec<(ShardId, u64)> = (0..).map(ShardId).zip(base.iter().copied()).collect();
+        let journal = &self.engine.context().journal;
+        // The others' rows are sent again by those that serve them.
+        let own: Vec<(ShardId, u64)> = (0..)
+            .map(ShardId)
+            .zip(base.iter().copied())
+            .filter(|(shard, _)| journal.owner(*shard).is_some())
+            .collect();
         let before = self.engine.pipeline_status().stored_seqs();
-        self.orders.set_back(&all).await?;
-        self.engine.pipeline_status().note_progress(&before, base);
+        self.orders.set_back(&own).await?;
+        let mut progress = before.clone();
+        for (shard, base) in own {
+            progress[shard.index()] = base;
+        }
+        self.engine.pipeline_status().note_progress(&before, &progress);
         self.refills = true;
         self.refill("rows are gone from it");
         Ok(())
@@ -141,15 +172,15 @@ impl Watch {
     fn refill(&self, why: &'static str) {
         tracing::warn!(why, "the order store is filled again from the journal");
         metrics::counter!(ORDER_STORE_REFILLS_TOTAL).increment(1);
-        self.engine.pipeline_status().set_incomplete(Some(REFILLED.to_owned()));
+        self.engine.pipeline_status().set_incomplete(Some(Meaning::OrdersRefilled));
         self.engine.pipeline_status().ask_to_begin_again();
     }
 
     /// Tells what the order store lacks for good; once to the log.
-    fn tell(&self, why: String) {
+    fn tell(&self, why: Meaning) {
         let status = self.engine.pipeline_status();
         if status.incomplete().as_ref() != Some(&why) {
-            tracing::error!(why, "the order store has lost orders");
+            tracing::error!(%why, "the order store has lost orders");
             status.set_incomplete(Some(why));
         }
     }

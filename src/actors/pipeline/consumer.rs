@@ -9,7 +9,9 @@
 use super::message::Continue;
 use super::source::{Arrival, RecordSource};
 use crate::actors::engine::Engine;
+use crate::actors::meaning::Meaning;
 use crate::actors::status::ORDER_STORE;
+use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{ApplyError, Conflict, Gap, OrderStore};
@@ -89,7 +91,7 @@ impl Actor for Consumer {
         match state.arguments.source.receive(records_max).await {
             Ok(arrival) => {
                 if std::mem::take(&mut state.broker_missed) {
-                    state.report_broker(true, "orders travel behind the sale".to_owned());
+                    state.report_broker(true, Meaning::BrokerWorks);
                 }
                 if !arrival.records.is_empty() {
                     state.take(arrival).await;
@@ -97,8 +99,7 @@ impl Actor for Consumer {
             }
             Err(error) => {
                 state.broker_missed = true;
-                let meaning = format!("orders wait in the broker or the journal: {error}");
-                state.report_broker(false, meaning);
+                state.report_broker(false, Meaning::BrokerUnread(error.to_string()));
             }
         }
         myself.cast(Continue)?;
@@ -107,7 +108,7 @@ impl Actor for Consumer {
 }
 
 impl ConsumerState {
-    fn report_broker(&self, healthy: bool, meaning: String) {
+    fn report_broker(&self, healthy: bool, meaning: Meaning) {
         let status = self.arguments.engine.pipeline_status();
         status.report("broker", "rabbitmq", healthy, meaning);
     }
@@ -134,11 +135,11 @@ impl ConsumerState {
             match stored {
                 Ok(conflicts) => {
                     crash_point("consumer-after-apply");
-                    status.report(ORDER_STORE, kind, true, "orders arrive behind the sale");
+                    status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
                     return conflicts;
                 }
                 Err(NotStored::Gap(gap)) => {
-                    status.report(ORDER_STORE, kind, true, "orders arrive behind the sale");
+                    status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
                     status.note_gap(gap.shard, gap.stored_seq);
                     return Vec::new();
                 }
@@ -146,8 +147,7 @@ impl ConsumerState {
                     // The tables may have to be made anew.
                     self.ready = false;
                     metrics::counter!(ORDER_STORE_FAILURES_TOTAL).increment(1);
-                    let meaning =
-                        format!("orders wait in the journal, none is lost; trying again: {error}");
+                    let meaning = Meaning::OrdersTriedAgain(error.to_string());
                     status.report(ORDER_STORE, kind, false, meaning);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -171,7 +171,10 @@ impl ConsumerState {
         }
         let progress: Vec<(ShardId, u64)> =
             last.iter().map(|(shard, record)| (*shard, record.seq)).collect();
+        let watch = Stopwatch::start();
         let applied = orders.apply(records, &progress, self.arguments.source.conflicts()).await?;
+        let took = Duration::from_nanos(watch.nanoseconds());
+        engine.pipeline_status().apply_durations().observe(took, 1);
         for (shard, record) in last {
             engine.pipeline_status().stored(shard, record.seq, record.at);
         }

@@ -6,6 +6,7 @@
 
 use crate::actors::engine::Engine;
 use crate::store::journal::JournalError;
+use crate::store::journal::record::each_record;
 use std::time::Duration;
 
 /// Bytes read between two pauses.
@@ -30,6 +31,10 @@ async fn check_once(engine: &Engine) -> Result<(), JournalError> {
     let mut bytes = 0;
     while let Some(batch) = reader.next().await? {
         bytes += batch.len();
+        let malformed = each_record(batch).find_map(Result::err);
+        if let Some(error) = malformed {
+            return Err(reader.refuse(&error.to_string()));
+        }
         if bytes >= STEP_BYTES {
             bytes = 0;
             tokio::time::sleep(STEP_PAUSE).await;

@@ -2,13 +2,14 @@
 //! a broker.
 
 use crate::actors::engine::Engine;
+use crate::actors::meaning::Meaning;
 use crate::actors::status::{ORDER_STORE, PipelineStatus};
 use crate::store::broker::format::Batch;
 use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::telemetry::metrics::{RELAY_MESSAGES_TOTAL, RELAY_RETURNED_TOTAL};
-use domain::Record;
+use domain::{Record, ShardId};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -33,7 +34,7 @@ pub(in crate::actors) enum Transport {
 const NOT_TO_SEND: u64 = u64::MAX;
 
 /// The kind under which the broker's state is reported.
-const RABBITMQ: &str = "rabbitmq";
+pub(in crate::actors) const RABBITMQ: &str = "rabbitmq";
 
 /// Batches that may lie between relay and consumer in the process.
 pub(in crate::actors) const BATCHES_BETWEEN: usize = 4;
@@ -95,26 +96,30 @@ impl RecordSink {
     }
 
     /// Behind which record of each shard the relay has to begin: what the order store says of itself, if
-    /// it can be read and belongs to the engine's journal. [`NOT_TO_SEND`] for a shard of which the
-    /// store lacks records that the journal has no longer.
+    /// it can be read and belongs to the engine's journal. [`NOT_TO_SEND`] for a shard that is not served
+    /// here, or of which the store lacks records that the journal has no longer.
     pub(in crate::actors) async fn begin(&mut self, engine: &Engine) -> Option<Vec<u64>> {
         let before = self.status.stored_seqs();
         match self.own_progress(engine).await {
             Ok(progress) => {
                 let kind = self.orders.database().kind();
-                self.status.report(ORDER_STORE, kind, true, "orders arrive behind the sale");
+                self.status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
                 self.status.note_progress(&before, &progress);
                 self.status.note_begin(&progress);
-                let base = engine.context().journal.base_seqs();
-                let after = |(stored, base)| if stored < base { NOT_TO_SEND } else { stored };
-                Some(progress.into_iter().zip(base).map(after).collect())
+                let journal = &engine.context().journal;
+                let after = |((shard, stored), base)| {
+                    let sends = stored >= base && journal.owner(shard).is_some();
+                    if sends { stored } else { NOT_TO_SEND }
+                };
+                let progress = (0..).map(ShardId).zip(progress);
+                Some(progress.zip(journal.base_seqs()).map(after).collect())
             }
             Err(error) => {
                 self.status.report(
                     ORDER_STORE,
                     self.orders.database().kind(),
                     false,
-                    format!("orders wait in the journal, none is lost: {error}"),
+                    Meaning::OrdersWait(error.to_string()),
                 );
                 None
             }
@@ -180,14 +185,10 @@ impl RabbitMq {
                 Ok(verdicts) => {
                     let refused = verdicts.iter().find(|verdict| **verdict != Verdict::Confirmed);
                     match refused {
-                        None => {
-                            status.report("broker", RABBITMQ, true, "orders travel behind the sale")
-                        }
+                        None => status.report("broker", RABBITMQ, true, Meaning::BrokerWorks),
                         Some(verdict) => {
                             metrics::counter!(RELAY_RETURNED_TOTAL).increment(1);
-                            let meaning = format!(
-                                "the relay's cursor stands, orders wait in the journal: {verdict:?}"
-                            );
+                            let meaning = Meaning::BrokerRefuses(format!("{verdict:?}"));
                             status.report("broker", RABBITMQ, false, meaning);
                         }
                     }
@@ -207,7 +208,7 @@ impl RabbitMq {
                 }
                 Err(error) => {
                     // The publisher pauses before it connects again.
-                    let meaning = format!("orders wait in the journal, none is lost: {error}");
+                    let meaning = Meaning::BrokerAway(error.to_string());
                     status.report("broker", RABBITMQ, false, meaning);
                 }
             }
@@ -258,9 +259,7 @@ async fn reporting_while_blocked<Published>(
     let watching = async {
         while state.changed().await.is_ok() {
             if let BrokerState::Blocked(reason) = &*state.borrow_and_update() {
-                let meaning = format!(
-                    "the broker takes no messages, orders wait in the journal, none is lost: {reason}"
-                );
+                let meaning = Meaning::BrokerBlocks(reason.clone());
                 status.report("broker", RABBITMQ, false, meaning);
             }
         }

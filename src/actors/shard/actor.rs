@@ -4,12 +4,14 @@
 //! in the [`Mailbox`](super::mailbox::Mailbox) outside, and survive it.
 
 use super::context::Context;
+use super::figures::MailboxFigures;
 use super::mailbox::{Envelope, ShardMessage};
 use super::processor::{Damaged, ShardProcessor};
 use domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Envelopes of one batch: after so many the journal gets the records, and other actors their turn.
 const BATCH_ENVELOPES: usize = 512;
@@ -77,9 +79,11 @@ impl Actor for Shard {
                 let mailbox = state.context.router.mailbox(state.shard);
                 // Until the next tick has looked whether there is a reason.
                 state.context.router.set_ticking(state.shard, true);
-                let retry = &mut state.retry;
+                let (retry, context) = (&mut state.retry, &state.context);
                 let (worked, more) = mailbox.work(BATCH_ENVELOPES, |envelopes| {
-                    work(processor, retry, envelopes, state.context.clock.now())
+                    let (now, after) = context.clock.moment();
+                    note_batch(&context.mailbox_figures, envelopes, after);
+                    work(processor, retry, envelopes, now)
                 });
                 if more || worked.is_err() {
                     myself.cast(ShardMessage::Doorbell)?;
@@ -95,6 +99,14 @@ impl Actor for Shard {
             myself.cast(ShardMessage::Doorbell)?;
         }
         Ok(())
+    }
+}
+
+/// Counts a batch: how many envelopes it has, and how long the oldest of them waited.
+fn note_batch(figures: &MailboxFigures, envelopes: &VecDeque<Envelope>, after: Duration) {
+    if let Some(Envelope::Command(oldest)) = envelopes.front() {
+        figures.waits.observe(after.saturating_sub(oldest.admitted_after), 1);
+        figures.batches.count(envelopes.len() as u64, 1);
     }
 }
 

@@ -1,18 +1,20 @@
 //! What all shards share, and how one of them is rebuilt while the others sell on.
 
 use super::effects::{Effect, EffectSink};
+use super::figures::{MailboxFigures, ShardFigures};
 use super::idempotency::IdempotencyKeys;
 use super::permits::Permits;
 use super::processor::ShardProcessor;
 use super::recovery;
 use super::router::Router;
+use crate::actors::gate::Gate;
 use crate::clock::Clock;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::journal::{Journal, JournalId};
 use crate::telemetry::metrics::SHARD_REBUILDS_TOTAL;
 use domain::{ShardId, Stock};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 /// What all shards of an engine share.
@@ -26,20 +28,44 @@ pub(in crate::actors) struct Context {
     pub(in crate::actors) permits: Permits,
     pub(in crate::actors) checkpoints: CheckpointStore,
     pub(in crate::actors) draining: AtomicBool,
+    /// What each shard counts, in a cell of its own.
+    pub(in crate::actors) figures: Vec<Arc<ShardFigures>>,
+    /// How the mailboxes are emptied.
+    pub(in crate::actors) mailbox_figures: MailboxFigures,
     /// Orders that one shard expires at one tick.
     pub(in crate::actors) expiries_per_tick: usize,
     pub(in crate::actors) reply_timeout: Duration,
+    /// When the supervisor last kept time, in milliseconds since 1970.
+    pub(in crate::actors) ticked_at: AtomicU64,
 }
 
 impl Context {
     /// A processor that goes on from `stock`.
     pub(in crate::actors) fn processor(&self, stock: Stock) -> ShardProcessor {
+        let figures = Arc::clone(&self.figures[stock.shard().index()]);
         ShardProcessor::new(
             stock,
+            figures,
             Arc::clone(&self.journal),
             self.effect_sink.clone(),
             self.idempotency_keys.clone(),
         )
+    }
+
+    /// Opens the gates of a recovered shard's items.
+    pub(in crate::actors) fn open_gates(&self, stock: &Stock) {
+        let gates = &self.effect_sink.gates;
+        for item in stock.items() {
+            let lease = self.effect_sink.lease.clone();
+            let gate = Gate::new(item, stock.shard(), lease);
+            gates.insert(item.terms.item_id, Arc::new(gate));
+        }
+        for order in stock.orders() {
+            if let Some(gate) = gates.get(&order.item_id) {
+                gate.add_buyer(order.user_id);
+            }
+            self.idempotency_keys.record_granted(order.user_id, order.request_id);
+        }
     }
 
     /// A processor that goes on from the rebuilt state, after the death of the actor before.

@@ -7,13 +7,14 @@
 use super::idempotency::KeyReservation;
 use super::permits::Permit;
 use crate::actors::gate::Gate;
+use crate::actors::lease::Lease;
 use dashmap::DashMap;
-use domain::{ItemCounters, ItemId, ItemPhase, Order, OrderId, Outcome, Timestamp};
+use domain::{Admission, ItemCounters, ItemId, ItemPhase, Order, OrderId, Outcome, Timestamp};
 use foldhash::fast::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 /// What became of a request to the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,12 +34,16 @@ pub enum NotDelivered {
     Overloaded,
     /// The journal has no room left on its disk.
     StorageFull,
+    /// The log that the journal is kept in has confirmed nothing for a while.
+    LogUnavailable,
     /// What the journal has on its disk is damaged.
     StorageDamaged,
     /// The backlog of records not yet in the order store is beyond the operator's threshold.
     BacklogFull,
     /// The item is out of order in this process.
     Quarantined,
+    /// The shard is another node's, or about to be.
+    Moved,
     /// The engine is draining or has stopped.
     ShuttingDown,
 }
@@ -74,14 +79,31 @@ impl ReplySender {
 
 /// Something that must not happen before the records it rests on are durable.
 pub(in crate::actors) enum Effect {
-    /// Answers a command and gives its permit back.
-    Reply { outcome: Outcome, reply_sender: ReplySender, permit: Permit, admitted_at: Timestamp },
+    /// Answers a command and gives its permit back. What has no record of its own is answered only while
+    /// nobody else can have the shard.
+    Reply {
+        outcome: Outcome,
+        is_on_record: bool,
+        reply_sender: ReplySender,
+        permit: Permit,
+        admitted_at: Timestamp,
+    },
     /// Shows an item's new state at its gate.
-    UpdateGate { gate: Arc<Gate>, seq: u64, phase: ItemPhase, counters: ItemCounters },
+    UpdateGate {
+        gate: Arc<Gate>,
+        seq: u64,
+        phase: ItemPhase,
+        admission: Admission,
+        counters: ItemCounters,
+    },
+    /// Puts a settled item's smaller gate in the place of the one that knew its buyers.
+    SettleGate { gate: Arc<Gate> },
     /// Lets the edge find a new item's gate.
     OpenGate { gate: Arc<Gate> },
     /// Tells the order's watchers of its new state.
     NotifyWatchers { order: Order },
+    /// Answers a read, while nobody else can have the shard; dropped unanswered otherwise.
+    Read(Box<dyn FnOnce() + Send>),
     /// Calls a function: for what is rare.
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -94,6 +116,8 @@ pub(in crate::actors) type Gates = Arc<DashMap<ItemId, Arc<Gate>, RandomState>>;
 pub(in crate::actors) struct EffectSink {
     pub(in crate::actors) gates: Gates,
     pub(in crate::actors) watchers: OrderWatchers,
+    /// For how long this node certainly is the owner.
+    pub(in crate::actors) lease: Lease,
 }
 
 impl EffectSink {
@@ -101,20 +125,54 @@ impl EffectSink {
     pub(in crate::actors) fn release(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                Effect::Reply { outcome, mut reply_sender, permit, .. } => {
+                Effect::Reply { outcome, is_on_record, mut reply_sender, permit, .. } => {
                     // The permit first: a caller that has its answer may come back at once.
                     drop(permit);
-                    reply_sender.send(Reply::Decided(outcome));
+                    reply_sender.send(if is_on_record || self.lease.is_live() {
+                        Reply::Decided(outcome)
+                    } else {
+                        Reply::NotDelivered(NotDelivered::Moved)
+                    });
                 }
-                Effect::UpdateGate { gate, seq, phase, counters } => {
-                    gate.publish(seq, phase, counters);
+                Effect::UpdateGate { gate, seq, phase, admission, counters } => {
+                    gate.publish(seq, phase, admission, counters);
+                }
+                Effect::SettleGate { gate } => {
+                    self.gates.insert(gate.terms().item_id, Arc::new(gate.settle()));
                 }
                 Effect::OpenGate { gate } => {
                     self.gates.insert(gate.terms().item_id, gate);
                 }
                 Effect::NotifyWatchers { order } => self.watchers.notify(order),
+                Effect::Read(answer) if self.lease.is_live() => answer(),
+                Effect::Read(_) => {}
                 Effect::Call(run) => run(),
             }
+        }
+    }
+}
+
+/// Where the journal's effects go.
+pub(in crate::actors) struct Release {
+    pub(in crate::actors) effect_sink: EffectSink,
+    pub(in crate::actors) durable_moved: Arc<Notify>,
+}
+
+impl Release {
+    pub(in crate::actors) fn new(lease: Lease) -> Self {
+        let watchers = OrderWatchers::default();
+        let effect_sink = EffectSink { gates: Arc::default(), watchers, lease };
+        Self { effect_sink, durable_moved: Arc::default() }
+    }
+
+    /// What the journal's thread does with what has become durable.
+    pub(in crate::actors) fn on_durable(&self) -> impl FnMut(Vec<Effect>) + Send + use<> {
+        let (moved, sink) = (Arc::clone(&self.durable_moved), self.effect_sink.clone());
+        move |effects| {
+            moved.notify_one();
+            // On the journal's thread: a hop to a task of the runtime would cost a wake-up in front of
+            // all who wait for this batch.
+            sink.release(effects);
         }
     }
 }

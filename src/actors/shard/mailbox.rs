@@ -2,7 +2,8 @@
 //!
 //! An actor library's own mailbox is unbounded, is lost when its actor dies and hands out one message
 //! at a time. This one holds what was admitted (the permits bound it), survives the actor, and is
-//! emptied in batches; the actor's own mailbox carries nothing but the doorbell that says "look".
+//! emptied in batches; the actor's own mailbox carries nothing but the doorbell that says "look". What it
+//! takes in depends on whether its shard is served here.
 
 use super::effects::ReplySender;
 use super::permits::Permit;
@@ -10,6 +11,7 @@ use domain::stock::{Changes, Snapshot};
 use domain::{Command, ItemId, Operation, Order, OrderId, RequestId, Timestamp, UserId};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What a shard's actor is told through its own mailbox.
@@ -37,10 +39,38 @@ pub(in crate::actors) enum Envelope {
     FindRequest { user_id: UserId, request_id: RequestId, answer: oneshot::Sender<Option<Order>> },
     /// Takes out what changed since the last checkpoint.
     TakeChanges { answer: oneshot::Sender<Changes> },
-    /// Puts changes back that no checkpoint holds, so that the next one has them.
-    RestoreChanges { changes: Box<Changes> },
+    /// Puts changes back that no checkpoint holds, so that the next one has them: if the shard's owner is
+    /// still the one that they were taken from.
+    RestoreChanges { changes: Box<Changes>, owner: Option<u64> },
     /// Copies the whole state, for a checkpoint that builds on none.
     ReadSnapshot { answer: oneshot::Sender<Snapshot> },
+    /// Nothing: answered once everything before it is durable.
+    Flush { answer: oneshot::Sender<()> },
+}
+
+impl Envelope {
+    /// Whether the shard is asked for its own sake, by what keeps it.
+    fn is_upkeep(&self) -> bool {
+        matches!(
+            self,
+            Self::TakeChanges { .. }
+                | Self::RestoreChanges { .. }
+                | Self::ReadSnapshot { .. }
+                | Self::Flush { .. }
+        )
+    }
+}
+
+/// What a mailbox takes in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::actors) enum Intake {
+    /// Nothing: the shard is not served here.
+    #[default]
+    Shut,
+    /// Upkeep alone: the shard is about to go.
+    Upkeep,
+    /// Everything that it is sent.
+    Open,
 }
 
 /// A command that was admitted and is not decided yet.
@@ -50,6 +80,8 @@ pub(in crate::actors) struct PendingCommand {
     pub(in crate::actors) permit: Permit,
     /// The time at which it was admitted, for its deadline.
     pub(in crate::actors) admitted_at: Timestamp,
+    /// The same time since the clock's start, for measuring.
+    pub(in crate::actors) admitted_after: Duration,
     /// Whether the request id is the client's and may come again on another item.
     pub(in crate::actors) keyed: bool,
     /// How often deciding it has panicked.
@@ -81,17 +113,48 @@ pub(in crate::actors) struct Mailbox {
 #[derive(Default)]
 struct Waiting {
     envelopes: VecDeque<Envelope>,
+    intake: Intake,
     /// Whether the doorbell has rung and the actor has not looked yet.
     rung: bool,
 }
 
 impl Mailbox {
     /// Puts an envelope in; true if the doorbell has to be rung.
-    #[must_use]
-    pub(in crate::actors) fn push(&self, envelope: Envelope) -> bool {
+    ///
+    /// # Errors
+    /// Returns the envelope if the mailbox does not take it in.
+    pub(in crate::actors) fn push(&self, envelope: Envelope) -> Result<bool, Box<Envelope>> {
         let mut waiting = self.waiting.lock();
+        let is_taken = match waiting.intake {
+            Intake::Open => true,
+            Intake::Upkeep => envelope.is_upkeep(),
+            Intake::Shut => false,
+        };
+        if !is_taken {
+            return Err(Box::new(envelope));
+        }
         waiting.envelopes.push_back(envelope);
-        !std::mem::replace(&mut waiting.rung, true)
+        Ok(!std::mem::replace(&mut waiting.rung, true))
+    }
+
+    /// What the mailbox takes in.
+    pub(in crate::actors) fn intake(&self) -> Intake {
+        self.waiting.lock().intake
+    }
+
+    /// Sets what the mailbox takes in from now on.
+    pub(in crate::actors) fn set_intake(&self, intake: Intake) {
+        self.waiting.lock().intake = intake;
+    }
+
+    /// Takes nothing in any more, and returns what nobody has looked at.
+    pub(in crate::actors) fn shut(&self) -> Vec<Envelope> {
+        let mut left: Vec<Envelope> = self.in_hand.lock().drain(..).collect();
+        let mut waiting = self.waiting.lock();
+        waiting.intake = Intake::Shut;
+        waiting.rung = false;
+        left.extend(waiting.envelopes.drain(..));
+        left
     }
 
     /// Gives `work` the envelopes in hand: what an actor that died had not looked at, or else up to

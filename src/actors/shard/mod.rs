@@ -2,12 +2,13 @@
 //!
 //! In the order of a purchase: `permits` and `idempotency` bound what comes in, `router` and `ring`
 //! find the shard, `mailbox` keeps what was admitted, `actor` and `processor` decide, `effects` are
-//! released once they are durable. `context` is what all shards share; `supervisor`, `quarantine` and
+//! released once they are durable; `figures` are counted on the way. `context` is what all shards share; `supervisor`, `quarantine` and
 //! `recovery` are for failures.
 
 mod actor;
 pub(in crate::actors) mod context;
 pub(in crate::actors) mod effects;
+pub(in crate::actors) mod figures;
 pub(in crate::actors) mod idempotency;
 pub(in crate::actors) mod mailbox;
 pub(in crate::actors) mod permits;
@@ -20,6 +21,8 @@ pub(in crate::actors) mod router;
 pub(in crate::actors) mod supervisor;
 
 pub use effects::{ChangesMissed, NotDelivered, OrderChanges, Reply};
+pub use figures::{DecisionFigures, MailboxFigures};
 pub use recovery::{Lack, RecoveryError};
+pub(in crate::actors) use recovery::{TakenOver, take_over};
 pub use renewal::{Renewal, RenewedShard, renew};
 pub use ring::Ring;

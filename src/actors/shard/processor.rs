@@ -10,6 +10,7 @@
 //! half-changed, so the processor stops and asks to be rebuilt.
 
 use super::effects::{Effect, EffectSink, NotDelivered, Reply};
+use super::figures::{BatchFigures, ShardFigures};
 use super::idempotency::IdempotencyKeys;
 use super::mailbox::{Envelope, PendingCommand};
 use super::quarantine::Quarantine;
@@ -34,6 +35,9 @@ pub(in crate::actors) struct ShardProcessor {
     effect_sink: EffectSink,
     idempotency_keys: IdempotencyKeys,
     quarantine: Quarantine,
+    /// The shard's cell, and what the batch adds to it.
+    figures: Arc<ShardFigures>,
+    batch: BatchFigures,
     gates: HashMap<ItemId, Arc<Gate>, foldhash::fast::RandomState>,
     /// The batch's records, encoded.
     bytes: Vec<u8>,
@@ -61,6 +65,7 @@ struct Contradiction;
 impl ShardProcessor {
     pub(in crate::actors) fn new(
         stock: Stock,
+        figures: Arc<ShardFigures>,
         journal: Arc<Journal<Effect>>,
         effect_sink: EffectSink,
         idempotency_keys: IdempotencyKeys,
@@ -71,6 +76,8 @@ impl ShardProcessor {
             effect_sink,
             idempotency_keys,
             quarantine: Quarantine::default(),
+            figures,
+            batch: BatchFigures::default(),
             gates: HashMap::default(),
             bytes: Vec::new(),
             records: 0,
@@ -197,6 +204,7 @@ impl ShardProcessor {
             return Ok(());
         };
         crash_point("shard-after-decide");
+        self.batch.purchases += u64::from(matches!(pending.command, Command::Buy(_)));
         let changes_item = event.is_some();
         if let Some(event) = event {
             let change = self.note_grant(&event, pending.keyed);
@@ -219,7 +227,7 @@ impl ShardProcessor {
         {
             self.open_gate(terms.item_id);
         }
-        self.reply(outcome, pending);
+        self.reply(outcome, pending, changes_item);
         Ok(())
     }
 
@@ -277,14 +285,12 @@ impl ShardProcessor {
             return Err(Contradiction);
         }
         debug_assert_eq!(record.seq, self.last_seq + 1, "I5: each record follows the one before");
+        if let Event::Order(order) = &record.event {
+            self.batch.count_order(order.status);
+        }
         record::encode(&record, &mut self.bytes);
         self.records += 1;
         self.last_seq = record.seq;
-        if let Event::ItemSettled(item_id) = &record.event
-            && let Some(gate) = self.gates.get(item_id)
-        {
-            gate.set_settled();
-        }
         let item_id = record.event.item_id();
         // A repeat is harmless, so only the likeliest ones are searched.
         if self.touched.last() != Some(&item_id)
@@ -323,9 +329,10 @@ impl ShardProcessor {
         true
     }
 
-    fn reply(&mut self, outcome: Outcome, pending: PendingCommand) {
+    fn reply(&mut self, outcome: Outcome, pending: PendingCommand, is_on_record: bool) {
         let PendingCommand { reply_sender, permit, admitted_at, .. } = pending;
-        self.effects.push(Effect::Reply { outcome, reply_sender, permit, admitted_at });
+        let reply = Effect::Reply { outcome, is_on_record, reply_sender, permit, admitted_at };
+        self.effects.push(reply);
     }
 
     fn read(&mut self, envelope: Envelope) {
@@ -346,7 +353,18 @@ impl ShardProcessor {
                     self.stock.put_back(&changes);
                 }
             }
-            Envelope::RestoreChanges { changes } => self.stock.put_back(&changes),
+            Envelope::RestoreChanges { changes, owner } => {
+                if self.journal.owner(self.stock.shard()) == owner {
+                    self.stock.put_back(&changes);
+                }
+            }
+            Envelope::Flush { answer } => {
+                let flushed = move || {
+                    // Who waits no more needs no answer.
+                    let _ = answer.send(());
+                };
+                self.effects.push(Effect::Call(Box::new(flushed)));
+            }
             Envelope::ReadSnapshot { answer } => {
                 // A checkpointer that waits no more takes another one later.
                 let _ = answer.send(self.stock.snapshot());
@@ -356,7 +374,7 @@ impl ShardProcessor {
 
     /// Answers a read once what it has seen is durable.
     fn answer<T: Send + 'static>(&mut self, answer: oneshot::Sender<T>, value: T) {
-        self.effects.push(Effect::Call(Box::new(move || {
+        self.effects.push(Effect::Read(Box::new(move || {
             // A caller that has given up needs no answer.
             let _ = answer.send(value);
         })));
@@ -364,7 +382,8 @@ impl ShardProcessor {
 
     fn open_gate(&mut self, item_id: ItemId) {
         if let Some(item) = self.stock.item(item_id) {
-            let gate = Arc::new(Gate::new(item, self.stock.shard()));
+            let lease = self.effect_sink.lease.clone();
+            let gate = Arc::new(Gate::new(item, self.stock.shard(), lease));
             self.gates.insert(item_id, Arc::clone(&gate));
             self.effects.push(Effect::OpenGate { gate });
         }
@@ -373,7 +392,9 @@ impl ShardProcessor {
     fn find_gates(&mut self) {
         for item in self.stock.items() {
             let item_id = item.terms.item_id;
-            if let Some(gate) = self.effect_sink.gates.get(&item_id) {
+            if let Some(gate) = self.effect_sink.gates.get(&item_id)
+                && !gate.is_settled()
+            {
                 self.gates.insert(item_id, Arc::clone(&gate));
             }
         }
@@ -387,6 +408,7 @@ impl ShardProcessor {
 
     /// Gives the batch to the journal, or releases it at once if all it rests on is durable.
     fn hand_over(&mut self) {
+        self.figures.add(&mut self.batch);
         // Gates first: a caller that has its answer may look at the item at once.
         let mut effects: Vec<Effect> = Vec::with_capacity(self.touched.len() + self.effects.len());
         for item_id in self.touched.drain(..) {
@@ -395,8 +417,13 @@ impl ShardProcessor {
                     gate: Arc::clone(gate),
                     seq: item.last_seq,
                     phase: item.phase,
+                    admission: item.admission,
                     counters: item.counters,
                 });
+                if item.settled {
+                    effects.push(Effect::SettleGate { gate: Arc::clone(gate) });
+                    self.gates.remove(&item_id);
+                }
             }
         }
         effects.append(&mut self.effects);

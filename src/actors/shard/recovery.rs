@@ -9,6 +9,7 @@
 use super::effects::Effect;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::database::StoreError;
+use crate::store::journal::fenced::{self, Base, Claim, FencedLog};
 use crate::store::journal::{Journal, JournalError, JournalId, OpenedLog, Replayed};
 use crate::store::orders::ownership::{self, OwnershipError};
 use crate::store::orders::{OrderStore, SetAside, StoredItem, StoredOrder};
@@ -251,6 +252,59 @@ pub(in crate::actors) async fn rebuild(
     Ok(replayed.await.map_err(|_| RecoveryError::CutShort)??)
 }
 
+/// A shard that was claimed from a log that several nodes share.
+pub(in crate::actors) struct TakenOver {
+    /// Its state, up to the claim's head.
+    pub(in crate::actors) stock: Stock,
+    /// What its checkpoint holds, if that was used.
+    pub(in crate::actors) mark: Option<Mark>,
+    /// Where each batch of its log behind the base ends.
+    pub(in crate::actors) ends: Vec<Base>,
+}
+
+/// Recovers the shard of a claim. Nothing is changed that is stored.
+pub(in crate::actors) async fn take_over(
+    journal_id: JournalId,
+    log: Arc<impl FencedLog>,
+    claim: &Claim,
+    checkpoints: &CheckpointStore,
+    orders: &OrderStore,
+) -> Result<TakenOver, RecoveryError> {
+    let (shard, base_seq) = (claim.shard, claim.base.seq);
+    let loaded = from_checkpoint(checkpoints, shard).await;
+    if let Err(foreign @ CheckpointError::Foreign { .. }) = loaded {
+        return Err(RecoveryError::ForeignCheckpoint(foreign));
+    }
+    let (mut stock, mut mark) = or_empty(shard, loaded);
+    if let Some(ahead) = mark.filter(|mark| mark.seq > claim.head.seq || mark.epoch > claim.epoch) {
+        return Err(RecoveryError::CheckpointAhead {
+            shard,
+            checkpoint_seq: ahead.seq,
+            checkpoint_epoch: ahead.epoch,
+            journal_seq: claim.head.seq,
+            journal_epoch: claim.epoch,
+        });
+    }
+    if stock.seq() < base_seq {
+        tracing::warn!(%shard, "rebuilding the shard from the order store");
+        ownership::check_owner(orders, journal_id).await?;
+        let mut base = vec![0; shard.index() + 1];
+        base[shard.index()] = base_seq;
+        for rebuilt in from_orders(orders, &[shard], &base).await? {
+            (stock, mark) = (rebuilt, None);
+        }
+    }
+    let (claim, runtime) = (claim.clone(), Handle::current());
+    // Reading may take its time, which the other shards' thread does not have.
+    let replayed = tokio::task::spawn_blocking(move || {
+        let after = stock.seq();
+        let replayed = fenced::replay(&*log, &claim, after, |found| Ok(stock.apply(found)?));
+        runtime.block_on(replayed).map(|ends| (stock, ends))
+    });
+    let (stock, ends) = replayed.await.map_err(|_| RecoveryError::CutShort)??;
+    Ok(TakenOver { stock, mark, ends })
+}
+
 /// The shard as its checkpoint has it, if there is one.
 pub(super) async fn from_checkpoint(
     checkpoints: &CheckpointStore,
@@ -379,6 +433,7 @@ fn from_rows(
                 reserved: 0,
                 sold: 0,
             },
+            admission: item.admission,
             settled: item.settled,
             last_seq: item.last_seq,
             operations: item.operations.clone(),

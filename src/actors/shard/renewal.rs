@@ -160,7 +160,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes back, ends and settles what the newer state has so. A pause comes anyway.
+    /// Takes back, guards, ends and settles what the newer state has so. A pause comes anyway.
     fn follow_phases(&mut self, newer: &Stock) -> Result<(), Violation> {
         for item in newer.items() {
             let item_id = item.terms.item_id;
@@ -168,6 +168,9 @@ impl Writer {
             let units = own.counters.allotted.saturating_sub(item.counters.allotted);
             if units > 0 {
                 self.operate(item_id, ItemAction::Reduce(units))?;
+            }
+            if item.admission != own.admission {
+                self.operate(item_id, ItemAction::Admit(item.admission))?;
             }
             if item.phase == ItemPhase::Ended && own.phase != ItemPhase::Ended {
                 self.operate(item_id, ItemAction::End)?;

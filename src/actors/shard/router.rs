@@ -1,7 +1,7 @@
 //! From a shard's number to its mailbox and its actor. The only holder of actor references; after a
 //! restart it has the new one.
 
-use super::mailbox::{Envelope, Mailbox, PendingCommand, ShardMessage};
+use super::mailbox::{Envelope, Intake, Mailbox, PendingCommand, ShardMessage};
 use super::ring::Ring;
 use domain::{ShardId, Timestamp};
 use parking_lot::RwLock;
@@ -47,11 +47,34 @@ impl Router {
         &self.mailboxes[shard.index()]
     }
 
+    /// Lets a shard's mailbox take everything in: it is served here from now on.
+    pub(in crate::actors) fn open(&self, shard: ShardId) {
+        self.mailbox(shard).set_intake(Intake::Open);
+    }
+
     /// Puts an envelope in a shard's mailbox and rings if need be. The shard exists.
-    pub(in crate::actors) fn send(&self, shard: ShardId, envelope: Envelope) {
-        if self.mailboxes[shard.index()].push(envelope) {
+    ///
+    /// # Errors
+    /// Returns the envelope if the shard is not served here.
+    pub(in crate::actors) fn send(
+        &self,
+        shard: ShardId,
+        envelope: Envelope,
+    ) -> Result<(), Box<Envelope>> {
+        if self.mailboxes[shard.index()].push(envelope)? {
             self.tell(shard, ShardMessage::Doorbell);
         }
+        Ok(())
+    }
+
+    /// The shards that are served here.
+    pub(in crate::actors) fn served(&self) -> impl Iterator<Item = ShardId> {
+        self.shards().filter(|shard| self.mailboxes[shard.index()].intake() != Intake::Shut)
+    }
+
+    /// A shard's actor, which is no longer the shard's.
+    pub(in crate::actors) fn take(&self, shard: ShardId) -> Option<ActorRef<ShardMessage>> {
+        self.actors[shard.index()].write().take()
     }
 
     /// Tells a shard's actor. One that is down finds its envelopes when it is up again.

@@ -2,30 +2,80 @@
 //!
 //! Its tick is the engine's only timer on the buy path: one coarse sweep finds requests beyond their
 //! deadline and orders beyond their payment window, so that neither costs a timer of its own. Shards
-//! that have nothing to look at are not woken by it.
+//! that have nothing to look at are not woken by it. Shards come and go at run time; which ones are served
+//! is what their mailboxes say.
 
 use super::actor::{Shard, ShardArguments};
 use super::context::Context;
 use super::effects::{Effect, NotDelivered, Reply};
-use super::mailbox::ShardMessage;
+use super::mailbox::{Intake, ShardMessage};
 use crate::actors::tasks::{KilledOnDrop, Tasks};
 use crate::telemetry::metrics::{REQUESTS_OVERDUE_TOTAL, SHARD_RESTARTS_TOTAL};
 use domain::{ShardId, Stock, Timestamp};
+use parking_lot::RwLock;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Time between two ticks.
 pub(in crate::actors) const TICK: Duration = Duration::from_millis(50);
 
+/// How long a supervisor may take to do what it is told, before it is told again.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
 /// Ticks between two looks at what is rare.
 const TICKS_PER_SWEEP: u64 = 20;
 
+/// The supervisor as the engine holds it: whichever is running.
+pub(in crate::actors) struct Supervision {
+    task: JoinHandle<()>,
+    running: Running,
+}
+
+/// The supervisor that is running; none between the end of one and the start of the next.
+type Running = Arc<RwLock<Option<ActorRef<SupervisorMessage>>>>;
+
+impl Supervision {
+    /// Starts the actor of a shard whose mailbox is open. Returns once it is up.
+    pub(in crate::actors) async fn open(&self, stock: Stock) {
+        let shard = stock.shard();
+        let mut stock = Some(Box::new(stock));
+        self.tell(|told| SupervisorMessage::Open { shard, stock: stock.take(), told }).await;
+    }
+
+    /// Ends the actor of a shard whose mailbox is shut. Returns once it has ended.
+    pub(in crate::actors) async fn shut(&self, shard: ShardId) {
+        self.tell(|told| SupervisorMessage::Shut { shard, told }).await;
+    }
+
+    /// Tells the supervisor, and its successor should it end before it has done so.
+    async fn tell(&self, mut message: impl FnMut(oneshot::Sender<()>) -> SupervisorMessage) {
+        loop {
+            let (told, was_told) = oneshot::channel();
+            match &*self.running.read() {
+                // One that is ending drops it, or never answers.
+                Some(running) => drop(running.cast(message(told))),
+                None => drop(told),
+            }
+            if let Ok(Ok(())) = tokio::time::timeout(ANSWER_MAX, was_told).await {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Ends the supervisor and all actors.
+    pub(in crate::actors) fn abort(&self) {
+        self.task.abort();
+    }
+}
+
 /// Starts the supervisor above the shards with these states, and again should it ever end: the
-/// shards, which end with it, are rebuilt then. It runs until the returned task is aborted.
+/// shards, which end with it, are rebuilt then. It runs until it is aborted.
 ///
 /// # Errors
 /// Returns [`SpawnErr`] if the supervisor or a shard's actor does not start.
@@ -33,12 +83,15 @@ pub(in crate::actors) async fn start(
     context: Arc<Context>,
     stocks: Vec<Stock>,
     tasks: &Tasks,
-) -> Result<JoinHandle<()>, SpawnErr> {
+) -> Result<Supervision, SpawnErr> {
     let stocks = stocks.into_iter().map(|stock| (stock.shard(), Some(stock))).collect();
     let arguments = SupervisorArguments { context: Arc::clone(&context), stocks };
     let mut first = Some(Actor::spawn(None, Supervisor, arguments).await?);
-    Ok(tasks.keep_running("supervisor", move || {
+    let running = Running::default();
+    let current = Arc::clone(&running);
+    let task = tasks.keep_running("supervisor", move || {
         let (context, first) = (Arc::clone(&context), first.take());
+        let current = Arc::clone(&current);
         async move {
             let started = match first {
                 Some(started) => Ok(started),
@@ -47,21 +100,24 @@ pub(in crate::actors) async fn start(
             match started {
                 Ok((supervisor, ended)) => {
                     let _killed = KilledOnDrop(supervisor.get_cell());
+                    *current.write() = Some(supervisor);
                     let _ = ended.await;
+                    *current.write() = None;
                 }
                 Err(error) => tracing::error!(%error, "the shards' supervisor does not start"),
             }
         }
-    }))
+    });
+    Ok(Supervision { task, running })
 }
 
 /// Starts the supervisor above shards that have no actor any more.
 async fn start_again(
     context: Arc<Context>,
 ) -> Result<(ActorRef<SupervisorMessage>, JoinHandle<()>), SpawnErr> {
-    let shards = context.router.shards();
+    let served = context.router.served();
     let stocks =
-        shards.inspect(|shard| context.router.set(*shard, None)).map(|shard| (shard, None));
+        served.inspect(|shard| context.router.set(*shard, None)).map(|shard| (shard, None));
     let arguments = SupervisorArguments { stocks: stocks.collect(), context: Arc::clone(&context) };
     Actor::spawn(None, Supervisor, arguments).await
 }
@@ -75,6 +131,10 @@ enum SupervisorMessage {
     Tick,
     /// The pause is over: this shard's actor is started again.
     Restart(ShardId),
+    /// A shard has come, with its state unless that was told to a supervisor that has ended.
+    Open { shard: ShardId, stock: Option<Box<Stock>>, told: oneshot::Sender<()> },
+    /// A shard goes.
+    Shut { shard: ShardId, told: oneshot::Sender<()> },
 }
 
 /// What the supervisor starts with.
@@ -128,7 +188,23 @@ impl Actor for Supervisor {
         fail::fail_point!("supervisor-handle", |_| Err("injected death".into()));
         match message {
             SupervisorMessage::Tick => state.tick(),
-            SupervisorMessage::Restart(shard) => state.start(&myself, shard, None).await?,
+            SupervisorMessage::Restart(shard) => {
+                let mailbox = state.context.router.mailbox(shard);
+                if mailbox.intake() != Intake::Shut && !state.is_up(shard) {
+                    state.start(&myself, shard, None).await?;
+                }
+            }
+            SupervisorMessage::Open { shard, stock, told } => {
+                if !state.is_up(shard) {
+                    state.start(&myself, shard, stock.map(|stock| *stock)).await?;
+                }
+                // Who waits no more has ended.
+                let _ = told.send(());
+            }
+            SupervisorMessage::Shut { shard, told } => {
+                state.end(shard).await;
+                let _ = told.send(());
+            }
         }
         Ok(())
     }
@@ -180,9 +256,26 @@ impl SupervisorState {
         Ok(())
     }
 
+    fn is_up(&self, shard: ShardId) -> bool {
+        self.shards.values().any(|up| *up == shard)
+    }
+
+    /// Ends a shard's actor, if it has one, and waits for its end.
+    async fn end(&mut self, shard: ShardId) {
+        // Forgotten first, so that its end is no death.
+        self.shards.retain(|_, up| *up != shard);
+        self.deaths.remove(&shard);
+        if let Some(actor) = self.context.router.take(shard)
+            && let Err(error) = actor.kill_and_wait(None).await
+        {
+            tracing::debug!(%shard, %error, "the actor had ended already");
+        }
+    }
+
     fn tick(&mut self) {
         self.ticks += 1;
         let context = &self.context;
+        context.ticked_at.store(context.clock.now().0, Ordering::Release);
         context.router.tick();
         self.answer_overdue();
         if self.ticks.is_multiple_of(TICKS_PER_SWEEP) {

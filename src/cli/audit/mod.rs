@@ -1,15 +1,18 @@
 //! `seckill audit`: its arguments, and what it opens to have it audited.
 
+mod advice;
 mod report;
 
 pub use report::{Check, Report};
 
 use super::failure::{Exit, Failure};
-use crate::audit::{self, AuditError, AuditOptions};
+use super::readable;
+use crate::audit::{self, AuditOptions, Source, Unasked};
 use crate::config::Config;
-use crate::opening;
+use crate::opening::{self, OpenError};
 use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::broker::{BrokerAddress, BrokerError};
+use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
 use crate::store::orders::OrderStore;
 use domain::OrderId;
@@ -42,29 +45,80 @@ pub struct AuditArguments {
 /// Returns [`Failure`] if something cannot be read, so that there is no verdict.
 pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failure> {
     let confirmations = arguments.confirmations.as_deref().map(confirmations).transpose()?;
+    readable::check(&config.data.dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| unjudged(&error, Exit::Fault))?;
-    let findings = runtime.block_on(async {
+    let runtime = runtime.map_err(|error| Failure {
+        exit: Exit::Fault,
+        ..unjudged(&error, "see what limits this user's threads and open files")
+    })?;
+    runtime.block_on(async {
         let data_dir = DataDir::look(&config.data.dir);
-        // An audit makes no files.
-        let orders = opening::existing_orders(config, &data_dir).await?;
-        let broker = opening::broker_address(config)?;
-        let dead_letters = dead_letters(broker, orders.as_ref()).await?;
-        let checkpoints = opening::existing_checkpoints(config, &data_dir).await?;
+        let mut unasked = Vec::new();
+        let orders = orders(config, &data_dir, &mut unasked).await?;
+        let checkpoints = checkpoints(config, &data_dir, &mut unasked).await?;
+        let broker = opening::broker_address(config).map_err(|error| of_opening(&error))?;
+        let dead_letters = dead_letters(broker, orders.as_ref(), &mut unasked).await;
         let wait = arguments.live.then_some(LIVE_WAIT);
-        let options =
-            AuditOptions { data_dir, checkpoints, orders, dead_letters, confirmations, wait };
-        Ok::<_, Box<dyn std::error::Error>>(audit::run(options).await?)
-    });
-    Ok(Report::from(findings.map_err(|error| unjudged(error.as_ref(), Exit::Data))?))
+        let findings = audit::run(AuditOptions {
+            data_dir,
+            checkpoints,
+            orders,
+            dead_letters,
+            unasked,
+            confirmations,
+            wait,
+        });
+        let findings = findings.await;
+        Ok(findings.map_err(|error| unjudged(&error, advice::of_error(&error)))?.into())
+    })
+}
+
+/// The order store; noted if it is not there, because an audit makes no files and every shop has one.
+async fn orders(
+    config: &Config,
+    data_dir: &DataDir,
+    unasked: &mut Vec<Unasked>,
+) -> Result<Option<OrderStore>, Failure> {
+    let opened = opening::existing_orders(config, data_dir).await;
+    asked(Source::OrderStore, opened, &data_dir.orders(), unasked)
+}
+
+/// The checkpoints; noted if they are not there.
+async fn checkpoints(
+    config: &Config,
+    data_dir: &DataDir,
+    unasked: &mut Vec<Unasked>,
+) -> Result<Option<CheckpointStore>, Failure> {
+    let opened = opening::existing_checkpoints(config, data_dir).await;
+    asked(Source::Checkpoints, opened, &data_dir.checkpoints(), unasked)
+}
+
+fn asked<T>(
+    source: Source,
+    opened: Result<Option<T>, OpenError>,
+    path: &Path,
+    unasked: &mut Vec<Unasked>,
+) -> Result<Option<T>, Failure> {
+    let why = match opened {
+        Ok(Some(store)) => return Ok(Some(store)),
+        Ok(None) => format!("{} does not exist", path.display()),
+        Err(error @ (OpenError::DataDir(_) | OpenError::Certificate { .. })) => {
+            return Err(of_opening(&error));
+        }
+        Err(error) if path.exists() => format!("{}: {error}", path.display()),
+        Err(error) => error.to_string(),
+    };
+    unasked.push(Unasked { source, why });
+    Ok(None)
 }
 
 /// The dead letters, if there is a broker or an order store that can have any; at most so many of
-/// each.
+/// each. One that does not answer is noted: the audit finds the same of the order store.
 async fn dead_letters(
     broker: Option<BrokerAddress>,
     orders: Option<&OrderStore>,
-) -> Result<Option<Vec<DeadLetter>>, AuditError> {
+    unasked: &mut Vec<Unasked>,
+) -> Option<Vec<DeadLetter>> {
     const LETTERS_MAX: usize = 10_000;
     let queued = match broker {
         None => None,
@@ -72,24 +126,35 @@ async fn dead_letters(
             Ok(letters) => Some(letters),
             // No engine has served with this broker yet.
             Err(BrokerError::QueueMissing) => Some(Vec::new()),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                unasked.push(Unasked { source: Source::Broker, why: error.to_string() });
+                None
+            }
         },
     };
-    let Some(orders) = orders else { return Ok(queued) };
-    let kept = orders.set_aside(LETTERS_MAX).await?.into_iter().map(DeadLetter::from);
-    Ok(Some(queued.into_iter().flatten().chain(kept).collect()))
+    let kept = match orders {
+        Some(orders) => orders.set_aside(LETTERS_MAX).await.ok(),
+        None => None,
+    };
+    let kept = kept.map(|kept| kept.into_iter().map(DeadLetter::from));
+    match (queued, kept) {
+        (None, None) => None,
+        (queued, kept) => {
+            Some(queued.into_iter().flatten().chain(kept.into_iter().flatten()).collect())
+        }
+    }
 }
 
-fn unjudged(error: &dyn std::error::Error, exit: Exit) -> Failure {
+fn of_opening(error: &OpenError) -> Failure {
+    unjudged(error, "make the files that the configuration names readable for this user")
+}
+
+fn unjudged(error: &dyn std::error::Error, remedy: &str) -> Failure {
     Failure {
-        exit,
+        exit: Exit::Data,
         what: format!("there is no verdict: {error}"),
         meaning: "nothing was judged; nothing was changed".to_owned(),
-        remedy:
-            "see that data.dir names the directory, that this user can read it, that the servers \
-                 which keep checkpoints and orders can be reached, and that tables which an older \
-                 version made were brought up to date with `seckill migrate`"
-                .to_owned(),
+        remedy: remedy.to_owned(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! An audit's report, for people and for machines. Must not know how anything was judged.
 
-use crate::audit::{Findings, Judged, OrderCounts};
+use super::advice;
+use crate::audit::{Findings, Judged, OrderCounts, Source, Unasked};
+use crate::cli::failure::Exit;
 use crate::cli::numbers::grouped;
+use domain::invariants::Rule;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,6 +28,21 @@ pub struct Report {
     pub unknown_items: Option<Vec<u64>>,
     /// One check per invariant, in their order; before them `form`, if a record is malformed.
     pub checks: Vec<Check>,
+    /// What the configuration names and could not be asked; the audit fails where there is any.
+    pub unasked: Vec<Missing>,
+}
+
+/// A store that could not be asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Missing {
+    /// Which it is.
+    pub store: Source,
+    /// Why not, in words.
+    pub why: String,
+    /// The invariants that are left open without it, in whole or in part.
+    pub leaves_open: Vec<String>,
+    /// What to do.
+    pub to_do: &'static str,
 }
 
 /// What became of one invariant.
@@ -40,6 +58,9 @@ pub struct Check {
     pub checked: u64,
     /// Where it was first broken, or why it was not judged, in words.
     pub detail: Option<String>,
+    /// What to do, where it is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_do: Option<&'static str>,
 }
 
 /// What became of an invariant.
@@ -66,10 +87,18 @@ impl Verdict {
 }
 
 impl Report {
-    /// Whether nothing is broken or lost.
+    /// Whether nothing is broken or lost, and all that the configuration names was asked.
     pub fn passed(&self) -> bool {
-        self.checks.iter().all(|check| check.verdict != Verdict::Broken)
-            && self.unknown_items().is_empty()
+        self.exit().is_none()
+    }
+
+    /// What to tell the shell; none if the audit passes.
+    pub fn exit(&self) -> Option<Exit> {
+        let is_broken = self.checks.iter().any(|check| check.verdict == Verdict::Broken);
+        if is_broken || !self.unknown_items().is_empty() {
+            return Some(Exit::Broken);
+        }
+        (!self.unasked.is_empty()).then_some(Exit::Data)
     }
 
     fn unknown_items(&self) -> &[u64] {
@@ -120,18 +149,16 @@ impl Report {
             )?;
         }
         for check in checks {
-            let verdict = check.verdict.words();
-            let (invariant, title) = (&check.invariant, &check.title);
-            writeln!(
-                output,
-                "{invariant:<4} {verdict:<10} {:>13}  {title}",
-                grouped(check.checked)
-            )?;
-            if let Some(detail) = &check.detail {
-                writeln!(output, "{:31}{detail}", "")?;
-            }
+            check.print(output)?;
         }
-        let count = |wanted| checks.iter().filter(|check| check.verdict == wanted).count();
+        for missing in &self.unasked {
+            missing.print(output)?;
+        }
+        self.print_verdict(output)
+    }
+
+    fn print_verdict(&self, output: &mut impl Write) -> io::Result<()> {
+        let count = |wanted| self.checks.iter().filter(|check| check.verdict == wanted).count();
         let (hold, broken) = (count(Verdict::Holds), count(Verdict::Broken));
         let verdict = match (hold, self.passed()) {
             (0, true) => "there is nothing to judge",
@@ -139,7 +166,47 @@ impl Report {
             (_, false) => "THE AUDIT FAILS",
         };
         let not_judged = count(Verdict::NotJudged);
-        writeln!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")
+        write!(output, "\n{verdict}: {hold} hold, {broken} broken, {not_judged} not judged")?;
+        if !self.unasked.is_empty() {
+            let names: Vec<_> = self.unasked.iter().map(|missing| missing.store.words()).collect();
+            write!(output, "; could not be asked: {}", names.join(", "))?;
+        }
+        writeln!(output)
+    }
+}
+
+impl Check {
+    fn print(&self, output: &mut impl Write) -> io::Result<()> {
+        let Self { invariant, title, .. } = self;
+        let (verdict, checked) = (self.verdict.words(), grouped(self.checked));
+        writeln!(output, "{invariant:<4} {verdict:<10} {checked:>13}  {title}")?;
+        if let Some(detail) = &self.detail {
+            writeln!(output, "{:31}{detail}", "")?;
+        }
+        match self.to_do {
+            Some(advice) => writeln!(output, "{:31}to do: {advice}", ""),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Missing {
+    fn print(&self, output: &mut impl Write) -> io::Result<()> {
+        writeln!(output, "\n{} could not be asked: {}", self.store.words(), self.why)?;
+        writeln!(output, "means: left open is {}", self.leaves_open.join(", "))?;
+        writeln!(output, "to do: {}", self.to_do)
+    }
+}
+
+impl From<Unasked> for Missing {
+    fn from(Unasked { source, why }: Unasked) -> Self {
+        let open = source.leaves_open().iter();
+        Self {
+            store: source,
+            why,
+            leaves_open: open.map(|invariant| Rule::from(*invariant).to_string()).collect(),
+            to_do: advice::of_source(source),
+        }
     }
 }
 
@@ -154,9 +221,21 @@ impl From<Findings> for Report {
             dead_letters,
             unknown_items,
             judged,
+            unasked,
         } = findings;
         let checks = judged.into_iter().map(Check::from).collect();
-        Self { data_dir, shards, records, items, orders, dead_letters, unknown_items, checks }
+        let unasked = unasked.into_iter().map(Missing::from).collect();
+        Self {
+            data_dir,
+            shards,
+            records,
+            items,
+            orders,
+            dead_letters,
+            unknown_items,
+            checks,
+            unasked,
+        }
     }
 }
 
@@ -172,6 +251,7 @@ impl From<Judged> for Check {
             },
             checked: judged.checked,
             detail: judged.detail,
+            to_do: (judged.broken > 0).then(|| advice::of_rule(judged.rule)),
         }
     }
 }
@@ -203,6 +283,7 @@ mod tests {
                 Judged::new(Invariant::I2, Finding { checked: 3, broken, first }),
                 Judged::not_judged(Invariant::I3, "no file of confirmations was given"),
             ],
+            unasked: Vec::new(),
         })
     }
 
@@ -222,6 +303,20 @@ mod tests {
         );
         assert!(text.ends_with("THE AUDIT FAILS: 2 hold, 0 broken, 1 not judged\n"), "{text}");
         assert!(!lacking.passed() && report(0).passed());
+    }
+
+    #[test]
+    fn what_could_not_be_asked_fails_it_in_words_of_its_own() {
+        let why = "data/orders.db does not exist".to_owned();
+        let unasked = vec![Missing::from(Unasked { source: Source::OrderStore, why })];
+        let report = Report { unasked, ..report(0) };
+        assert_eq!((report.passed(), report.exit()), (false, Some(Exit::Data)));
+        let text = text(&report, false);
+        let told = "the order store could not be asked: data/orders.db does not exist\n\
+                    means: left open is I4, I12, I13\nto do: bring it back";
+        assert!(text.contains(told), "{text}");
+        let last = "THE AUDIT FAILS: 2 hold, 0 broken, 1 not judged; could not be asked: the order store\n";
+        assert!(text.ends_with(last), "{text}");
     }
 
     #[test]
@@ -248,6 +343,7 @@ mod tests {
         I1   holds          1,234,567  allotted = available + reserved + sold, per item, at every seq
         I2   BROKEN                 3  available is never below 0
                                        shard 3 record 17: available is -1
+                                       to do: pause the item: its latest orders have no units. Restock it by so many, or cancel those orders
         I3   not judged             0  each confirmation a client saw has exactly one record
                                        no file of confirmations was given
 

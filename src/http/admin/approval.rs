@@ -2,7 +2,6 @@
 
 use super::change::{Editor, IfMatch, SaleAnswer};
 use super::sale_view::{self, AdminSale};
-use crate::http::auth::bearer::Operator;
 use crate::http::problem::{Code, FieldErrors, Problem};
 use crate::http::request::extract::OptionalJsonObject;
 use crate::http::request::fields::{Body, body};
@@ -10,9 +9,11 @@ use crate::http::request::idempotency_key::IdempotencyKey;
 use crate::http::request::path::Id;
 use crate::http::request::rules::Text;
 use crate::http::state::Edge;
+use crate::sales::Change;
 use crate::sales::preheat::preheat;
 use axum::extract::State;
-use domain::{SaleId, SaleStatus, SaleStep};
+use domain::catalogue::Sale;
+use domain::{OperatorRole, SaleId, SaleStatus, SaleStep};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -160,7 +161,7 @@ async fn take_step(
     body: Map<String, Value>,
 ) -> Result<SaleAnswer, Problem> {
     if step == SaleStep::Reject {
-        require_approver(&editor.operator)?;
+        editor.operator.require(OperatorRole::Approver)?;
     }
     let note = read_note(body)?;
     let change = editor.change(edge.engine.now());
@@ -208,30 +209,33 @@ pub async fn approve(
     Id(sale_id): Id<SaleId>,
     OptionalJsonObject(body): OptionalJsonObject,
 ) -> Result<SaleAnswer, Problem> {
-    require_approver(&editor.operator)?;
+    editor.operator.require(OperatorRole::Approver)?;
     let note = read_note(body)?;
-    let now = edge.engine.now();
-    let sale = edge.sales.sale(sale_id).await?;
-    let sale = match sale.status {
-        SaleStatus::Approved => sale,
-        SaleStatus::Preheated => return Ok(SaleAnswer::new(sale_view::view(&edge, &sale))),
-        SaleStatus::Submitted if sale.ends_at <= now => {
-            return Err(Problem::new(Code::StateConflict, "the sale's window is over"));
-        }
-        _ => {
-            let (step, change) = (SaleStep::Approve, editor.change(now));
-            edge.sales.take_step(sale_id, step, note.as_deref(), change).await?.sale
-        }
-    };
-    let sale = preheat(&edge.engine, &edge.sales, &sale).await?;
+    let change = editor.change(edge.engine.now());
+    let sale = approve_sale(&edge, sale_id, note.as_deref(), change).await?;
     Ok(SaleAnswer::new(sale_view::view(&edge, &sale)))
 }
 
-fn require_approver(operator: &Operator) -> Result<(), Problem> {
-    if operator.may_approve {
-        return Ok(());
-    }
-    Err(Problem::new(Code::Forbidden, "this is for approvers, and the token is an operator's"))
+/// Approves a sale and preheats it; one that is approved is preheated again.
+///
+/// # Errors
+/// Returns a problem if it may not be approved, was changed meanwhile, or was not loaded completely.
+pub async fn approve_sale(
+    edge: &Edge,
+    sale_id: SaleId,
+    note: Option<&str>,
+    change: Change<'_>,
+) -> Result<Sale, Problem> {
+    let sale = edge.sales.sale(sale_id).await?;
+    let sale = match sale.status {
+        SaleStatus::Approved => sale,
+        SaleStatus::Preheated => return Ok(sale),
+        SaleStatus::Submitted if sale.ends_at <= change.at => {
+            return Err(Problem::new(Code::StateConflict, "the sale's window is over"));
+        }
+        _ => edge.sales.take_step(sale_id, SaleStep::Approve, note, change).await?.sale,
+    };
+    Ok(preheat(&edge.engine, &edge.sales, &sale).await?)
 }
 
 fn read_note(body: Map<String, Value>) -> Result<Option<String>, Problem> {

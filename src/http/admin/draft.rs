@@ -3,19 +3,22 @@
 //! Each field is checked here, and what only the whole can be judged by (no product twice, a list
 //! price not below the price) by the draft itself.
 
+use super::guard::{self, AdmissionRequest};
 use crate::http::api::example;
 use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::http::request::fields::{Body, body};
 use crate::http::request::rules::{
-    self, Characters, CurrencyCode, Instant, Integer, List, Rule, Text,
+    self, Characters, CurrencyCode, Instant, Integer, List, Nested, Paragraphs, Rule, Text,
 };
 use crate::sales::CatalogueError;
-use domain::catalogue::{ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX};
+use domain::catalogue::{
+    DESCRIPTION_LENGTH_MAX, ITEMS_PER_SALE_MAX, Offer, PictureId, SaleDraft, TITLE_LENGTH_MAX,
+};
 use domain::sale::{
     ALLOTTED_MAX, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX, PRICE_MAX,
     PRODUCT_ID_LENGTH_MAX,
 };
-use domain::{Currency, Timestamp};
+use domain::{Admission, Currency, Timestamp};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -25,6 +28,7 @@ const LIMIT_PER_USER_DEFAULT: u16 = 1;
 const PAYMENT_WINDOW_SECONDS_DEFAULT: u64 = 600;
 
 type Title = Text<TITLE_LENGTH_MAX>;
+type Description = Paragraphs<DESCRIPTION_LENGTH_MAX>;
 type Offers = List<OfferRequest, 1, ITEMS_PER_SALE_MAX>;
 type Price = Integer<u64, 0, PRICE_MAX>;
 type LimitPerUser = Integer<u16, 1, { LIMIT_PER_USER_MAX as u64 }>;
@@ -66,6 +70,12 @@ body! {
         Nullable limit_per_user: LimitPerUser = LIMIT_PER_USER_DEFAULT,
         /// How long an order may stay unpaid, in seconds.
         Nullable payment_window_seconds: PaymentWindowSeconds = PAYMENT_WINDOW_SECONDS_DEFAULT,
+        /// What is said of the item, in paragraphs.
+        Nullable description: Description,
+        /// The name of its picture, from `POST /api/v1/admin/media`.
+        Nullable picture: PictureName,
+        /// How the item is guarded from the moment it goes on sale; everybody may buy it if absent.
+        Nullable admission: Nested<AdmissionRequest>,
     }
 }
 
@@ -99,7 +109,36 @@ impl Rule for ProductId {
         if has_length && product_id.chars().all(|character| Self::CHARACTERS.contains(character)) {
             return Ok(product_id);
         }
-        Err(format!("must have 1 to {PRODUCT_ID_LENGTH_MAX} letters, digits, _ or -").into())
+        Err(format!(
+            "must have 1 to {PRODUCT_ID_LENGTH_MAX} characters, each one of A to Z, a to z, 0 to 9, _ and -"
+        )
+        .into())
+    }
+}
+
+/// The name of a picture that was sent before.
+pub struct PictureName;
+
+impl PictureName {
+    const CHARACTERS: Characters = Characters(&['0'..='9', 'a'..='f']);
+}
+
+impl Rule for PictureName {
+    type Value = PictureId;
+
+    fn schema() -> RefOr<Schema> {
+        let digits = PictureId::DIGITS;
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(Self::CHARACTERS.pattern(digits, digits)))
+            .into()
+    }
+
+    fn read(value: Value) -> Result<PictureId, Cow<'static, str>> {
+        rules::string(value)?.parse().map_err(|_| {
+            format!("must be {} characters, each one of 0 to 9 and a to f", PictureId::DIGITS)
+                .into()
+        })
     }
 }
 
@@ -131,11 +170,18 @@ fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut FieldErrors)
             }
         }
     });
+    // Where it is not known it bounds nothing: what is wrong with it is told already.
+    let window = match (sale.starts_at, sale.ends_at) {
+        (Some(starts_at), Some(ends_at)) if starts_at < ends_at => ends_at.0 - starts_at.0,
+        _ => u64::MAX,
+    };
     let mut items = Vec::new();
     for (position, offer) in sale.items.unwrap_or_default().into_iter().enumerate() {
         let pointer = format!("/items/{position}");
         match offer {
-            Value::Object(offer) => items.push(read_offer(offer, &pointer, errors)),
+            Value::Object(offer) => {
+                items.push(read_offer(offer, &pointer, window, errors));
+            }
             _ => errors.push(FieldError::new(pointer, "must be an object")),
         }
     }
@@ -147,8 +193,17 @@ fn read_sale(body: Map<String, Value>, now: Timestamp, errors: &mut FieldErrors)
     }
 }
 
-fn read_offer(offer: Map<String, Value>, pointer: &str, errors: &mut FieldErrors) -> Offer {
+fn read_offer(
+    offer: Map<String, Value>,
+    pointer: &str,
+    window_milliseconds: u64,
+    errors: &mut FieldErrors,
+) -> Offer {
     let offer = OfferRequest::read(offer, pointer, errors);
+    let admission = offer.admission.map_or(Admission::OPEN, |object| {
+        let pointer = format!("{pointer}/admission");
+        guard::read(object, &pointer, window_milliseconds, errors)
+    });
     let payment_window_seconds =
         offer.payment_window_seconds.unwrap_or(PAYMENT_WINDOW_SECONDS_DEFAULT);
     Offer {
@@ -160,6 +215,9 @@ fn read_offer(offer: Map<String, Value>, pointer: &str, errors: &mut FieldErrors
         allotted: offer.allotted.unwrap_or(1),
         limit_per_user: offer.limit_per_user.unwrap_or(LIMIT_PER_USER_DEFAULT),
         payment_window_milliseconds: payment_window_seconds * 1000,
+        description: offer.description,
+        picture: offer.picture,
+        admission,
     }
 }
 
@@ -178,6 +236,7 @@ pub fn example_of_flash_sale() -> Value {
             "allotted": example::ALLOTTED,
             "limit_per_user": example::LIMIT_PER_USER,
             "payment_window_seconds": example::PAYMENT_WINDOW_SECONDS,
+            "description": example::DESCRIPTION,
         }],
     })
 }
@@ -281,6 +340,15 @@ mod tests {
             ("/items/0/limit_per_user", json!(10_001), true),
             ("/items/0/payment_window_seconds", json!(0), true),
             ("/items/0/payment_window_seconds", json!(2_592_001), true),
+            ("/items/0/description", json!("一\n二"), false),
+            ("/items/0/description", json!("x".repeat(1_001)), true),
+            ("/items/0/description", json!("\u{7}"), true),
+            ("/items/0/description", json!("\n"), true),
+            ("/items/0/picture", json!("0".repeat(64)), false),
+            ("/items/0/picture", json!("A".repeat(64)), true),
+            ("/items/0/picture", json!(7), true),
+            ("/items/0/admission", json!({ "buy_token": true, "spread_milliseconds": 1 }), false),
+            ("/items/0/admission", json!(true), true),
             ("/items/0/colour", json!("red"), true),
         ] {
             let found = wrong_with(pointer, value.clone());

@@ -62,13 +62,16 @@ body! {
 /// An operator with the identity of the request, if the client named it.
 #[derive(Clone, Debug)]
 pub struct Requester {
-    operator: Operator,
-    request_id: Option<RequestId>,
+    /// The operator's name.
+    pub name: String,
+    /// The request's identity, by which a repeat is recognised.
+    pub request_id: Option<RequestId>,
 }
 
 impl Requester {
-    fn command(&self, item_id: ItemId, action: ItemAction) -> Command {
-        let operator = self.operator.name.as_str().into();
+    /// Makes the command that does this to the item.
+    pub fn command(&self, item_id: ItemId, action: ItemAction) -> Command {
+        let operator = self.name.as_str().into();
         let request = OperatorRequest { operator, request_id: self.request_id };
         Command::Operate(Operation { item_id, action, request: Some(request) })
     }
@@ -80,14 +83,26 @@ impl FromRequestParts<Arc<Edge>> for Requester {
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let operator = Operator::from_request_parts(parts, edge).await?;
         let request_id = operator_key(&parts.headers, &operator.name)?;
-        Ok(Self { operator, request_id })
+        Ok(Self { name: operator.name, request_id })
     }
 }
 
+/// A sale's items after an operation, and whether the same request had done it before.
+#[derive(Debug, Default)]
+pub struct OperatedSale {
+    /// The items that the operation reached.
+    pub items: Vec<OperatedItem>,
+    /// Whether it is a repeat.
+    pub is_repeat: bool,
+}
+
 /// An item's counters after an operation, and whether the same request had done it before.
-struct Operated {
-    counters: ItemCounters,
-    is_repeat: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Operated {
+    /// The item's units.
+    pub counters: ItemCounters,
+    /// Whether it is a repeat.
+    pub is_repeat: bool,
 }
 
 impl OperationView {
@@ -125,7 +140,8 @@ pub async fn pause(
     requester: Requester,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Response, Problem> {
-    operate(&edge, &requester, sale_id, ItemAction::Pause).await
+    let done = operate_sale(&edge, &requester, sale_id, ItemAction::Pause).await?;
+    Ok(answer(sale_id, done))
 }
 
 /// Resumes a paused sale.
@@ -150,7 +166,8 @@ pub async fn resume(
     requester: Requester,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Response, Problem> {
-    operate(&edge, &requester, sale_id, ItemAction::Resume).await
+    let done = operate_sale(&edge, &requester, sale_id, ItemAction::Resume).await?;
+    Ok(answer(sale_id, done))
 }
 
 /// Ends a sale.
@@ -175,64 +192,67 @@ pub async fn end(
     requester: Requester,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Response, Problem> {
-    operate(&edge, &requester, sale_id, ItemAction::End).await
+    let done = operate_sale(&edge, &requester, sale_id, ItemAction::End).await?;
+    Ok(answer(sale_id, done))
 }
 
-async fn operate(
+/// Operates on all items of a sale.
+///
+/// # Errors
+/// Returns a problem if nothing was done, or if that is not known; what was done to some items stays.
+pub async fn operate_sale(
     edge: &Edge,
     requester: &Requester,
     sale_id: SaleId,
     action: ItemAction,
-) -> Result<Response, Problem> {
-    let operator = &requester.operator;
+) -> Result<OperatedSale, Problem> {
     let gates = gates_of(edge, sale_id);
     if gates.is_empty() {
-        return without_gates(edge, operator, sale_id, action).await;
+        return without_gates(edge, requester, sale_id, action).await;
     }
-    let mut done = Vec::with_capacity(gates.len());
+    let mut items = Vec::with_capacity(gates.len());
     let mut conflict = None;
     let mut is_repeat = true;
     for gate in &gates {
         match decide(edge, gate, requester.command(gate.terms().item_id, action)).await {
             Ok(operated) => {
                 is_repeat &= operated.is_repeat;
-                done.push(view(edge, gate, operated.counters));
+                items.push(view(edge, gate, operated.counters));
             }
             // An item that has ended stays ended; the others are still asked.
             Err(problem) if problem.code == Code::StateConflict => conflict = Some(problem),
             Err(problem) => return Err(problem),
         }
     }
-    if let Some(problem) = conflict.filter(|_| done.is_empty()) {
+    if let Some(problem) = conflict.filter(|_| items.is_empty()) {
         return Err(problem);
     }
     if action == ItemAction::End && !is_repeat {
-        note_end(edge, operator, sale_id).await;
+        note_end(edge, requester, sale_id).await;
     }
-    Ok(answer(sale_id, done, is_repeat))
+    Ok(OperatedSale { items, is_repeat })
 }
 
-fn answer(sale_id: SaleId, items: Vec<OperatedItem>, is_repeat: bool) -> Response {
-    let view = OperationView { sale_id: sale_id.to_string(), items };
-    (change::replayed(is_repeat), Json(view)).into_response()
+fn answer(sale_id: SaleId, done: OperatedSale) -> Response {
+    let view = OperationView { sale_id: sale_id.to_string(), items: done.items };
+    (change::replayed(done.is_repeat), Json(view)).into_response()
 }
 
 /// Operates on a sale without items in shards: it does not exist, is not preheated, or was over long
 /// ago.
 async fn without_gates(
     edge: &Edge,
-    operator: &Operator,
+    requester: &Requester,
     sale_id: SaleId,
     action: ItemAction,
-) -> Result<Response, Problem> {
+) -> Result<OperatedSale, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
-    let nothing = answer(sale_id, Vec::new(), false);
     match (action, sale.status) {
-        (ItemAction::End, SaleStatus::Ended | SaleStatus::Settled) => Ok(nothing),
+        (ItemAction::End, SaleStatus::Ended | SaleStatus::Settled) => Ok(OperatedSale::default()),
         (ItemAction::End, SaleStatus::Approved | SaleStatus::Preheated) => {
-            let change = Change::by(&operator.name, edge.engine.now());
+            let change = Change::by(&requester.name, edge.engine.now());
             edge.sales.take_step(sale_id, SaleStep::End, None, change).await?;
-            Ok(nothing)
+            Ok(OperatedSale::default())
         }
         (_, status) => Err(Problem::new(
             Code::StateConflict,
@@ -241,14 +261,19 @@ async fn without_gates(
     }
 }
 
-fn gates_of(edge: &Edge, sale_id: SaleId) -> Vec<Arc<Gate>> {
+/// Returns the gates of a sale's items, by item; none if it is not preheated.
+pub fn gates_of(edge: &Edge, sale_id: SaleId) -> Vec<Arc<Gate>> {
     let mut gates: Vec<_> =
         edge.engine.gates().into_iter().filter(|gate| gate.terms().sale_id == sale_id).collect();
     gates.sort_by_key(|gate| gate.terms().item_id);
     gates
 }
 
-async fn decide(edge: &Edge, gate: &Gate, command: Command) -> Result<Operated, Problem> {
+/// Has the item's shard decide an operation.
+///
+/// # Errors
+/// Returns a problem if the operation is refused, was not delivered, or has an unknown outcome.
+pub async fn decide(edge: &Edge, gate: &Gate, command: Command) -> Result<Operated, Problem> {
     match edge.engine.decide_item(gate, command).await {
         Reply::Decided(Outcome::Item(counters)) => Ok(Operated { counters, is_repeat: false }),
         Reply::Decided(Outcome::ItemReplayed(counters)) => {
@@ -277,9 +302,9 @@ fn view(edge: &Edge, gate: &Gate, counters: ItemCounters) -> OperatedItem {
 
 /// Notes in the catalogue that the shards have ended the items. If the catalogue does not answer now,
 /// repeating the operation or the clock makes up for it.
-async fn note_end(edge: &Edge, operator: &Operator, sale_id: SaleId) {
+async fn note_end(edge: &Edge, requester: &Requester, sale_id: SaleId) {
     let now = edge.engine.now();
-    let change = Change::by(&operator.name, now);
+    let change = Change::by(&requester.name, now);
     match edge.sales.take_step(sale_id, SaleStep::End, None, change).await {
         Ok(_) => {}
         Err(error) => {
@@ -348,19 +373,43 @@ pub async fn reduce(
 async fn change_allotment(
     edge: &Edge,
     requester: &Requester,
-    SaleAndItem(sale_id, item_id): SaleAndItem,
+    path: SaleAndItem,
     body: Map<String, Value>,
     action: fn(u32) -> ItemAction,
 ) -> Result<Response, Problem> {
     // They are required.
     let action = action(UnitsRequest::parse(body)?.units.unwrap_or_default());
-    let gate = edge
-        .engine
-        .gate(item_id)
-        .filter(|gate| gate.terms().sale_id == sale_id)
-        .ok_or_else(Problem::item_not_found)?;
+    let (gate, operated) = operate_item(edge, requester, path, action).await?;
+    Ok(answer_item(edge, &gate, &operated))
+}
+
+/// Operates on one item of a sale.
+///
+/// # Errors
+/// Returns a problem if it was not done, or if that is not known.
+pub async fn operate_item(
+    edge: &Edge,
+    requester: &Requester,
+    SaleAndItem(sale_id, item_id): SaleAndItem,
+    action: ItemAction,
+) -> Result<(Arc<Gate>, Operated), Problem> {
+    let gate = gate_of(edge, sale_id, item_id)?;
     let operated = decide(edge, &gate, requester.command(item_id, action)).await?;
+    Ok((gate, operated))
+}
+
+/// Returns the gate of a sale's item.
+///
+/// # Errors
+/// Returns an `item_not_found` problem if the sale has no such item in a shard.
+pub fn gate_of(edge: &Edge, sale_id: SaleId, item_id: ItemId) -> Result<Arc<Gate>, Problem> {
+    let gate = edge.engine.gate(item_id).filter(|gate| gate.terms().sale_id == sale_id);
+    gate.ok_or_else(Problem::item_not_found)
+}
+
+/// Answers an operation on one item with the item as it is afterwards.
+pub fn answer_item(edge: &Edge, gate: &Gate, operated: &Operated) -> Response {
     let now = edge.engine.now();
-    let view = ItemView { counters: operated.counters.into(), ..items::view(&gate, now) };
-    Ok((change::replayed(operated.is_repeat), Json(view)).into_response())
+    let view = ItemView { counters: operated.counters.into(), ..items::view(gate, now) };
+    (change::replayed(operated.is_repeat), Json(view)).into_response()
 }

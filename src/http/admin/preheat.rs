@@ -11,6 +11,7 @@ use crate::http::timestamp;
 use axum::Json;
 use axum::extract::State;
 use domain::SaleId;
+use domain::catalogue::{Sale, SaleItem};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -87,28 +88,37 @@ pub async fn show(
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<PreheatList>, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
-    let items: Vec<PreheatItem> = sale
-        .items
-        .iter()
-        .map(|item| {
-            let gate = edge.engine.gate(item.item_id);
-            let terms_agree = gate.as_ref().is_some_and(|gate| *gate.terms() == sale.terms(item));
-            PreheatItem {
-                item_id: item.item_id.to_string(),
-                product_id: item.offer.product_id.clone(),
-                loaded: gate.is_some(),
-                terms_agree,
-                shard: gate.as_ref().map(|gate| gate.shard().0),
-                counters: gate.as_ref().map(|gate| gate.counters().into()),
-            }
-        })
-        .collect();
+    let items = check(&edge, &sale);
     let stage = sale.status.stage(edge.engine.now(), sale.starts_at, sale.ends_at);
     Ok(Json(PreheatList {
         sale_id: sale.sale_id.to_string(),
         status: stage.name().to_owned(),
         starts_at: timestamp::to_string(sale.starts_at),
-        complete: items.iter().all(|item| item.loaded && item.terms_agree),
+        complete: items.iter().all(PreheatItem::is_ready),
         items,
     }))
+}
+
+impl PreheatItem {
+    /// Returns whether the item is in its shard as it was approved.
+    pub fn is_ready(&self) -> bool {
+        self.loaded && self.terms_agree
+    }
+}
+
+/// Returns how each of the sale's items is in its shard, in the order of display.
+pub fn check(edge: &Edge, sale: &Sale) -> Vec<PreheatItem> {
+    let check = |item: &SaleItem| {
+        let gate = edge.engine.gate(item.item_id);
+        let terms_agree = gate.as_ref().is_some_and(|gate| *gate.terms() == sale.terms(item));
+        PreheatItem {
+            item_id: item.item_id.to_string(),
+            product_id: item.offer.product_id.clone(),
+            loaded: gate.is_some(),
+            terms_agree,
+            shard: gate.as_ref().map(|gate| gate.shard().0),
+            counters: gate.as_ref().map(|gate| gate.counters().into()),
+        }
+    };
+    sale.items.iter().map(check).collect()
 }

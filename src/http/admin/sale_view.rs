@@ -1,5 +1,6 @@
 //! Sales as operators see them.
 
+use crate::http::api::admission_view::AdmissionView;
 use crate::http::api::example;
 use crate::http::api::items::CountersView;
 use crate::http::request::rules::{CurrencyCode, Identity};
@@ -91,13 +92,25 @@ pub struct AdminItem {
     pub limit_per_user: u16,
     /// How long an order may stay unpaid, in seconds.
     pub payment_window_seconds: u64,
+    /// What is said of the item, in paragraphs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The name of its picture, which is shown at `/media/` and this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+    /// How the item is guarded when it goes on sale, and once it is on sale, how it is then; absent if
+    /// everybody may buy it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionView>,
     /// The item's units, once the item is in its shard.
     pub counters: Option<CountersView>,
 }
 
 /// Returns the item as operators see it now.
-pub fn view_item(edge: &Edge, item: &SaleItem) -> AdminItem {
+pub fn view_item(edge: &Edge, item: &SaleItem, starts_at: Timestamp) -> AdminItem {
     let offer = &item.offer;
+    let gate = edge.engine.gate(item.item_id);
+    let admission = gate.as_ref().map_or(offer.admission, |gate| gate.admission());
     AdminItem {
         item_id: item.item_id.to_string(),
         product_id: offer.product_id.clone(),
@@ -108,7 +121,10 @@ pub fn view_item(edge: &Edge, item: &SaleItem) -> AdminItem {
         allotted: offer.allotted,
         limit_per_user: offer.limit_per_user,
         payment_window_seconds: offer.payment_window_milliseconds / 1000,
-        counters: edge.engine.gate(item.item_id).map(|gate| gate.counters().into()),
+        description: offer.description.clone(),
+        picture: offer.picture.map(|picture| picture.to_string()),
+        admission: AdmissionView::of(admission, starts_at),
+        counters: gate.map(|gate| gate.counters().into()),
     }
 }
 
@@ -131,7 +147,7 @@ pub fn view(edge: &Edge, sale: &Sale) -> AdminSale {
         edited_by: sale.edited_by.clone(),
         submitted: sale.submitted.as_ref().map(signature),
         approved: sale.approved.as_ref().map(signature),
-        items: sale.items.iter().map(|item| view_item(edge, item)).collect(),
+        items: sale.items.iter().map(|item| view_item(edge, item, sale.starts_at)).collect(),
     }
 }
 
@@ -183,6 +199,9 @@ impl AdminItem {
             allotted: example::ALLOTTED,
             limit_per_user: example::LIMIT_PER_USER,
             payment_window_seconds: example::PAYMENT_WINDOW_SECONDS,
+            description: Some(example::DESCRIPTION.to_owned()),
+            picture: None,
+            admission: None,
             counters,
         }
     }

@@ -74,7 +74,11 @@ pub async fn create(
         sale_id: sale.sale_id.to_string(),
         status: sale.status.name().to_owned(),
         revision: sale.revision,
-        items: sale.items.iter().map(|item| sale_view::view_item(&edge, item)).collect(),
+        items: sale
+            .items
+            .iter()
+            .map(|item| sale_view::view_item(&edge, item, sale.starts_at))
+            .collect(),
     };
     let headers = [
         (LOCATION, format!("/api/v1/admin/sales/{}", sale.sale_id)),

@@ -1,15 +1,18 @@
 //! `POST /api/v1/items/{item}/buy`: the request that all buyers send at once.
 //!
 //! It does not go through the router. The caller is authenticated first, then the item is looked up,
-//! then the body is read; the item's gate refuses what needs no decision, and its shard decides the
-//! rest. The token is verified once, the body is parsed without copying it, and the answer is rendered
-//! into one buffer.
+//! then the body is read, and what was asked goes where purchases of every interface go. The token is
+//! verified once, the body is parsed without copying it, and the answer is rendered into one buffer.
 
+use super::buy_tokens::TokenParameter;
 use super::order_view::{self, OrderView};
-use crate::actors::{Gate, KeyOrigin, Reply};
+use crate::http::address;
+use crate::http::admit;
 use crate::http::auth::bearer;
 use crate::http::edge::connection::Connection;
-use crate::http::problem::{Code, Problem};
+use crate::http::limits::Standing;
+use crate::http::problem::Problem;
+use crate::http::purchase::{self, Asked, Bought, Caller};
 use crate::http::request::fields::{self, Body as _};
 use crate::http::request::idempotency_key::{self, IdempotencyKey};
 use crate::http::request::path::Id;
@@ -18,13 +21,15 @@ use crate::http::request::{body, json, query};
 use crate::http::state::Edge;
 use bytes::Bytes;
 use domain::sale::LIMIT_PER_USER_MAX;
-use domain::{Buy, ItemId, Order, OrderStatus, Outcome, Refusal};
+use domain::{ItemId, Order, OrderStatus};
 use hyper::body::Body;
 use hyper::{Method, Request, Version};
 use serde::Deserialize;
+use std::ops::Range;
 
 const PREFIX: &str = "/api/v1/items/";
 const SUFFIX: &str = "/buy";
+const TOKEN: &str = "/buy/";
 const ORDERS: &[u8] = b"/api/v1/orders/";
 
 /// Units of one purchase.
@@ -52,29 +57,36 @@ fn quantity_default() -> u16 {
     QUANTITY_DEFAULT
 }
 
-/// A purchase that ended in an order.
-#[derive(Clone, Copy, Debug)]
-pub struct Bought {
-    /// The order that the purchase got.
-    pub order: Order,
-    /// Whether the same request got this order before.
-    pub replayed: bool,
+/// What the path of a purchase names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The item; none if no item can have such an identity.
+    pub item_id: Option<ItemId>,
+    /// Where the buy token is in the path, if there is one.
+    pub token: Option<Range<usize>>,
 }
 
-/// Returns whether the request is a purchase, and the item if its path names one at all.
-#[expect(
-    clippy::option_option,
-    reason = "a purchase of an item that no path can name is still one"
-)]
-pub fn item_of<B>(request: &Request<B>) -> Option<Option<ItemId>> {
+/// Returns what the request's path names, if the request is a purchase.
+pub fn named<B>(request: &Request<B>) -> Option<Named> {
     if request.method() != Method::POST {
         return None;
     }
-    let item = request.uri().path().strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    (!item.contains('/')).then(|| item.parse().ok())
+    let path = request.uri().path();
+    let rest = path.strip_prefix(PREFIX)?;
+    let (item, token) = match rest.strip_suffix(SUFFIX) {
+        Some(item) => (item, None),
+        None => {
+            let (item, token) = rest.split_once(TOKEN)?;
+            if token.is_empty() || token.contains('/') {
+                return None;
+            }
+            (item, Some(path.len() - token.len()..path.len()))
+        }
+    };
+    (!item.contains('/')).then(|| Named { item_id: item.parse().ok(), token })
 }
 
-/// Decides a purchase.
+/// Decides a purchase. Returns with it how the buyer stands with a limit of which little is left.
 ///
 /// # Errors
 /// Returns a problem if the purchase is refused, was not delivered, or has an unknown outcome.
@@ -82,18 +94,41 @@ pub async fn buy<B>(
     edge: &Edge,
     connection: &Connection,
     unique: u64,
-    item_id: Option<ItemId>,
+    named: Named,
     request: Request<B>,
+) -> Result<(Bought, Option<Standing>), Problem>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut standing = None;
+    match decide(edge, connection, unique, named, request, &mut standing).await {
+        Ok(bought) => Ok((bought, standing)),
+        Err(mut problem) => {
+            problem.standing = problem.standing.or_else(|| standing.map(Box::new));
+            Err(problem)
+        }
+    }
+}
+
+async fn decide<B>(
+    edge: &Edge,
+    connection: &Connection,
+    unique: u64,
+    named: Named,
+    request: Request<B>,
+    standing: &mut Option<Standing>,
 ) -> Result<Bought, Problem>
 where
     B: Body<Data = Bytes>,
 {
     let (parts, body) = request.into_parts();
     query::check(&parts.uri, &[])?;
-    let user_id = bearer::authenticate_buyer(edge, &parts.headers)?;
-    let gate = item_id
-        .and_then(|item_id| edge.engine.gate(item_id))
-        .ok_or_else(Problem::item_not_found)?;
+    // Cheapest first, and before a token is verified.
+    let address = address::client_of(edge, connection, &parts.headers);
+    let of_address = admit::purchase_from(edge, address)?;
+    let user_id = bearer::authenticate_buyer(edge, &parts).await?;
+    *standing = Standing::tighter(of_address, admit::purchase_of(edge, user_id, address)?);
+    let item = purchase::item(edge, named.item_id)?;
     let bytes_max = edge.options.buy_body_bytes_max;
     let body = if parts.version == Version::HTTP_2 {
         body::read(body, bytes_max, edge.options.body_timeout).await?
@@ -106,54 +141,9 @@ where
         json::require_json(&parts.headers)?;
         quantity(&body)?
     };
-    let (request_id, origin) = idempotency_key::idempotency_key(&parts.headers, user_id, unique)?;
-    let buy = Buy { item_id: gate.terms().item_id, user_id, request_id, quantity };
-    let reply = match gate.refusal(edge.engine.now(), user_id) {
-        Some(refusal) => Reply::Decided(Outcome::Refused(refusal)),
-        None => edge.engine.buy(&gate, buy, origin).await,
-    };
-    match reply {
-        Reply::Decided(Outcome::Refused(Refusal::SaleEnded))
-            if origin == KeyOrigin::Client && gate.is_settled() =>
-        {
-            replay_settled(edge, &gate, &buy).await
-        }
-        Reply::Decided(Outcome::Placed(order)) => Ok(Bought { order, replayed: false }),
-        Reply::Decided(Outcome::Replayed(order)) => Ok(Bought { order, replayed: true }),
-        Reply::Decided(Outcome::Refused(refusal)) => Err(refused(refusal, &gate, quantity)),
-        Reply::NotDelivered(reason) => Err(reason.into()),
-        // No other outcome belongs to a purchase.
-        Reply::Decided(Outcome::Order(_) | Outcome::Item(_) | Outcome::ItemReplayed(_))
-        | Reply::Unknown => Err(Problem::outcome_unknown()),
-    }
-}
-
-/// Answers a purchase of an item whose orders its shard has released: a repeat gets its order from the
-/// order store.
-async fn replay_settled(edge: &Edge, gate: &Gate, buy: &Buy) -> Result<Bought, Problem> {
-    let order = edge.sales.order_of_request(gate.terms(), buy.user_id, buy.request_id).await?;
-    match order {
-        None => Err(Refusal::SaleEnded.into()),
-        Some(order) if order.quantity != buy.quantity => Err(Refusal::IdempotencyKeyReused.into()),
-        Some(order) => Ok(Bought { order, replayed: true }),
-    }
-}
-
-/// Makes the problem of a refused purchase; one that would exceed the buyer's limit says what is allowed.
-fn refused(refusal: Refusal, gate: &Gate, quantity: u16) -> Problem {
-    if refusal != Refusal::LimitReached {
-        return refusal.into();
-    }
-    let limit = gate.terms().limit_per_user;
-    let detail = if quantity > limit {
-        format!("one buyer may hold {limit} of this item, and you asked for {quantity}")
-    } else {
-        format!(
-            "one buyer may hold {limit} of this item: with {quantity} more you would hold more than \
-             that"
-        )
-    };
-    Problem::new(Code::LimitReached, detail)
+    let key = idempotency_key::idempotency_key(&parts.headers, user_id, unique)?;
+    let token = named.token.and_then(|place| parts.uri.path().get(place));
+    purchase::run(edge, Caller { user_id }, Asked { item, quantity, key, token }).await
 }
 
 /// Buys units of an item.
@@ -186,12 +176,56 @@ fn refused(refusal: Refusal, gate: &Gate, quantity: u16) -> Problem {
             example = json!(OrderView::example(OrderStatus::Reserved))),
         (status = 409, description = "`sold_out`, `limit_reached`, `attempts_exhausted`, \
             `sale_not_started`, `sale_ended`, `sale_paused` or `idempotency_key_reused`"),
+        (status = 403, description = "`forbidden`: the token does not allow this; `not_admitted`; \
+             `buy_token_required`: the item is guarded"),
+        (status = 429, description = "`rate_limited`: you buy more often than you may"),
     ),
     security(("token" = []))
 )]
 pub async fn handle() -> Problem {
     // The route declares the purchase for the document and for `Allow`. The service answers purchases
     // before they reach the router, as a test there makes sure.
+    Problem::item_not_found()
+}
+
+/// Buys units of a guarded item.
+///
+/// At the `buy_url` of the buyer's token. The token names the purchase, one order for each: sent again, it
+/// gets the same order, also after it has expired. An `Idempotency-Key` may be sent and names nothing.
+#[utoipa::path(
+    post, path = "/api/v1/items/{item}/buy/{buy_token}", tag = "orders",
+    params(Id::<ItemId>, TokenParameter, IdempotencyKey),
+    request_body(content = Option<BuyRequest>, content_type = "application/json",
+        example = json!({ "quantity": 1 })),
+    responses(
+        (status = 201, description = "The new order", body = OrderView,
+            headers(("Location" = String, description = "The order's path")),
+            links(
+                ("pay" = (operation_id = "post_orders_order_pay")),
+                ("cancel" = (operation_id = "post_orders_order_cancel")),
+                ("order" = (operation_id = "get_orders_order")),
+                ("events" = (operation_id = "get_orders_order_events")),
+            ),
+            example = json!(OrderView::example(OrderStatus::Reserved))),
+        (status = 200, description = "The order that the same token got before",
+            body = OrderView,
+            headers(
+                ("Location" = String, description = "The order's path"),
+                ("Idempotent-Replayed" = String, description = "`true`"),
+            ),
+            links(("order" = (operation_id = "get_orders_order"))),
+            example = json!(OrderView::example(OrderStatus::Reserved))),
+        (status = 403, description = "`buy_token_invalid`: it is not this buyer's for this item, or has \
+            expired unused; `forbidden`; `not_admitted`"),
+        (status = 409, description = "`sold_out`, `limit_reached`, `attempts_exhausted`, \
+            `sale_not_started` until the buyer's slot, `sale_ended`, `sale_paused`, or \
+            `idempotency_key_reused` for another quantity"),
+        (status = 429, description = "`rate_limited`: you buy more often than you may"),
+    ),
+    security(("token" = []))
+)]
+pub async fn handle_with_token() -> Problem {
+    // As above.
     Problem::item_not_found()
 }
 
@@ -230,21 +264,37 @@ pub fn render(order: &Order) -> (Bytes, Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::problem::Code;
 
     #[test]
     fn purchases_are_told_by_method_and_path() {
+        let item = Some(ItemId(7));
         for (method, path, expected) in [
-            (Method::POST, "/api/v1/items/7/buy", Some(Some(ItemId(7)))),
-            (Method::POST, "/api/v1/items/7/buy?x=1", Some(Some(ItemId(7)))),
-            (Method::POST, "/api/v1/items/07/buy", Some(None)),
-            (Method::POST, "/api/v1/items/%37/buy", Some(None)),
-            (Method::POST, "/api/v1/items//buy", Some(None)),
+            (Method::POST, "/api/v1/items/7/buy", Some((item, None))),
+            (Method::POST, "/api/v1/items/7/buy?x=1", Some((item, None))),
+            (Method::POST, "/api/v1/items/07/buy", Some((None, None))),
+            (Method::POST, "/api/v1/items/%37/buy", Some((None, None))),
+            (Method::POST, "/api/v1/items//buy", Some((None, None))),
             (Method::POST, "/api/v1/items/7/x/buy", None),
             (Method::POST, "/api/v1/items/7/buy/", None),
             (Method::GET, "/api/v1/items/7/buy", None),
+            (Method::POST, "/api/v1/items/7/buy/x-_1", Some((item, Some("x-_1")))),
+            (Method::POST, "/api/v1/items/7/buy/x?y=/", Some((item, Some("x")))),
+            // The token of an item that is called so.
+            (Method::POST, "/api/v1/items/7/buy/buy", None),
+            (Method::POST, "/api/v1/items/x/buy/y", Some((None, Some("y")))),
+            (Method::POST, "/api/v1/items/7/8/buy/y", None),
+            (Method::POST, "/api/v1/items/7/buy/y/", None),
+            (Method::POST, "/api/v1/items/7/buy/y/z", None),
+            (Method::POST, "/api/v1/items/7/buy-token", None),
+            (Method::GET, "/api/v1/items/7/buy/y", None),
         ] {
             let request = Request::builder().method(&method).uri(path).body(()).unwrap();
-            assert_eq!(item_of(&request), expected, "{method} {path}");
+            let found = named(&request).map(|named| {
+                let token = named.token.map(|place| &request.uri().path()[place]);
+                (named.item_id, token)
+            });
+            assert_eq!(found, expected, "{method} {path}");
         }
     }
 

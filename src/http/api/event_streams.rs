@@ -1,10 +1,37 @@
-//! How many event streams are open, in all and of each buyer.
+//! Streams of server-sent events: how they are answered, how many are open, in all and of each buyer, and how
+//! one ends whose caller may not go on.
 
 use crate::http::problem::{Code, Problem};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use dashmap::DashMap;
 use domain::UserId;
+use futures_util::{Stream, StreamExt as _};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use serde_json::json;
+use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Tells nginx not to gather events before it sends them.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// How long a client may wait before it comes back, in milliseconds: each another while, so that a server
+/// that starts again is not asked by all of them at once.
+const RETRY_MILLISECONDS: RangeInclusive<u32> = 1_000..=10_000;
+
+/// Makes the answer that sends these events as they come.
+pub fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let mut retry = Some(rand::random_range(RETRY_MILLISECONDS));
+    let events = events.map(move |event| match retry.take() {
+        Some(retry) => [format!("retry: {retry}\n").as_bytes(), &event].concat().into(),
+        None => event,
+    });
+    let headers =
+        [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (UNBUFFERED, "no")];
+    (headers, Body::from_stream(events.map(Ok::<Bytes, Infallible>))).into_response()
+}
 
 /// The open event streams.
 #[derive(Debug)]
@@ -64,9 +91,17 @@ impl Drop for OpenEventStream {
     }
 }
 
+/// Returns the last event of a stream whose caller would not be let in any more, with the reason. It has no
+/// identity, so that a client that comes back is sent what it missed.
+pub fn last_event(code: Code, detail: &str) -> Bytes {
+    format!("event: end\ndata: {}\n\n", json!({ "code": code.name(), "detail": detail })).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::stream;
+    use std::collections::HashSet;
 
     #[test]
     fn one_buyer_cannot_take_all() {
@@ -81,5 +116,20 @@ mod tests {
         assert_eq!(code(3).err(), None);
         drop((second, other));
         assert_eq!((streams.count(), streams.of_buyers.len()), (0, 0));
+    }
+    #[tokio::test]
+    async fn each_stream_is_told_another_time_to_come_back() {
+        let mut told = HashSet::new();
+        for _ in 0..20 {
+            let events = stream::iter(["data: 1\n\n", "data: 2\n\n"].map(Bytes::from));
+            let sent = axum::body::to_bytes(answer(events).into_body(), 1_000).await.unwrap();
+            let text = std::str::from_utf8(&sent).unwrap();
+            let (retry, events) = text.split_once('\n').unwrap();
+            let milliseconds: u32 = retry.strip_prefix("retry: ").unwrap().parse().unwrap();
+            assert!((1_000..=10_000).contains(&milliseconds), "{retry}");
+            assert_eq!(events, "data: 1\n\ndata: 2\n\n", "it is told once");
+            told.insert(milliseconds);
+        }
+        assert!(told.len() > 10, "{told:?}");
     }
 }

@@ -7,6 +7,12 @@ pub const SALE_ID: &str = "7";
 pub const SALE_TITLE: &str = "双十一";
 /// When the sale starts.
 pub const STARTS_AT: &str = "2030-11-11T00:00:00.000Z";
+/// When tokens for the sale's items are given out from.
+pub const TOKENS_FROM: &str = "2030-11-10T23:59:00.000Z";
+/// The buyer's token for the sale's item.
+pub const BUY_TOKEN: &str = "ngAgEHx0aW1lAAABv8xDKABynXks7V8Tt0GMaK2Wc0uJhR1q";
+/// Until when the token buys.
+pub const TOKEN_EXPIRES_AT: &str = "2030-11-11T00:05:00.000Z";
 /// When the sale is over.
 pub const ENDS_AT: &str = "2030-11-11T02:00:00.000Z";
 /// The day of the sale.
@@ -17,6 +23,10 @@ pub const ITEM_ID: &str = "21";
 pub const PRODUCT_ID: &str = "longjing-250g";
 /// The item's title.
 pub const ITEM_TITLE: &str = "龙井茶 250g";
+/// What is said of the item.
+pub const DESCRIPTION: &str = "西湖产区,清明前采摘。";
+/// The name of a picture.
+pub const PICTURE: &str = "1f2d3c4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddeeff001";
 /// The price of one unit in fen.
 pub const PRICE: u64 = 990;
 /// The price of one unit outside of the sale, in fen.

@@ -1,5 +1,6 @@
 //! `GET /api/v1/items/{item}`: an item on sale, with its three counters.
 
+use super::admission_view::AdmissionView;
 use super::example;
 use crate::actors::Gate;
 use crate::http::problem::Problem;
@@ -9,7 +10,9 @@ use crate::http::state::Edge;
 use crate::http::timestamp;
 use axum::Json;
 use axum::extract::State;
-use domain::{ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
+use axum::response::IntoResponse;
+use domain::{Admission, ItemCounters, ItemId, ItemPhase, ItemTerms, Timestamp};
+use hyper::header::CACHE_CONTROL;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -29,6 +32,12 @@ pub struct ItemView {
     /// What the item is called; absent if the catalogue was not asked or does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What is said of the item, in paragraphs; only where one sale is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The name of its picture, which is shown at `/media/` and this; only where sales are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
     /// The price of one unit outside of the sale, in minor units of `currency`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list_price: Option<u64>,
@@ -47,10 +56,19 @@ pub struct ItemView {
     /// From when the item can no longer be bought.
     #[schema(format = DateTime)]
     pub ends_at: String,
+    /// Tells price, times, limit and payment window apart from those of before: what was shown with
+    /// another revision is no longer true.
+    pub revision: String,
+    /// After how many milliseconds to look again at the earliest; only where one item is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_after_ms: Option<u64>,
     /// Whether the item can be bought now.
     pub state: ItemStateView,
     /// The item's units: available + reserved + sold = allotted.
     pub counters: CountersView,
+    /// How the item is guarded; absent if everybody may buy it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionView>,
 }
 
 impl ItemView {
@@ -61,6 +79,8 @@ impl ItemView {
             sale_id: example::SALE_ID.to_owned(),
             product_id: example::PRODUCT_ID.to_owned(),
             title: Some(example::ITEM_TITLE.to_owned()),
+            description: Some(example::DESCRIPTION.to_owned()),
+            picture: Some(example::PICTURE.to_owned()),
             list_price: Some(example::LIST_PRICE),
             price: example::PRICE,
             currency: example::CURRENCY.to_owned(),
@@ -68,8 +88,11 @@ impl ItemView {
             payment_window_seconds: example::PAYMENT_WINDOW_SECONDS,
             starts_at: example::STARTS_AT.to_owned(),
             ends_at: example::ENDS_AT.to_owned(),
+            revision: "c1d9f50f86825a1a".to_owned(),
+            refresh_after_ms: Some(6_180),
             state: ItemStateView::Live,
             counters: CountersView::example(),
+            admission: None,
         }
     }
 }
@@ -142,16 +165,24 @@ pub fn state(gate: &Gate, now: Timestamp) -> ItemStateView {
 
 /// Returns the gate's item at `now`, without what only the catalogue knows.
 pub fn view(gate: &Gate, now: Timestamp) -> ItemView {
-    view_terms(gate.terms(), state(gate, now), gate.counters().into())
+    let terms = gate.terms();
+    view_terms(terms, gate.admission(), state(gate, now), gate.counters().into())
 }
 
 /// Returns an item of these terms, without what only the catalogue knows.
-pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersView) -> ItemView {
+pub fn view_terms(
+    terms: &ItemTerms,
+    admission: Admission,
+    state: ItemStateView,
+    counters: CountersView,
+) -> ItemView {
     ItemView {
         item_id: terms.item_id.to_string(),
         sale_id: terms.sale_id.to_string(),
         product_id: terms.product_id.to_string(),
         title: None,
+        description: None,
+        picture: None,
         list_price: None,
         price: terms.price,
         currency: terms.currency.to_string(),
@@ -159,9 +190,22 @@ pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersVie
         payment_window_seconds: terms.payment_window_milliseconds / 1000,
         starts_at: timestamp::to_string(terms.starts_at),
         ends_at: timestamp::to_string(terms.ends_at),
+        revision: revision(terms),
+        refresh_after_ms: None,
         state,
         counters,
+        admission: AdmissionView::of(admission, terms.starts_at),
     }
+}
+
+/// Returns what tells these terms apart from others, as far as buyers see them.
+pub fn revision(terms: &ItemTerms) -> String {
+    let ItemTerms { price, currency, limit_per_user, payment_window_milliseconds, .. } = terms;
+    let (starts_at, ends_at) = (terms.starts_at.0, terms.ends_at.0);
+    let text = format!(
+        "{price} {currency} {limit_per_user} {payment_window_milliseconds} {starts_at} {ends_at}"
+    );
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }
 
 /// Shows an item on sale.
@@ -181,13 +225,17 @@ pub fn view_terms(terms: &ItemTerms, state: ItemStateView, counters: CountersVie
 pub async fn show(
     State(edge): State<Arc<Edge>>,
     Id(item_id): Id<ItemId>,
-) -> Result<Json<ItemView>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     // The gate first: an unknown identity never reaches the catalogue.
     let gate = edge.engine.gate(item_id).ok_or_else(Problem::item_not_found)?;
     let title = edge.titles.title(&edge.sales, &gate).await;
-    Ok(Json(ItemView {
+    let refresh_after_ms = edge.read_rate.look(edge.clock.elapsed(), rand::random());
+    let view = ItemView {
+        refresh_after_ms: Some(refresh_after_ms),
         title: title.as_ref().map(|title| title.title.to_string()),
         list_price: title.and_then(|title| title.list_price),
         ..view(&gate, edge.engine.now())
-    }))
+    };
+    // A second old is new enough, and spares the server a crowd that reloads.
+    Ok(([(CACHE_CONTROL, "public, max-age=1")], Json(view)))
 }

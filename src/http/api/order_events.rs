@@ -1,29 +1,28 @@
 //! `GET /api/v1/orders/{order}/events`: each change of an order, as server-sent events.
 //!
 //! The order comes first as it is, then after each durable change. The stream ends when the order can
-//! no longer change, when the server drains, or when the client closes the connection. Each event is
+//! no longer change, when the session that it was opened with is over, when the server drains, or when the
+//! client closes the connection. Each event is
 //! identified by the order's status, which an order has once at most: a browser that comes back with the
 //! last status there is gets a 204, and does not come again.
 
-use super::event_streams::OpenEventStream;
+use super::event_streams::{self, OpenEventStream, last_event};
 use super::order_view::{self, OrderView};
 use super::orders;
 use crate::actors::{ChangesMissed, OrderChanges};
-use crate::http::auth::bearer::Buyer;
+use crate::http::auth::bearer::BuyerSession;
 use crate::http::edge::connection::{Connection, EventStreamGuard};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use domain::{Order, OrderId, OrderStatus};
 use futures_util::stream;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
-use std::convert::Infallible;
+use hyper::header::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +35,8 @@ const LAST_EVENT_ID: &str = "last-event-id";
 ///
 /// A stream of server-sent events, each named `order` with the order as its data: first as it is,
 /// then after each change. It ends when the order can no longer change, and may be opened again at
-/// any time. An event's identity is the order's status; who sends the last one as `Last-Event-ID`, as
+/// any time. It ends with your token, too: with an event named `end` whose data has a problem's `code` and
+/// `detail`. An order event's identity is the order's status; who sends the last one as `Last-Event-ID`, as
 /// browsers do by themselves, is told with 204 that nothing more will come.
 #[utoipa::path(
     get, path = "/api/v1/orders/{order}/events", tag = "orders",
@@ -56,22 +56,24 @@ const LAST_EVENT_ID: &str = "last-event-id";
 )]
 pub async fn watch(
     State(edge): State<Arc<Edge>>,
-    Buyer(user_id): Buyer,
+    session: BuyerSession,
     Id(order_id): Id<OrderId>,
     Extension(connection): Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // Watch before reading: a change between the two would be lost otherwise.
     let changes = edge.engine.watch_order(order_id);
-    let order = orders::find(&edge, order_id, user_id).await?;
+    let order = orders::find(&edge, order_id, session.user_id).await?;
     let is_known = headers.get(LAST_EVENT_ID).is_some_and(|known| known == order.status.name());
     if is_known && is_final(order.status) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let open = edge.event_streams.open(user_id)?;
+    let open = edge.event_streams.open(session.user_id)?;
     let events = Events {
         next: Some(order),
         shown: None,
+        session,
+        is_over: false,
         changes,
         shutdown: edge.shutdown.clone(),
         heartbeat: edge.options.event_heartbeat,
@@ -81,15 +83,17 @@ pub async fn watch(
     };
     let events = stream::unfold(events, |mut events| async move {
         let event = events.next().await?;
-        Some((Ok::<_, Infallible>(event), events))
+        Some((event, events))
     });
-    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(events)).into_response())
+    Ok(event_streams::answer(events))
 }
 
 struct Events {
     next: Option<Order>,
     shown: Option<Order>,
+    session: BuyerSession,
+    /// Whether the client was told that the session is over.
+    is_over: bool,
     changes: OrderChanges,
     shutdown: CancellationToken,
     heartbeat: Duration,
@@ -99,8 +103,17 @@ struct Events {
 }
 
 impl Events {
+    /// Tells the client why its session is over.
+    fn end(&mut self, why: &str) -> Bytes {
+        self.is_over = true;
+        last_event(Code::Unauthenticated, why)
+    }
+
     /// Returns the next piece of the stream, or `None` at its end.
     async fn next(&mut self) -> Option<Bytes> {
+        if self.is_over {
+            return None;
+        }
         if let Some(order) = self.next.take() {
             self.shown = Some(order);
             return Some(render(&order));
@@ -109,12 +122,18 @@ impl Events {
         if is_final(shown.status) {
             return None;
         }
-        let deadline = tokio::time::sleep(self.heartbeat);
+        if let Some(why) = self.session.over(&self.edge) {
+            return Some(self.end(why));
+        }
+        let deadline = tokio::time::sleep(self.heartbeat.min(self.session.left(&self.edge)));
         tokio::pin!(deadline);
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
-                () = &mut deadline => return Some(Bytes::from_static(HEARTBEAT)),
+                () = &mut deadline => return Some(match self.session.over(&self.edge) {
+                    Some(why) => self.end(why),
+                    None => Bytes::from_static(HEARTBEAT),
+                }),
                 change = self.changes.next() => match change {
                     // The order was first shown with this change already.
                     Ok(Some(order)) if order == shown => {}

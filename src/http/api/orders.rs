@@ -36,11 +36,14 @@ pub struct OrderPage {
     pub data: Vec<OrderView>,
     /// Whether there are older orders: ask for them with `starting_after` the last one of this page.
     pub has_more: bool,
+    /// Whether these are all there are. While the order store is away, only those are known that the sales
+    /// themselves still hold.
+    pub complete: bool,
 }
 
 impl OrderPage {
     fn example() -> Self {
-        Self { data: vec![OrderView::example(OrderStatus::Paid)], has_more: false }
+        Self { data: vec![OrderView::example(OrderStatus::Paid)], has_more: false, complete: true }
     }
 }
 
@@ -181,7 +184,8 @@ pub async fn show(
 
 /// Lists your orders.
 ///
-/// Your orders in all sales, newest first, a page at a time.
+/// Your orders in all sales, newest first, a page at a time. While the order store is away the page holds what
+/// the sales themselves know, and says that it is not `complete`.
 #[utoipa::path(
     get, path = "/api/v1/orders", tag = "orders",
     params(PageQuery),
@@ -198,38 +202,76 @@ pub async fn list(
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Response, Problem> {
     let (limit, before) = query.read::<OrderId>()?;
+    page_of(&edge, user_id, before, limit).await.map(|page| page.render())
+}
+
+/// Some of a buyer's orders.
+#[derive(Debug)]
+pub struct FoundPage {
+    /// The orders, newest first.
+    pub orders: Vec<Order>,
+    /// Whether older ones are known.
+    pub has_more: bool,
+    /// Whether the order store was asked too.
+    pub is_complete: bool,
+}
+
+/// Returns a page of a buyer's orders, placed before `before` if given. While the order store does not answer
+/// it holds what the shards have.
+///
+/// # Errors
+/// Returns an `overloaded` problem if the shards do not answer, and a `records_unavailable` one if the order
+/// store does not and the shards have no order of this buyer.
+pub async fn page_of(
+    edge: &Edge,
+    user_id: UserId,
+    before: Option<OrderId>,
+    limit: usize,
+) -> Result<FoundPage, Problem> {
     let in_shards = edge.engine.orders_of(user_id, before, limit + 1).await?;
-    let stored = edge.sales.orders_of(user_id, before, limit + 1).await?;
-    let (orders, has_more) = merge(in_shards, stored, limit);
-    Ok(render_page(&orders, has_more))
-}
-
-/// Renders a page of orders as an answer.
-pub fn render_page(orders: &[Order], has_more: bool) -> Response {
-    let mut body = Vec::with_capacity(32 + orders.len() * order_view::LENGTH_MAX);
-    body.extend_from_slice(b"{\"data\":[");
-    for (place, order) in orders.iter().enumerate() {
-        if place > 0 {
-            body.push(b',');
+    match edge.sales.orders_of(user_id, before, limit + 1).await {
+        Ok(stored) => Ok(FoundPage::merge(in_shards, stored, limit)),
+        Err(unavailable) if in_shards.is_empty() => Err(unavailable.into()),
+        Err(_) => {
+            Ok(FoundPage { is_complete: false, ..FoundPage::merge(in_shards, Vec::new(), limit) })
         }
-        order_view::render(order, &mut body);
     }
-    body.extend_from_slice(b"],\"has_more\":");
-    body.extend_from_slice(if has_more { b"true}" } else { b"false}" });
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Returns the newest `limit` orders of both, newest first, and whether there are more. Of an order
-/// that both have, the shard's state is the newer one.
-fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> (Vec<Order>, bool) {
-    let mut orders = in_shards;
-    orders.extend(stored);
-    // The sort is stable: of two states of one order the shard's stays first.
-    orders.sort_by_key(|order| std::cmp::Reverse(order.order_id));
-    orders.dedup_by_key(|order| order.order_id);
-    let has_more = orders.len() > limit;
-    orders.truncate(limit);
-    (orders, has_more)
+impl FoundPage {
+    /// The newest `limit` orders of both. Of an order that both have, the shard's state is the newer one.
+    fn merge(in_shards: Vec<Order>, stored: Vec<Order>, limit: usize) -> Self {
+        let mut orders = in_shards;
+        orders.extend(stored);
+        // The sort is stable: of two states of one order the shard's stays first.
+        orders.sort_by_key(|order| std::cmp::Reverse(order.order_id));
+        orders.dedup_by_key(|order| order.order_id);
+        let has_more = orders.len() > limit;
+        orders.truncate(limit);
+        Self { orders, has_more, is_complete: true }
+    }
+
+    /// Renders it as an answer.
+    fn render(&self) -> Response {
+        let mut body = Vec::with_capacity(64 + self.orders.len() * order_view::LENGTH_MAX);
+        body.extend_from_slice(b"{\"data\":[");
+        for (place, order) in self.orders.iter().enumerate() {
+            if place > 0 {
+                body.push(b',');
+            }
+            order_view::render(order, &mut body);
+        }
+        body.extend_from_slice(b"],\"has_more\":");
+        body.extend_from_slice(truth(self.has_more));
+        body.extend_from_slice(b",\"complete\":");
+        body.extend_from_slice(truth(self.is_complete));
+        body.push(b'}');
+        ([(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+fn truth(is_true: bool) -> &'static [u8] {
+    if is_true { b"true" } else { b"false" }
 }
 
 /// Pays an order.
@@ -263,10 +305,38 @@ pub async fn pay(
     OptionalJsonObject(body): OptionalJsonObject,
 ) -> Result<OrderAnswer, Problem> {
     idempotency_key::check(&headers)?;
-    if !edge.options.sandbox_payments {
-        return Err(Problem::new(Code::Forbidden, "sandbox payments are switched off"));
-    }
+    check_sandbox(&edge)?;
     let payment = read_payment(body, edge.options.sandbox_delay_max)?;
+    take_payment(edge, user_id, order_id, payment).await
+}
+
+fn check_sandbox(edge: &Edge) -> Result<(), Problem> {
+    if edge.options.sandbox_payments {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Forbidden, "sandbox payments are switched off"))
+}
+
+/// Pays a buyer's order in the sandbox, where the payment succeeds.
+///
+/// # Errors
+/// Returns the problems of a payment, as the API does.
+pub async fn pay_at_once(
+    edge: Arc<Edge>,
+    user_id: UserId,
+    order_id: OrderId,
+) -> Result<Order, Problem> {
+    check_sandbox(&edge)?;
+    let payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
+    take_payment(edge, user_id, order_id, payment).await.map(|answer| answer.order)
+}
+
+async fn take_payment(
+    edge: Arc<Edge>,
+    user_id: UserId,
+    order_id: OrderId,
+    payment: Payment,
+) -> Result<OrderAnswer, Problem> {
     let order = find(&edge, order_id, user_id).await?;
     match order.status {
         OrderStatus::Cancelled => return Err(Problem::order_closed(&order)),
@@ -315,7 +385,23 @@ pub async fn cancel(
     headers: HeaderMap,
 ) -> Result<OrderAnswer, Problem> {
     idempotency_key::check(&headers)?;
-    let order = find(&edge, order_id, user_id).await?;
+    give_up(&edge, user_id, order_id).await
+}
+
+/// Cancels a buyer's order.
+///
+/// # Errors
+/// Returns an `order_closed` problem if it was paid or has expired, and the problems of a decision.
+pub async fn cancel_at_once(
+    edge: &Edge,
+    user_id: UserId,
+    order_id: OrderId,
+) -> Result<Order, Problem> {
+    give_up(edge, user_id, order_id).await.map(|answer| answer.order)
+}
+
+async fn give_up(edge: &Edge, user_id: UserId, order_id: OrderId) -> Result<OrderAnswer, Problem> {
+    let order = find(edge, order_id, user_id).await?;
     match order.status {
         OrderStatus::Cancelled => return Ok(OrderAnswer::repeat(order)),
         OrderStatus::Reserved => {}
@@ -323,7 +409,7 @@ pub async fn cancel(
             return Err(Problem::order_closed(&order));
         }
     }
-    decide(&edge, &order, Command::Cancel { order_id, user_id }).await
+    decide(edge, &order, Command::Cancel { order_id, user_id }).await
 }
 
 /// Decides a command about an order that was found.
@@ -395,14 +481,15 @@ mod tests {
         let reserved = |id| order(id, OrderStatus::Reserved);
         let in_shards = vec![order(5, OrderStatus::Paid), reserved(3)];
         let stored = vec![reserved(5), reserved(4), reserved(2)];
-        let (orders, has_more) = merge(in_shards.clone(), stored.clone(), 3);
+        let FoundPage { orders, has_more, .. } =
+            FoundPage::merge(in_shards.clone(), stored.clone(), 3);
         let shown: Vec<_> = orders.iter().map(|order| (order.order_id.0, order.status)).collect();
         assert_eq!(
             shown,
             [(5, OrderStatus::Paid), (4, OrderStatus::Reserved), (3, OrderStatus::Reserved),]
         );
         assert!(has_more);
-        let (orders, has_more) = merge(in_shards, stored, 4);
+        let FoundPage { orders, has_more, .. } = FoundPage::merge(in_shards, stored, 4);
         assert_eq!((orders.len(), has_more), (4, false));
     }
 

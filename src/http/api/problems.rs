@@ -1,9 +1,19 @@
 //! `GET /problems` and `GET /problems/{code}`: what the codes of problems mean, which is where a
 //! problem's `type` leads.
 
+use crate::http::pages::headers::{Keep, page, prefers_html};
+use crate::http::pages::language::Language;
+use crate::http::pages::problem;
+use crate::http::pages::words::Words;
 use crate::http::problem::{Code, Explanation, Problem};
 use crate::http::request::path::Segment;
+use crate::http::state::Edge;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{HeaderValue, VARY};
+use hyper::{HeaderMap, StatusCode, Uri};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Lists the codes of problems.
 ///
@@ -33,8 +43,24 @@ pub async fn list() -> String {
     responses((status = 200, description = "The code in words", body = String,
         content_type = "text/plain", example = json!(explain(Code::SoldOut))))
 )]
-pub async fn show(Segment(name): Segment) -> Result<String, Problem> {
-    Code::from_name(&name).map(explain).ok_or_else(Problem::not_found)
+pub async fn show(
+    State(edge): State<Arc<Edge>>,
+    Segment(name): Segment,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let code = Code::from_name(&name).ok_or_else(Problem::not_found)?;
+    let place = edge.site.place(&headers, &uri);
+    let words = Words::of(Language::preferred(&headers, place));
+    let html = prefers_html(&headers).then(|| problem::code_page(words, code)).flatten();
+    let mut response = match html {
+        Some(html) => page(&edge.site, StatusCode::OK, html, Keep::Hour),
+        None => explain(code).into_response(),
+    };
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept, accept-language, cookie"));
+    Ok(response)
 }
 
 fn explain(code: Code) -> String {

@@ -76,10 +76,15 @@ pub fn view(edge: &Edge, sale: &PublicSale) -> SaleView {
 }
 
 fn view_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) -> ItemView {
-    let title = Some(item.title.clone());
-    let list_price = item.list_price;
+    let shown = |view: ItemView| ItemView {
+        title: Some(item.title.clone()),
+        description: item.description.clone(),
+        picture: item.picture.map(|picture| picture.to_string()),
+        list_price: item.list_price,
+        ..view
+    };
     if let Some(gate) = edge.engine.gate(item.item_id) {
-        return ItemView { title, list_price, ..items::view(&gate, now) };
+        return shown(items::view(&gate, now));
     }
     // The item is not preheated yet, or its shard has evicted it already.
     let terms = sale.terms(item);
@@ -87,7 +92,7 @@ fn view_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) 
         now >= sale.ends_at || matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled);
     let state = if is_over { ItemStateView::Ended } else { ItemStateView::Upcoming };
     let counters: ItemCounters = terms.counters();
-    ItemView { title, list_price, ..items::view_terms(&terms, state, CountersView::from(counters)) }
+    shown(items::view_terms(&terms, terms.admission, state, CountersView::from(counters)))
 }
 
 /// Lists sales.

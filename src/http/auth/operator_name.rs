@@ -5,8 +5,8 @@
 
 use domain::operation::OPERATOR_LENGTH_MAX;
 use icu_normalizer::ComposingNormalizerBorrowed;
-use icu_properties::CodePointMapData;
-use icu_properties::props::Script;
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, Script};
+use icu_properties::{CodePointMapData, CodePointSetData};
 
 /// Scripts that are written together in one name.
 const WRITTEN_TOGETHER: [&[Script]; 3] = [
@@ -20,8 +20,8 @@ const WRITTEN_TOGETHER: [&[Script]; 3] = [
 pub enum InvalidName {
     /// It is empty, too long, or has characters that no name has.
     #[error(
-        "a name has 1 to {OPERATOR_LENGTH_MAX} bytes and neither quotes, backslashes nor control \
-         characters"
+        "a name has 1 to {OPERATOR_LENGTH_MAX} bytes and neither quotes, backslashes, control \
+         characters nor characters that nobody sees"
     )]
     Form,
     /// It mixes scripts that are not written together, such as Latin and Cyrillic.
@@ -29,20 +29,26 @@ pub enum InvalidName {
     MixedScripts,
 }
 
-/// Returns the name in the form in which it is kept and compared: without blanks around it, in Unicode's
-/// NFKC.
+/// Returns the name in the form in which it is kept and compared: with one blank between words and none
+/// around them, in Unicode's NFKC.
 ///
 /// # Errors
 /// Returns [`InvalidName`] if it is none.
 pub fn canonical(text: &str) -> Result<String, InvalidName> {
     let name = ComposingNormalizerBorrowed::new_nfkc().normalize(text);
-    let name = name.trim();
-    let has_place = |letter: char| !letter.is_control() && letter != '"' && letter != '\\';
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_unseen = |letter: char| {
+        CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(letter)
+            || CodePointMapData::<GeneralCategory>::new().get(letter) == GeneralCategory::Format
+    };
+    let has_place = |letter: char| {
+        !letter.is_control() && letter != '"' && letter != '\\' && !is_unseen(letter)
+    };
     if name.is_empty() || name.len() > OPERATOR_LENGTH_MAX || !name.chars().all(has_place) {
         return Err(InvalidName::Form);
     }
-    if name.is_ascii() || is_of_one_hand(name) {
-        return Ok(name.to_owned());
+    if name.is_ascii() || is_of_one_hand(&name) {
+        return Ok(name);
     }
     Err(InvalidName::MixedScripts)
 }
@@ -74,6 +80,7 @@ mod tests {
             ("José", Ok("José")),
             ("王伟", Ok("王伟")),
             ("王伟 David", Ok("王伟 David")),
+            ("王伟 \u{3000}\tDavid", Ok("王伟 David")),
             ("さくら 桜", Ok("さくら 桜")),
             ("Ольга-2", Ok("Ольга-2")),
             // The last letter is Cyrillic, then the first.
@@ -83,6 +90,14 @@ mod tests {
             (" \u{3000}", Err(InvalidName::Form)),
             ("a\"b", Err(InvalidName::Form)),
             ("a\u{7}b", Err(InvalidName::Form)),
+            // Of no width, or turned round: a second person only to a machine.
+            ("eva\u{200b}", Err(InvalidName::Form)),
+            ("eva\u{ad}", Err(InvalidName::Form)),
+            ("eva\u{2060}", Err(InvalidName::Form)),
+            ("eva\u{fe0f}", Err(InvalidName::Form)),
+            ("eva\u{3164}", Err(InvalidName::Form)),
+            ("e\u{34f}va", Err(InvalidName::Form)),
+            ("\u{202e}ave", Err(InvalidName::Form)),
         ] {
             assert_eq!(canonical(text).as_deref(), expected.as_ref().map(|name| *name), "{text:?}");
         }

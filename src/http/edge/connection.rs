@@ -7,11 +7,12 @@
 
 use super::unread::{AnswersByAge, UnreadBytes};
 use crate::http::options::Options;
+use domain::Address;
 use futures_util::task::AtomicWaker;
 use hyper::Version;
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ pub struct Connection {
     in_flight: AtomicU32,
     /// `bytes_read` when the last request was answered: what came since belongs to the next head.
     bytes_answered: AtomicU64,
+    /// Bytes that came behind the end of the last head: its body, and what follows that.
+    bytes_behind_head: AtomicU64,
+    /// Whether a head had begun behind the last request when that was answered.
+    head_begun: AtomicBool,
     bodies_awaited: AtomicU32,
     body_expired: AtomicBool,
     event_streams: AtomicU32,
@@ -57,6 +62,8 @@ pub struct Connection {
     instruction: AtomicU8,
     waker: AtomicWaker,
     seen: Mutex<Seen>,
+    /// Where it comes from.
+    peer: OnceLock<Address>,
 }
 
 /// What the last sweep saw, and when that began to be so.
@@ -80,20 +87,32 @@ impl Connection {
         Self { seen: Mutex::new(seen), ..Self::default() }
     }
 
-    /// Notes that a request's head has arrived; it counts as open until the guard is dropped, which
-    /// the answer's body holds.
-    pub fn begin_request(self: &Arc<Self>, version: Version) -> RequestGuard {
+    /// Notes where the connection comes from, once that is known.
+    pub fn set_peer(&self, peer: Address) {
+        // It is said once; what is said again changes nothing.
+        let _ = self.peer.set(peer);
+    }
+
+    /// Where the connection comes from: its other end, or what a proxy in front of it said.
+    pub fn peer(&self) -> Option<Address> {
+        self.peer.get().copied()
+    }
+
+    /// Notes that a request's head has arrived, whose body has `body_bytes`, or 0 if that is not known; it
+    /// counts as open until the guard is dropped, which the answer's body holds.
+    pub fn begin_request(self: &Arc<Self>, version: Version, body_bytes: u64) -> RequestGuard {
         if version == Version::HTTP_2 {
             self.multiplexed.store(true, Relaxed);
         }
         self.requests.fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
-        RequestGuard(Arc::clone(self))
+        RequestGuard { connection: Arc::clone(self), body_bytes }
     }
 
-    /// Counts bytes that came from the client.
-    pub fn read(&self, bytes: usize) {
+    /// Counts bytes that came from the client, of which so many are behind the end of the last head.
+    pub fn read(&self, bytes: usize, behind_head: u64) {
         self.bytes_read.fetch_add(bytes as u64, Relaxed);
+        self.bytes_behind_head.store(behind_head, Relaxed);
     }
 
     /// Counts bytes that the client's side took, of which `None` is none for now.
@@ -211,7 +230,8 @@ impl Connection {
         let requests = self.requests.load(Relaxed);
         // Over HTTP/2 bytes arrive outside of requests too.
         let mid_head = !self.multiplexed.load(Relaxed)
-            && self.bytes_read.load(Relaxed) != self.bytes_answered.load(Relaxed);
+            && (self.head_begun.load(Relaxed)
+                || self.bytes_read.load(Relaxed) != self.bytes_answered.load(Relaxed));
         let busy = self.in_flight.load(Relaxed) > 0;
         if busy || requests != seen.requests || mid_head != seen.mid_head {
             seen.requests = requests;
@@ -269,19 +289,26 @@ impl Drop for EventStreamGuard {
 
 /// Counts a request as open until it is dropped.
 #[derive(Debug)]
-pub struct RequestGuard(Arc<Connection>);
+pub struct RequestGuard {
+    connection: Arc<Connection>,
+    body_bytes: u64,
+}
 
 impl RequestGuard {
     /// The connection that the request came over.
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.0
+        &self.connection
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.bytes_answered.store(self.0.bytes_read.load(Relaxed), Relaxed);
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        let connection = &self.connection;
+        // A client need not wait for its answer before it begins the next head.
+        let behind = connection.bytes_behind_head.load(Relaxed);
+        connection.head_begun.store(behind > self.body_bytes, Relaxed);
+        connection.bytes_answered.store(connection.bytes_read.load(Relaxed), Relaxed);
+        connection.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -321,14 +348,14 @@ mod tests {
     fn a_connection_is_idle_after_its_last_answer() {
         let connection = connection();
         connection.bytes_read.fetch_add(1, Relaxed);
-        drop(connection.begin_request(Version::HTTP_11));
+        drop(connection.begin_request(Version::HTTP_11, 0));
         assert_eq!(closed_at(&connection, 0), Some((5, Stall::Idle)));
     }
 
     #[test]
     fn a_connection_that_is_closed_is_counted_once_and_does_not_outlive_its_end() {
         let connection = connection();
-        drop(connection.begin_request(Version::HTTP_2));
+        drop(connection.begin_request(Version::HTTP_2, 0));
         assert_eq!(closed_at(&connection, 0), Some((5, Stall::Idle)));
         assert_eq!(connection.instruction.load(Relaxed), Instruction::Finish as u8);
         assert_eq!(closed_at(&connection, 6), None);
@@ -338,7 +365,7 @@ mod tests {
     #[test]
     fn one_answer_that_is_not_taken_ends_the_connection_whatever_the_others_do() {
         let connection = connection();
-        let _guard = connection.begin_request(Version::HTTP_2);
+        let _guard = connection.begin_request(Version::HTTP_2, 0);
         let _untaken = connection.waiting.begin();
         let closed = (0..20).find_map(|second| {
             connection.waiting.end(connection.waiting.begin());
@@ -360,9 +387,24 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_has_begun_behind_a_request_has_the_time_of_a_head() {
+        for (body_bytes, behind_head, expected) in [
+            (0, 0, (5, Stall::Idle)),
+            (0, 1, (2, Stall::Head)),
+            (14, 14, (5, Stall::Idle)),
+            (14, 15, (2, Stall::Head)),
+        ] {
+            let connection = connection();
+            connection.read(100, behind_head);
+            drop(connection.begin_request(Version::HTTP_11, body_bytes));
+            assert_eq!(closed_at(&connection, 0), Some(expected), "{body_bytes} {behind_head}");
+        }
+    }
+
+    #[test]
     fn an_open_request_may_take_its_time() {
         let connection = connection();
-        let guard = connection.begin_request(Version::HTTP_11);
+        let guard = connection.begin_request(Version::HTTP_11, 0);
         assert_eq!(closed_at(&connection, 0), None);
         drop(guard);
         assert_eq!(closed_at(&connection, 20), Some((24, Stall::Idle)));
@@ -371,7 +413,7 @@ mod tests {
     #[test]
     fn a_response_that_is_not_read_is_dropped_while_its_request_is_open() {
         let connection = connection();
-        let _guard = connection.begin_request(Version::HTTP_11);
+        let _guard = connection.begin_request(Version::HTTP_11, 0);
         connection.write_blocked.store(true, Relaxed);
         assert_eq!(closed_at(&connection, 0), Some((2, Stall::Response)));
     }
@@ -379,11 +421,11 @@ mod tests {
     #[test]
     fn a_body_that_does_not_come_expires_and_the_next_request_has_its_own_time() {
         let connection = connection();
-        let guard = connection.begin_request(Version::HTTP_11);
+        let guard = connection.begin_request(Version::HTTP_11, 0);
         let body = connection.begin_body();
         assert_eq!(connection.sweep(SECOND, &options()), None);
         drop((body, guard));
-        let _guard = connection.begin_request(Version::HTTP_11);
+        let _guard = connection.begin_request(Version::HTTP_11, 0);
         let _body = connection.begin_body();
         assert_eq!(connection.sweep(3 * SECOND, &options()), None);
         assert!(!connection.body_expired());

@@ -2,9 +2,9 @@
 
 use super::connection::{Connection, Instruction};
 use crate::http::options::ConnectionsMax;
+use domain::Address;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -17,11 +17,14 @@ pub enum Refused {
     TooManyOfAddress,
     /// The process may open no more files and sockets.
     NoDescriptors,
+    /// A proxy that has to say for whom it connects did not.
+    NoProxyHeader,
 }
 
 impl Refused {
     /// All reasons, in the order of their declaration.
-    pub const ALL: [Self; 3] = [Self::TooMany, Self::TooManyOfAddress, Self::NoDescriptors];
+    pub const ALL: [Self; 4] =
+        [Self::TooMany, Self::TooManyOfAddress, Self::NoDescriptors, Self::NoProxyHeader];
 
     /// Returns its name in metrics.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Refused {
             Self::TooMany => "too_many",
             Self::TooManyOfAddress => "too_many_of_address",
             Self::NoDescriptors => "no_descriptors",
+            Self::NoProxyHeader => "no_proxy_header",
         }
     }
 
@@ -38,6 +42,7 @@ impl Refused {
             Self::TooMany => "too many connections are open",
             Self::TooManyOfAddress => "too many connections are open from your address",
             Self::NoDescriptors => "the server cannot open more connections",
+            Self::NoProxyHeader => "the proxy in front of this server sends no PROXY header",
         }
     }
 }
@@ -52,8 +57,8 @@ pub struct Connections {
 
 #[derive(Debug, Default)]
 struct Open {
-    by_number: HashMap<u64, (Arc<Connection>, IpAddr)>,
-    by_address: HashMap<IpAddr, usize>,
+    by_number: HashMap<u64, (Arc<Connection>, Option<Address>)>,
+    by_address: HashMap<Address, usize>,
     last: u64,
 }
 
@@ -63,36 +68,49 @@ impl Connections {
         Self { open: Mutex::default(), all_closed: Notify::new(), max }
     }
 
-    /// Registers the connection of a client at `address` and returns its number.
+    /// Registers the connection of a client at `address` and returns its number. One that comes through
+    /// a proxy has no address until the proxy has said it.
     ///
     /// # Errors
     /// Returns why if it may not be open.
-    pub fn insert(&self, connection: &Arc<Connection>, address: IpAddr) -> Result<u64, Refused> {
+    pub fn insert(
+        &self,
+        connection: &Arc<Connection>,
+        address: Option<Address>,
+    ) -> Result<u64, Refused> {
         let mut open = self.open.lock();
         if open.by_number.len() >= self.max.all {
             return Err(Refused::TooMany);
         }
-        let address = counted_address(address);
-        let of_address = open.by_address.entry(address).or_default();
-        if *of_address >= self.max.of_address {
-            return Err(Refused::TooManyOfAddress);
+        if let Some(address) = address {
+            open.count(address, self.max.of_address)?;
         }
-        *of_address += 1;
         open.last += 1;
         let number = open.last;
+        let address = address.map(Address::subscriber);
         open.by_number.insert(number, (Arc::clone(connection), address));
         Ok(number)
+    }
+
+    /// Notes the address of the client whose connection has this number.
+    ///
+    /// # Errors
+    /// Returns why if it may not stay open.
+    pub fn set_address(&self, number: u64, address: Address) -> Result<(), Refused> {
+        let mut open = self.open.lock();
+        open.count(address, self.max.of_address)?;
+        if let Some((_, of_connection)) = open.by_number.get_mut(&number) {
+            *of_connection = Some(address.subscriber());
+        }
+        Ok(())
     }
 
     /// Notes that the connection of this number is closed.
     pub fn remove(&self, number: u64) {
         let mut open = self.open.lock();
         let Some((_, address)) = open.by_number.remove(&number) else { return };
-        if let Some(of_address) = open.by_address.get_mut(&address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                open.by_address.remove(&address);
-            }
+        if let Some(address) = address {
+            open.discount(address);
         }
         if open.by_number.is_empty() {
             self.all_closed.notify_waiters();
@@ -128,28 +146,40 @@ impl Connections {
     }
 }
 
-/// Returns the address by which connections are counted: of IPv6 the network of 64 bits, because a
-/// client has a whole one to itself.
-fn counted_address(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+impl Open {
+    /// Counts a connection for the address: of IPv6 for the network of 64 bits, because a client has a
+    /// whole one to itself.
+    fn count(&mut self, address: Address, max: usize) -> Result<(), Refused> {
+        let of_address = self.by_address.entry(address.subscriber()).or_default();
+        if *of_address >= max {
+            return Err(Refused::TooManyOfAddress);
         }
-        v4 => v4,
+        *of_address += 1;
+        Ok(())
+    }
+
+    fn discount(&mut self, address: Address) {
+        if let Some(of_address) = self.by_address.get_mut(&address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                self.by_address.remove(&address);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use std::time::Duration;
 
     #[test]
     fn one_address_holds_its_share_and_no_more() {
         let connections = Connections::new(ConnectionsMax { all: 4, of_address: 2 });
         let connection = Arc::new(Connection::new(Duration::ZERO));
-        let open =
-            |address: &str| connections.insert(&connection, address.parse().expect("an address"));
+        let address = |text: &str| Address::from(text.parse::<IpAddr>().expect("an address"));
+        let open = |text: &str| connections.insert(&connection, Some(address(text)));
         assert_eq!(open("192.0.2.1"), Ok(1));
         assert_eq!(open("::ffff:192.0.2.1"), Ok(2));
         assert_eq!(open("192.0.2.1"), Err(Refused::TooManyOfAddress));
@@ -161,5 +191,16 @@ mod tests {
         connections.remove(1);
         assert_eq!(open("192.0.2.1"), Ok(6));
         assert_eq!(connections.count(), 4);
+        connections.remove(6);
+
+        // Through a proxy.
+        assert_eq!(connections.insert(&connection, None), Ok(7));
+        let third = connections.set_address(7, address("::ffff:192.0.2.1"));
+        assert_eq!(third, Ok(()), "one of two was closed");
+        assert_eq!(open("192.0.2.9"), Err(Refused::TooMany));
+        connections.remove(3);
+        assert_eq!(open("192.0.2.1"), Err(Refused::TooManyOfAddress));
+        connections.remove(7);
+        assert_eq!(open("192.0.2.1"), Ok(8), "what the proxy said is forgotten with it");
     }
 }

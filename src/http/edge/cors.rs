@@ -12,7 +12,7 @@ use hyper::{Method, Request};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, if-match, last-event-id, x-request-id",
+    "authorization, content-type, idempotency-key, if-match, last-event-id, usertoken, x-request-id",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "allow, etag, idempotent-replayed, location, retry-after, x-request-id",

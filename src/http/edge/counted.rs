@@ -20,14 +20,22 @@ pub struct Counted {
     stream: TcpStream,
     connection: Arc<Connection>,
     edge: Arc<Edge>,
+    /// What was read of the stream before, and is to be read again.
+    before: Bytes,
+    heads: Heads,
     /// What is left to write in place of an answer that hyper made.
     instead: Option<Bytes>,
 }
 
 impl Counted {
-    /// Makes a stream that counts in `connection`.
-    pub fn new(stream: TcpStream, connection: Arc<Connection>, edge: Arc<Edge>) -> Self {
-        Self { stream, connection, edge, instead: None }
+    /// Makes a stream that counts in `connection`. What was read of it `before` is read first.
+    pub fn new(
+        stream: TcpStream,
+        connection: Arc<Connection>,
+        edge: Arc<Edge>,
+        before: Bytes,
+    ) -> Self {
+        Self { stream, connection, edge, before, heads: Heads::default(), instead: None }
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -72,6 +80,42 @@ impl Counted {
     }
 }
 
+/// Where heads end in what a client sends, as far as that can be told without parsing it: at an empty line.
+#[derive(Debug, Default)]
+struct Heads {
+    /// The last two bytes.
+    last: [u8; 2],
+    bytes_behind: u64,
+}
+
+impl Heads {
+    const END: &[u8] = b"\n\r\n";
+
+    /// Takes in what was read, and returns how many bytes came behind the end of the last head.
+    fn bytes_behind(&mut self, read: &[u8]) -> u64 {
+        // From its end on, because that is where most heads end.
+        let end = read.windows(Self::END.len()).rposition(|bytes| bytes == Self::END);
+        let end = end.map(|place| place + Self::END.len()).or_else(|| self.end_across(read));
+        self.bytes_behind = match end {
+            Some(end) => (read.len() - end) as u64,
+            None => self.bytes_behind + read.len() as u64,
+        };
+        self.last = match *read {
+            [.., before, last] => [before, last],
+            [only] => [self.last[1], only],
+            [] => self.last,
+        };
+        self.bytes_behind
+    }
+
+    /// How many of the bytes read belong to an end that began in what was read before.
+    fn end_across(&self, read: &[u8]) -> Option<usize> {
+        (1..=2).rev().find(|count| {
+            self.last[*count - 1..].iter().chain(&read[..*count.min(&read.len())]).eq(Self::END)
+        })
+    }
+}
+
 impl AsyncRead for Counted {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -79,10 +123,20 @@ impl AsyncRead for Counted {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let bytes = buffer.filled().len() - before;
-        if bytes > 0 {
-            self.connection.read(bytes);
+        let result = if self.before.is_empty() {
+            Pin::new(&mut self.stream).poll_read(context, buffer)
+        } else {
+            let bytes = self.before.len().min(buffer.remaining());
+            buffer.put_slice(&self.before.split_to(bytes));
+            Poll::Ready(Ok(()))
+        };
+        let read = &buffer.filled()[before..];
+        if !read.is_empty() {
+            let behind_head = match self.connection.is_multiplexed() {
+                true => 0,
+                false => self.heads.bytes_behind(read),
+            };
+            self.connection.read(read.len(), behind_head);
         }
         result
     }
@@ -134,5 +188,35 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_behind_a_head_is_counted_however_it_is_cut() {
+        for (sent, behind) in [
+            ("GET / HTTP/1.1\r\n\r\n", 0),
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\nGET", 3),
+            ("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\n\r\n{\"quantity\":1}", 14),
+            ("GET / HTTP/1.1\r\n\r", 17),
+            ("\n\r\nG", 1),
+        ] {
+            for cut in 0..sent.len() {
+                for second in cut..sent.len() {
+                    let mut heads = Heads::default();
+                    let sent = sent.as_bytes();
+                    let parts = [&sent[..cut], &sent[cut..second], &sent[second..]];
+                    let found = parts.map(|part| match part {
+                        [] => heads.bytes_behind,
+                        part => heads.bytes_behind(part),
+                    });
+                    assert_eq!(found[2], behind, "{sent:?} {cut} {second}");
+                }
+            }
+        }
     }
 }

@@ -6,12 +6,14 @@
 
 use super::connection::Stall;
 use super::connections::Refused;
+use super::funnels::Funnels;
 use crate::http::problem::Code;
 use crate::telemetry::metrics::{
     HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL, HTTP_CONNECTIONS_REFUSED_TOTAL,
     HTTP_EVENT_STREAMS, HTTP_PROBLEMS_TOTAL, HTTP_REQUEST_DURATION_SECONDS,
     HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, HTTP_UNREAD_BYTES, PURCHASES_TOTAL,
 };
+use crate::telemetry::quantiles::Counts;
 use crate::telemetry::text::{Histogram, header};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,12 +25,38 @@ const PURCHASES_TIMED_FIRST: u64 = 1_024;
 /// After them one purchase in this many is timed, and is counted as this many.
 const PURCHASE_SAMPLE: u64 = 16;
 
+/// What the edge has counted at one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EdgeTotals {
+    /// Purchases that got a new order.
+    pub placed: u64,
+    /// Purchases that got the order that they had got before.
+    pub replayed: u64,
+    /// Purchases that were refused, by the number of the code; empty before anything was counted.
+    pub refused: Vec<u64>,
+    /// Challenges that were given out.
+    pub challenges: u64,
+    /// Buy tokens that were given out.
+    pub tokens: u64,
+    /// Requests for a challenge or a buy token that were refused.
+    pub tokens_refused: u64,
+    /// Other requests that were answered.
+    pub others: u64,
+    /// Connections that are open.
+    pub connections: u64,
+    /// How long purchases took, in microseconds, by a sample of them.
+    pub durations: Counts,
+}
+
 /// The counters of the edge.
 #[derive(Debug)]
 pub struct EdgeMetrics {
     placed: AtomicU64,
     replayed: AtomicU64,
     refused: [AtomicU64; Code::ALL.len()],
+    challenges: AtomicU64,
+    tokens: AtomicU64,
+    tokens_refused: AtomicU64,
     purchases_timed_first: AtomicU64,
     purchase_duration: Histogram,
     /// Answers to other requests by class of status, from 1xx on.
@@ -40,6 +68,8 @@ pub struct EdgeMetrics {
     connections_accepted: AtomicU64,
     turned_away: [AtomicU64; Refused::ALL.len()],
     stalled: [AtomicU64; 3],
+    /// What became of the purchases of the items that are watched.
+    pub funnels: Funnels,
     /// Requests whose head arrived and whose answer has not been made.
     pub in_flight: AtomicU64,
 }
@@ -50,15 +80,19 @@ impl Default for EdgeMetrics {
             placed: AtomicU64::default(),
             replayed: AtomicU64::default(),
             refused: std::array::from_fn(|_| AtomicU64::default()),
+            challenges: AtomicU64::default(),
+            tokens: AtomicU64::default(),
+            tokens_refused: AtomicU64::default(),
             purchases_timed_first: AtomicU64::default(),
-            purchase_duration: Histogram::default(),
+            purchase_duration: Histogram::of_durations(),
             others: Default::default(),
-            other_duration: Histogram::default(),
+            other_duration: Histogram::of_durations(),
             problems: std::array::from_fn(|_| AtomicU64::default()),
             connections: AtomicU64::default(),
             connections_accepted: AtomicU64::default(),
             turned_away: Default::default(),
             stalled: Default::default(),
+            funnels: Funnels::default(),
             in_flight: AtomicU64::default(),
         }
     }
@@ -74,6 +108,18 @@ impl EdgeMetrics {
     /// Counts a purchase that was answered with a problem.
     pub fn refused(&self, code: Code) {
         self.refused[code as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request for a challenge by what became of it.
+    pub fn challenged(&self, is_given: bool) {
+        let counter = if is_given { &self.challenges } else { &self.tokens_refused };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request for a buy token by what became of it.
+    pub fn token_asked(&self, is_given: bool) {
+        let counter = if is_given { &self.tokens } else { &self.tokens_refused };
+        counter.fetch_add(1, Relaxed);
     }
 
     /// How often the duration of the purchase of this number is counted; none if it is not timed.
@@ -125,6 +171,23 @@ impl EdgeMetrics {
         self.stalled[stall as usize].fetch_add(1, Relaxed);
     }
 
+    /// What was counted since the start, for those who look each second.
+    pub fn totals(&self) -> EdgeTotals {
+        let all =
+            |counters: &[AtomicU64]| counters.iter().map(|count| count.load(Relaxed)).collect();
+        EdgeTotals {
+            placed: self.placed.load(Relaxed),
+            replayed: self.replayed.load(Relaxed),
+            refused: all(&self.refused),
+            challenges: self.challenges.load(Relaxed),
+            tokens: self.tokens.load(Relaxed),
+            tokens_refused: self.tokens_refused.load(Relaxed),
+            others: self.others.iter().map(|count| count.load(Relaxed)).sum(),
+            connections: self.connections.load(Relaxed),
+            durations: self.purchase_duration.fine().counts(),
+        }
+    }
+
     /// Renders all counters in Prometheus text form, and how many bytes are unread and event streams are
     /// open.
     pub fn render(&self, unread_bytes: usize, event_streams: usize) -> String {
@@ -152,11 +215,26 @@ impl EdgeMetrics {
         }
     }
 
+    /// Answers to purchases by class of status, from 1xx on.
+    fn purchases_by_class(&self) -> [u64; 5] {
+        let mut classes = [0; 5];
+        classes[1] = self.placed.load(Relaxed) + self.replayed.load(Relaxed);
+        for (code, counter) in Code::ALL.iter().zip(&self.refused) {
+            classes[usize::from(code.status().as_u16() / 100).clamp(1, 5) - 1] +=
+                counter.load(Relaxed);
+        }
+        classes
+    }
+
     fn render_requests(&self, out: &mut String) {
         let name = HTTP_REQUESTS_TOTAL;
         header(out, name);
+        for (class, count) in self.purchases_by_class().iter().enumerate().skip(1) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{name}{{route=\"buy\",status=\"{}xx\"}} {count}", class + 1);
+        }
         for (class, counter) in self.others.iter().enumerate().skip(1) {
-            sample(out, name, &format!("status=\"{}xx\"", class + 1), counter);
+            sample(out, name, &format!("route=\"other\",status=\"{}xx\"", class + 1), counter);
         }
         let name = HTTP_PROBLEMS_TOTAL;
         header(out, name);
@@ -219,7 +297,10 @@ mod tests {
             "seckill_purchases_total{outcome=\"placed\"} 1",
             "seckill_purchases_total{outcome=\"sold_out\"} 2",
             "seckill_purchases_total{outcome=\"overloaded\"} 0",
-            "seckill_http_requests_total{status=\"4xx\"} 1",
+            "seckill_http_requests_total{route=\"buy\",status=\"2xx\"} 1",
+            "seckill_http_requests_total{route=\"buy\",status=\"4xx\"} 2",
+            "seckill_http_requests_total{route=\"buy\",status=\"5xx\"} 0",
+            "seckill_http_requests_total{route=\"other\",status=\"4xx\"} 1",
             "seckill_http_request_duration_seconds_bucket{route=\"buy\",le=\"0.00005\"} 0",
             "seckill_http_request_duration_seconds_bucket{route=\"buy\",le=\"0.0001\"} 16",
             "seckill_http_request_duration_seconds_count{route=\"buy\"} 16",

@@ -3,6 +3,7 @@
 //! They are whole HTTP/1.1 answers with the body of a problem.
 
 use super::request_id::{RequestName, X_REQUEST_ID};
+use crate::http::options::Options;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
 use bytes::Bytes;
@@ -18,8 +19,10 @@ pub fn of_connection(edge: &Edge, detail: &'static str) -> Bytes {
 pub fn instead_of_hypers(edge: &Edge, status: u16) -> Bytes {
     let problem = match status {
         414 | 431 => {
-            let bytes_max = edge.options.header_bytes_max;
-            let detail = format!("the head of a request may have {bytes_max} bytes");
+            let Options { header_bytes_max, headers_max, .. } = edge.options;
+            let detail = format!(
+                "the head of a request may have {header_bytes_max} bytes and {headers_max} headers"
+            );
             Problem::new(Code::HeadersTooLarge, detail)
         }
         _ => Problem::new(Code::BadRequest, "the request line or a header is not valid HTTP"),
@@ -42,7 +45,7 @@ fn render(edge: &Edge, problem: &Problem) -> Bytes {
         body.len(),
         name.as_str(),
     );
-    if let Some(seconds) = problem.code.retry_after_seconds() {
+    if let Some(seconds) = problem.retry_after_seconds() {
         let _ = write!(answer, "retry-after: {seconds}\r\n");
     }
     answer.extend_from_slice(b"\r\n");

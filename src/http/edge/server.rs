@@ -5,11 +5,20 @@
 use super::connection::{Connection, Instruction};
 use super::connections::{Connections, Refused};
 use super::counted::Counted;
+use super::proxy_protocol;
 use super::refusal;
 use super::service::{EdgeService, handle};
+use crate::http::apply;
+use crate::http::auth::ended;
+use crate::http::auth::token::SESSION_SECONDS_MAX;
+use crate::http::forwarded::ClientAddressOptions;
 use crate::http::options::{ConnectionsMax, Options};
+use crate::http::pages::live::sampler;
+use crate::http::pages::visits;
 use crate::http::routes;
 use crate::http::state::{AppState, Edge};
+use bytes::Bytes;
+use domain::Address;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,6 +33,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait after the operating system refused to accept a connection: it is out of file
@@ -63,13 +73,17 @@ pub async fn serve(
     let operations_address = listeners.operations.local_addr()?;
     let edge = Arc::new(Edge::new(state, options, shutdown.clone()));
     let api = EdgeService::of_api(&edge, routes::router(Arc::clone(&edge)));
-    let api = Server::new(api, edge.options.connections_max);
+    let proxies = edge.options.client_address.clone();
+    let api = Server::new(api, edge.options.connections_max, proxies);
     let operations = routes::operations_router(Arc::clone(&edge));
     let operations = Server::new(
         EdgeService::of_operations(&edge, operations),
         ConnectionsMax { all: OPERATIONS_CONNECTIONS_MAX, of_address: OPERATIONS_CONNECTIONS_MAX },
+        // Those who run the shop come by themselves.
+        ClientAddressOptions::default(),
     );
     tracing::info!(%address, operations = %operations_address, "serving http");
+    let watching = Watching::start(&edge);
     let sale = async {
         api.listen(listeners.api, shutdown).await;
         api.drain().await;
@@ -78,10 +92,54 @@ pub async fn serve(
         () = sale => {}
         // It is never told to stop.
         () = operations.listen(listeners.operations, CancellationToken::new()) => {}
+        () = apply::follow(&edge) => {}
     }
     operations.connections.tell_all(Instruction::Abort);
     operations.connections.closed().await;
+    drop(watching);
+    let written = edge.visits.write(&edge.sales, edge.engine.now());
+    if tokio::time::timeout(edge.options.drain_timeout, written).await.is_err() {
+        tracing::warn!("the last visits could not be written in time");
+    }
     Ok(())
+}
+
+/// The tasks that look at the figures, count visits and learn which sessions are over, until this is dropped.
+struct Watching([JoinHandle<()>; 4]);
+
+impl Watching {
+    fn start(edge: &Arc<Edge>) -> Self {
+        let tasks = edge.engine.tasks();
+        let (looking, asking, counting) = (Arc::clone(edge), Arc::clone(edge), Arc::clone(edge));
+        let count = move || {
+            let edge = &counting;
+            let (sales, engine) = (edge.sales.clone(), edge.engine.clone());
+            visits::run(Arc::clone(&edge.visits), sales, engine, edge.shutdown.clone())
+        };
+        let (ended, lifetime) = (Arc::clone(edge), sessions_seconds_max(&edge.options));
+        let end = move || {
+            let (ended_sessions, sales) = (Arc::clone(&ended.ended_sessions), ended.sales.clone());
+            let clock = ended.clock.clone();
+            async move { match ended::follow(ended_sessions, sales, clock, lifetime).await {} }
+        };
+        Self([
+            tasks.keep_running("ended sessions", end),
+            tasks.keep_running("live figures", move || sampler::run(Arc::clone(&looking))),
+            tasks.keep_running("second witness", move || sampler::ask_witness(Arc::clone(&asking))),
+            tasks.keep_running("visits", count),
+        ])
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// How long a buyer's token can be good, counted from when it was made.
+fn sessions_seconds_max(options: &Options) -> Duration {
+    Duration::from_secs(options.token_lifetime_seconds.max(SESSION_SECONDS_MAX))
 }
 
 struct Server {
@@ -89,6 +147,7 @@ struct Server {
     service: Arc<EdgeService>,
     builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
+    proxies: ClientAddressOptions,
     descriptors: Mutex<SpareDescriptor>,
 }
 
@@ -126,13 +185,18 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
 }
 
 impl Server {
-    fn new(service: EdgeService, connections_max: ConnectionsMax) -> Self {
+    fn new(
+        service: EdgeService,
+        connections_max: ConnectionsMax,
+        proxies: ClientAddressOptions,
+    ) -> Self {
         let edge = Arc::clone(&service.edge);
         let spare = SpareDescriptor { file: SpareDescriptor::open(), complained_at: None };
         Self {
             builder: builder(&edge.options),
             connections: Arc::new(Connections::new(connections_max)),
             service: Arc::new(service),
+            proxies,
             descriptors: Mutex::new(spare),
             edge,
         }
@@ -159,9 +223,12 @@ impl Server {
         }
     }
 
-    fn admit(&self, stream: TcpStream, address: IpAddr) {
+    fn admit(&self, stream: TcpStream, peer: IpAddr) {
         let connection = Arc::new(Connection::new(self.edge.clock.elapsed()));
-        let number = match self.connections.insert(&connection, address) {
+        let peer = Address::from(peer);
+        let is_proxied = self.proxies.expects_header(peer);
+        let known = (!is_proxied).then_some(peer);
+        let number = match self.connections.insert(&connection, known) {
             Ok(number) => number,
             Err(refused) => return self.refuse(&stream, refused),
         };
@@ -171,18 +238,25 @@ impl Server {
             service: Arc::clone(&self.service),
             connections: Arc::clone(&self.connections),
         };
-        let serving =
-            serve_connection(self.builder.clone(), Arc::clone(&self.service), connection, stream);
+        let builder = self.builder.clone();
         tokio::spawn(async move {
-            serving.await;
-            drop(open);
+            let mut stream = stream;
+            let before = if is_proxied {
+                match open.read_proxy_header(&connection, &mut stream, peer).await {
+                    Ok(before) => before,
+                    Err(refused) => return open.refuse(&stream, refused),
+                }
+            } else {
+                connection.set_peer(peer);
+                Bytes::new()
+            };
+            let service = Arc::clone(&open.service);
+            serve_connection(builder, service, connection, stream, before).await;
         });
     }
 
     fn refuse(&self, stream: &TcpStream, refused: Refused) {
-        self.service.metrics.turned_away(refused);
-        // As much as fits without waiting. A client that does not read it sees the connection close.
-        let _ = stream.try_write(&refusal::of_connection(&self.edge, refused.detail()));
+        refuse(&self.service, stream, refused);
     }
 
     /// Refuses a connection that the operating system could not accept, most likely because the process
@@ -266,11 +340,12 @@ async fn serve_connection(
     service: Arc<EdgeService>,
     connection: Arc<Connection>,
     stream: TcpStream,
+    before: Bytes,
 ) {
     // Answers are written whole, so there is nothing to gather.
     let _ = stream.set_nodelay(true);
     let edge = Arc::clone(&service.edge);
-    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection), edge));
+    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection), edge, before));
     let requests = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| handle(Arc::clone(&service), Arc::clone(&connection), request))
@@ -293,11 +368,44 @@ async fn serve_connection(
     .await;
 }
 
+/// Tells a client that its connection is refused.
+fn refuse(service: &EdgeService, stream: &TcpStream, refused: Refused) {
+    service.metrics.turned_away(refused);
+    // As much as fits without waiting. A client that does not read it sees the connection close.
+    let _ = stream.try_write(&refusal::of_connection(&service.edge, refused.detail()));
+}
+
 /// Counts a connection as open until it is dropped.
 struct Open {
     number: u64,
     service: Arc<EdgeService>,
     connections: Arc<Connections>,
+}
+
+impl Open {
+    /// Reads for whom the proxy at `peer` connects, and returns what came behind that. The sweep does
+    /// not see the wait, which has the time of a head.
+    async fn read_proxy_header(
+        &self,
+        connection: &Connection,
+        stream: &mut TcpStream,
+        peer: Address,
+    ) -> Result<Bytes, Refused> {
+        let within = self.service.edge.options.header_timeout;
+        let begun = tokio::time::timeout(within, proxy_protocol::read(stream)).await;
+        let Ok(Ok(begun)) = begun else { return Err(Refused::NoProxyHeader) };
+        let client = begun.source.unwrap_or(peer);
+        // A proxy that speaks for itself asks whether this server lives: it is not one client.
+        if begun.source.is_some() {
+            self.connections.set_address(self.number, client)?;
+        }
+        connection.set_peer(client);
+        Ok(begun.rest.into())
+    }
+
+    fn refuse(&self, stream: &TcpStream, refused: Refused) {
+        refuse(&self.service, stream, refused);
+    }
 }
 
 impl Drop for Open {

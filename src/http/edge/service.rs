@@ -3,12 +3,18 @@
 
 use super::answer::{AnswerBody, Content};
 use super::connection::Connection;
+use super::funnels;
 use super::metrics::EdgeMetrics;
 use super::request_id::{RequestName, X_REQUEST_ID};
 use super::sliced::{SharedBytes, Sliced};
 use super::unread::{Unread, UnreadBytesMax};
-use crate::http::api::buy::{self, Bought};
+use crate::http::api::buy;
+use crate::http::compat;
+use crate::http::compat::options::CompatOptions;
+use crate::http::limits::Standing;
+use crate::http::pages::problem::Wanted;
 use crate::http::problem::{Code, Problem};
+use crate::http::purchase::Bought;
 use crate::http::request::body::{self, BodyBytesMax};
 use crate::http::request::head;
 use crate::http::state::Edge;
@@ -67,6 +73,11 @@ impl EdgeService {
             has_purchases: false,
         }
     }
+
+    /// Returns how clients of the older order service are served, if this is a request of one.
+    fn compat<B>(&self, request: &Request<B>) -> Option<&CompatOptions> {
+        if self.has_purchases { compat::options_for(&self.edge, request) } else { None }
+    }
 }
 
 /// Answers one request.
@@ -79,23 +90,34 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let edge = &*service.edge;
-    let open = connection.begin_request(request.version());
+    let open = connection
+        .begin_request(request.version(), request.body().size_hint().exact().unwrap_or(0));
     let _in_flight = InFlight::begin(&service.metrics);
     let number = edge.unique_number();
     let name = RequestName::of(request.headers(), number);
     let page = edge.allowed_origins.look(&request);
-    let purchase = if service.has_purchases { buy::item_of(&request) } else { None };
-    let mut response = if let Some(item) = purchase {
+    let purchase = if service.has_purchases { buy::named(&request) } else { None };
+    let mut response = if let Some(named) = purchase {
+        let item_id = named.item_id;
         let timed =
             edge.metrics.purchase_weight(number).map(|weight| (weight, edge.clock.elapsed()));
         let outcome = match head::check(&request, edge.options.headers_max) {
-            Ok(()) => buy::buy(edge, &connection, number, item, request).await,
+            Ok(()) => buy::buy(edge, &connection, number, named, request).await,
             Err(problem) => Err(problem),
         };
         if let Some((weight, started_at)) = timed {
             edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at), weight);
+            if let Some(item_id) = item_id {
+                edge.metrics.funnels.count(item_id, came_to(&outcome), weight);
+            }
         }
         answer_purchase(edge, outcome, &name)
+    } else if let Some(options) = service.compat(&request) {
+        let outcome = match head::check(&request, edge.options.headers_max) {
+            Ok(()) => compat::pay(edge, options, &connection, request).await,
+            Err(problem) => Err(problem),
+        };
+        answer_compat(edge, outcome, &name)
     } else {
         answer_other(&service, &connection, request, &name).await
     };
@@ -105,12 +127,21 @@ pub async fn handle(
     Ok(response.map(|content| AnswerBody::new(content, open)))
 }
 
+/// What a purchase came to, as a funnel counts it.
+fn came_to(outcome: &Result<(Bought, Option<Standing>), Problem>) -> usize {
+    match outcome {
+        Ok((bought, _)) if bought.replayed => funnels::REPLAYED,
+        Ok(_) => funnels::PLACED,
+        Err(problem) => funnels::outcome_of(problem.code),
+    }
+}
+
 fn answer_purchase(
     edge: &Edge,
-    outcome: Result<Bought, Problem>,
+    outcome: Result<(Bought, Option<Standing>), Problem>,
     name: &RequestName,
 ) -> Response<Content> {
-    let bought = match outcome {
+    let (bought, standing) = match outcome {
         Ok(bought) => bought,
         Err(problem) => {
             edge.metrics.refused(problem.code);
@@ -129,10 +160,41 @@ fn answer_purchase(
     if let Ok(location) = HeaderValue::from_maybe_shared(location) {
         headers.insert(LOCATION, location);
     }
+    if let Some(standing) = standing {
+        standing.tell(headers);
+    }
     common_headers(headers, name);
     if !bought.replayed {
         *response.status_mut() = StatusCode::CREATED;
     }
+    response
+}
+
+/// Makes the answer to a client of the older order service: its envelope, whatever came of the request.
+fn answer_compat(
+    edge: &Edge,
+    outcome: Result<Bought, Problem>,
+    name: &RequestName,
+) -> Response<Content> {
+    let (mut headers, status, body) = match outcome {
+        Ok(bought) => {
+            edge.metrics.purchased(bought.replayed);
+            let body = compat::render_order(edge, &bought.order);
+            (HeaderMap::with_capacity(4), StatusCode::OK, body)
+        }
+        Err(problem) => {
+            edge.metrics.refused(problem.code);
+            let told = compat::told(&problem);
+            let mut headers = HeaderMap::with_capacity(8);
+            problem_headers(&problem, &mut headers);
+            (headers, told.status, compat::render_refusal(edge, told))
+        }
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(compat::CONTENT_TYPE));
+    common_headers(&mut headers, name);
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }
 
@@ -145,17 +207,25 @@ async fn answer_other(
     let edge = &*service.edge;
     let started_at = edge.clock.elapsed();
     let is_head = request.method() == Method::HEAD;
+    let wanted = Wanted::of(&edge.site, &request);
+    let shown = |problem: &Problem, headers: HeaderMap| {
+        let page = wanted.and_then(|wanted| wanted.page(&edge.site, problem, name.as_str()));
+        match page {
+            None => render_problem(problem, name, headers),
+            Some(page) => render_page(problem, page),
+        }
+    };
     let mut response = match route(service, connection, request).await {
         Ok((mut response, unread)) => match response.extensions_mut().remove::<Problem>() {
             None => response.map(|body| Either::Right(Sliced::new(body, unread))),
             Some(problem) => {
                 service.metrics.problem(problem.code);
-                render_problem(&problem, name, std::mem::take(response.headers_mut()))
+                shown(&problem, std::mem::take(response.headers_mut()))
             }
         },
         Err(problem) => {
             service.metrics.problem(problem.code);
-            render_problem(&problem, name, HeaderMap::new())
+            shown(&problem, HeaderMap::new())
         }
     };
     common_headers(response.headers_mut(), name);
@@ -227,16 +297,33 @@ fn render_problem(
     if let Some(allow) = allow {
         headers.insert(ALLOW, allow);
     }
-    if let Some(seconds) = problem.code.retry_after_seconds() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if problem.code == Code::Unauthenticated {
-        headers.insert(WWW_AUTHENTICATE, BEARER.clone());
-    }
+    problem_headers(problem, &mut headers);
     common_headers(&mut headers, name);
     let mut response = Response::new(Either::Left(Full::new(Bytes::from(body))));
     *response.status_mut() = problem.code.status();
     *response.headers_mut() = headers;
+    response
+}
+
+/// Adds the headers that say something about a problem.
+fn problem_headers(problem: &Problem, headers: &mut HeaderMap) {
+    if let Some(seconds) = problem.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(standing) = &problem.standing {
+        standing.tell(headers);
+    }
+    if problem.code == Code::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, BEARER.clone());
+    }
+}
+
+/// Makes the answer of a problem that a browser shows.
+fn render_page(problem: &Problem, page: Response<axum::body::Body>) -> Response<Content> {
+    let mut response = page.map(|body| Either::Right(Sliced::new(body, None)));
+    if let Some(seconds) = problem.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 

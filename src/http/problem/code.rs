@@ -52,6 +52,16 @@ codes! {
     Unauthenticated 401 "unauthenticated" "The caller is not authenticated";
     /// The caller is known and may not do this.
     Forbidden 403 "forbidden" "Not allowed";
+    /// A risk rule does not admit the caller. Which, and why, is not said.
+    NotAdmitted 403 "not_admitted" "Not admitted";
+    /// The item is guarded, and the purchase has no buy token.
+    BuyTokenRequired 403 "buy_token_required" "A buy token is needed";
+    /// The buy token was made for another buyer or item, is too old, or was made by nobody.
+    BuyTokenInvalid 403 "buy_token_invalid" "The buy token is not good";
+    /// A buy token of this item is given out for a solved challenge only.
+    ChallengeRequired 403 "challenge_required" "Solve the challenge first";
+    /// What was sent does not solve the challenge, or it has expired.
+    ChallengeFailed 403 "challenge_failed" "The challenge was not solved";
     /// The sandbox was told to let the payment fail.
     PaymentFailed 402 "payment_failed" "The payment failed";
     /// No such path.
@@ -74,6 +84,8 @@ codes! {
     AttemptsExhausted 409 "attempts_exhausted" "Too many attempts";
     /// The sale has not begun.
     SaleNotStarted 409 "sale_not_started" "The sale has not started";
+    /// Buy tokens of this item are not given out yet.
+    BuyTokenNotOpen 409 "buy_token_not_open" "Too early for a buy token";
     /// The sale is over.
     SaleEnded 409 "sale_ended" "The sale has ended";
     /// An operator has paused the item.
@@ -86,24 +98,34 @@ codes! {
     StateConflict 409 "state_conflict" "Not possible in this state";
     /// Another user has this user name.
     UserNameTaken 409 "user_name_taken" "The user name is taken";
-    /// The sale was changed since the revision that the request names.
-    RevisionConflict 412 "revision_conflict" "The sale was changed meanwhile";
+    /// The sale, or what else was to be changed, was changed since the revision that the request names.
+    RevisionConflict 412 "revision_conflict" "It was changed meanwhile";
     /// The body is larger than allowed.
     BodyTooLarge 413 "body_too_large" "The body is too large";
     /// The body's type or encoding is not accepted.
     UnsupportedMediaType 415 "unsupported_media_type" "The body's type is not supported";
-    /// The sale was edited, and the request does not say which revision it means.
+    /// It was edited, and the request does not say which revision it means.
     RevisionRequired 428 "revision_required" "Say which revision you mean";
     /// The buyer follows as many orders as one buyer may at the same time.
     TooManyEventStreams 429 "too_many_event_streams" "Too many event streams are open";
+    /// The caller asks more often than it may: the policies that it would violate are named.
+    RateLimited 429 "rate_limited" "Too many requests";
     /// The head of the request is larger than allowed.
     HeadersTooLarge 431 "headers_too_large" "Too many headers";
     /// The server has more to do than it can take at once.
     Overloaded 503 "overloaded" "Too busy at the moment";
     /// Where orders, sales and users are stored does not answer.
     RecordsUnavailable 503 "records_unavailable" "The records cannot be reached at the moment";
+    /// The log that several nodes share confirms nothing at the moment.
+    LogUnavailable 503 "log_unavailable" "Nothing can be confirmed at the moment";
+    /// The keys of the issuer who made the token are not known.
+    IssuerUnavailable 503 "issuer_unavailable" "The token's issuer cannot be reached at the moment";
     /// The server cannot tell whether it was done.
     OutcomeUnknown 503 "outcome_unknown" "The outcome is not known";
+    /// What judges the challenges does not answer.
+    ChallengeUnavailable 503 "challenge_unavailable" "Challenges cannot be judged at the moment";
+    /// The shop has stopped selling, because its journal or the disk beneath it is damaged.
+    JournalDamaged 503 "journal_damaged" "The shop has stopped selling";
     /// The item is not sold for now, because handling it keeps failing.
     ItemQuarantined 503 "item_quarantined" "The item is out of order";
     /// The server is stopping.
@@ -114,8 +136,14 @@ impl Code {
     /// Returns after how many seconds to try again, for the codes that ask for it.
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::Overloaded | Self::RecordsUnavailable | Self::OutcomeUnknown => Some(1),
-            Self::ShuttingDown | Self::ItemQuarantined => Some(5),
+            Self::Overloaded
+            | Self::RecordsUnavailable
+            | Self::LogUnavailable
+            | Self::OutcomeUnknown
+            | Self::ChallengeUnavailable => Some(1),
+            Self::ShuttingDown | Self::ItemQuarantined | Self::IssuerUnavailable => Some(5),
+            // Somebody has to mend it first.
+            Self::JournalDamaged => Some(60),
             _ => None,
         }
     }

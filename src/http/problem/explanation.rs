@@ -54,6 +54,9 @@ impl Code {
                 REPAIR,
                 "Use an account that may do this; a sale is approved by another person than its writer.",
             ),
+            Self::NotAdmitted => {
+                (NOTHING, SHOW, "Ask those who run the shop if you think that this is a mistake.")
+            }
             Self::ItemNotFound | Self::SaleNotFound | Self::OrderNotFound => {
                 (NOTHING, REPAIR, "Go back to the list, and choose from what is there now.")
             }
@@ -90,6 +93,31 @@ impl Code {
                 SHOW,
                 "Keep the next order: this item can be ordered and given up so many times and no more.",
             ),
+            Self::BuyTokenRequired => (
+                "Nothing was bought.",
+                "Get a token from the item's buy-token path, and send the purchase to its `buy_url`.",
+                "Buy on the shop's page: this item is not sold to programs that skip it.",
+            ),
+            Self::BuyTokenInvalid => (
+                "Nothing was bought.",
+                "Get a new token from the item's buy-token path; each is for one buyer, item and order.",
+                "Load the shop's page again, then press the button.",
+            ),
+            Self::ChallengeRequired | Self::ChallengeFailed => (
+                "No token was given out.",
+                "Get a new challenge from the item's challenge path, solve it, and ask for a token with it.",
+                "Load the page again and let it finish its check.",
+            ),
+            Self::ChallengeUnavailable => (
+                "No token was given out.",
+                LATER,
+                "Wait. Those who run the shop see at the operations listener what is away.",
+            ),
+            Self::BuyTokenNotOpen => (
+                "No token was given out.",
+                "Wait until `opens_at`, by the clock of GET /api/v1/time.",
+                "Come back shortly before the sale starts.",
+            ),
             Self::SaleNotStarted => (
                 "Nothing was bought.",
                 "Wait until `starts_at`, by the clock of GET /api/v1/time.",
@@ -120,12 +148,12 @@ impl Code {
         match self {
             Self::RevisionConflict => (
                 NOTHING,
-                "Read the sale again, show what has changed, and name its `revision` in If-Match.",
-                "Look at the sale as it is now, then decide again.",
+                "Read it again, show what has changed, and name its `revision` in If-Match.",
+                "Look at it as it is now, then decide again.",
             ),
             Self::RevisionRequired => (
                 NOTHING,
-                "Name the revision that was shown, in If-Match, as the sale's ETag has it.",
+                "Name the revision that was shown, in If-Match, as the ETag has it.",
                 PROGRAMMER,
             ),
             Self::StateConflict => (
@@ -139,6 +167,11 @@ impl Code {
                 "Close streams that are not shown any more, or read the order now and then instead.",
                 "Close other windows that show orders.",
             ),
+            Self::RateLimited => (
+                NOTHING,
+                "Wait for the seconds in Retry-After. RateLimit-Policy says how often you may ask.",
+                "Press once, and wait for the answer.",
+            ),
             Self::OutcomeUnknown => (
                 "It may or may not have been done.",
                 "Repeat the request with the same Idempotency-Key, or read the order or item first.",
@@ -149,6 +182,12 @@ impl Code {
                  lost. Purchases go on.",
                 LATER,
                 "Wait. Those who run the shop see at the operations listener what is away.",
+            ),
+            Self::JournalDamaged => (
+                "Nothing was bought, paid or cancelled. What was confirmed before is kept.",
+                LATER,
+                "Come back later. Those who run the shop see at the operations listener which place of \
+                 the journal is damaged, and find what to do in docs/operations.md.",
             ),
             Self::ItemQuarantined => (
                 "Nothing was bought.",

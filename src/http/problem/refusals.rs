@@ -4,9 +4,11 @@
 use super::code::Code;
 use super::value::{FieldError, Problem};
 use crate::actors::NotDelivered;
+use crate::http::limits::{Saturated, Standing};
 use crate::sales::preheat::PreheatError;
 use crate::sales::{CatalogueError, ReadError, RecordsUnavailable};
 use domain::{Refusal, StepRefused};
+use std::num::NonZeroU32;
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -50,6 +52,30 @@ impl From<Refusal> for Problem {
     }
 }
 
+impl From<Standing> for Problem {
+    fn from(standing: Standing) -> Self {
+        let seconds = standing.wait_seconds();
+        let detail = format!("nothing was done: you ask too often; try again in {seconds} s");
+        Self {
+            standing: Some(Box::new(standing)),
+            retry_after_seconds: NonZeroU32::new(seconds),
+            ..Self::new(Code::RateLimited, detail)
+        }
+    }
+}
+
+impl From<Saturated> for Problem {
+    fn from(saturated: Saturated) -> Self {
+        Self {
+            retry_after_seconds: NonZeroU32::new(saturated.wait_seconds),
+            ..Self::new(
+                Code::Overloaded,
+                "nothing was done: more buyers ask than are let in at once",
+            )
+        }
+    }
+}
+
 impl From<NotDelivered> for Problem {
     fn from(reason: NotDelivered) -> Self {
         match reason {
@@ -59,8 +85,15 @@ impl From<NotDelivered> for Problem {
             NotDelivered::StorageFull => {
                 Self::new(Code::Overloaded, "nothing was done: the journal has no room")
             }
+            NotDelivered::LogUnavailable => {
+                let detail =
+                    "nothing was done: the log of the nodes confirms nothing at the moment";
+                Self::new(Code::LogUnavailable, detail)
+            }
             NotDelivered::StorageDamaged => {
-                Self::new(Code::Overloaded, "nothing was done: the journal's disk is damaged")
+                let detail = "nothing was done: the shop has stopped selling, because its journal is \
+                              damaged; what was confirmed before is kept";
+                Self::new(Code::JournalDamaged, detail)
             }
             NotDelivered::BacklogFull => {
                 Self::new(Code::Overloaded, "nothing was done: the order store is behind")
@@ -69,6 +102,11 @@ impl From<NotDelivered> for Problem {
                 Code::ItemQuarantined,
                 "nothing was done: handling the item keeps failing, and it is not sold for now",
             ),
+            NotDelivered::Moved => {
+                let detail =
+                    "nothing was done: the item is moving to another node; try again in a moment";
+                Self::new(Code::Overloaded, detail)
+            }
             NotDelivered::ShuttingDown => {
                 Self::new(Code::ShuttingDown, "nothing was done: the server is stopping")
             }
@@ -101,7 +139,13 @@ impl From<CatalogueError> for Problem {
                 ..Self::new(Code::RevisionRequired, error.to_string())
             },
             CatalogueError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
+            CatalogueError::TooManyPictures => Self::new(Code::StateConflict, error.to_string()),
             CatalogueError::NameTaken => Self::new(Code::UserNameTaken, "choose another user name"),
+            CatalogueError::LinkUsed
+            | CatalogueError::TooManyOperators
+            | CatalogueError::OwnAccount => Self::new(Code::StateConflict, error.to_string()),
+            CatalogueError::OperatorDisabled => Self::new(Code::Forbidden, error.to_string()),
+            CatalogueError::OperatorNotFound => Self::new(Code::NotFound, error.to_string()),
             CatalogueError::Invalid(problems) => Self::fields(
                 problems
                     .into_iter()
@@ -215,9 +259,11 @@ mod tests {
         for (reason, code) in [
             (NotDelivered::Overloaded, "overloaded"),
             (NotDelivered::StorageFull, "overloaded"),
-            (NotDelivered::StorageDamaged, "overloaded"),
+            (NotDelivered::LogUnavailable, "log_unavailable"),
+            (NotDelivered::StorageDamaged, "journal_damaged"),
             (NotDelivered::BacklogFull, "overloaded"),
             (NotDelivered::Quarantined, "item_quarantined"),
+            (NotDelivered::Moved, "overloaded"),
             (NotDelivered::ShuttingDown, "shutting_down"),
         ] {
             let problem = Problem::from(reason);

@@ -4,10 +4,12 @@
 //! Must not know the refusals that problems are made of: `refusals.rs` does.
 
 use super::code::Code;
+use crate::http::limits::Standing;
 use crate::http::timestamp;
 use axum::response::{IntoResponse, Response};
 use domain::{Order, Timestamp};
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 /// One field, parameter or header that is not valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,8 +92,15 @@ pub struct Problem {
     pub errors: FieldErrors,
     /// When the sale starts, for a purchase that came before its start.
     pub starts_at: Option<Timestamp>,
+    /// When tokens are given out, for one that was asked for too early.
+    pub opens_at: Option<Timestamp>,
     /// The sale's present revision, for a change that was made from another one.
     pub revision: Option<u64>,
+    /// How the caller stands with a limit: with the one that it exceeded, or one of which it has little
+    /// left.
+    pub standing: Option<Box<Standing>>,
+    /// After how many seconds to try again, if that is not what the code says.
+    pub retry_after_seconds: Option<NonZeroU32>,
 }
 
 impl Problem {
@@ -102,7 +111,10 @@ impl Problem {
             detail: detail.into(),
             errors: FieldErrors::default(),
             starts_at: None,
+            opens_at: None,
             revision: None,
+            standing: None,
+            retry_after_seconds: None,
         }
     }
 
@@ -136,6 +148,14 @@ impl Problem {
         Self::new(Code::ItemNotFound, "there is no such item on sale")
     }
 
+    /// Makes the problem of a buy token that was asked for before `opens_at`.
+    pub fn buy_token_not_open(opens_at: Timestamp) -> Self {
+        Self {
+            opens_at: Some(opens_at),
+            ..Self::new(Code::BuyTokenNotOpen, "tokens are given out from opens_at")
+        }
+    }
+
     /// Makes the problem of a sale that does not exist.
     pub fn sale_not_found() -> Self {
         Self::new(Code::SaleNotFound, "there is no such sale")
@@ -147,6 +167,19 @@ impl Problem {
             Code::OutcomeUnknown,
             "it may or may not have been done: repeat it only with the same Idempotency-Key",
         )
+    }
+
+    /// Makes the problem of a purchase of `quantity` units by a buyer who may hold `limit` of them.
+    pub fn limit_reached(limit: u16, quantity: u16) -> Self {
+        let detail = if quantity > limit {
+            format!("one buyer may hold {limit} of this item, and you asked for {quantity}")
+        } else {
+            format!(
+                "one buyer may hold {limit} of this item: with {quantity} more you would hold more \
+                 than that"
+            )
+        };
+        Self::new(Code::LimitReached, detail)
     }
 
     /// Makes the problem of an order that has ended, to which this cannot be done any more.
@@ -161,6 +194,11 @@ impl Problem {
             Code::OrderClosed,
             format!("the order is {status} and its sale is settled: nothing was done or taken"),
         )
+    }
+
+    /// Returns after how many seconds to try again, if that is of use.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after_seconds.map(NonZeroU32::get).or_else(|| self.code.retry_after_seconds())
     }
 
     /// Appends the problem as JSON to `out`.
@@ -180,9 +218,19 @@ impl Problem {
             out.extend_from_slice(&timestamp::render(starts_at));
             out.push(b'"');
         }
+        if let Some(opens_at) = self.opens_at {
+            out.extend_from_slice(b",\"opens_at\":\"");
+            out.extend_from_slice(&timestamp::render(opens_at));
+            out.push(b'"');
+        }
         if let Some(revision) = self.revision {
             out.extend_from_slice(b",\"revision\":");
             out.extend_from_slice(itoa::Buffer::new().format(revision).as_bytes());
+        }
+        if let Some(standing) = self.standing.as_ref().filter(|_| self.code == Code::RateLimited) {
+            out.extend_from_slice(b",\"violated-policies\":[\"");
+            out.extend_from_slice(standing.policy().as_bytes());
+            out.extend_from_slice(b"\"]");
         }
         if !self.errors.is_empty() {
             out.extend_from_slice(b",\"errors\":[");
@@ -235,6 +283,7 @@ mod tests {
     fn a_rendered_problem_is_json_whatever_it_says() {
         let problem = Problem {
             starts_at: Some(Timestamp(0)),
+            opens_at: Some(Timestamp(1)),
             ..Problem::fields(FieldErrors {
                 shown: vec![
                     FieldError::new("/a\"b", "line\nbreak"),
@@ -253,6 +302,7 @@ mod tests {
             "code": "invalid_field",
             "detail": "5 fields are not valid",
             "starts_at": "1970-01-01T00:00:00.000Z",
+            "opens_at": "1970-01-01T00:00:00.001Z",
             "errors": [
                 {"pointer": "/a\"b", "detail": "line\nbreak"},
                 {"pointer": "/c", "detail": "plain"},

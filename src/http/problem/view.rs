@@ -26,9 +26,16 @@ pub struct ProblemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub starts_at: Option<String>,
+    /// When buy tokens are given out; only with `buy_token_not_open`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub opens_at: Option<String>,
     /// The sale's present revision; only with `revision_conflict` and `revision_required`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// The limits that the request would exceed; only with `rate_limited`. See `RateLimit-Policy`.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    pub violated_policies: Option<Vec<String>>,
     /// The fields that are not valid; only with `invalid_field`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldErrorView>>,
@@ -61,6 +68,7 @@ impl ProblemView {
             Code::SaleNotStarted => {
                 Refusal::SaleNotStarted { starts_at: Timestamp(1_920_585_600_000) }.into()
             }
+            Code::BuyTokenNotOpen => Problem::buy_token_not_open(Timestamp(1_920_585_540_000)),
             Code::SaleEnded => Refusal::SaleEnded.into(),
             Code::SalePaused => Refusal::SalePaused.into(),
             Code::IdempotencyKeyReused => Refusal::IdempotencyKeyReused.into(),

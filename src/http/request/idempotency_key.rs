@@ -69,8 +69,24 @@ pub fn idempotency_key(
 /// # Errors
 /// Returns an `invalid_field` problem as [`idempotency_key`] does.
 pub fn operator_key(headers: &HeaderMap, operator: &str) -> Result<Option<RequestId>, Problem> {
-    let scope = xxhash_rust::xxh3::xxh3_64(operator.as_bytes());
-    Ok(key_in(headers)?.map(|key| digest(key, scope)))
+    Ok(key_in(headers)?.map(|key| digest(key, operator_scope(operator))))
+}
+
+fn operator_scope(operator: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(operator.as_bytes())
+}
+
+/// Returns a key for a form that is shown, by which sending it twice does what it says once.
+pub fn form_key() -> String {
+    format!("form-{:032x}", rand::random::<u128>())
+}
+
+/// Returns the request's identity within the operator's requests by the key that a form carries; none if
+/// it carries none that could be one.
+pub fn named_key(key: &str, operator: &str) -> Option<RequestId> {
+    let is_key = (1..=LENGTH_MAX).contains(&key.len())
+        && key.bytes().all(|byte| VISIBLE.contains(char::from(byte)));
+    is_key.then(|| digest(key.as_bytes(), operator_scope(operator)))
 }
 
 /// Checks the `Idempotency-Key` of a request that is the same for every key, because what it asks for
@@ -80,6 +96,11 @@ pub fn operator_key(headers: &HeaderMap, operator: &str) -> Result<Option<Reques
 /// Returns an `invalid_field` problem as [`idempotency_key`] does.
 pub fn check(headers: &HeaderMap) -> Result<(), Problem> {
     key_in(headers).map(drop)
+}
+
+/// Returns whether the request names itself.
+pub fn is_sent(headers: &HeaderMap) -> bool {
+    headers.contains_key(&IDEMPOTENCY_KEY)
 }
 
 fn digest(key: &[u8], scope: u64) -> RequestId {

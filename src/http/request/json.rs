@@ -2,31 +2,50 @@
 
 use crate::http::problem::{Code, Problem, shortened};
 use hyper::HeaderMap;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Checks that the headers announce a JSON body without an encoding.
+/// Checks that the headers announce a JSON body, once, in UTF-8 and without an encoding.
 ///
 /// # Errors
-/// Returns an `unsupported_media_type` problem if they do not.
+/// Returns a `bad_request` problem if they announce two types, and an `unsupported_media_type` one if it
+/// is another type, character set or encoding.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
+    let unsupported = |detail: &'static str| Problem::new(Code::UnsupportedMediaType, detail);
+    if headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+        return Err(unsupported(
             "encoded bodies are not accepted: send it without Content-Encoding",
         ));
     }
-    let is_json = headers.get(CONTENT_TYPE).is_some_and(|given| {
-        let given = given.as_bytes();
-        let end = given.iter().position(|byte| *byte == b';').unwrap_or(given.len());
-        given[..end].trim_ascii().eq_ignore_ascii_case(b"application/json")
-    });
-    if is_json {
-        return Ok(());
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let given = types.next().map(HeaderValue::as_bytes).unwrap_or_default();
+    if types.next().is_some() {
+        return Err(Problem::new(Code::BadRequest, "send one Content-Type header"));
     }
-    Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json"))
+    let mut parts = given.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/json")) {
+        return Err(unsupported("send Content-Type: application/json"));
+    }
+    if parts.any(is_other_charset) {
+        return Err(unsupported(
+            "JSON is UTF-8: send it so, and Content-Type without another charset",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a parameter of a type says that the text is not in UTF-8, of which ASCII is a part.
+fn is_other_charset(parameter: &[u8]) -> bool {
+    let Some((name, value)) = parameter.split_at_checked(b"charset".len()) else { return false };
+    let Some(value) = value.trim_ascii_start().strip_prefix(b"=") else { return false };
+    let value = value.trim_ascii();
+    let value =
+        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    let is_known =
+        [&b"utf-8"[..], b"utf8", b"us-ascii"].iter().any(|known| value.eq_ignore_ascii_case(known));
+    name.eq_ignore_ascii_case(b"charset") && !is_known
 }
 
 /// Parses the JSON object in `bytes`. No key may come twice: readers disagree on which one counts.
@@ -115,7 +134,6 @@ impl<'de> Visitor<'de> for StrictVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     #[test]
     fn only_plain_objects_are_accepted() {
@@ -146,6 +164,10 @@ mod tests {
         for (content_type, encoding, taken) in [
             (Some("application/json"), None, true),
             (Some("Application/JSON; charset=utf-8"), None, true),
+            (Some("application/json;Charset=\"UTF-8\""), None, true),
+            (Some("application/json; charset=us-ascii"), None, true),
+            (Some("application/json; profile=x; charset=utf-16"), None, false),
+            (Some("application/json; charset=gbk"), None, false),
             (Some("application/json"), Some("identity"), true),
             (Some("application/json"), Some("gzip"), false),
             (Some("text/plain"), None, false),
@@ -161,5 +183,15 @@ mod tests {
             }
             assert_eq!(require_json(&headers).is_ok(), taken, "{content_type:?} {encoding:?}");
         }
+    }
+
+    #[test]
+    fn a_type_that_is_said_twice_is_refused_by_its_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.append(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let problem = require_json(&headers).unwrap_err();
+        assert_eq!(problem.code, Code::BadRequest);
+        assert_eq!(problem.detail, "send one Content-Type header");
     }
 }

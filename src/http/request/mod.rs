@@ -9,5 +9,6 @@ pub mod idempotency_key;
 pub mod json;
 pub mod page;
 pub mod path;
+pub mod picture;
 pub mod query;
 pub mod rules;

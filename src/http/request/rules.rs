@@ -169,6 +169,42 @@ impl<const MAX: usize> Rule for Text<MAX> {
     }
 }
 
+/// The control characters of Unicode but the line break.
+const CONTROL_IN_LINE: Characters =
+    Characters(&['\0'..='\u{9}', '\u{B}'..='\u{1F}', '\u{7F}'..='\u{9F}']);
+
+/// A text of 1 to `MAX` characters that is not blank and has no control characters but line breaks.
+/// A line break of any system is read as `\n`.
+#[derive(Debug)]
+pub struct Paragraphs<const MAX: usize>;
+
+impl<const MAX: usize> Rule for Paragraphs<MAX> {
+    type Value = String;
+
+    fn schema() -> RefOr<Schema> {
+        let (control, blank) = (CONTROL_IN_LINE.class(), BLANK.class());
+        let pattern = format!(r"^[^{control}]*[^{control}{blank}\n][^{control}]*$");
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX))
+            .pattern(Some(pattern))
+            .into()
+    }
+
+    fn read(value: Value) -> Result<String, Cow<'static, str>> {
+        let text = string(value)?.replace("\r\n", "\n");
+        let is_blank = |character: char| character == '\n' || BLANK.contains(character);
+        if text.chars().all(is_blank) || text.chars().count() > MAX {
+            return Err(format!("must have 1 to {MAX} characters").into());
+        }
+        if text.chars().any(|character| CONTROL_IN_LINE.contains(character)) {
+            return Err("must not contain control characters but line breaks".into());
+        }
+        Ok(text)
+    }
+}
+
 /// Returns the text of a value.
 ///
 /// # Errors
@@ -177,6 +213,22 @@ pub fn string(value: Value) -> Result<String, Cow<'static, str>> {
     match value {
         Value::String(text) => Ok(text),
         _ => Err("must be a string".into()),
+    }
+}
+
+/// Either `true` or `false`.
+#[derive(Debug)]
+pub struct Boolean;
+
+impl Rule for Boolean {
+    type Value = bool;
+
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Boolean).into()
+    }
+
+    fn read(value: Value) -> Result<bool, Cow<'static, str>> {
+        value.as_bool().ok_or("must be true or false".into())
     }
 }
 
@@ -289,7 +341,7 @@ impl Rule for CurrencyCode {
         value
             .as_str()
             .and_then(Currency::parse)
-            .ok_or_else(|| "must be an ISO 4217 code: three capital letters".into())
+            .ok_or_else(|| "must be an ISO 4217 code: three letters from A to Z".into())
     }
 }
 
@@ -358,6 +410,22 @@ mod tests {
             assert_eq!(Text::<5>::read(json!(text)).is_ok(), is_valid, "{text:?}");
         }
         assert!(Text::<5>::read(json!(1)).is_err());
+    }
+
+    #[test]
+    fn paragraphs_may_have_line_breaks() {
+        for (text, expected) in [
+            ("一\n二", Some("一\n二")),
+            ("a\r\nb", Some("a\nb")),
+            ("\n a", Some("\n a")),
+            ("\n \n", None),
+            ("a\rb", None),
+            ("a\tb", None),
+            ("abcdef", None),
+        ] {
+            let read = Paragraphs::<5>::read(json!(text)).ok();
+            assert_eq!(read.as_deref(), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -12,10 +12,10 @@ use super::state::BrokerState;
 use super::topology;
 use super::verdict::Verdict;
 use domain::Record;
-use lapin::BasicProperties;
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::types::AMQPValue;
+use lapin::{BasicProperties, Channel, Connection};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -50,7 +50,7 @@ pub async fn list(
     let link = Link::connect(&address.into(), CONNECTION_NAME).await?;
     let mut found = Vec::new();
     while found.len() < limit {
-        let Some(message) = get(&link).await? else { break };
+        let Some(message) = get(&link.channel).await? else { break };
         found.push(DeadLetter {
             message_id: message_id(&message.properties),
             reason: reason(&message.properties),
@@ -59,7 +59,7 @@ pub async fn list(
         });
     }
     // What was not acknowledged returns to the queue when the channel ends.
-    close(&link).await;
+    close(&link.connection).await;
     Ok(found)
 }
 
@@ -77,7 +77,7 @@ pub async fn replay(address: impl Into<BrokerAddress>, limit: usize) -> Result<u
     // Those that are dead-lettered again while this runs are not published once more.
     let mut remaining = limit;
     while remaining > 0 {
-        let Some(message) = get(&link).await? else { break };
+        let Some(message) = get(&link.channel).await? else { break };
         let more = usize::try_from(message.message_count).unwrap_or(usize::MAX);
         remaining = (remaining - 1).min(more);
         let message_id = message_id(&message.properties);
@@ -99,12 +99,12 @@ pub async fn replay(address: impl Into<BrokerAddress>, limit: usize) -> Result<u
             Err(error) => return Err(error.into()),
         }
     }
-    close(&link).await;
+    close(&link.connection).await;
     Ok(replayed)
 }
 
-async fn get(link: &Link) -> Result<Option<BasicGetMessage>, BrokerError> {
-    let asked = link.channel.basic_get(topology::DEAD_LETTERS.into(), BasicGetOptions::default());
+async fn get(channel: &Channel) -> Result<Option<BasicGetMessage>, BrokerError> {
+    let asked = channel.basic_get(topology::DEAD_LETTERS.into(), BasicGetOptions::default());
     match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
         Ok(Ok(message)) => Ok(message),
         Ok(Err(error)) if is_not_found(&error) => Err(BrokerError::QueueMissing),
@@ -114,8 +114,8 @@ async fn get(link: &Link) -> Result<Option<BasicGetMessage>, BrokerError> {
 }
 
 /// Closes the connection in an orderly way, so that acknowledgements reach the broker before its end.
-async fn close(link: &Link) {
-    let ending = link.connection.close(200, "OK".into());
+async fn close(connection: &Connection) {
+    let ending = connection.close(200, "OK".into());
     drop(tokio::time::timeout(ANSWER_TIMEOUT, ending).await);
 }
 

@@ -1,5 +1,6 @@
 //! A change of the catalogue: who makes it, by which request, and which revision they mean.
 
+use super::content::Content;
 use super::error::CatalogueError;
 use domain::catalogue::Sale;
 use domain::{RequestId, Timestamp};
@@ -62,11 +63,11 @@ impl Earlier {
         &self,
         action: &str,
         subject: Option<&str>,
-        content: u64,
+        content: Content,
     ) -> Result<(), CatalogueError> {
         let is_same = self.action == action
             && subject.is_none_or(|subject| self.subject == subject)
-            && self.content == content.cast_signed();
+            && content.is_noted_as(self.content);
         if is_same { Ok(()) } else { Err(CatalogueError::KeyReused) }
     }
 }
@@ -103,7 +104,7 @@ macro_rules! note_request {
                 .bind(request_id.0.cast_signed())
                 .bind($action)
                 .bind($subject)
-                .bind(u64::cast_signed($content))
+                .bind($content.to_note())
                 .execute(&mut *$connection)
                 .await?;
         }

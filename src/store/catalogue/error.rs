@@ -38,6 +38,24 @@ pub enum CatalogueError {
     /// Another user has this name; upper and lower case count as equal.
     #[error("the name is taken")]
     NameTaken,
+    /// The account was changed since the link was made.
+    #[error("the link was used, or the account was changed since it was made: ask for another")]
+    LinkUsed,
+    /// The account is disabled.
+    #[error("the account is disabled")]
+    OperatorDisabled,
+    /// It is the account of the one who would disable it.
+    #[error("nobody disables their own account: another admin does, or `seckill operator disable`")]
+    OwnAccount,
+    /// There is no account of this name.
+    #[error("there is no such account")]
+    OperatorNotFound,
+    /// There are as many accounts as there can be.
+    #[error("there are as many accounts as there can be")]
+    TooManyOperators,
+    /// As many pictures are kept as there may be.
+    #[error("no more pictures can be kept")]
+    TooManyPictures,
     /// Fields are out of range: which, and what they may be.
     #[error("{} invalid fields", .0.len())]
     Invalid(Vec<DraftProblem>),

@@ -19,7 +19,7 @@ impl Catalogue {
 }
 
 /// The key that the database gave to an inserted row.
-pub(super) trait InsertedKey {
+pub(in crate::store) trait InsertedKey {
     fn inserted_key(&self) -> i64;
 }
 
@@ -51,26 +51,29 @@ macro_rules! reading {
     };
 }
 
-/// Runs `body` in a transaction, of either database, and commits it if the body succeeded.
+/// Runs `body` in a transaction, of either database, and commits it if the body succeeded. It fails with
+/// the catalogue's error, or with `$Error` if one is named.
 macro_rules! writing {
     ($database:expr, |$connection:ident| $body:expr) => {
+        writing!($database, $crate::store::catalogue::error::CatalogueError, |$connection| $body)
+    };
+    ($database:expr, $Error:ty, |$connection:ident| $body:expr) => {
         match $database {
             $crate::store::database::Database::Sqlite(database) => {
                 let connection = database.writer().await?;
-                writing!(connection, "BEGIN IMMEDIATE", $connection, $body)
+                writing!(connection, "BEGIN IMMEDIATE", $Error, $connection, $body)
             }
             $crate::store::database::Database::MySql(database) => {
                 let connection = database.writer().await?;
-                writing!(connection, "START TRANSACTION", $connection, $body)
+                writing!(connection, "START TRANSACTION", $Error, $connection, $body)
             }
         }
     };
-    ($pooled:ident, $begin:literal, $connection:ident, $body:expr) => {
+    ($pooled:ident, $begin:literal, $Error:ty, $connection:ident, $body:expr) => {
         $crate::store::database::within($pooled, async |connection| {
             let mut transaction = sqlx::Connection::begin_with(connection, $begin).await?;
             let $connection = &mut *transaction;
-            let outcome: Result<_, $crate::store::catalogue::error::CatalogueError> =
-                async { $body }.await;
+            let outcome: Result<_, $Error> = async { $body }.await;
             let value = outcome?;
             transaction.commit().await?;
             Ok(value)
@@ -79,4 +82,4 @@ macro_rules! writing {
     };
 }
 
-pub(super) use {reading, writing};
+pub(in crate::store) use {reading, writing};

@@ -2,7 +2,7 @@
 //! catalogue in the transaction of a change, and by the order store from the records of items.
 
 use super::error::CatalogueError;
-use super::handle::{Catalogue, reading};
+use super::handle::{Catalogue, reading, writing};
 use super::limits::LOG_PAGE_MAX;
 use super::numbers::{number, signed};
 use crate::store::database::StoreError;
@@ -52,9 +52,32 @@ macro_rules! append {
         .await
     };
 }
-pub(super) use append;
+pub(in crate::store) use append;
 
 impl Catalogue {
+    /// Notes that `actor` had so many dead letters sent again.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
+    pub async fn note_replay(
+        &self,
+        count: usize,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<(), CatalogueError> {
+        let entry = LogEntry {
+            at,
+            actor: actor.to_owned(),
+            action: "dead_letters.replay".to_owned(),
+            subject: "dead_letters".to_owned(),
+            detail: serde_json::json!({ "count": count }),
+        };
+        writing!(&self.database, |connection| {
+            append!(connection, entry)?;
+            Ok(())
+        })
+    }
+
     /// Returns the log, newest first, beginning before the entry `before` if given; at most `limit` and
     /// [`LOG_PAGE_MAX`].
     ///

@@ -1,4 +1,4 @@
-//! The catalogue: sales with their items, registered buyers, and the operators' log.
+//! The catalogue: sales with their items, registered buyers, the accounts of operators, and their log.
 //!
 //! Kept in the order store's database. People write it, some rows a minute, so each function is one
 //! short transaction and the statements are plain enough for both SQLite and MySQL: they are written
@@ -8,18 +8,30 @@
 //! Must not know HTTP, tokens or shards. `domain::approval` decides who may take which step.
 
 mod change;
-mod error;
-mod handle;
+mod content;
+pub(in crate::store) mod error;
+mod external_users;
+pub(in crate::store) mod handle;
 mod limits;
-mod log;
-mod numbers;
+pub(in crate::store) mod log;
+mod media;
+mod names;
+pub(in crate::store) mod numbers;
+mod operators;
 mod rows;
 mod sales;
+mod sketch;
 mod users;
+mod visits;
 
 pub use change::{Base, Change};
 pub use error::CatalogueError;
 pub use handle::Catalogue;
 pub use limits::{LOG_PAGE_MAX, NAME_LENGTH_MAX, SALES_PAGE_MAX};
 pub use log::{LogEntry, LoggedEntry};
+pub use media::{PICTURE_BYTES_MAX, PICTURES_MAX};
+pub use names::ItemNames;
+pub use operators::{Acceptance, OPERATORS_MAX, OperatorAccount};
 pub use sales::{Changed, KnownIds};
+pub use sketch::Sketch;
+pub use visits::Tally;

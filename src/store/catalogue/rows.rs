@@ -2,8 +2,8 @@
 
 use super::numbers::number;
 use crate::store::database::StoreError;
-use domain::catalogue::{Offer, Sale, SaleItem};
-use domain::{Currency, ItemId, SaleId, SaleStatus, Timestamp};
+use domain::catalogue::{Offer, PictureId, Sale, SaleItem};
+use domain::{Admission, Currency, ItemId, SaleId, SaleStatus, Timestamp};
 use std::collections::HashMap;
 
 /// A row of `sales`, in the order in which its columns are selected.
@@ -26,7 +26,21 @@ pub(super) type SaleRow = (
 );
 
 /// A row of `sale_items`, in the order in which its columns are selected.
-pub(super) type ItemRow = (i64, i64, String, String, i64, Option<i64>, String, i64, i64, i64);
+pub(super) type ItemRow = (
+    i64,
+    i64,
+    String,
+    String,
+    i64,
+    Option<i64>,
+    String,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+    Option<Vec<u8>>,
+    i64,
+);
 
 /// Decodes sales in the order of their rows, each with its items in the order of theirs.
 ///
@@ -77,7 +91,9 @@ fn read_sale(row: SaleRow, items: Vec<SaleItem>) -> Result<Sale, StoreError> {
 }
 
 fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
-    let (item_id, _, product_id, title, price, list_price, currency, allotted, limit, window) = row;
+    let (item_id, _, product_id, title, price, list_price, currency, allotted, limit, window, ..) =
+        row;
+    let (description, picture, admission) = (row.10, row.11, row.12);
     let place = |column: &'static str| format!("item {item_id}, {column}");
     let offer = Offer {
         product_id,
@@ -90,8 +106,20 @@ fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
         allotted: number(place("allotted"), allotted)?,
         limit_per_user: number(place("limit_per_user"), limit)?,
         payment_window_milliseconds: number(place("payment_window_milliseconds"), window)?,
+        description,
+        picture: picture.map(|name| picture_id(place("picture"), &name)).transpose()?,
+        admission: Admission::from_number(admission.cast_unsigned()).ok_or_else(|| {
+            StoreError::corrupt(format!("{}: there is no {admission}", place("admission")))
+        })?,
     };
     Ok(SaleItem { item_id: ItemId(number(place("item_id"), item_id)?), offer })
+}
+
+fn picture_id(place: String, name: &[u8]) -> Result<PictureId, StoreError> {
+    let name = name.try_into().map_err(|_| {
+        StoreError::corrupt(format!("{place}: {} bytes are no picture's name", name.len()))
+    })?;
+    Ok(PictureId(name))
 }
 
 #[cfg(test)]

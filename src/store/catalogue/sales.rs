@@ -4,16 +4,18 @@
 //! another, and leaves an entry in the operators' log in the same transaction.
 
 use super::change::{Change, earlier, note_request};
+use super::content::Content;
 use super::error::CatalogueError;
 use super::handle::{Catalogue, InsertedKey as _, reading, writing};
 use super::limits::{NAME_LENGTH_MAX, SALES_PAGE_MAX, check_text};
 use super::log::{LogEntry, append};
+use super::media::check_pictures;
 use super::numbers::{number, signed};
 use super::rows::{ItemRow, SaleRow, join};
 use crate::store::database::StoreError;
 use crate::store::database::statements::{SizedStatement, chunks, limit_of};
 use domain::approval::{SALE_STATUSES, take_step};
-use domain::catalogue::{Day, PUBLIC_STATUSES, Sale, SaleDraft, SalesOfDay};
+use domain::catalogue::{Day, PUBLIC_STATUSES, PublicSale, Sale, SaleDraft, SalesOfDay};
 use domain::{ItemId, ItemTerms, SaleId, SaleStatus, SaleStep};
 use serde_json::json;
 use std::collections::HashMap;
@@ -29,7 +31,8 @@ const SALE: &str = "SELECT sale_id, title, starts_at, ends_at, status, revision,
 static ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
         "SELECT item_id, sale_id, product_id, title, price, list_price, currency, allotted, \
-         limit_per_user, payment_window_milliseconds FROM sale_items WHERE sale_id IN (",
+         limit_per_user, payment_window_milliseconds, description, picture, admission \
+         FROM sale_items WHERE sale_id IN (",
         "?",
         ") ORDER BY sale_id, position",
     )
@@ -41,15 +44,17 @@ static HELD_ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
 });
 
 const INSERT_ITEM: &str = "INSERT INTO sale_items (position, title, price, list_price, currency, \
-                           allotted, limit_per_user, payment_window_milliseconds, product_id, \
-                           sale_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                           allotted, limit_per_user, payment_window_milliseconds, description, \
+                           picture, admission, product_id, sale_id) \
+                           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const INSERT_ITEM_AS: &str = "INSERT INTO sale_items (position, title, price, list_price, \
                               currency, allotted, limit_per_user, payment_window_milliseconds, \
-                              product_id, sale_id, item_id) \
-                              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                              description, picture, admission, product_id, sale_id, item_id) \
+                              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UPDATE_ITEM: &str = "UPDATE sale_items SET position = ?, title = ?, price = ?, \
                            list_price = ?, currency = ?, allotted = ?, limit_per_user = ?, \
-                           payment_window_milliseconds = ?, product_id = ? WHERE item_id = ?";
+                           payment_window_milliseconds = ?, description = ?, picture = ?, \
+                           admission = ?, product_id = ? WHERE item_id = ?";
 
 /// Writes an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its keys.
 macro_rules! write_item {
@@ -63,6 +68,9 @@ macro_rules! write_item {
             .bind(i64::from($offer.allotted))
             .bind(i64::from($offer.limit_per_user))
             .bind(signed($offer.payment_window_milliseconds))
+            .bind($offer.description.as_deref())
+            .bind($offer.picture.as_ref().map(|picture| picture.0.as_slice()))
+            .bind($offer.admission.number().cast_signed())
             .bind($offer.product_id.as_str())
             $(.bind($key))+
             .execute(&mut *$connection)
@@ -151,13 +159,14 @@ impl Catalogue {
         change: Change<'_>,
     ) -> Result<Changed, CatalogueError> {
         check_draft(draft, change.operator)?;
-        let content = digest(draft);
+        let content = Content::of(draft);
         writing!(&self.database, |connection| {
             if let Some(earlier) = earlier!(connection, change) {
                 earlier.check("sale.create", None, content)?;
                 let sale_id = sale_in(&earlier.subject)?;
                 return Ok(Changed { sale: sale_of!(connection, sale_id), is_repeat: true });
             }
+            check_pictures!(connection, draft);
             let mut sale_id = insert_sale!(connection, draft, change, None::<i64>);
             if sale_id <= known.sale_id {
                 sqlx::query("DELETE FROM sales WHERE sale_id = ?")
@@ -192,7 +201,7 @@ impl Catalogue {
         change: Change<'_>,
     ) -> Result<Changed, CatalogueError> {
         check_draft(draft, change.operator)?;
-        let (content, entry) = (digest(draft), entry("edit", sale_id, change, None));
+        let (content, entry) = (Content::of(draft), entry("edit", sale_id, change, None));
         writing!(&self.database, |connection| {
             let sale = sale_of!(connection, sale_id);
             if let Some(earlier) = earlier!(connection, change) {
@@ -200,6 +209,7 @@ impl Catalogue {
                 return Ok(Changed { sale, is_repeat: true });
             }
             check_editable(&sale, change)?;
+            check_pictures!(connection, draft);
             let text = "UPDATE sales SET title = ?, starts_at = ?, ends_at = ?, edited_by = ?, \
                         changed_at = ?, revision = revision + 1, edits = edits + 1 \
                         WHERE sale_id = ? AND revision = ?";
@@ -252,7 +262,7 @@ impl Catalogue {
         let entry = entry("delete", sale_id, change, None);
         writing!(&self.database, |connection| {
             if let Some(earlier) = earlier!(connection, change) {
-                return earlier.check("sale.delete", Some(&entry.subject), 0);
+                return earlier.check("sale.delete", Some(&entry.subject), Content::NONE);
             }
             let sale = sale_of!(connection, sale_id);
             check_editable(&sale, change)?;
@@ -270,7 +280,7 @@ impl Catalogue {
             {
                 sqlx::query(text).bind(signed(sale_id.0)).execute(&mut *connection).await?;
             }
-            note_request!(connection, change, "sale.delete", entry.subject.as_str(), 0);
+            note_request!(connection, change, "sale.delete", entry.subject.as_str(), Content::NONE);
             append!(connection, entry)?;
             Ok(())
         })
@@ -300,7 +310,7 @@ impl Catalogue {
         writing!(&self.database, |connection| {
             let mut sale = sale_of!(connection, sale_id);
             if let Some(earlier) = earlier!(connection, change) {
-                earlier.check(&entry.action, Some(&entry.subject), 0)?;
+                earlier.check(&entry.action, Some(&entry.subject), Content::NONE)?;
                 return Ok(Changed { sale, is_repeat: true });
             }
             change.check_base(&sale)?;
@@ -331,7 +341,7 @@ impl Catalogue {
                 .await?;
             check_hit(updated.rows_affected())?;
             let action = entry.action.as_str();
-            note_request!(connection, change, action, entry.subject.as_str(), 0);
+            note_request!(connection, change, action, entry.subject.as_str(), Content::NONE);
             append!(connection, entry)?;
             Ok(Changed { sale, is_repeat: false })
         })
@@ -360,7 +370,8 @@ impl Catalogue {
             Ok(query.bind(signed(item_id.0)).fetch_optional(connection).await?)
         });
         let Some((sale_id,)) = row? else { return Ok(None) };
-        self.sale(SaleId(number(format_args!("item {item_id}, sale_id"), sale_id)?)).await
+        let sale_id = number(format_args!("item {item_id}, sale_id"), sale_id)?;
+        self.sale(SaleId(sale_id)).await
     }
 
     /// Returns those of the items that the catalogue does not hold as these terms have them: with this
@@ -456,7 +467,11 @@ impl Catalogue {
         let sales = sales?;
         Ok(SalesOfDay {
             has_more: sales.len() > SALES_PAGE_MAX,
-            sales: sales.iter().take(SALES_PAGE_MAX).filter_map(Sale::public).collect(),
+            sales: sales
+                .iter()
+                .take(SALES_PAGE_MAX)
+                .filter_map(|sale| sale.public().map(PublicSale::listed))
+                .collect(),
         })
     }
 }
@@ -482,11 +497,6 @@ pub struct KnownIds {
 fn check_editable(sale: &Sale, change: Change<'_>) -> Result<(), CatalogueError> {
     change.check_base(sale)?;
     if sale.status == SaleStatus::Draft { Ok(()) } else { Err(CatalogueError::Frozen) }
-}
-
-/// A digest of a draft, by which the same request is told from another.
-fn digest(draft: &SaleDraft) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(format!("{draft:?}").as_bytes())
 }
 
 /// The sale that a request's subject names.

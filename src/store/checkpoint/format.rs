@@ -3,14 +3,15 @@
 //! ```text
 //! version u8   1
 //! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released, 5 item with
-//!              its operations
+//!              its operations, 6 item that is or was guarded, with its operations
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
 //! header  epoch u64, seq u64, at u64, last order id u64
 //! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
 //!         last seq u64; if with operations, as many as there are bytes for, each request id u64,
-//!         action u8, units u32
+//!         action u8, units u32; if guarded, before them the admissions that it was opened with
+//!         and that it has now u64 each, and an operation has its value u64 in place of units
 //! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
 //!         quantity, attempt, live units u16; status u8, 0 if released; zero u8
 //! ```
@@ -23,8 +24,8 @@ use crate::store::journal::record::{encode_terms, take_terms};
 use domain::operation::RememberedOperation;
 use domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
 use domain::{
-    ItemAction, ItemCounters, ItemPhase, OrderId, OrderStatus, RequestId, ShardId, Timestamp,
-    UserId,
+    Admission, ItemAction, ItemCounters, ItemPhase, ItemTerms, OrderId, OrderStatus, RequestId,
+    ShardId, Timestamp, UserId,
 };
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ const PART_ITEM: u8 = 2;
 const PART_CHUNK: u8 = 3;
 const PART_VACANT_CHUNK: u8 = 4;
 const PART_OPERATED_ITEM: u8 = 5;
+const PART_GUARDED_ITEM: u8 = 6;
 
 /// The status byte of an order that was released; the statuses' own numbers begin at 1.
 const STATUS_RELEASED: u8 = 0;
@@ -44,6 +46,8 @@ const CHECKSUM_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 32;
 const ITEM_TAIL_LENGTH: usize = 26;
 const OPERATION_LENGTH: usize = 13;
+const ADMISSIONS_LENGTH: usize = 16;
+const GUARDED_OPERATION_LENGTH: usize = 17;
 
 /// The length in bytes of a full encoded chunk, from which the sizes of batches are estimated.
 pub(super) const CHUNK_LENGTH_MAX: usize =
@@ -85,8 +89,7 @@ pub(super) fn decode_header(shard: ShardId, bytes: &[u8]) -> Result<Header, Malf
 }
 
 pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Vec<u8> {
-    // Version 0.1.0 knew no operations: an item without any is kept as it kept it.
-    let part = if item.operations.is_empty() { PART_ITEM } else { PART_OPERATED_ITEM };
+    let part = part_of(item);
     seal(shard, position, part, |bytes| {
         encode_terms(&item.terms, bytes);
         bytes.push(item.phase as u8);
@@ -96,12 +99,33 @@ pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Ve
         }
         bytes.push(u8::from(item.settled));
         bytes.extend_from_slice(&item.last_seq.to_le_bytes());
+        if part == PART_GUARDED_ITEM {
+            bytes.extend_from_slice(&item.terms.admission.number().to_le_bytes());
+            bytes.extend_from_slice(&item.admission.number().to_le_bytes());
+        }
         for RememberedOperation { request_id, action } in &item.operations {
             bytes.extend_from_slice(&request_id.0.to_le_bytes());
             bytes.push(action.number());
-            bytes.extend_from_slice(&action.units().to_le_bytes());
+            if part == PART_GUARDED_ITEM {
+                bytes.extend_from_slice(&action.value().to_le_bytes());
+            } else {
+                bytes.extend_from_slice(&action.units().to_le_bytes());
+            }
         }
     })
+}
+
+/// The part that an item is kept as. Earlier versions knew no operations, then no admission: an item
+/// without them is kept as they kept it.
+fn part_of(item: &ItemState) -> u8 {
+    let was_admitted =
+        item.operations.iter().any(|done| matches!(done.action, ItemAction::Admit(_)));
+    let is_guarded = [item.terms.admission, item.admission] != [Admission::OPEN; 2];
+    match () {
+        () if is_guarded || was_admitted => PART_GUARDED_ITEM,
+        () if item.operations.is_empty() => PART_ITEM,
+        () => PART_OPERATED_ITEM,
+    }
 }
 
 pub(super) fn decode_item(
@@ -110,18 +134,23 @@ pub(super) fn decode_item(
     bytes: &[u8],
 ) -> Result<ItemState, Malformed> {
     let (part, mut body) = open(shard, position, bytes)?;
-    if part != PART_ITEM && part != PART_OPERATED_ITEM {
+    if !matches!(part, PART_ITEM | PART_OPERATED_ITEM | PART_GUARDED_ITEM) {
         return Err(Malformed("not an item"));
     }
     let terms = take_terms(&mut body).map_err(|malformed| Malformed(malformed.0))?;
-    let (tail, operations) =
+    let (tail, mut rest) =
         body.split_first_chunk::<ITEM_TAIL_LENGTH>().ok_or(Malformed("item's length"))?;
-    let (operations, rest) = operations.as_chunks::<OPERATION_LENGTH>();
-    if !rest.is_empty() || (part == PART_ITEM && !operations.is_empty()) {
-        return Err(Malformed("item's length"));
+    let mut admissions = [Admission::OPEN; 2];
+    if part == PART_GUARDED_ITEM {
+        let (numbers, behind) =
+            rest.split_first_chunk::<ADMISSIONS_LENGTH>().ok_or(Malformed("item's length"))?;
+        admissions = [admission_at(numbers, 0)?, admission_at(numbers, 8)?];
+        rest = behind;
     }
+    let operations = decode_operations(part, rest)?;
     Ok(ItemState {
-        terms,
+        terms: ItemTerms { admission: admissions[0], ..terms },
+        admission: admissions[1],
         phase: ItemPhase::from_number(tail[0]).ok_or(Malformed("unknown phase"))?,
         counters: ItemCounters {
             allotted: u32_at(tail, 1),
@@ -135,16 +164,41 @@ pub(super) fn decode_item(
             _ => return Err(Malformed("neither settled nor not")),
         },
         last_seq: u64_at(tail, 18),
-        operations: operations.iter().map(decode_operation).collect::<Result<_, _>>()?,
+        operations,
     })
 }
 
-fn decode_operation(bytes: &[u8; OPERATION_LENGTH]) -> Result<RememberedOperation, Malformed> {
+fn decode_operations(part: u8, bytes: &[u8]) -> Result<Vec<RememberedOperation>, Malformed> {
+    if part == PART_GUARDED_ITEM {
+        let (operations, rest) = bytes.as_chunks::<GUARDED_OPERATION_LENGTH>();
+        let decoded = operations.iter().map(|one| operation(one, u64_at(one, 9)));
+        return whole(rest).and_then(|()| decoded.collect());
+    }
+    let (operations, rest) = bytes.as_chunks::<OPERATION_LENGTH>();
+    if part == PART_ITEM && !operations.is_empty() {
+        return Err(Malformed("item's length"));
+    }
+    let decoded = operations.iter().map(|one| operation(one, u32_at(one, 9).into()));
+    whole(rest).and_then(|()| decoded.collect())
+}
+
+fn whole(rest: &[u8]) -> Result<(), Malformed> {
+    if rest.is_empty() { Ok(()) } else { Err(Malformed("item's length")) }
+}
+
+/// An operation: request and action of its bytes, and its value.
+fn operation<const LENGTH: usize>(
+    bytes: &[u8; LENGTH],
+    value: u64,
+) -> Result<RememberedOperation, Malformed> {
     Ok(RememberedOperation {
         request_id: RequestId(u64_at(bytes, 0)),
-        action: ItemAction::from_number(bytes[8], u32_at(bytes, 9))
-            .ok_or(Malformed("unknown operation"))?,
+        action: ItemAction::from_number(bytes[8], value).ok_or(Malformed("unknown operation"))?,
     })
+}
+
+fn admission_at(bytes: &[u8; ADMISSIONS_LENGTH], offset: usize) -> Result<Admission, Malformed> {
+    Admission::from_number(u64_at(bytes, offset)).ok_or(Malformed("not an admission"))
 }
 
 /// Encodes a chunk. One whose orders were all released leaves a few bytes, so that it can be told from
@@ -264,7 +318,7 @@ fn field<const LENGTH: usize, const WIDTH: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Currency, ItemId, ItemTerms, SaleId};
+    use domain::{Challenge, Currency, ItemId, SaleId};
     use proptest::prelude::*;
 
     fn entry() -> impl Strategy<Value = Entry> {
@@ -288,6 +342,17 @@ mod tests {
             request_id: RequestId(id),
             action: if id % 3 == 0 { ItemAction::Pause } else { ItemAction::Reduce(units) },
         })
+    }
+
+    /// Open and guarded items in turn, some opened otherwise than they are now.
+    fn admission(dice: u64) -> Admission {
+        let guarded = Admission {
+            buy_token: true,
+            challenge: Challenge::Proof,
+            lead_seconds: 60,
+            spread_milliseconds: 2_000,
+        };
+        if dice.is_multiple_of(3) { guarded } else { Admission::OPEN }
     }
 
     fn item() -> impl Strategy<Value = ItemState> {
@@ -314,7 +379,9 @@ mod tests {
                             payment_window_milliseconds: long[3],
                             starts_at: Timestamp(long[4]),
                             ends_at: Timestamp(long[5]),
+                            admission: admission(long[0]),
                         },
+                        admission: admission(long[1]),
                         phase: ItemPhase::from_number(phase).expect("in range"),
                         counters: ItemCounters {
                             allotted: middle[1],

@@ -7,7 +7,7 @@
 use super::error::CheckpointError;
 use super::format::{self, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
-use crate::store::sqlite_file::only_readable;
+use crate::store::sqlite_file::{FileInPlace, close_all, empty_log, only_readable};
 use domain::ShardId;
 use domain::stock::{Changes, Snapshot};
 use futures_util::TryStreamExt;
@@ -17,6 +17,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Row};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The version of the tables below, kept in the file's `user_version`.
@@ -52,6 +53,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct SqliteCheckpoints {
     pool: SqlitePool,
+    file: Arc<FileInPlace>,
 }
 
 /// A shard's row.
@@ -70,9 +72,11 @@ impl SqliteCheckpoints {
     /// Returns [`CheckpointError`] if it is not a SQLite database, has a later version of the tables,
     /// or cannot be opened.
     pub async fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let opening = |error| opening(path, error);
         if let Some(options) = only_readable(path) {
             let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
-            return Ok(Self { pool: pool.map_err(opening)? });
+            let file = Arc::new(FileInPlace::of(path));
+            return Ok(Self { pool: pool.map_err(opening)?, file });
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -98,7 +102,7 @@ impl SqliteCheckpoints {
         sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(opening)?;
         let version = format!("PRAGMA user_version = {SCHEMA_VERSION}");
         sqlx::raw_sql(&version).execute(&pool).await.map_err(opening)?;
-        Ok(Self { pool })
+        Ok(Self { pool, file: Arc::new(FileInPlace::of(path)) })
     }
 
     /// Writes `changes` on top of `base`, or everything if there is no base, in one transaction.
@@ -169,7 +173,10 @@ impl SqliteCheckpoints {
 
     /// Closes the file, after those who use it, and moves its log into it.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if let Ok(mut connection) = self.pool.acquire().await {
+            empty_log(&mut connection).await;
+        }
+        close_all(&self.pool).await;
     }
 
     /// Does `work` on a connection. One on which it failed is closed and not used again, because it is
@@ -178,6 +185,7 @@ impl SqliteCheckpoints {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, CheckpointError>,
     ) -> Result<T, CheckpointError> {
+        self.file.check().map_err(CheckpointError::Unavailable)?;
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let result = work(&mut connection).await;
         if result.is_err() {
@@ -389,10 +397,11 @@ fn failed(error: sqlx::Error) -> CheckpointError {
     }
 }
 
-fn opening(error: sqlx::Error) -> CheckpointError {
+/// What an error means while the file is opened.
+fn opening(path: &Path, error: sqlx::Error) -> CheckpointError {
     match failed(error) {
         CheckpointError::Unavailable(detail) | CheckpointError::Refused(detail) => {
-            CheckpointError::Configuration(detail)
+            CheckpointError::Configuration(format!("{}: {detail}", path.display()))
         }
         error => error,
     }

@@ -8,8 +8,11 @@ use super::error::StoreError;
 use futures_util::future::BoxFuture;
 use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{MySqlPool, SqlitePool};
+use sqlx::{MySqlConnection, MySqlPool, SqlitePool};
 use std::borrow::Cow;
+
+/// How long a process waits for another one that changes tables.
+const LOCK_WAIT_SECONDS: u32 = 30;
 
 /// A migration: number, description, text.
 type Step = (i64, &'static str, &'static str);
@@ -21,6 +24,14 @@ const SQLITE: &[Step] = &[
     (4, "journal", include_str!("../orders/migrations/sqlite/0004_journal.sql")),
     (5, "requests", include_str!("../catalogue/migrations/sqlite/0005_operator_requests.sql")),
     (7, "shard seals", include_str!("../orders/migrations/sqlite/0007_shard_seals.sql")),
+    (9, "operators", include_str!("../catalogue/migrations/sqlite/0009_operators.sql")),
+    (10, "media", include_str!("../catalogue/migrations/sqlite/0010_media.sql")),
+    (11, "visits", include_str!("../catalogue/migrations/sqlite/0011_visits.sql")),
+    (12, "settings", include_str!("../settings/migrations/sqlite/0012_settings.sql")),
+    (13, "risk entries", include_str!("../settings/migrations/sqlite/0013_risk_entries.sql")),
+    (15, "admission", include_str!("../catalogue/migrations/sqlite/0015_admission.sql")),
+    (16, "external users", include_str!("../catalogue/migrations/sqlite/0016_external_users.sql")),
+    (17, "ended sessions", include_str!("../catalogue/migrations/sqlite/0017_ended_sessions.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -30,6 +41,14 @@ const MYSQL: &[Step] = &[
     (4, "journal", include_str!("../orders/migrations/mysql/0004_journal.sql")),
     (5, "requests", include_str!("../catalogue/migrations/mysql/0005_operator_requests.sql")),
     (7, "shard seals", include_str!("../orders/migrations/mysql/0007_shard_seals.sql")),
+    (9, "operators", include_str!("../catalogue/migrations/mysql/0009_operators.sql")),
+    (10, "media", include_str!("../catalogue/migrations/mysql/0010_media.sql")),
+    (11, "visits", include_str!("../catalogue/migrations/mysql/0011_visits.sql")),
+    (12, "settings", include_str!("../settings/migrations/mysql/0012_settings.sql")),
+    (13, "risk entries", include_str!("../settings/migrations/mysql/0013_risk_entries.sql")),
+    (15, "admission", include_str!("../catalogue/migrations/mysql/0015_admission.sql")),
+    (16, "external users", include_str!("../catalogue/migrations/mysql/0016_external_users.sql")),
+    (17, "ended sessions", include_str!("../catalogue/migrations/mysql/0017_ended_sessions.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.
@@ -72,10 +91,33 @@ pub(super) async fn repeat_mysql(pool: &MySqlPool) {
     }
 }
 
+/// Leave to change tables, which lasts until the connection is closed: two processes that make them at
+/// once would be in each other's way. The library's own lock waits without a limit, which MariaDB takes
+/// for no lock at all.
+///
+/// # Errors
+/// Returns [`StoreError::Migration`] if another process has it for too long.
+pub(super) async fn lock_mysql(pool: &MySqlPool) -> Result<MySqlConnection, StoreError> {
+    let mut connection = pool.acquire().await?.detach();
+    let locked: Option<i64> =
+        sqlx::query_scalar("SELECT GET_LOCK(CONCAT('seckill.', MD5(DATABASE())), ?)")
+            .bind(LOCK_WAIT_SECONDS)
+            .fetch_one(&mut connection)
+            .await?;
+    if locked != Some(1) {
+        return Err(StoreError::Migration(format!(
+            "another process has been changing the tables for {LOCK_WAIT_SECONDS} s; try again once it is done"
+        )));
+    }
+    Ok(connection)
+}
+
+/// Runs what was not run yet, under the lock.
 pub(super) async fn run_mysql(pool: &MySqlPool) -> Result<(), StoreError> {
-    let migrator = Migrator::new(Embedded(MYSQL)).await?;
+    let mut migrator = Migrator::new(Embedded(MYSQL)).await?;
+    migrator.set_locking(false);
     match migrator.run(pool).await {
-        // Found under the migration lock, so the process that began it does not run any more.
+        // Found under the lock, so the process that began it does not run any more.
         Err(MigrateError::Dirty(number)) => {
             tracing::warn!(number, "running a migration again that was interrupted");
             sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ? AND success = FALSE")

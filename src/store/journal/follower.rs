@@ -30,8 +30,15 @@ impl Follower {
     /// then, and the follower is not to be used again.
     pub async fn next(&mut self, records: &mut Vec<Record>) -> Result<bool, JournalError> {
         let Some(payload) = self.reader.next().await? else { return Ok(false) };
+        let mut malformed = None;
         for found in each_record(payload) {
-            let found = found.map_err(|error| JournalError(error.into()))?;
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    malformed = Some(error);
+                    break;
+                }
+            };
             if let Some(last) = self.seqs.get_mut(found.shard.index())
                 && found.seq > *last
             {
@@ -39,6 +46,9 @@ impl Follower {
                 records.push(found);
             }
         }
-        Ok(true)
+        match malformed {
+            None => Ok(true),
+            Some(error) => Err(self.reader.refuse(&error.to_string())),
+        }
     }
 }

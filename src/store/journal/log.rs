@@ -82,8 +82,8 @@ pub trait OpenedLog: Send + 'static {
     fn base(&self) -> Result<Vec<u64>, JournalError>;
 
     /// Reads the journal to its end and gives `visit` each record behind `after` (a sequence number
-    /// for each shard that is to be served), in the order in which they were committed. Removes what a
-    /// crash left unfinished behind the last whole batch. Blocks.
+    /// for each shard that is to be served), in the order in which they were committed. Changes nothing
+    /// that is stored. Blocks.
     ///
     /// # Errors
     /// Returns [`JournalError`] if the storage does not answer, the journal is damaged or has a gap
@@ -113,8 +113,8 @@ pub trait Log: Send + 'static {
     /// front of the records without copying them.
     const HEADROOM: usize = 0;
 
-    /// Makes ready for the first batch and returns the half that is shared. Called once, before any
-    /// commit.
+    /// Makes ready for the first batch and returns the half that is shared. Removes what a crash left
+    /// unfinished behind the last whole batch. Called once, before any commit.
     ///
     /// # Errors
     /// Returns the storage's error if nothing can be written there.
@@ -166,4 +166,8 @@ pub trait LogReader: Send {
     /// The future returns [`JournalError`] if the storage does not answer or holds something else than
     /// was written.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<&[u8]>, JournalError>>;
+
+    /// Takes note that the last batch holds what is no record, which only its reader can see: the log is
+    /// damaged there. Returns the error that names the place.
+    fn refuse(&mut self, why: &str) -> JournalError;
 }

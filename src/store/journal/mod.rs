@@ -4,17 +4,20 @@
 //! dense sequence of their own. [`Journal::append`] takes them in without waiting, and what waits for
 //! them (their *effects*) comes back in the same order once they are durable; [`Journal::durable_seqs`]
 //! are the watermarks; [`Journal::follow`] and [`Journal::replay`] read what is durable, from sequence
-//! numbers; [`Journal::retire`] deletes what is kept elsewhere. What carries a journal is a [`Log`]:
-//! today [mod@file]. One test suite runs each case against every log.
+//! numbers; [`Journal::retire`] deletes what is kept elsewhere. A journal serves all its shards from the
+//! start on, or those that [`Journal::open`] lets in, until [`Journal::shut`]. What carries a journal is a
+//! [`Log`]: [mod@file] or [fenced]. One test suite runs each case against every log.
 //!
 //! Knows sequence numbers and encoded records. What a record means is the domain's business, what an
 //! effect is the caller's, and files, segments and positions are known below [mod@file] only.
 
+pub mod fenced;
 pub mod file;
 mod follower;
 mod id;
 mod log;
 pub mod record;
+mod shards;
 mod status;
 mod writer;
 
@@ -28,6 +31,7 @@ pub use status::{LogStatus, Trouble, WriterFigures};
 
 use domain::{Record, ShardId};
 use parking_lot::Mutex;
+use shards::ShardEnds;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -36,9 +40,9 @@ use writer::{Shared, Writer};
 /// The running journal. `E` is what waits for durability: replies, publications.
 pub struct Journal<E> {
     shared: Arc<Shared<E>>,
+    ends: Arc<ShardEnds>,
     handle: Arc<dyn LogHandle>,
     status: Arc<LogStatus>,
-    epoch: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -55,34 +59,87 @@ impl<E: Send + 'static> Journal<E> {
         on_durable: impl FnMut(Vec<E>) + Send + 'static,
         on_failure: impl FnOnce(io::Error) + Send + 'static,
     ) -> io::Result<Self> {
-        let Replayed { mut log, seqs, last_epoch, epoch } = replayed;
+        let Replayed { log, seqs, last_epoch, epoch } = replayed;
         assert!(epoch > last_epoch, "I15: each owner's number is above every earlier one's");
+        Self::run(log, ShardEnds::all_open(&seqs, epoch, last_epoch), on_durable, on_failure)
+    }
+
+    /// Starts the writer of a log of `shards` shards, all of which are shut.
+    ///
+    /// `on_durable` and `on_failure` are as for [`Journal::start`].
+    ///
+    /// # Errors
+    /// Returns the operating system's error if a thread cannot be started, and the log's own.
+    pub fn start_shut<L: Log>(
+        log: L,
+        shards: u16,
+        on_durable: impl FnMut(Vec<E>) + Send + 'static,
+        on_failure: impl FnOnce(io::Error) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::run(log, ShardEnds::all_shut(shards), on_durable, on_failure)
+    }
+
+    fn run<L: Log>(
+        mut log: L,
+        ends: ShardEnds,
+        on_durable: impl FnMut(Vec<E>) + Send + 'static,
+        on_failure: impl FnOnce(io::Error) + Send + 'static,
+    ) -> io::Result<Self> {
         let handle = log.start()?;
         let status = handle.status();
-        let shared = Arc::new(Shared::new(L::HEADROOM, &seqs, last_epoch));
+        let (shared, ends) = (Arc::new(Shared::new(L::HEADROOM)), Arc::new(ends));
         let writer = Writer::new(
             Arc::clone(&shared),
+            Arc::clone(&ends),
             log,
             Arc::clone(&status),
-            epoch,
-            seqs,
             Box::new(on_durable),
         );
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(on_failure))?;
-        Ok(Self { shared, handle, status, epoch, writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, ends, handle, status, writer: Mutex::new(Some(thread)) })
     }
 
-    /// This owner's number: above every earlier one's (I15).
+    /// Lets a shard in that is shut, while the others go on: `epoch` owns it (I15), its last durable record
+    /// is `seq`, and what is appended goes on behind that. The log knows already that the shard is this
+    /// owner's.
+    pub fn open(&self, shard: ShardId, epoch: u64, seq: u64) {
+        self.ends.open(shard, epoch, seq);
+        self.shared.open(shard, seq);
+    }
+
+    /// Lets a shard out of which nothing is appended any more, while the others go on. The future resolves
+    /// once everything of it is released, or dropped because it was fenced off; or the journal has ended.
+    pub fn shut(&self, shard: ShardId) -> impl Future<Output = ()> + use<E> {
+        let released = self.shared.shut(shard);
+        async {
+            // An error is the sender's end, which tells the same.
+            let _ = released.await;
+        }
+    }
+
+    /// Who owns a shard, by number; none if it is shut.
+    pub fn owner(&self, shard: ShardId) -> Option<u64> {
+        self.ends.epoch(shard)
+    }
+
+    /// Waits until a newer owner is found to have fenced a shard off. Returns each such shard once.
+    pub async fn next_fenced(&self) -> ShardId {
+        self.ends.next_fenced().await
+    }
+
+    /// The number of the owner that opened all shards at the start: above every earlier one's (I15). 0 for
+    /// a journal whose shards have an owner each.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.ends.common_epoch()
     }
 
-    /// The owner of the last durable batch: an earlier one until this one has written. What is kept
-    /// elsewhere carries this number, so that it is never ahead of the journal.
-    pub fn durable_epoch(&self) -> u64 {
-        self.shared.durable_epoch()
+    /// Whom what is durable of a shard can be ascribed to: where all shards share a log, the owner of its
+    /// last durable batch, which is an earlier one until this one has written. What is kept elsewhere
+    /// carries this number, so that it is never ahead of the journal.
+    pub fn durable_epoch(&self, shard: ShardId) -> u64 {
+        self.ends.durable_epoch(shard)
     }
 
     /// Appends encoded records of one shard and what waits for them, in this order, without waiting
@@ -108,14 +165,14 @@ impl<E: Send + 'static> Journal<E> {
         self.shared.visit_waiting(visit);
     }
 
-    /// The sequence number of a shard's last durable record.
+    /// The sequence number of a shard's last durable record; 0 while it is shut.
     pub fn durable_seq(&self, shard: ShardId) -> u64 {
-        self.shared.durable_seq(shard)
+        self.ends.durable_seq(shard)
     }
 
-    /// Each shard's last durable record.
+    /// Each shard's last durable record, 0 for those that are shut.
     pub fn durable_seqs(&self) -> Vec<u64> {
-        self.shared.durable_seqs()
+        self.ends.durable_seqs()
     }
 
     /// The sequence number of a shard's last record that was retired: what is left of the shard starts
@@ -127,7 +184,7 @@ impl<E: Send + 'static> Journal<E> {
     /// Each shard's last record that was retired, 0 where none was: as many as there are shards.
     pub fn base_seqs(&self) -> Vec<u64> {
         let mut base = self.handle.base();
-        base.resize(self.durable_seqs().len(), 0);
+        base.resize(self.ends.count(), 0);
         base
     }
 
@@ -203,6 +260,11 @@ impl<E: Send + 'static> Journal<E> {
     /// Whether what is admitted now will find room.
     pub fn has_room(&self) -> bool {
         self.status.has_room()
+    }
+
+    /// Whether the log has confirmed nothing for so long that nothing more should wait for it.
+    pub fn is_unreachable(&self) -> bool {
+        self.status.is_unreachable()
     }
 
     /// Whether a commit has failed. Nothing is ever confirmed after it.

@@ -17,12 +17,12 @@
 
 use domain::order::{Order, OrderStatus};
 use domain::{
-    Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest, OrderId, Record,
-    RequestId, SaleId, ShardId, Timestamp, UserId,
+    Admission, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest, OrderId,
+    Record, RequestId, SaleId, ShardId, Timestamp, UserId,
 };
 
-/// The longest encoded record in bytes, its length field included: an `ItemOpened` with the longest
-/// product id.
+/// The longest encoded record in bytes, its length field included: an `ItemOpened` of a guarded item
+/// with the longest product id.
 pub const RECORD_LENGTH_MAX: usize = 160;
 
 const LENGTH_FIELD: usize = 2;
@@ -35,6 +35,8 @@ const KIND_ITEM_ENDED: u8 = 5;
 const KIND_ITEM_SETTLED: u8 = 6;
 const KIND_ORDER: u8 = 7;
 const KIND_ITEM_OPERATED: u8 = 8;
+const KIND_ITEM_ADMISSION: u8 = 9;
+const KIND_GUARDED_ITEM_OPENED: u8 = 10;
 
 /// The bytes are not a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -50,7 +52,12 @@ pub fn encode(record: &Record, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&record.seq.to_le_bytes());
     buffer.extend_from_slice(&record.at.0.to_le_bytes());
     match &record.event {
-        Event::ItemOpened(terms) => encode_terms(terms, buffer),
+        Event::ItemOpened(terms) => {
+            encode_terms(terms, buffer);
+            if kind_of_opening(terms) == KIND_GUARDED_ITEM_OPENED {
+                buffer.extend_from_slice(&terms.admission.number().to_le_bytes());
+            }
+        }
         Event::ItemOperated(operation) => encode_operation(operation, buffer),
         Event::ItemSettled(item_id) => buffer.extend_from_slice(&item_id.0.to_le_bytes()),
         Event::Order(order) => encode_order(order, buffer),
@@ -75,6 +82,13 @@ pub fn each_record(bytes: &[u8]) -> impl Iterator<Item = Result<Record, Malforme
     })
 }
 
+/// How many bytes the record at the front of `bytes` takes; none if they are cut short.
+pub fn length(bytes: &[u8]) -> Option<usize> {
+    let length = u16::from_le_bytes(*bytes.first_chunk()?);
+    let length = LENGTH_FIELD + usize::from(length);
+    (length <= bytes.len()).then_some(length)
+}
+
 /// Takes one record off the front of `bytes`, which stay as they are on an error.
 ///
 /// # Errors
@@ -91,8 +105,18 @@ pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
     let at = Timestamp(fields.u64()?);
     let event = match kind {
         KIND_ITEM_OPENED => Event::ItemOpened(decode_terms(&mut fields)?),
+        KIND_GUARDED_ITEM_OPENED => {
+            let terms = decode_terms(&mut fields)?;
+            let admission = fields.admission()?;
+            if admission == Admission::OPEN {
+                return Err(MalformedRecord("a guarded item without a guard"));
+            }
+            Event::ItemOpened(ItemTerms { admission, ..terms })
+        }
         KIND_ITEM_OPERATED | KIND_ITEM_RESTOCKED | KIND_ITEM_PAUSED | KIND_ITEM_RESUMED
-        | KIND_ITEM_ENDED => Event::ItemOperated(decode_operation(kind, &mut fields)?),
+        | KIND_ITEM_ENDED | KIND_ITEM_ADMISSION => {
+            Event::ItemOperated(decode_operation(kind, &mut fields)?)
+        }
         KIND_ITEM_SETTLED => Event::ItemSettled(ItemId(fields.u64()?)),
         KIND_ORDER => Event::Order(decode_order(&mut fields)?),
         _ => return Err(MalformedRecord("unknown kind")),
@@ -106,10 +130,18 @@ pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
 
 fn kind(event: &Event) -> u8 {
     match event {
-        Event::ItemOpened(_) => KIND_ITEM_OPENED,
+        Event::ItemOpened(terms) => kind_of_opening(terms),
         Event::ItemOperated(operation) => kind_of_operation(operation),
         Event::ItemSettled(_) => KIND_ITEM_SETTLED,
         Event::Order(_) => KIND_ORDER,
+    }
+}
+
+/// Items that nothing guards keep the kind, and with it the bytes, that version 0.1.0 gave them.
+fn kind_of_opening(terms: &ItemTerms) -> u8 {
+    match terms.admission {
+        Admission::OPEN => KIND_ITEM_OPENED,
+        _ => KIND_GUARDED_ITEM_OPENED,
     }
 }
 
@@ -120,22 +152,28 @@ fn kind_of_operation(operation: &Operation) -> u8 {
         (ItemAction::Pause, None) => KIND_ITEM_PAUSED,
         (ItemAction::Resume, None) => KIND_ITEM_RESUMED,
         (ItemAction::End, None) => KIND_ITEM_ENDED,
+        (ItemAction::Admit(_), _) => KIND_ITEM_ADMISSION,
         (ItemAction::Reduce(_), None) | (_, Some(_)) => KIND_ITEM_OPERATED,
     }
 }
 
 /// Item, and units where they are restocked; of `ItemOperated`: item, action u8, units u32, request id
-/// u64 (0 if it has none), length u8 and name of the operator (0 if it is not known).
+/// u64 (0 if it has none), length u8 and name of the operator (0 if it is not known); `ItemAdmission` has
+/// the admission's number u64 in place of action and units.
 fn encode_operation(operation: &Operation, buffer: &mut Vec<u8>) {
     let Operation { item_id, action, request } = operation;
     buffer.extend_from_slice(&item_id.0.to_le_bytes());
     match kind_of_operation(operation) {
-        KIND_ITEM_OPERATED => {
+        kind @ (KIND_ITEM_OPERATED | KIND_ITEM_ADMISSION) => {
             let (request_id, operator) = request
                 .as_ref()
                 .map_or((None, ""), |request| (request.request_id, &request.operator));
-            buffer.push(action.number());
-            buffer.extend_from_slice(&action.units().to_le_bytes());
+            if kind == KIND_ITEM_ADMISSION {
+                buffer.extend_from_slice(&action.value().to_le_bytes());
+            } else {
+                buffer.push(action.number());
+                buffer.extend_from_slice(&action.units().to_le_bytes());
+            }
             buffer.extend_from_slice(&request_id.unwrap_or_default().0.to_le_bytes());
             // Bounded by OPERATOR_LENGTH_MAX where it enters.
             buffer.push(operator.len() as u8);
@@ -153,11 +191,13 @@ fn decode_operation(kind: u8, fields: &mut Fields<'_>) -> Result<Operation, Malf
         KIND_ITEM_PAUSED => ItemAction::Pause,
         KIND_ITEM_RESUMED => ItemAction::Resume,
         KIND_ITEM_ENDED => ItemAction::End,
-        _ => ItemAction::from_number(fields.u8()?, fields.u32()?)
+        KIND_ITEM_ADMISSION => ItemAction::Admit(fields.admission()?),
+        _ => ItemAction::from_number(fields.u8()?, fields.u32()?.into())
+            .filter(|action| !matches!(action, ItemAction::Admit(_)))
             .ok_or(MalformedRecord("unknown operation"))?,
     };
     let mut request = None;
-    if kind == KIND_ITEM_OPERATED {
+    if matches!(kind, KIND_ITEM_OPERATED | KIND_ITEM_ADMISSION) {
         let request_id = Some(RequestId(fields.u64()?)).filter(|id| *id != RequestId(0));
         let length = usize::from(fields.u8()?);
         let operator = std::str::from_utf8(fields.take(length)?)
@@ -169,7 +209,7 @@ fn decode_operation(kind: u8, fields: &mut Fields<'_>) -> Result<Operation, Malf
     Ok(Operation { item_id, action, request })
 }
 
-/// Appends an item's terms, in the layout of `ItemOpened`.
+/// Appends an item's terms, in the layout of `ItemOpened`: without the admission, which stands elsewhere.
 pub fn encode_terms(terms: &ItemTerms, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&terms.item_id.0.to_le_bytes());
     buffer.extend_from_slice(&terms.sale_id.0.to_le_bytes());
@@ -209,10 +249,11 @@ fn decode_terms(fields: &mut Fields<'_>) -> Result<ItemTerms, MalformedRecord> {
         payment_window_milliseconds,
         starts_at,
         ends_at,
+        admission: Admission::OPEN,
     })
 }
 
-/// Takes an item's terms off the front of `bytes`.
+/// Takes an item's terms off the front of `bytes`; their admission is not among them.
 ///
 /// # Errors
 /// Returns [`MalformedRecord`] if they are cut short or hold an impossible value.
@@ -288,6 +329,10 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    fn admission(&mut self) -> Result<Admission, MalformedRecord> {
+        Admission::from_number(self.u64()?).ok_or(MalformedRecord("not an admission"))
+    }
+
     fn currency(&mut self) -> Result<Currency, MalformedRecord> {
         let code = std::str::from_utf8(self.take(3)?).ok().and_then(Currency::parse);
         code.ok_or(MalformedRecord("not a currency code"))
@@ -297,6 +342,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::Challenge;
     use proptest::prelude::*;
 
     fn order() -> impl Strategy<Value = Order> {
@@ -315,9 +361,21 @@ mod tests {
         })
     }
 
+    fn admission() -> impl Strategy<Value = Admission> {
+        let guarded = (0..3_usize, 0..=86_400_u32, 0..=600_000_u32).prop_map(
+            |(challenge, lead_seconds, spread_milliseconds)| Admission {
+                buy_token: true,
+                challenge: Challenge::ALL[challenge],
+                lead_seconds,
+                spread_milliseconds,
+            },
+        );
+        prop_oneof![Just(Admission::OPEN), guarded]
+    }
+
     fn terms() -> impl Strategy<Value = ItemTerms> {
-        (any::<[u64; 6]>(), any::<u32>(), any::<u16>(), "[a-z0-9_-]{1,64}").prop_map(
-            |(long, allotted, limit_per_user, product_id)| ItemTerms {
+        (any::<[u64; 6]>(), any::<u32>(), any::<u16>(), "[a-z0-9_-]{1,64}", admission()).prop_map(
+            |(long, allotted, limit_per_user, product_id, admission)| ItemTerms {
                 item_id: ItemId(long[0]),
                 sale_id: SaleId(long[1]),
                 product_id: product_id.into(),
@@ -328,15 +386,17 @@ mod tests {
                 payment_window_milliseconds: long[3],
                 starts_at: Timestamp(long[4]),
                 ends_at: Timestamp(long[5]),
+                admission,
             },
         )
     }
 
     fn operation() -> impl Strategy<Value = Operation> {
-        let action = (1_u8..=5, 1_u32..).prop_map(|(number, units)| {
+        let action = (1_u8..=5, 1..u64::from(u32::MAX)).prop_map(|(number, units)| {
             let with_units = ItemAction::from_number(number, units);
             with_units.or(ItemAction::from_number(number, 0)).expect("in range")
         });
+        let action = prop_oneof![action, admission().prop_map(ItemAction::Admit)];
         let id = proptest::option::of((1..u64::MAX).prop_map(RequestId));
         let request =
             proptest::option::of(("[a-z0-9]{1,64}", id).prop_map(|(operator, request_id)| {

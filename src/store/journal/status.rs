@@ -16,6 +16,8 @@ pub enum Trouble {
     Damaged(String),
     /// There is no room for what would be admitted now. The text says why.
     Full(String),
+    /// The log confirms nothing at the moment, and may again. The text says why.
+    Unreachable(String),
     /// No more room can be made ready, but some is left. The text says why.
     NearlyFull(String),
 }
@@ -35,6 +37,7 @@ pub struct WriterFigures {
 #[derive(Debug)]
 pub struct LogStatus {
     has_room: AtomicBool,
+    is_unreachable: AtomicBool,
     has_failed: AtomicBool,
     is_damaged: AtomicBool,
     /// The first place that was found damaged.
@@ -44,6 +47,7 @@ pub struct LogStatus {
     obstacle: Mutex<Option<String>>,
     syncs: AtomicU64,
     sync_durations: Histogram,
+    batch_records: Histogram,
     bytes: AtomicU64,
     records: AtomicU64,
 }
@@ -52,13 +56,15 @@ impl Default for LogStatus {
     fn default() -> Self {
         Self {
             has_room: AtomicBool::new(true),
+            is_unreachable: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             is_damaged: AtomicBool::new(false),
             damage: Mutex::default(),
             damage_found: Notify::new(),
             obstacle: Mutex::default(),
             syncs: AtomicU64::new(0),
-            sync_durations: Histogram::default(),
+            sync_durations: Histogram::of_durations(),
+            batch_records: Histogram::of_counts(),
             bytes: AtomicU64::new(0),
             records: AtomicU64::new(0),
         }
@@ -74,6 +80,16 @@ impl LogStatus {
     /// Sets whether what is admitted now will find room.
     pub fn set_has_room(&self, has_room: bool) {
         self.has_room.store(has_room, Ordering::Release);
+    }
+
+    /// Whether the log confirms nothing at the moment.
+    pub fn is_unreachable(&self) -> bool {
+        self.is_unreachable.load(Ordering::Acquire)
+    }
+
+    /// Sets whether the log confirms nothing at the moment.
+    pub fn set_unreachable(&self, is_unreachable: bool) {
+        self.is_unreachable.store(is_unreachable, Ordering::Release);
     }
 
     /// Sets why no more room can be made ready, or that it can. Returns whether there was an obstacle
@@ -137,7 +153,13 @@ impl LogStatus {
             return Some(Trouble::Damaged(place));
         }
         let obstacle = self.obstacle.lock().clone()?;
-        Some(if self.has_room() { Trouble::NearlyFull(obstacle) } else { Trouble::Full(obstacle) })
+        Some(if self.is_unreachable() {
+            Trouble::Unreachable(obstacle)
+        } else if self.has_room() {
+            Trouble::NearlyFull(obstacle)
+        } else {
+            Trouble::Full(obstacle)
+        })
     }
 
     /// Counts a sync and the time it took.
@@ -156,9 +178,15 @@ impl LogStatus {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts records that became durable.
+    /// Counts the records of a batch that became durable.
     pub fn count_records(&self, records: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
+        self.batch_records.count(records, 1);
+    }
+
+    /// How many records became durable at once.
+    pub fn batch_records(&self) -> &Histogram {
+        &self.batch_records
     }
 
     /// The figures since the start.

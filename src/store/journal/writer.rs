@@ -3,9 +3,11 @@
 //! A batch is what arrived while the last commit was under way. It is committed to the log, and only
 //! then are its effects (replies, publications) released, so that nothing leaves before it is durable
 //! (I8). A commit that fails ends the journal for good: no effect of that batch is released, and the
-//! process is expected to stop. Must not know where the log keeps its bytes.
+//! process is expected to stop. A shard is let in and out in its turn among what is appended, while the
+//! others go on. Must not know where the log keeps its bytes.
 
 use super::log::{BATCH_BYTES_MAX, Batch, Log, Part};
+use super::shards::ShardEnds;
 use super::status::LogStatus;
 use crate::crash::crash_point;
 use domain::ShardId;
@@ -13,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::oneshot;
 
 /// State shared by appenders and the writer.
 pub(super) struct Shared<E> {
@@ -21,10 +23,6 @@ pub(super) struct Shared<E> {
     arrived: Condvar,
     /// Effects of the batch that is being committed, where a deadline can still reach them.
     in_flight: Mutex<Vec<E>>,
-    /// The owner of the last durable batch.
-    durable_epoch: AtomicU64,
-    /// Each shard's last durable record.
-    durable_seqs: Box<[AtomicU64]>,
     headroom: usize,
 }
 
@@ -33,8 +31,17 @@ struct Pending<E> {
     batch: Batch,
     records: u64,
     effects: Vec<E>,
+    turns: Vec<Turn>,
     writer_waits: bool,
     closed: bool,
+}
+
+/// A shard that comes or goes while the others are written.
+enum Turn {
+    /// It goes on behind this record. Nothing of it is in the batch that was appended before.
+    Open { shard: ShardId, seq: u64 },
+    /// Nothing of it is appended behind this. The other end is told once all before it is released.
+    Shut { shard: ShardId, released: oneshot::Sender<()> },
 }
 
 impl<E> Pending<E> {
@@ -43,24 +50,23 @@ impl<E> Pending<E> {
             batch: Batch { bytes: vec![0; headroom], parts: Vec::new() },
             records: 0,
             effects: Vec::new(),
+            turns: Vec::new(),
             writer_waits: false,
             closed: false,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.effects.is_empty() && self.records == 0
+        self.effects.is_empty() && self.records == 0 && self.turns.is_empty()
     }
 }
 
 impl<E> Shared<E> {
-    pub(super) fn new(headroom: usize, seqs: &[u64], durable_epoch: u64) -> Self {
+    pub(super) fn new(headroom: usize) -> Self {
         Self {
             pending: Mutex::new(Pending::new(headroom)),
             arrived: Condvar::new(),
             in_flight: Mutex::new(Vec::new()),
-            durable_epoch: AtomicU64::new(durable_epoch),
-            durable_seqs: seqs.iter().copied().map(AtomicU64::new).collect(),
             headroom,
         }
     }
@@ -104,17 +110,31 @@ impl<E> Shared<E> {
         self.pending.lock().effects.iter_mut().for_each(&mut visit);
     }
 
-    pub(super) fn durable_epoch(&self) -> u64 {
-        self.durable_epoch.load(Ordering::Acquire)
+    /// Lets the writer expect the shard's records behind `seq`.
+    pub(super) fn open(&self, shard: ShardId, seq: u64) {
+        self.take_turn(Turn::Open { shard, seq });
     }
 
-    pub(super) fn durable_seq(&self, shard: ShardId) -> u64 {
-        let seq = self.durable_seqs.get(shard.index());
-        seq.map_or(0, |seq| seq.load(Ordering::Acquire))
+    /// Resolves once everything of the shard that was appended before is released or dropped; an error
+    /// says that too, or that the writer has ended.
+    pub(super) fn shut(&self, shard: ShardId) -> oneshot::Receiver<()> {
+        let (released, receiver) = oneshot::channel();
+        self.take_turn(Turn::Shut { shard, released });
+        receiver
     }
 
-    pub(super) fn durable_seqs(&self) -> Vec<u64> {
-        self.durable_seqs.iter().map(|seq| seq.load(Ordering::Acquire)).collect()
+    fn take_turn(&self, turn: Turn) {
+        let mut pending = self.pending.lock();
+        // Nobody takes turns any more.
+        if pending.closed {
+            return;
+        }
+        pending.turns.push(turn);
+        let wake = pending.writer_waits;
+        drop(pending);
+        if wake {
+            self.arrived.notify_one();
+        }
     }
 
     /// Lets the writer end once nothing waits any more.
@@ -122,16 +142,23 @@ impl<E> Shared<E> {
         self.pending.lock().closed = true;
         self.arrived.notify_all();
     }
+
+    /// The writer has failed: nobody waits for a turn any more.
+    fn give_up(&self) {
+        let mut pending = self.pending.lock();
+        pending.closed = true;
+        pending.turns.clear();
+    }
 }
 
 /// What the writer's thread owns.
 pub(super) struct Writer<E, L> {
     shared: Arc<Shared<E>>,
+    ends: Arc<ShardEnds>,
     log: L,
     status: Arc<LogStatus>,
-    epoch: u64,
-    /// Each shard's last record that was handed to the log.
-    appended: Vec<u64>,
+    /// Each shard's last record that was handed to the log; none of a shard that is shut.
+    appended: Vec<Option<u64>>,
     /// Shards that a newer owner has taken over: nothing of them is released any more.
     fenced: Vec<ShardId>,
     on_durable: Box<dyn FnMut(Vec<E>) + Send>,
@@ -140,13 +167,13 @@ pub(super) struct Writer<E, L> {
 impl<E: Send + 'static, L: Log> Writer<E, L> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
+        ends: Arc<ShardEnds>,
         log: L,
         status: Arc<LogStatus>,
-        epoch: u64,
-        appended: Vec<u64>,
         on_durable: Box<dyn FnMut(Vec<E>) + Send>,
     ) -> Self {
-        Self { shared, log, status, epoch, appended, fenced: Vec::new(), on_durable }
+        let appended = ends.open_seqs();
+        Self { shared, ends, log, status, appended, fenced: Vec::new(), on_durable }
     }
 
     /// Runs until the journal is closed and nothing waits, or until it fails: then `on_failure` is
@@ -158,6 +185,7 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
             .unwrap_or_else(|_| Err(io::Error::other("the journal's writer panicked")));
         if let Err(error) = ended {
             self.status.set_failed();
+            self.shared.give_up();
             on_failure(error);
         }
     }
@@ -165,6 +193,7 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
     fn commit_batches(&mut self) -> io::Result<()> {
         let mut taken = Pending::new(L::HEADROOM);
         while self.take(&mut taken) {
+            self.let_in(&taken.turns);
             if taken.records > 0 {
                 *self.shared.in_flight.lock() = std::mem::take(&mut taken.effects);
                 self.commit(&mut taken)?;
@@ -180,8 +209,32 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
             taken.batch.bytes.truncate(L::HEADROOM);
             taken.batch.parts.clear();
             taken.records = 0;
+            self.let_out(&mut taken.turns);
         }
         Ok(())
+    }
+
+    /// Takes in the shards that come with this batch.
+    fn let_in(&mut self, turns: &[Turn]) {
+        for turn in turns {
+            if let Turn::Open { shard, seq } = turn {
+                let before = self.appended[shard.index()].replace(*seq);
+                assert_eq!(before, None, "shard {shard} is shut before it is opened again");
+                self.fenced.retain(|fenced| fenced != shard);
+            }
+        }
+    }
+
+    /// Lets the shards go whose last effects were released with this batch, and tells who waits for it.
+    fn let_out(&mut self, turns: &mut Vec<Turn>) {
+        for turn in turns.drain(..) {
+            if let Turn::Shut { shard, released } = turn {
+                self.appended[shard.index()] = None;
+                self.ends.shut(shard);
+                // Who waits no more has ended.
+                let _ = released.send(());
+            }
+        }
     }
 
     /// Takes what has arrived, waiting for it; false once closed and empty.
@@ -197,6 +250,7 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
         }
         std::mem::swap(&mut pending.batch, &mut taken.batch);
         std::mem::swap(&mut pending.effects, &mut taken.effects);
+        std::mem::swap(&mut pending.turns, &mut taken.turns);
         taken.records = std::mem::take(&mut pending.records);
         true
     }
@@ -211,14 +265,14 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
         for shard in fenced {
             if !self.fenced.contains(&shard) {
                 self.fenced.push(shard);
+                self.ends.note_fenced(shard);
             }
         }
         self.status.count_records(taken.records);
-        self.shared.durable_epoch.store(self.epoch, Ordering::Release);
+        self.ends.note_commit();
         for part in &taken.batch.parts {
             if part.has_records() && !self.fenced.contains(&part.shard) {
-                self.shared.durable_seqs[part.shard.index()]
-                    .store(part.last_seq, Ordering::Release);
+                self.ends.advance(part.shard, part.last_seq);
             }
         }
         Ok(())
@@ -233,8 +287,9 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
             end = part.bytes.end;
             if part.has_records() {
                 let last = &mut self.appended[part.shard.index()];
-                assert_eq!(part.first_seq, *last + 1, "shard {} skips or repeats", part.shard);
-                *last = part.last_seq;
+                let next = last.map(|last| last + 1);
+                assert_eq!(next, Some(part.first_seq), "shard {} skips or repeats", part.shard);
+                *last = Some(part.last_seq);
             }
         }
         assert_eq!(batch.bytes.len(), end, "all bytes belong to a part");
@@ -243,7 +298,7 @@ impl<E: Send + 'static, L: Log> Writer<E, L> {
     /// I8: whatever is released rests on durable records only.
     fn assert_durable(&self, parts: &[Part]) {
         for part in parts {
-            let durable = self.shared.durable_seq(part.shard);
+            let durable = self.ends.durable_seq(part.shard);
             assert!(
                 part.effects == 0 || part.last_seq <= durable,
                 "an effect rests on record {} of shard {}, durable is {durable}",

@@ -5,7 +5,7 @@ use super::conflict::{Conflict, ConflictReason};
 use super::items::item_kind;
 use super::progress::Steps;
 use super::row::StoredOrder;
-use domain::{Event, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
+use domain::{Event, ItemAction, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
 use serde_json::json;
 
 /// A folded batch: of several records of one order only the latest is left.
@@ -133,9 +133,15 @@ impl ItemRow {
         else {
             return None;
         };
-        let detail = match action.units() {
-            0 => json!({}),
-            units => json!({ "units": units }),
+        let detail = match (action, action.units()) {
+            (ItemAction::Admit(admission), _) => json!({
+                "buy_token": admission.buy_token,
+                "challenge": admission.challenge.name(),
+                "lead_seconds": admission.lead_seconds,
+                "spread_milliseconds": admission.spread_milliseconds,
+            }),
+            (_, 0) => json!({}),
+            (_, units) => json!({ "units": units }),
         };
         Some(OperationEntry {
             at: self.record.at,

@@ -3,7 +3,8 @@
 use crate::store::database::StoreError;
 use domain::operation::{self, RememberedOperation};
 use domain::{
-    Event, ItemAction, ItemId, ItemPhase, ItemTerms, Operation, Record, ShardId, Timestamp,
+    Admission, Event, ItemAction, ItemId, ItemPhase, ItemTerms, Operation, Record, ShardId,
+    Timestamp,
 };
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub struct StoredItem {
     pub terms: ItemTerms,
     /// Its phase, which operators may have changed since.
     pub phase: ItemPhase,
+    /// How it is guarded, which operators may have changed since.
+    pub admission: Admission,
     /// Units put on sale, restocks included.
     pub allotted: u32,
     /// Whether it was settled: its shard has released its orders from memory.
@@ -45,6 +48,7 @@ pub(super) fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
                 shard: record.shard,
                 terms: terms.clone(),
                 phase: ItemPhase::Open,
+                admission: terms.admission,
                 allotted: terms.allotted,
                 settled: false,
                 opened_seq: record.seq,
@@ -77,6 +81,7 @@ pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
                 ItemAction::Pause => "paused",
                 ItemAction::Resume => "resumed",
                 ItemAction::End => "ended",
+                ItemAction::Admit(_) => "admission",
             };
             (operation.item_id, kind)
         }
@@ -100,6 +105,7 @@ impl StoredItem {
         match operation.action {
             ItemAction::Restock(units) => self.allotted = self.allotted.saturating_add(units),
             ItemAction::Reduce(units) => self.allotted = self.allotted.saturating_sub(units),
+            ItemAction::Admit(admission) => self.admission = admission,
             action => self.phase = action.phase().unwrap_or(self.phase),
         }
         if let Some(done) = operation.remembered() {

@@ -16,7 +16,8 @@
 //! sealed (`seal.rs`), so rows that are lost or changed by hand are found.
 //!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
-//! the statements behind `session.rs`, `row.rs` how an order is kept, `items.rs` the state of items,
+//! the statements behind `session.rs`, `row.rs` how an order is kept, `items.rs` the state of items, `search.rs` how
+//! orders are looked for,
 //! `bytes.rs` how a record is kept. Must not know where records come from, nor retry:
 //! `StoreError::is_transient` tells the caller whether it should.
 
@@ -31,9 +32,11 @@ mod progress;
 mod progress_rows;
 mod row;
 mod seal;
+mod search;
 mod session;
 mod sqlite;
 mod store;
+mod units;
 
 pub use apply::{Applied, ApplyError};
 pub use conflict::{Conflict, ConflictReason, Conflicts, SetAside};
@@ -42,4 +45,5 @@ pub use progress::{Gap, Sealed, ShardProgress};
 pub use progress_rows::Census;
 pub use row::StoredOrder;
 pub use seal::Seal;
+pub use search::{EXAMINED_ROWS_MAX, OrderFilter, Search};
 pub use store::{OrderStore, PAGE_ROWS_MAX, SCAN_ROWS_MAX};

@@ -8,6 +8,7 @@ use super::store::OrderStore;
 use crate::store::database::StoreError;
 use crate::store::journal::JournalId;
 use domain::ShardId;
+use std::collections::HashMap;
 
 /// Why the order store must neither be believed nor changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -82,6 +83,45 @@ pub async fn own_progress(
     ours: JournalId,
     durable_seqs: impl FnOnce() -> Vec<u64>,
 ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
+    let (owner, progress) = checked_progress(orders, ours, durable_seqs).await?;
+    if owner.is_none() {
+        let owner = orders.assign_owner(ours).await?;
+        if owner != ours {
+            return Err(OwnershipError::Foreign { owner, ours });
+        }
+    }
+    Ok(progress)
+}
+
+/// Checks that the order store may be filled from `ours`: it is not another journal's, not ahead of
+/// `journal_seqs` and not behind `base_seqs`, each shard's last record in the journal and the last that was
+/// deleted from it. Changes nothing.
+///
+/// # Errors
+/// Returns [`OwnershipError`] if that is not so, or the store does not answer.
+pub async fn check(
+    orders: &OrderStore,
+    ours: JournalId,
+    journal_seqs: &[u64],
+    base_seqs: &[u64],
+) -> Result<(), OwnershipError> {
+    let (_, progress) = checked_progress(orders, ours, || journal_seqs.to_vec()).await?;
+    let progress: HashMap<ShardId, u64> = progress.into_iter().collect();
+    for (shard, base_seq) in (0..).map(ShardId).zip(base_seqs.iter().copied()) {
+        let stored_seq = progress.get(&shard).copied().unwrap_or(0);
+        if stored_seq < base_seq {
+            return Err(OwnershipError::Behind { shard, stored_seq, base_seq });
+        }
+    }
+    Ok(())
+}
+
+/// The journal that the order store names, if it does, and how far it is.
+async fn checked_progress(
+    orders: &OrderStore,
+    ours: JournalId,
+    durable_seqs: impl FnOnce() -> Vec<u64>,
+) -> Result<(Option<JournalId>, Vec<(ShardId, u64)>), OwnershipError> {
     let owner = check_owner(orders, ours).await?;
     let progress = orders.progress().await?;
     // Read after the progress, which follows the journal.
@@ -92,13 +132,7 @@ pub async fn own_progress(
             return Err(OwnershipError::Ahead { shard, stored_seq, journal_seq });
         }
     }
-    if owner.is_none() {
-        let owner = orders.assign_owner(ours).await?;
-        if owner != ours {
-            return Err(OwnershipError::Foreign { owner, ours });
-        }
-    }
-    Ok(progress)
+    Ok((owner, progress))
 }
 
 #[cfg(test)]

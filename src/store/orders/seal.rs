@@ -8,7 +8,7 @@
 //! tell whether it had been either before. Pure.
 
 use super::items::item_kind;
-use domain::{Event, Order, OrderStatus, Record, ShardId};
+use domain::{Admission, Event, Order, OrderStatus, Record, ShardId};
 use std::ops::AddAssign;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -85,8 +85,11 @@ impl Seal {
     fn of_item_record(record: &Record) -> Self {
         let Some((item_id, kind)) = item_kind(&record.event) else { return Self::default() };
         let detail = match &record.event {
+            Event::ItemOpened(terms) if terms.admission != Admission::OPEN => {
+                hash([terms.price, u64::from(terms.allotted), terms.admission.number()])
+            }
             Event::ItemOpened(terms) => hash([terms.price, u64::from(terms.allotted)]),
-            Event::ItemOperated(operation) => u64::from(operation.action.units()),
+            Event::ItemOperated(operation) => operation.action.value(),
             _ => 0,
         };
         let ShardId(shard) = record.shard;

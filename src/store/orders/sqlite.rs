@@ -13,11 +13,11 @@ use super::progress_rows::{
     seal_columns,
 };
 use super::row::{StoredOrder, bind_order, columns, decode_order};
+use super::search::{Whose, Window, window_text};
 use super::session::{Insertion, LOG_OPERATION, Session, insertion};
 use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
 use crate::store::database::{SqliteDatabase, StoreError, within};
 use crate::store::journal::JournalId;
-use domain::order::Cursor;
 use domain::{ItemId, Order, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -246,39 +246,20 @@ impl SqliteOrders {
             .bind(signed(user_id.0))
             .bind(signed(before_bound(before)))
             .bind(limit_of(limit));
+        let _place = self.database.list_place().await?;
         self.fetch(query).await
     }
 
-    pub(super) async fn orders_of_sale(
-        &self,
-        sale_id: SaleId,
-        item_id: Option<ItemId>,
-        cursor: Cursor,
-        limit: usize,
-    ) -> Result<Vec<StoredOrder>, StoreError> {
-        const NEWEST: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM orders WHERE sale_id = ? AND (? OR item_id = ?) AND order_id < ? \
-             ORDER BY order_id DESC LIMIT ?"
-        );
-        const OLDEST: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM orders WHERE sale_id = ? AND (? OR item_id = ?) AND order_id > ? \
-             ORDER BY order_id LIMIT ?"
-        );
-        let (text, bound) = match cursor {
-            Cursor::Before(before) => (NEWEST, before_bound(before)),
-            Cursor::After(after) => (OLDEST, after.0),
+    pub(super) async fn window(&self, window: Window) -> Result<Vec<StoredOrder>, StoreError> {
+        let query = sqlx::query(window_text!(window));
+        let query = match window.whose {
+            Whose::Everybody => query,
+            Whose::Sale(sale_id) => query.bind(signed(sale_id.0)),
+            Whose::Buyer(user_id) => query.bind(signed(user_id.0)),
         };
-        let query = sqlx::query(text)
-            .bind(signed(sale_id.0))
-            .bind(item_id.is_none())
-            .bind(signed(item_id.unwrap_or_default().0))
-            .bind(signed(bound))
-            .bind(limit_of(limit));
-        self.fetch(query).await
+        let query = query.bind(signed(window.above)).bind(signed(window.below));
+        let _place = self.database.list_place().await?;
+        self.fetch(query.bind(limit_of(window.rows))).await
     }
 
     pub(super) async fn scan(

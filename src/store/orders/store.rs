@@ -9,6 +9,7 @@ use super::progress::{Sealed, ShardProgress};
 use super::progress_rows::Census;
 use super::row::StoredOrder;
 use super::seal::Seal;
+use super::search::{EXAMINED_ROWS_MAX, OrderFilter, Search};
 use super::sqlite::SqliteOrders;
 use crate::store::database::{Database, StoreError};
 use crate::store::journal::JournalId;
@@ -324,22 +325,43 @@ impl OrderStore {
         }
     }
 
-    /// Returns a sale's orders, or those of one of its items; at most `limit` and [`PAGE_ROWS_MAX`].
+    /// Returns the orders that the filter takes, from the cursor on; at most `limit` and
+    /// [`PAGE_ROWS_MAX`]. It may return fewer although there are more, after [`EXAMINED_ROWS_MAX`] rows.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
-    pub async fn orders_of_sale(
+    pub async fn search(
         &self,
-        sale_id: SaleId,
-        item_id: Option<ItemId>,
+        filter: &OrderFilter,
         cursor: Cursor,
         limit: usize,
-    ) -> Result<Vec<StoredOrder>, StoreError> {
+    ) -> Result<Search, StoreError> {
         let limit = limit.min(PAGE_ROWS_MAX);
-        match self {
-            Self::Sqlite(store) => store.orders_of_sale(sale_id, item_id, cursor, limit).await,
-            Self::MySql(store) => store.orders_of_sale(sale_id, item_id, cursor, limit).await,
+        let (mut rows, mut cursor, mut examined) = (Vec::new(), cursor, 0);
+        while rows.len() < limit {
+            let window = filter.window(cursor, limit - rows.len());
+            let page = match self {
+                Self::Sqlite(store) => store.window(window).await?,
+                Self::MySql(store) => store.window(window).await?,
+            };
+            examined += page.len();
+            let is_last = page.len() < window.rows;
+            let last = page.last().map(|row| row.order.order_id);
+            rows.extend(page.into_iter().filter(|row| filter.takes(&row.order)));
+            let Some(last) = last.filter(|_| !is_last || rows.len() > limit) else {
+                return Ok(Search { rows, next: None });
+            };
+            if examined >= EXAMINED_ROWS_MAX && rows.len() < limit {
+                return Ok(Search { rows, next: Some(last) });
+            }
+            cursor = match cursor {
+                Cursor::Before(_) => Cursor::Before(Some(last)),
+                Cursor::After(_) => Cursor::After(last),
+            };
         }
+        rows.truncate(limit);
+        let next = rows.last().map(|row| row.order.order_id);
+        Ok(Search { rows, next })
     }
 
     /// Returns all orders by ascending identity, beginning after `after`; at most `limit` and

@@ -4,7 +4,7 @@
 //! names.
 
 use domain::catalogue::{PublicItem, PublicSale, SalesOfDay};
-use domain::{Currency, SaleStatus, Timestamp};
+use domain::{Admission, Currency, SaleStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The document of one day, which is valid for one generation of the cache.
@@ -36,6 +36,13 @@ struct ItemFields {
     allotted: u32,
     limit_per_user: u16,
     payment_window_milliseconds: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    picture: Option<String>,
+    /// Its admission's number. An earlier version wrote none, and knew none.
+    #[serde(default)]
+    admission: u64,
 }
 
 impl Document {
@@ -100,6 +107,9 @@ impl From<&PublicItem> for ItemFields {
             allotted: item.allotted,
             limit_per_user: item.limit_per_user,
             payment_window_milliseconds: item.payment_window_milliseconds,
+            description: item.description.clone(),
+            picture: item.picture.map(|picture| picture.to_string()),
+            admission: item.admission.number(),
         }
     }
 }
@@ -116,6 +126,9 @@ impl ItemFields {
             allotted: self.allotted,
             limit_per_user: self.limit_per_user,
             payment_window_milliseconds: self.payment_window_milliseconds,
+            description: self.description,
+            picture: self.picture.map(|picture| picture.parse()).transpose().ok()?,
+            admission: Admission::from_number(self.admission)?,
         })
     }
 }

@@ -18,7 +18,7 @@ use super::document::Document;
 use super::generation::Generation;
 use crate::store::redis_connection::{RedisConnection, RedisFailure};
 use domain::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
-use domain::{Currency, SaleId, SaleStatus, Timestamp};
+use domain::{Admission, Currency, SaleId, SaleStatus, Timestamp};
 use redis::{Pipeline, pipe};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -140,9 +140,12 @@ pub(super) async fn put_sale(
             ("amount", item.allotted.to_string()),
             ("limit_per_user", item.limit_per_user.to_string()),
             ("payment_window_ms", item.payment_window_milliseconds.to_string()),
+            ("admission", item.admission.number().to_string()),
             ("generation", generation.0.to_string()),
         ];
         fields.extend(item.list_price.map(|price| ("list_price", price.to_string())));
+        fields.extend(item.description.clone().map(|text| ("description", text)));
+        fields.extend(item.picture.map(|picture| ("picture", picture.to_string())));
         put(product_key(sale_id, &item.product_id), &fields);
     }
     let product_ids = sale.items.iter().map(|item| item.product_id.as_str());
@@ -184,21 +187,26 @@ fn sale(sale_id: SaleId, fields: &Fields, items: Vec<PublicItem>) -> Option<Publ
 }
 
 fn item(product_id: String, fields: &Fields) -> Option<PublicItem> {
-    let list_price = match fields.get("list_price") {
-        Some(price) => Some(price.parse().ok()?),
-        None => None,
-    };
     Some(PublicItem {
         item_id: parsed(fields, "item_id")?,
         product_id,
         title: fields.get("title")?.clone(),
         price: parsed(fields, "price")?,
-        list_price,
+        list_price: optional(fields, "list_price")?,
         currency: Currency::parse(fields.get("currency")?)?,
         allotted: parsed(fields, "amount")?,
         limit_per_user: parsed(fields, "limit_per_user")?,
         payment_window_milliseconds: parsed(fields, "payment_window_ms")?,
+        description: fields.get("description").cloned(),
+        picture: optional(fields, "picture")?,
+        admission: Admission::from_number(parsed(fields, "admission")?)?,
     })
+}
+
+/// The value of a field that need not be there; none if it is there and not of its form.
+#[expect(clippy::option_option, reason = "a field that is absent is no fault")]
+fn optional<Value: FromStr>(fields: &Fields, name: &str) -> Option<Option<Value>> {
+    fields.get(name).map(|text| text.parse()).transpose().ok()
 }
 
 fn parsed<Value: FromStr>(fields: &Fields, name: &str) -> Option<Value> {

@@ -13,7 +13,7 @@
 //!   holds sales that exist, and days near today: a bounded number of keys.
 //! - *A failing Redis* is not asked for a while, so that reads do not wait for it.
 //!
-//! Owns keys and bytes in Redis and the waiting. Must not know HTTP or databases: the caller brings
+//! Beside sales it counts visitors there. Owns keys and bytes in Redis and the waiting. Must not know HTTP or databases: the caller brings
 //! the loader.
 
 mod absent;
@@ -22,6 +22,7 @@ mod error;
 mod flight;
 mod generation;
 mod layout;
+mod visitors;
 
 pub use error::ReadError;
 pub use generation::Changing;
@@ -115,6 +116,11 @@ impl ReadCache {
         self.0.generations.changing()
     }
 
+    /// The number of the present generation, for what is made of sales elsewhere.
+    pub fn generation(&self) -> u64 {
+        self.0.generations.current().0
+    }
+
     /// Returns the sales of a day, from the whole-day document or from `load`.
     ///
     /// # Errors
@@ -186,6 +192,21 @@ impl ReadCache {
             Ok(Some(sale))
         };
         cache.sales.join((generation, sale_id), cache.load_wait_max, fetch).await
+    }
+}
+
+impl ReadCache {
+    /// Whether there is a Redis in which visitors are counted.
+    pub fn counts_in_redis(&self) -> bool {
+        self.0.redis.is_some()
+    }
+
+    /// Tells Redis of visitors of a subject, and returns how many it knows, about; none if there is no
+    /// Redis, or it does not answer.
+    pub async fn count_visitors(&self, subject: &str, visitors: &[u64]) -> Option<u64> {
+        self.0
+            .ask(|redis| async move { visitors::add(redis, subject, visitors).await.map(Some) })
+            .await
     }
 }
 

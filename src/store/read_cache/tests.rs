@@ -4,7 +4,7 @@ use super::absent::ABSENT_MAX;
 use super::*;
 use crate::store::database::StoreError;
 use domain::catalogue::PublicItem;
-use domain::{Currency, ItemId, SaleStatus, Timestamp};
+use domain::{Admission, Currency, ItemId, SaleStatus, Timestamp};
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::Notify;
 
@@ -21,6 +21,9 @@ fn sale(id: u64) -> PublicSale {
         allotted: 100,
         limit_per_user: 1,
         payment_window_milliseconds: 600_000,
+        description: Some("two\n\nparagraphs".to_owned()),
+        picture: Some(domain::catalogue::PictureId([7; 32])),
+        admission: Admission::OPEN,
     };
     PublicSale {
         sale_id: SaleId(id),

@@ -2,7 +2,7 @@
 
 use domain::{Buy, ItemId};
 use domain::{Command, Event, Record, RequestId, ShardId, Stock, Timestamp, UserId};
-use seckill::actors::Gate;
+use seckill::actors::{Gate, Lease};
 use support::terms;
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
@@ -36,5 +36,5 @@ fn a_buyer_takes_at_most_64_bytes() {
         assert!(bytes <= 64, "{bytes} bytes for each of {target} buyers");
     }
     let item = stock.item(ItemId(1)).expect("opened").clone();
-    assert!(Gate::new(&item, ShardId(0)).counters().available == 0);
+    assert!(Gate::new(&item, ShardId(0), Lease::default()).counters().available == 0);
 }

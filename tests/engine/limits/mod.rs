@@ -1,6 +1,7 @@
 //! The engine at its limits, in the process: many buyers, many items, many repeats, and clocks that
 //! are wrong.
 
+mod addresses;
 mod crowds;
 mod memory;
 mod orders;

@@ -110,6 +110,12 @@ pub fn read(disk: &SimulatedDisk) -> Result<Content, ReadError> {
     Ok(Content { scan, records, frames, seqs })
 }
 
+/// Waits for a future that no runtime is needed for.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
 /// A record that carries a number.
 pub fn numbered(shard: u16, seq: u64, number: u64) -> Record {
     let order = Order {

@@ -4,49 +4,20 @@
 use super::dice::{Dice, Told, seeds};
 use super::disk::SimulatedDisk;
 use super::engine::{House, options};
+use crate::seen::Seen;
 use domain::invariants::{self, Invariant, Ledger};
-use domain::{ItemAction, ItemId, Order, OrderId, Outcome, Record, Refusal, ShardId, Stock};
+use domain::{ItemAction, ItemId, Order, Outcome, Record, Refusal, ShardId, Stock};
 use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
 use seckill::store::journal::file;
 use seckill::store::journal::record::each_record;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use support::engine::SHARDS;
-use support::engine::operate;
+use support::engine::{SHARDS, guarded, operate};
 use support::terms;
 
 const ITEMS: u64 = 5;
 const USERS: u64 = 12;
-
-/// What clients were told, over all crashes.
-#[derive(Default)]
-struct Seen {
-    /// The newest answer about each order.
-    orders: HashMap<OrderId, Order>,
-    /// The order of each request.
-    requests: HashMap<(u64, u64), OrderId>,
-}
-
-impl Seen {
-    fn note(&mut self, order: &Order) {
-        let request = (order.user_id.0, order.request_id.0);
-        let first = *self.requests.entry(request).or_insert(order.order_id);
-        let other = (first != order.order_id).then_some(first);
-        let verdict = invariants::i7_granted_once(other, order.order_id);
-        assert_eq!(verdict, Ok(()), "{}", Invariant::I7);
-        let before = self.orders.insert(order.order_id, *order);
-        if let Some(before) = before {
-            assert!(before.same_purchase(order), "{before:?} became {order:?}");
-            // Answers of one order may cross on their way; its end does not change again but to
-            // a refund.
-            if before.status != order.status && !before.status.may_become(order.status) {
-                self.orders.insert(order.order_id, before);
-            }
-        }
-    }
-}
 
 /// One client's doings until the power goes.
 async fn client(house: Arc<House>, seen: Arc<Mutex<Seen>>, mut dice: Dice, steps: u64) {
@@ -80,6 +51,10 @@ async fn client(house: Arc<House>, seen: Arc<Mutex<Seen>>, mut dice: Dice, steps
             (11..14, Some(order)) => house.pay(&order).await,
             (14..16, Some(order)) => house.cancel(&order).await,
             (16, _) => house.operate(item, operate(item_id, ItemAction::Restock(3))).await,
+            (18, _) => {
+                let admission = guarded(dice.below(3) as u32);
+                house.operate(item, operate(item_id, ItemAction::Admit(admission))).await
+            }
             (17, _) => house.operate(item, operate(item_id, ItemAction::Pause)).await,
             _ => house.operate(item, operate(item_id, ItemAction::Resume)).await,
         };

@@ -1,7 +1,8 @@
 //! The journal's contract: each case as a test of its own, for each implementation.
 
-use super::book::{Book, SHARDS, number_of, numbered, small};
+use super::book::{Book, SHARDS, block_on, number_of, numbered, small};
 use super::disk::SimulatedDisk;
+use super::fenced::AllShards;
 use super::memory::Memory;
 use domain::{Record, ShardId};
 use futures_util::FutureExt;
@@ -15,6 +16,10 @@ use tempfile::TempDir;
 trait Place: Default {
     /// A journal that is found there.
     type Opened: OpenedLog;
+
+    /// Whether its shards share one sequence of batches: replayed in the order of their commits, and
+    /// retired together. Else each shard has a sequence of its own.
+    const ONE_SEQUENCE: bool = true;
 
     /// What an owner finds.
     fn open(&self) -> Self::Opened;
@@ -57,6 +62,16 @@ impl Place for Memory {
     }
 }
 
+impl Place for AllShards {
+    type Opened = Self;
+
+    const ONE_SEQUENCE: bool = false;
+
+    fn open(&self) -> Self {
+        self.clone()
+    }
+}
+
 macro_rules! cases {
     ($place:ty: $($case:ident),+ $(,)?) => {
         $(
@@ -91,6 +106,7 @@ macro_rules! contract {
                 nothing_is_retired_that_is_not_covered,
                 what_is_left_behind_a_retirement_is_whole,
                 records_that_do_not_follow_stop_the_journal,
+                a_shard_goes_and_comes_while_the_others_go_on,
             }
         }
     };
@@ -99,6 +115,7 @@ macro_rules! contract {
 contract!(files_on_a_real_disk: RealFiles);
 contract!(files_on_a_simulated_disk: SimulatedFiles);
 contract!(memory: Memory);
+contract!(shards_of_a_fenced_log: AllShards);
 
 /// Each shard's sequence numbers of `records`, which are dense behind `after`.
 fn assert_dense(records: &[Record], after: &[u64], seqs: &[u64]) {
@@ -218,7 +235,10 @@ fn a_later_owner_replays_what_was_committed<P: Place>() {
     let mut written = 0;
     for _ in 0..4 {
         let mut book = Book::start(place.open());
-        let numbers: Vec<u64> = book.replayed.iter().map(number_of).collect();
+        let mut numbers: Vec<u64> = book.replayed.iter().map(number_of).collect();
+        if !P::ONE_SEQUENCE {
+            numbers.sort_unstable();
+        }
         assert_eq!(numbers, (1..=written).collect::<Vec<_>>(), "in the order of append");
         assert_dense(&book.replayed, &[0; SHARDS as usize], &book.seqs);
         for round in 0..10 {
@@ -263,13 +283,17 @@ fn each_owner_has_a_number_above_the_last_ones<P: Place>() {
         let mut book = Book::start(place.open());
         assert!(book.journal.epoch() > wrote, "life {life}");
         assert!(book.journal.epoch() >= last, "life {life}");
-        assert_eq!(book.journal.durable_epoch(), wrote, "life {life}: nothing is written yet");
+        assert_eq!(
+            book.journal.durable_epoch(ShardId(0)),
+            wrote,
+            "life {life}: nothing is written yet"
+        );
         last = book.journal.epoch();
         if life % 2 == 0 {
             assert!(book.write(0, 1));
             wrote = last;
         }
-        assert_eq!(book.journal.durable_epoch(), wrote, "life {life}");
+        assert_eq!(book.journal.durable_epoch(ShardId(0)), wrote, "life {life}");
         book.journal.close();
     }
 }
@@ -329,7 +353,11 @@ fn nothing_is_retired_that_is_not_covered<P: Place>() {
     let (book, marks) = filled(&place);
     let mut one_behind = book.seqs.clone();
     one_behind[0] = 0;
-    for covered in [vec![], vec![0; SHARDS as usize], one_behind] {
+    let mut not_covered = vec![vec![], vec![0; SHARDS as usize]];
+    if P::ONE_SEQUENCE {
+        not_covered.push(one_behind);
+    }
+    for covered in not_covered {
         assert!(!book.journal.can_retire(&covered), "{covered:?}");
         assert_eq!(book.journal.retire(&covered).expect("an answer"), 0, "{covered:?}");
     }
@@ -385,6 +413,56 @@ fn records_that_do_not_follow_stop_the_journal<P: Place>() {
         assert_eq!(again.seqs, [1, 0, 0], "{name} was not written");
         again.journal.close();
     }
+}
+
+fn a_shard_goes_and_comes_while_the_others_go_on<P: Place>() {
+    let place = P::default();
+    let mut book = Book::start(place.open());
+    let shard = ShardId(0);
+    for round in 0..20 {
+        let last = book.append(0, 2);
+        book.append(1, 1);
+        let shut = book.journal.shut(shard);
+        let other = book.append(1, 1);
+        block_on(shut);
+        assert!(book.told.effects().contains(&last), "round {round}: shut before it was released");
+        assert_eq!((book.journal.owner(shard), book.journal.durable_seq(shard)), (None, 0));
+        book.journal.open(shard, 1_000 + round, book.seqs[0]);
+        assert_eq!(book.journal.owner(shard), Some(1_000 + round));
+        assert_eq!(book.journal.durable_epoch(shard), 1_000 + round);
+        assert_eq!(book.journal.durable_seq(shard), book.seqs[0]);
+        assert!(book.told.wait_for(other), "round {round}");
+    }
+    assert!(book.write(0, 3));
+    book.journal.close();
+    // After the end nobody waits for a turn.
+    block_on(book.journal.shut(shard));
+    let seqs = book.seqs.clone();
+    drop(book);
+    let again = Book::start(place.open());
+    assert_eq!(again.seqs, seqs);
+    again.journal.close();
+}
+
+#[test]
+fn a_shard_that_was_fenced_off_is_told_once_and_comes_back_behind_its_new_end() {
+    let memory = Memory::default();
+    let mut book = Book::start(memory.open());
+    assert!(book.write(0, 1));
+    memory.fence(ShardId(0));
+    let fenced = book.append(0, 2);
+    assert_eq!(block_on(book.journal.next_fenced()), ShardId(0));
+    block_on(book.journal.shut(ShardId(0)));
+    assert_eq!(book.journal.next_fenced().now_or_never(), None);
+    memory.give_back(ShardId(0));
+    // What was fenced off is not on record.
+    book.seqs[0] = 1;
+    book.journal.open(ShardId(0), 9, 1);
+    assert!(book.write(0, 1));
+    book.journal.close();
+    assert!(!book.told.effects().contains(&fenced));
+    assert_eq!(book.told.failures(), [""; 0]);
+    assert_eq!(Book::start(memory.open()).seqs, [2, 0, 0]);
 }
 
 #[test]

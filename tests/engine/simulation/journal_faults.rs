@@ -1,10 +1,11 @@
 //! A sync that fails, a disk that is full, a sync that
 //! does not come back.
 
-use super::book::{Book, end, read, small};
+use super::book::{Book, block_on, end, read, small};
 use super::dice::Dice;
 use super::disk::SimulatedDisk;
 use domain::ShardId;
+use futures_util::FutureExt;
 use seckill::store::journal::file::{FileLog, Options, SEGMENT_BYTES_MIN, segment_name};
 use seckill::store::journal::{Journal, OpenedLog, Trouble};
 
@@ -100,6 +101,31 @@ fn a_held_sync_lets_nothing_go_and_can_be_looked_through() {
     disk.release_syncs();
     assert!(book.told.wait_for(waiting));
     assert_eq!(book.told.effects(), [1, held, waiting]);
+    book.journal.close();
+}
+
+#[test]
+fn a_shard_is_shut_only_when_all_of_it_is_released() {
+    let disk = SimulatedDisk::default();
+    let mut book = Book::open(&disk, small(1 << 16));
+    assert!(book.write(0, 1));
+    // The next segment is ready, so the next sync is a batch's.
+    wait_until(|| disk.has(&segment_name(2)));
+    disk.hold_syncs();
+    let held = book.append(0, 1);
+    disk.wait_until_held();
+    let mut shut = std::pin::pin!(book.journal.shut(ShardId(0)));
+    assert_eq!(shut.as_mut().now_or_never(), None);
+    assert_eq!(book.told.effects(), [1]);
+    disk.release_syncs();
+    block_on(shut);
+    assert_eq!(book.told.effects(), [1, held]);
+    // One that fails lets nobody wait for ever.
+    assert!(book.write(1, 1));
+    disk.fail_sync(1);
+    let lost = book.append(1, 1);
+    assert!(!book.told.wait_for(lost));
+    block_on(book.journal.shut(ShardId(1)));
     book.journal.close();
 }
 

@@ -156,6 +156,34 @@ fn damage_is_told_by_whoever_reads_it_and_with_its_place() {
 }
 
 #[test]
+fn a_whole_frame_without_records_is_damage_with_its_place() {
+    let disk = SimulatedDisk::default();
+    let (book, end) = written(&disk);
+    let mut follower = book.journal.follow(&[0; 3]);
+    let mut records = Vec::new();
+    while follower.next(&mut records).now_or_never().expect("at once").expect("readable") {}
+    // Of no kind that there is.
+    let mut bytes = vec![20, 0, 99];
+    bytes.resize(22, 0);
+    book.journal.append(ShardId(0), 4, 1, &mut bytes, &mut vec![1_000]);
+    assert!(book.told.wait_for(1_000));
+    let expected = format!(
+        "{} is damaged at byte {end}: a frame is whole, but its records cannot be decoded: \
+         malformed record: unknown kind",
+        segment_name(1)
+    );
+    assert_eq!(book.journal.trouble(), None);
+    let told = follower.next(&mut records).now_or_never().expect("at once").expect_err("refused");
+    assert!(told.to_string().contains(&expected), "{told}");
+    let Some(Trouble::Damaged(told)) = book.journal.trouble() else { panic!("not told") };
+    assert!(told.contains(&expected), "{told}");
+    book.journal.close();
+    // At a start and in an audit, which read files that nobody writes.
+    let told = read(&disk).map(drop).expect_err("refused").to_string();
+    assert!(told.contains(&expected), "{told}");
+}
+
+#[test]
 fn a_frame_missing_at_a_sealed_segments_end_is_damage() {
     let disk = SimulatedDisk::default();
     let mut book = Book::open(&disk, small(512));

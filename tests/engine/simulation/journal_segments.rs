@@ -7,7 +7,7 @@ use domain::ShardId;
 use futures_util::FutureExt;
 use seckill::store::journal::Follower;
 use seckill::store::journal::file::disk::Disk;
-use seckill::store::journal::file::segment_name;
+use seckill::store::journal::file::{SEGMENT_BYTES_MIN, segment_name};
 
 fn content(disk: &SimulatedDisk) -> Content {
     read(disk).expect("readable")
@@ -83,7 +83,7 @@ fn retiring_and_crashing_at_any_moment_keeps_numbers_and_owner() {
                     }
                 }
                 durable = book.journal.durable_seqs();
-                epoch = book.journal.durable_epoch();
+                epoch = book.journal.durable_epoch(ShardId(0));
                 let after = disk.crash(&mut dice);
                 book.journal.close();
                 disk = after;
@@ -129,6 +129,53 @@ fn a_journal_goes_on_with_another_segment_size() {
         book.journal.close();
         assert_eq!(content(&disk).records.len(), records, "segments of {segment_bytes}");
     }
+}
+
+#[test]
+fn a_spare_that_goes_is_made_anew_when_the_present_segment_is_full() {
+    let disk = SimulatedDisk::default();
+    let mut book = Book::open(&disk, small(512));
+    let mut written = 0;
+    while end(&disk).segment < 6 {
+        let spare = segment_name(end(&disk).segment.max(1) + 1);
+        if disk.has(&spare) {
+            disk.remove(&spare).expect("it is there");
+        }
+        assert!(book.write(0, 1), "after {written} records");
+        written += 1;
+    }
+    book.journal.close();
+    assert_eq!(content(&disk).records.len(), written);
+}
+
+#[test]
+fn a_spare_behind_a_gap_is_no_reason_to_refuse_unless_the_gap_may_have_held_records() {
+    // In segments with room for any batch, what is behind an unfinished one was never written.
+    let segment_bytes = SEGMENT_BYTES_MIN + 4_096;
+    let disk = SimulatedDisk::default();
+    let mut book = Book::open(&disk, small(segment_bytes));
+    assert!(book.write(0, 1));
+    book.journal.close();
+    let spare = vec![0; segment_bytes as usize];
+    let _ = disk.remove(&segment_name(2));
+    disk.set_bytes(&segment_name(3), spare.clone());
+    let found = content(&disk);
+    assert_eq!((found.scan.segments, found.scan.prepared), (vec![1], vec![]));
+    let mut book = Book::open(&disk, small(segment_bytes));
+    assert!(book.write(0, 1));
+    book.journal.close();
+    assert_eq!(content(&disk).records.len(), 2);
+    // Where a batch may have found no room, the gap may have held it.
+    let disk = SimulatedDisk::default();
+    let mut book = Book::open(&disk, small(512));
+    for _ in 0..12 {
+        assert!(book.write(1, 2));
+    }
+    book.journal.close();
+    let last = *content(&disk).scan.segments.last().expect("segments");
+    disk.remove(&segment_name(last)).expect("it is there");
+    disk.set_bytes(&segment_name(last + 1), vec![0; 512]);
+    assert!(read(&disk).is_err(), "accepted without segment {last}");
 }
 
 /// The numbers of all records that the follower gives out now.

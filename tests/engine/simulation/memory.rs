@@ -40,6 +40,11 @@ impl Memory {
     pub fn fence(&self, shard: ShardId) {
         self.0.lock().fenced.push(shard);
     }
+
+    /// Lets this owner have the shard again.
+    pub fn give_back(&self, shard: ShardId) {
+        self.0.lock().fenced.retain(|fenced| *fenced != shard);
+    }
 }
 
 impl OpenedLog for Memory {
@@ -168,5 +173,9 @@ impl LogReader for MemoryReader {
             self.bytes.as_slice()
         });
         future::ready(Ok(payload)).boxed()
+    }
+
+    fn refuse(&mut self, why: &str) -> JournalError {
+        JournalError(format!("batch {}: {why}", self.next).into())
     }
 }

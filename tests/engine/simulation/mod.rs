@@ -9,6 +9,7 @@ mod disk;
 mod engine;
 mod engine_crash;
 mod engine_faults;
+mod fenced;
 mod journal_contract;
 mod journal_crash;
 mod journal_damage;
@@ -16,3 +17,5 @@ mod journal_faults;
 mod journal_owner;
 mod journal_segments;
 mod memory;
+
+pub use dice::{Dice, Told, seeds};

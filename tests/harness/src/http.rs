@@ -30,6 +30,13 @@ impl Answer {
         })
     }
 
+    /// The values of all headers of this name.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let found = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim()).collect()
+    }
+
     /// The body as text.
     ///
     /// # Panics
@@ -70,8 +77,9 @@ impl Answer {
         for field in ["type", "title", "detail"] {
             assert!(json[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {json}");
         }
-        assert_eq!(self.status == 503, self.header("retry-after").is_some(), "{self:?}");
         let code = json["code"].as_str().expect("a code").to_owned();
+        let may_wait = self.status == 503 || code == "rate_limited";
+        assert_eq!(may_wait, self.header("retry-after").is_some(), "{self:?}");
         (self.status, code)
     }
 

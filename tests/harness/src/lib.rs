@@ -19,11 +19,15 @@
 //! ```
 
 mod error;
+mod etcd;
 mod fault;
 pub mod http;
+mod issuer;
 mod mariadb;
 mod port;
 mod process;
+mod prometheus;
+pub mod proof;
 mod proxy;
 mod pump;
 mod rabbitmq;
@@ -36,13 +40,16 @@ mod wait;
 mod watchdog;
 
 pub use error::Error;
+pub use etcd::{Etcd, EtcdCertificates, EtcdOptions};
 pub use fault::Sender;
+pub use issuer::{Issuer, Manner, SigningKey, jwk_set, mac_token};
 pub use mariadb::MariaDb;
+pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use random::Random;
 pub use redis::{AppendOnly, Redis, RedisOptions};
-pub use require::{mariadb, program, rabbitmq, redis, require, required};
+pub use require::{etcd, mariadb, program, rabbitmq, redis, require, required};
 pub use server::Server;
 pub use start::Start;
 pub use wait::{patiently, until};

@@ -121,7 +121,7 @@ impl Recipe for RedisRecipe {
         let request = format!("{login}PING\r\nINFO server\r\nQUIT\r\n");
         // While it loads its file Redis answers PING with an error; the id tells it from a
         // stranger on the port.
-        ask(site.port(0), &request).is_ok_and(|answer| {
+        ask(site.port(0), &request, ANSWER_WAIT_MAX).is_ok_and(|answer| {
             answer.contains("+PONG") && answer.contains(&format!("process_id:{id}\r"))
         })
     }
@@ -151,9 +151,10 @@ fn cli(site: &Site, options: &RedisOptions, arguments: &[&str]) -> Result<String
     Ok(printed.strip_suffix('\n').unwrap_or(&printed).to_owned())
 }
 
-fn ask(port: u16, request: &str) -> std::io::Result<String> {
+/// Sends one request and reads until the server closes.
+pub(crate) fn ask(port: u16, request: &str, wait: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
+    stream.set_read_timeout(Some(wait))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

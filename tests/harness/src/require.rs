@@ -1,7 +1,7 @@
 //! A private server for a test, which passes where it is not installed unless servers are required.
 
 use crate::process::find;
-use crate::{Error, MariaDb, RabbitMq, Redis, Start};
+use crate::{Error, Etcd, EtcdOptions, MariaDb, RabbitMq, Redis, Start};
 use std::path::PathBuf;
 
 /// A private Redis, or `None` with one line said where it is not installed.
@@ -32,6 +32,16 @@ pub fn mariadb() -> Option<MariaDb> {
 #[must_use]
 pub fn rabbitmq() -> Option<RabbitMq> {
     require()
+}
+
+/// A private etcd of this many members, or `None` with one line said where it is not installed.
+///
+/// # Panics
+///
+/// As [`require`] does.
+#[must_use]
+pub fn etcd(members: usize) -> Option<Etcd> {
+    required(Etcd::start_with(EtcdOptions { members, ..EtcdOptions::default() }))
 }
 
 /// The path of a program, or `None` with one line said where it is not installed.

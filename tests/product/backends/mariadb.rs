@@ -2,12 +2,18 @@
 //! answer, prefers another transaction, contradicts what arrives.
 
 use super::ground::{self, ORDERS_QUEUE, caught_up, degraded};
-use crate::support::until;
+use crate::support::{Server, until};
+use harness::http::Answer;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use seckill::store::broker::{BrokerAddress, dead_letters};
 use secrecy::SecretString;
 use sqlx::{Connection, Executor, MySqlConnection};
+
+async fn list_of_orders(server: &Server, token: &str) -> Answer {
+    let list = server.client().await.send("GET", "/api/v1/orders", token, &[], "").await;
+    list.expect("an answer")
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_fails_and_each_order_is_one_row() {
@@ -19,10 +25,11 @@ async fn mariadb_fails_and_each_order_is_one_row() {
     servers.mariadb.kill();
     ground.trade(&server, 200).await;
     degraded(&server, "order_store").await;
-    // Its buyers are not told of a crowd.
-    let token = &ground.shop.tokens[0];
-    let list = server.client().await.send("GET", "/api/v1/orders", token, &[], "").await;
-    let list = list.expect("an answer");
+    // Buyers see what the shards have of theirs, and who has nothing there is not told of a crowd.
+    let list = list_of_orders(&server, &ground.shop.tokens[0]).await.json();
+    assert!(list["complete"] == false && !list["data"][0].is_null(), "{list}");
+    let newcomer = ground.site.mint_buyers(900_001, 1).remove(0);
+    let list = list_of_orders(&server, &newcomer).await;
     assert_eq!(list.problem(), (503, "records_unavailable".to_owned()));
     servers.mariadb.restart().expect("it comes back");
     caught_up(&server).await;
@@ -33,6 +40,57 @@ async fn mariadb_fails_and_each_order_is_one_row() {
     servers.mariadb_proxy.wait_for_traps(lost + 1);
     caught_up(&server).await;
     ground.close(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_without_mariadb_goes_on_with_the_settings_of_before() {
+    let Some((mut ground, server)) = ground::open("settings").await else { return };
+    let servers = ground.servers;
+    let operator = ground.shop.operator.clone();
+    let buy = async |server: &Server, buyer: usize, key: &str| {
+        let item = ground.shop.items[0];
+        let bought = ground.shop.buy(&mut server.client().await, item, buyer, key).await;
+        bought.expect("an answer").status
+    };
+    let limits = "/api/v1/admin/settings/limits";
+    let body = r#"{"values":{"user_per_s":1,"user_burst":1},"reason":"a drill"}"#;
+    let any = [("if-match", "*")];
+    let mut client = server.client().await;
+    let set = client.send("PUT", limits, &operator, &any, body).await.expect("an answer");
+    assert_eq!(set.status, 200, "{}", set.text());
+    let entries = "/api/v1/admin/risk/entries";
+    let body = r#"{"entries":[{"list":"deny_user","value":"2"}]}"#;
+    let added = client.send("POST", entries, &operator, &[], body).await.expect("an answer");
+    assert_eq!(added.status, 201, "{}", added.text());
+    let entry = added.json()["entry_ids"][0].as_str().expect("an identity").to_owned();
+    server.stop().await;
+
+    servers.mariadb.kill();
+    let server = ground.site.start().await;
+    assert_eq!(buy(&server, 1, "denied").await, 403);
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(buy(&server, 2, "limited").await);
+    }
+    assert!(statuses[0] == 201 && statuses.contains(&429), "{statuses:?}");
+
+    servers.mariadb.restart().expect("it comes back");
+    let path = format!("{entries}/{entry}");
+    until("the entry to be removed", async || {
+        let mut client = server.client().await;
+        let removed = client.send("DELETE", &path, &operator, &[], "").await.expect("an answer");
+        (removed.status == 204).then_some(())
+    })
+    .await;
+    assert_eq!(buy(&server, 1, "admitted").await, 201);
+    let back = r#"{"version":0,"reason":"the drill is over"}"#;
+    let rollback = format!("{limits}/rollback");
+    let mut client = server.client().await;
+    let set = client.send("POST", &rollback, &operator, &any, back).await.expect("an answer");
+    assert_eq!(set.status, 200, "{}", set.text());
+    ground.trade(&server, 50).await;
+    caught_up(&server).await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,7 +61,7 @@ async fn an_older_checkpoint_is_caught_up_with_and_a_damaged_one_does_without() 
         servers.redis.cli(&["hset", &key, "header", "no header"]).expect("damaged");
     }
     let server = ground.site.start().await;
-    assert!(ground.site.log().contains("recovering without the checkpoint"));
+    ground.site.logged("recovering without the checkpoint").await;
     ground.witness.verify(&server, &ground.shop).await;
     ground.trade(&server, 100).await;
     ground.close(server).await;

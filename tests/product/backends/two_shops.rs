@@ -63,10 +63,7 @@ async fn another_shops_checkpoint_during_a_sale_is_told_and_left_alone() {
     }
     let before = foreign(redis);
     let mut crowd = ground.enter(&server);
-    until("a shard to be rebuilt beside it", async || {
-        ground.site.log().contains("recovering without the checkpoint").then_some(())
-    })
-    .await;
+    ground.site.logged("recovering without the checkpoint").await;
     crowd.answers(100).await;
     assert_eq!(crowd.unavailable(), 0, "a purchase was turned away\n{}", ground.site.log());
     crowd.leave().await;

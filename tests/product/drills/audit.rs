@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 const OFFER: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
 const BROKEN: i32 = 1;
+const UNASKED: i32 = 4;
 
 /// A directory with a few hundred orders, stopped in good order, and what its buyers saw.
 async fn sold() -> (Site, Arc<Witness>) {
@@ -112,9 +113,81 @@ async fn a_flipped_byte_in_the_journal_is_found_where_it_is_and_nothing_starts()
     assert!(detail.contains(name) || detail.contains("segment 1"), "{detail}");
     let status = site.fail_to_start().await;
     assert_eq!(status.code(), Some(4), "{}", site.log());
-    assert!(site.log().contains(&detail), "{detail:?} is not in\n{}", site.log());
+    site.logged(&detail).await;
 
     file.write_all_at(&byte, PLACE).expect("flipped back");
     witness.audit(&site);
     site.start().await.stop().await;
+}
+
+/// What could not be asked of these stores.
+fn must_be_unasked(verdict: &Verdict, store: &str, why: &str) {
+    assert_eq!(verdict.code, Some(UNASKED), "{verdict:?}");
+    assert_eq!(verdict.broken(), Vec::<&str>::new());
+    assert_eq!(verdict.report["passed"], false);
+    let unasked = verdict.report["unasked"].as_array().expect("a list");
+    let found = unasked.iter().find(|unasked| unasked["store"] == store);
+    let told = found.and_then(|unasked| unasked["why"].as_str()).unwrap_or_default();
+    assert!(told.contains(why), "{:#}", verdict.report);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_gone_or_garbage_fails_it_and_the_rest_is_judged() {
+    let (site, witness) = sold().await;
+    let confirmed = || witness.orders().into_keys();
+    let away = site.path("away.db");
+    std::fs::rename(site.data().join("checkpoints.db"), &away).expect("moved");
+    let logs = ["checkpoints.db-wal", "checkpoints.db-shm"];
+    logs.iter().for_each(|name| drop(std::fs::remove_file(site.data().join(name))));
+    let verdict = site.audit(confirmed());
+    must_be_unasked(&verdict, "checkpoints", "checkpoints.db does not exist");
+    std::fs::write(site.data().join("checkpoints.db"), [7; 8_192]).expect("garbage");
+    let verdict = site.audit(confirmed());
+    must_be_unasked(&verdict, "checkpoints", "checkpoints.db: checkpoint is corrupt");
+    assert_eq!(verdict.check("I4")["verdict"], "holds");
+    for invariant in ["I9", "I11"] {
+        let check = verdict.check(invariant);
+        assert_eq!(check["verdict"], "not_judged", "{check}");
+        assert_eq!(check["detail"], "the checkpoints: could not be asked");
+    }
+    std::fs::rename(&away, site.data().join("checkpoints.db")).expect("moved back");
+    site.audit(confirmed()).must_balance();
+
+    for name in ["orders.db", "orders.db-wal", "orders.db-shm"] {
+        let _ = std::fs::remove_file(site.data().join(name));
+    }
+    let verdict = site.audit(confirmed());
+    must_be_unasked(&verdict, "order_store", "orders.db does not exist");
+    assert_eq!(verdict.check("I4")["verdict"], "not_judged");
+    for invariant in ["I1", "I3", "I5", "I9", "I11"] {
+        assert_eq!(verdict.check(invariant)["verdict"], "holds", "{invariant}");
+    }
+    let told = String::from_utf8(site.run(&["audit"]).stdout).expect("text");
+    assert!(told.contains("the order store could not be asked"), "{told}");
+    assert!(told.contains("means: left open is I4, I12, I13"), "{told}");
+}
+
+/// As somebody else: nobody, if this is root, and otherwise its user without rights.
+#[tokio::test]
+async fn who_may_not_read_it_is_told_whose_it_is() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65_534;
+    let site = Site::new();
+    site.start().await.stop().await;
+    let owner = std::fs::metadata(site.data()).expect("a directory").uid();
+    let mut audit = site.command(&["audit"]);
+    if owner == 0 {
+        audit.uid(NOBODY).gid(NOBODY).current_dir("/");
+    } else {
+        let none = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(site.data().join("shards"), none).expect("taken");
+    }
+    let output = audit.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("belongs to ") && said.contains("may not read it"), "{said}");
+    if owner == 0 {
+        assert!(said.contains("belongs to root, and ") && said.contains("sudo -u root"), "{said}");
+    }
 }

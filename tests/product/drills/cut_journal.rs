@@ -5,8 +5,8 @@
 
 use crate::support::{Site, until};
 use domain::{
-    Buy, Command, Currency, Event, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId, Stock,
-    Timestamp, UserId,
+    Admission, Buy, Command, Currency, Event, ItemId, ItemTerms, Record, RequestId, SaleId,
+    ShardId, Stock, Timestamp, UserId,
 };
 use seckill::store::journal::file::disk::RealDisk;
 use seckill::store::journal::file::{FileLog, Options, SEGMENT_BYTES_MIN};
@@ -39,10 +39,7 @@ async fn make() -> Site {
     let site = Site::new();
     write(&site.data().join("journal"));
     let server = site.start().await;
-    until("the oldest segment to be deleted", async || {
-        site.log().contains("journal segments deleted").then_some(())
-    })
-    .await;
+    site.logged("old parts of the journal deleted").await;
     server.stop().await;
     site
 }
@@ -121,5 +118,6 @@ fn terms() -> ItemTerms {
         payment_window_milliseconds: 86_400_000_000,
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
+        admission: Admission::OPEN,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{Attempt, Offer, OpenSale, Server, Site, Witness, must_sell, until};
 use seckill::store::journal::file::disk::RealDisk;
+use seckill::store::journal::file::frame::{self, FRAME_HEADER_LENGTH};
 use seckill::store::journal::file::{self, Position};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -42,7 +43,8 @@ async fn must_notice(server: &Server, shop: &OpenSale, offset: u64) {
     let mut client = server.client().await;
     let refused = shop.buy(&mut client, shop.items[0], 0, "too-late").await.expect("an answer");
     assert_eq!(refused.status, 503, "{}", refused.text());
-    assert!(refused.text().contains("the journal's disk is damaged"), "{}", refused.text());
+    assert_eq!(refused.code(), "journal_damaged", "{}", refused.text());
+    assert!(refused.text().contains("the shop has stopped selling"), "{}", refused.text());
 }
 
 /// What a start says of this journal: refused, with the place.
@@ -50,7 +52,9 @@ async fn must_be_refused(site: &Site, offset: u64) {
     let status = site.fail_to_start().await;
     assert_eq!(status.code(), Some(DATA), "{}", site.log());
     let place = format!("damaged at byte {offset}");
-    assert!(site.log().contains(&place), "{place} is not in {}", site.log());
+    for words in [&place, "A damaged journal", "seckill recover --from-orders"] {
+        site.logged(words).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,10 +74,7 @@ async fn a_byte_that_flips_behind_the_writer_is_noticed_and_the_state_is_kept() 
     file.write_all_at(&[byte[0] ^ 1], offset + 40).expect("written");
 
     must_notice(&server, &shop, offset).await;
-    until("the checkpoints to hold the state", async || {
-        site.log().contains("the checkpoints hold all that was confirmed").then_some(())
-    })
-    .await;
+    site.logged("the checkpoints hold all that was confirmed").await;
     // What was confirmed can still be read.
     let mut client = server.client().await;
     for order in witness.orders().into_keys() {
@@ -96,6 +97,32 @@ async fn a_write_that_the_disk_swallowed_is_noticed() {
     must_notice(&server, &shop, offset).await;
     server.stop().await;
     must_be_refused(&site, offset).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_is_whole_and_holds_no_record_is_noticed_with_its_place() {
+    let site = Site::new().with("JOURNAL__CHECK_INTERVAL_MS", "20");
+    let (server, shop) = site.open_shop(1, OFFERS).await;
+    must_sell(&server, &shop, &Witness::default(), attempt(shop.items[0], "first")).await;
+    let offset = last_frame(&site);
+    let bytes = std::fs::read(segment(&site)).expect("read");
+    let found = frame::parse(&bytes[offset as usize..]).expect("a frame");
+    let mut forged = vec![0; FRAME_HEADER_LENGTH];
+    forged.extend_from_slice(found.payload);
+    // The first record's kind.
+    forged[FRAME_HEADER_LENGTH + 2] = 99;
+    frame::seal(&mut forged, found.link.number, found.link.epoch, found.chain);
+    let file = OpenOptions::new().write(true).open(segment(&site)).expect("a segment");
+    file.write_all_at(&forged, offset).expect("written");
+
+    must_notice(&server, &shop, offset).await;
+    server.stop().await;
+    must_be_refused(&site, offset).await;
+    site.logged("its records cannot be decoded").await;
+    let verdict = site.audit([]);
+    let told =
+        format!("damaged at byte {offset}: a frame is whole, but its records cannot be decoded");
+    assert!(verdict.report.to_string().contains(&told), "{:#}", verdict.report);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,3 +65,18 @@ async fn without_a_descriptor_left_connections_are_refused_and_logged_once() {
     server.stop().await;
     witness.close(&site, &shop).await;
 }
+
+#[tokio::test]
+async fn too_few_open_files_are_called_that_before_anything_is_touched() {
+    const FAULT: i32 = 6;
+    for limit in [12, 30] {
+        let site = Site::new().with_open_files(limit);
+        assert_eq!(site.fail_to_start().await.code(), Some(FAULT), "{}", site.log());
+        let log = site.log();
+        let what = format!("may have {limit} files and sockets open, and needs 128 at least");
+        assert!(log.contains(&what) && log.contains("ulimit -n"), "{log}");
+        assert!(!site.data().exists(), "{log}");
+    }
+    let site = Site::new().with_open_files(128);
+    site.start().await.stop().await;
+}

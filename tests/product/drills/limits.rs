@@ -32,3 +32,19 @@ fn a_limit_of_the_size_of_files_below_a_segment_is_refused_with_words() {
         assert!(said.contains(word), "{word:?} is not in\n{said}");
     }
 }
+
+#[tokio::test]
+async fn a_limit_of_address_space_is_refused_before_anything_is_begun() {
+    const FAULT: i32 = 6;
+    let site = Site::new().within("ulimit -v 600000");
+    let status = site.fail_to_start().await;
+    let said = site.log();
+    assert_eq!(status.code(), Some(FAULT), "{said}");
+    for word in
+        ["614400000 bytes of address space", "4294967296", "ulimit -v unlimited", "LimitAS="]
+    {
+        assert!(said.contains(word), "{word:?} is not in\n{said}");
+    }
+    assert!(!said.contains("checkpoint") && !said.contains("panicked"), "{said}");
+    assert!(!site.data().exists(), "a data directory was made for nothing");
+}

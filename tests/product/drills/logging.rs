@@ -1,7 +1,8 @@
 //! A log that cannot be written costs its lines, and nothing of the sale.
 
-use crate::support::{Crowd, Offer, Random, Site, Witness};
+use crate::support::{Client, Crowd, Offer, Random, Site, Witness, until};
 use std::fs::OpenOptions;
+use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -37,6 +38,27 @@ async fn a_log_without_a_reader_costs_its_lines_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_log_costs_its_lines_alone() {
     sells_and_drains_with(closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_banner_that_nothing_takes_costs_itself_alone() {
+    for output in ["exec 1>/dev/full", "exec 1>&-"] {
+        // A port that is free a moment before.
+        let port =
+            TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
+        let site = Site::new().with("HTTP__LISTEN", &port.to_string()).within(output);
+        let server = site.launch("");
+        until("it to listen", async || {
+            let mut client = Client::open(port).await.ok()?;
+            let alive = client.send("GET", "/livez", "", &[], "").await.ok()?;
+            (alive.status == 200).then_some(())
+        })
+        .await;
+        server.stop().await;
+        let told = site.log().contains("so the banner is missing");
+        assert_eq!(told, output.ends_with("full"), "{output}: {}", site.log());
+        assert!(!site.log().contains("error: "), "{output}: {}", site.log());
+    }
 }
 
 /// Sells and drains with this standard error; how many lines were lost meanwhile.

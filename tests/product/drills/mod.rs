@@ -4,12 +4,14 @@
 //! `SECKILL_SEED` runs it again with that one.
 
 mod audit;
+mod buy_tokens;
 mod clocks;
 mod crash_points;
 mod cut_journal;
 mod damage;
 mod descriptors;
 mod disk;
+mod files;
 mod hostile;
 mod identities;
 mod kills;

@@ -214,3 +214,43 @@ async fn a_row_older_than_the_journal_that_was_changed_by_hand_is_found() {
     assert!(detail.contains("older than the journal") && detail.contains("not judged"), "{i4}");
     assert!(i4["checked"].as_u64() < Some(ground.orders()), "{i4}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_goes_beneath_a_running_shop_is_told_and_comes_back_or_is_made_anew() {
+    let site = Site::new();
+    let (server, shop) = site.open_shop(160, &[OFFER]).await;
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut ground = Ground { site, shop, witness, random: Random::of("a file that goes") };
+    let whole = async |server: &Server| {
+        until("every row", async || server.is_whole().await.then_some(())).await;
+    };
+    let (file, away) = (ground.site.data().join("orders.db"), ground.site.path("away.db"));
+    ground.trade(&server, 100).await;
+    whole(&server).await;
+
+    std::fs::rename(&file, &away).expect("moved away");
+    ground.trade(&server, 100).await;
+    told(&server, "orders.db was deleted or moved beneath this process").await;
+    let body = r#"{"user_name":"mia","password":"a long password"}"#;
+    let mut client = server.client().await;
+    let refused = client.send("POST", "/api/v1/users", "", &[], body).await.expect("an answer");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("records_unavailable"), "{}", refused.text());
+    assert!(!file.exists(), "something was written in its place");
+    std::fs::rename(&away, &file).expect("moved back");
+    whole(&server).await;
+    ground.audit().must_balance();
+
+    // Now for good, and the next start fills another one from the journal.
+    std::fs::remove_file(&file).expect("deleted");
+    ground.trade(&server, 100).await;
+    told(&server, "orders.db was deleted or moved beneath this process").await;
+    server.stop().await;
+    assert!(!file.exists(), "something was written in its place");
+    let server = ground.site.start().await;
+    whole(&server).await;
+    let verdict = ground.audit();
+    assert_eq!(verdict.broken(), Vec::<&str>::new(), "{:#}", verdict.report);
+    assert_eq!(verdict.check("I4")["checked"], ground.witness.confirmed() as u64);
+    server.stop().await;
+}

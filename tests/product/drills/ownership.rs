@@ -21,7 +21,7 @@ async fn without_its_lock_file_the_directory_still_has_one_shop() {
     std::fs::remove_file(site.data().join("LOCK")).expect("removed");
     let status = site.fail_to_start().await;
     assert_eq!(status.code(), Some(DATA), "{}", site.log());
-    assert!(site.log().contains("is in use by another process"), "{}", site.log());
+    site.logged("is in use by another process").await;
     must_sell(&server, &shop, &witness, attempt(shop.items[0], "second")).await;
     server.stop().await;
     witness.close(&site, &shop).await;
@@ -48,7 +48,7 @@ async fn a_copy_put_in_the_directorys_place_ends_the_shop_of_the_first() {
     let refused = shop.buy(&mut client, shop.items[0], 0, "lost").await;
     assert!(refused.is_err(), "confirmed by a shop that is none any more: {refused:?}");
     assert_eq!(first.ended().await.code(), Some(JOURNAL_FAILED), "{}", site.log());
-    assert!(site.log().contains("the journal is not this process's any more"), "{}", site.log());
+    site.logged("the journal is not this process's any more").await;
 
     sell_out(&second, &shop.items, &shop, &witness).await;
     second.stop().await;

@@ -4,8 +4,8 @@
 //! as docs/drills.md says.
 
 use domain::{
-    Buy, Command, Currency, ItemCounters, ItemId, ItemTerms, Order, Outcome, RequestId, SaleId,
-    Timestamp, UserId,
+    Admission, Buy, Command, Currency, ItemCounters, ItemId, ItemTerms, Order, Outcome, RequestId,
+    SaleId, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
@@ -120,6 +120,7 @@ async fn two_hundred_thousand_orders_come_back_as_they_were() {
             payment_window_milliseconds: 86_400_000,
             starts_at: Timestamp(0),
             ends_at: Timestamp::MAX,
+            admission: Admission::OPEN,
         };
         let opened = engine.open_item(terms).await;
         assert!(matches!(opened, Reply::Decided(Outcome::Item(_))), "{opened:?}");

@@ -64,3 +64,21 @@ async fn neither_tokens_nor_passwords_nor_the_signing_secret_leave_their_place()
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signing_secret_that_is_gone_is_told_with_what_that_means() {
+    const TOLD: &str =
+        "the secret that signs tokens was gone and is made anew: no token, session or link";
+    let site = Site::new();
+    let (server, shop) = site.open_shop(1, &[OFFER]).await;
+    server.stop().await;
+    site.start().await.stop().await;
+    assert!(!site.log().contains(TOLD), "{}", site.log());
+    std::fs::remove_file(site.data().join("secrets/token.key")).expect("removed");
+    let server = site.start().await;
+    site.logged(TOLD).await;
+    let mut client = server.client().await;
+    let answer = client.send("GET", "/api/v1/orders", &shop.tokens[0], &[], "").await;
+    assert_eq!(answer.expect("an answer").status, 401);
+    server.stop().await;
+}

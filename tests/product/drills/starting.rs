@@ -59,7 +59,15 @@ async fn a_bad_configuration_stops_it_at_once_naming_the_key() {
 async fn of_two_processes_on_one_directory_the_second_ends_at_once() {
     let site = Site::new();
     let first = site.start().await;
-    check_refused(&site, DATA, &["is in use by another process", "means: nothing listens"]).await;
+    let named = format!("is in use by another process, {}", first.pid().as_raw_nonzero());
+    check_refused(&site, DATA, &[&named, "means: the process that has it sells on"]).await;
+    assert!(!site.log().contains("nothing is sold"), "{}", site.log());
+    for words in [&["migrate"][..], &["recover", "--from-orders"]] {
+        let output = site.run(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(DATA), "{said}");
+        assert!(said.contains(&named) && said.contains("sells on"), "{words:?}: {said}");
+    }
     assert_eq!(first.get("/readyz").await.status, 200);
     first.kill().await;
     site.start().await.stop().await;
@@ -70,10 +78,11 @@ async fn an_identity_that_was_lost_is_called_what_it_is() {
     let site = Site::new();
     site.start().await.stop().await;
     std::fs::write(site.data().join("identity"), "").expect("emptied");
-    let words = [
-        "identity is empty: not a journal's identity",
-        "to do: bring the file back from a copy of the data directory",
-    ];
+    let bring_back = "to do: bring the file back from a copy of the data directory";
+    check_refused(&site, DATA, &["is gone or holds no identity", bring_back, "echo"]).await;
+    // Where nothing says what it was.
+    std::fs::remove_file(site.data().join("orders.db")).expect("removed");
+    let words = ["identity is empty: not a journal's identity", bring_back];
     check_refused(&site, DATA, &words).await;
     assert!(!site.log().contains("readable and writable"), "{}", site.log());
 }
@@ -93,16 +102,39 @@ async fn what_a_shop_keeps_is_its_users_alone_and_whole_after_a_stop() {
     server.stop().await;
     must_be_private(site.data());
     for log in ["orders.db-wal", "checkpoints.db-wal"] {
-        assert!(!site.data().join(log).exists(), "{log} is left");
+        let left = std::fs::metadata(site.data().join(log)).map_or(0, |log| log.len());
+        assert_eq!(left, 0, "{log} is left");
     }
 }
 
-/// Neither the directory nor anything in it can be read by others.
+#[tokio::test]
+async fn what_a_shop_makes_is_its_users_alone_whatever_the_umask_and_the_directory() {
+    let site = Site::new().within("umask 000");
+    std::fs::create_dir(site.data()).expect("a directory, as a volume is mounted");
+    let opened = Permissions::from_mode(0o755);
+    std::fs::set_permissions(site.data(), opened).expect("opened to others");
+    let (server, shop) =
+        site.open_shop(1, &[Offer { allotted: 1, limit: 1, window_seconds: 600 }]).await;
+    let mut client = server.client().await;
+    let bought = shop.buy(&mut client, shop.items[0], 0, "key").await.expect("an answer");
+    assert_eq!(bought.status, 201, "{}", bought.text());
+    for name in
+        ["LOCK", "identity", "orders.db", "orders.db-wal", "checkpoints.db", "secrets/token.key"]
+    {
+        assert!(site.data().join(name).exists(), "{name} is not looked at");
+    }
+    must_be_private(site.data());
+    server.stop().await;
+    must_be_private(site.data());
+}
+
+/// Directories are 0700 and files 0600: nobody else can read them.
 fn must_be_private(directory: &Path) {
     let mut paths = vec![directory.to_owned()];
     while let Some(path) = paths.pop() {
         let found = std::fs::metadata(&path).expect("it is there");
-        assert_eq!(found.permissions().mode() & 0o077, 0, "{}", path.display());
+        let expected = if found.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(found.permissions().mode() & 0o777, expected, "{}", path.display());
         if found.is_dir() {
             let entries = std::fs::read_dir(&path).expect("listed");
             paths.extend(entries.map(|entry| entry.expect("an entry").path()));
@@ -130,7 +162,7 @@ async fn a_shop_starts_where_the_default_of_operations_is_taken() {
     let server = site.start().await;
     assert_ne!(server.operations().port(), 9090);
     assert_eq!(server.look("/livez").await.status, 200);
-    assert!(site.log().contains("the default of operations.listen is taken"), "{}", site.log());
+    site.logged("the default of operations.listen is taken").await;
     server.stop().await;
 }
 
@@ -165,4 +197,20 @@ async fn shards_can_be_added_and_not_taken_away() {
     must_sell(&server, &shop, &witness, attempt).await;
     server.stop().await;
     witness.close(&site, &shop).await;
+}
+
+#[tokio::test]
+async fn an_order_store_that_is_no_database_is_named_with_what_it_means() {
+    let site = Site::new();
+    site.start().await.stop().await;
+    std::fs::write(site.data().join("orders.db"), [7; 8_192]).expect("overwritten");
+    let words = [
+        "orders.db is not a database that can be read",
+        "means: nothing listens and nothing is sold; confirmed orders are in the journal",
+        "to do: make a copy of the data directory; then move that file",
+    ];
+    check_refused(&site, DATA, &words).await;
+    let output = site.run(&["migrate"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(words[0]) && said.contains(words[2]), "{said}");
 }

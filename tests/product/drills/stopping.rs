@@ -1,6 +1,7 @@
 //! SIGTERM in the middle of a sale, and on with it.
 
-use crate::support::{Crowd, Offer, Random, Site, Witness};
+use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell, until};
+use rustix::process::Signal;
 use std::sync::Arc;
 
 const OFFERS: &[Offer] = &[
@@ -33,4 +34,17 @@ async fn a_restart_in_the_middle_of_a_sale_loses_no_answer() {
     witness.close(&site, &shop).await;
     assert!(witness.confirmed() > 0);
     assert!(!site.log().contains("panicked at"), "{}", site.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_ends_nothing_and_says_what_to_do_instead() {
+    let site = Site::new();
+    let (server, shop) = site.open_shop(1, OFFERS).await;
+    let witness = Witness::default();
+    server.signal(Signal::HUP);
+    site.logged("SIGHUP changes nothing").await;
+    let attempt = Attempt { item: shop.items[2], buyer: 0, key: "after-a-hangup".to_owned() };
+    must_sell(&server, &shop, &witness, attempt).await;
+    server.stop().await;
+    witness.close(&site, &shop).await;
 }

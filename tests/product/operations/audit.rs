@@ -138,3 +138,38 @@ async fn a_shop_can_be_audited_while_it_sells() {
     ground.audit().must_balance();
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_server_the_others_are_judged_and_what_is_open_is_named() {
+    const UNASKED: i32 = 4;
+    let Some(servers) = Servers::start() else { return };
+    let (mut ground, server) = Ground::open("away", servers.site()).await;
+    ground.trade(&server, 100).await;
+    caught_up(&server).await;
+    server.stop().await;
+    ground.audit().must_balance();
+    let holds = |verdict: &Verdict, invariants: &[&str]| {
+        for invariant in invariants {
+            assert_eq!(verdict.check(invariant)["verdict"], "holds", "{:#}", verdict.report);
+        }
+    };
+    let unasked = |store: &str| {
+        let verdict = ground.audit();
+        assert_eq!(verdict.code, Some(UNASKED), "{verdict:?}");
+        assert_eq!(verdict.broken(), Vec::<&str>::new());
+        assert_eq!(verdict.report["unasked"][0]["store"], store, "{:#}", verdict.report);
+        verdict
+    };
+    servers.rabbitmq.kill();
+    holds(&unasked("broker"), &["I1", "I3", "I4", "I5", "I9", "I11", "I12", "I13"]);
+    servers.rabbitmq.restart().expect("it comes back");
+    ground.audit().must_balance();
+
+    servers.redis.kill();
+    holds(&unasked("checkpoints"), &["I1", "I3", "I4", "I5", "I12", "I13"]);
+    servers.redis.restart().expect("it comes back");
+    servers.mariadb.kill();
+    let verdict = unasked("order_store");
+    holds(&verdict, &["I1", "I3", "I5"]);
+    assert_eq!(verdict.check("I4")["detail"], "the order store: could not be asked");
+}

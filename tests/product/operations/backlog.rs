@@ -16,7 +16,7 @@ fn site(mariadb: &MariaDb, proxy: &Proxy, choice: &str) -> Site {
 }
 
 async fn logged(ground: &Ground, line: &str) {
-    until(line, async || ground.site.log().contains(line).then_some(())).await;
+    ground.site.logged(line).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

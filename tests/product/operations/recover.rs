@@ -92,6 +92,12 @@ async fn without_its_journal_a_shop_sells_on_from_its_order_store() {
     let identity = std::fs::read_to_string(site.data().join("identity")).expect("an identity");
     std::fs::remove_dir_all(site.data().join("journal")).expect("lost");
     assert_eq!(site.fail_to_start().await.code(), Some(DATA), "{}", site.log());
+    let way_back = "`seckill recover --from-orders`";
+    site.logged(way_back).await;
+    drop(std::fs::remove_dir_all(site.data().join("journal")));
+    let audited = site.run(&["audit"]);
+    let said = String::from_utf8_lossy(&audited.stderr).into_owned();
+    assert!(audited.status.code() == Some(DATA) && said.contains(way_back), "{said}");
     let said = recover(&site);
     for words in [identity.trim(), "4 orders are held again", "2 items are paused", "is gone"] {
         assert!(said.contains(words), "{words} is not in\n{said}");

@@ -74,6 +74,29 @@ async fn a_dropped_table_on_a_server_comes_back_also_beside_a_running_shop() {
     named(&ground.site, "orders.changed_at");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_that_names_the_journal_comes_back_beside_a_running_shop() {
+    let Some(mariadb) = harness::mariadb() else { return };
+    let site = Site::new().with("ORDERS__MYSQL_URL", &mariadb.url());
+    let (mut ground, server) = Ground::open("the journal's table", site).await;
+    ground.trade(&server, 50).await;
+    caught_up(&server).await;
+    let sql = |statement: &str| mariadb.execute(statement).expect(statement);
+    // While nothing is sold, and with all that was stored.
+    sql("DROP TABLE journal");
+    until("the table", async || {
+        (mariadb.execute("SELECT identity FROM journal").ok()?.trim().len() == 16).then_some(())
+    })
+    .await;
+    sql("DROP TABLE journal; DELETE FROM orders");
+    filled_again(&ground).await;
+    until("all to be well", async || server.is_whole().await.then_some(())).await;
+    ground.trade(&server, 50).await;
+    caught_up(&server).await;
+    server.stop().await;
+    ground.audit().must_balance();
+}
+
 /// Waits until each confirmed order has its row again.
 async fn filled_again(ground: &Ground) {
     until("every row", async || {

@@ -3,6 +3,7 @@
 use super::sale::{Offer, OpenSale};
 use super::server::Server;
 use super::verdict::Verdict;
+use harness::until;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -12,7 +13,7 @@ pub struct Site {
     data: PathBuf,
     settings: Vec<(String, String)>,
     stderr: Option<fn() -> Stdio>,
-    open_files_max: Option<u32>,
+    prelude: Option<String>,
 }
 
 impl Site {
@@ -21,7 +22,7 @@ impl Site {
         let directory = tempfile::Builder::new().prefix("seckill-drill-").tempdir();
         let directory = directory.expect("a directory");
         let data = directory.path().join("data");
-        Self { directory, data, settings: Vec::new(), stderr: None, open_files_max: None }
+        Self { directory, data, settings: Vec::new(), stderr: None, prelude: None }
             .with("HTTP__LISTEN", "127.0.0.1:0")
             .with("OPERATIONS__LISTEN", "127.0.0.1:0")
             .with("DEMO__ENABLED", "false")
@@ -58,8 +59,13 @@ impl Site {
     }
 
     /// With this limit of open files in every process that serves.
-    pub fn with_open_files(mut self, max: u32) -> Self {
-        self.open_files_max = Some(max);
+    pub fn with_open_files(self, max: u32) -> Self {
+        self.within(&format!("ulimit -n {max}"))
+    }
+
+    /// With every process that serves started by a shell that has run this before.
+    pub fn within(mut self, prelude: &str) -> Self {
+        self.prelude = Some(prelude.to_owned());
         self
     }
 
@@ -80,9 +86,9 @@ impl Site {
 
     /// The program that serves, within its limits.
     fn serve(&self) -> Command {
-        let Some(max) = self.open_files_max else { return self.command(&["serve"]) };
-        let mut limited = Command::new("/bin/sh");
-        limited.args(["-c", &format!("ulimit -n {max} && exec \"$@\""), "sh"]);
+        let Some(prelude) = &self.prelude else { return self.command(&["serve"]) };
+        let mut limited = Command::new("/bin/bash");
+        limited.args(["-c", &format!("{prelude} && exec \"$@\""), "bash"]);
         self.command_of(limited, &[env!("CARGO_BIN_EXE_seckill"), "serve"])
     }
 
@@ -92,6 +98,8 @@ impl Site {
             .current_dir(self.directory.path())
             .env_clear()
             .env("SECKILL__DATA__DIR", &self.data)
+            // What is tried here are the engine and its stores, by buyers who do not wait.
+            .env("SECKILL__LIMITS__USER_PER_S", "0")
             .envs(self.settings.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null());
         command
@@ -151,11 +159,17 @@ impl Site {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Waits until the log has these words: a process writes its log behind what it does.
+    pub async fn logged(&self, words: &str) {
+        let line = format!("a line of the log with {words:?}");
+        until(&line, async || self.log().contains(words).then_some(())).await;
+    }
+
     /// A first process, and a shop with these offers open for this many buyers.
     pub async fn open_shop(&self, buyers: usize, offers: &[Offer]) -> (Server, OpenSale) {
         // The first start makes the key that tokens are signed with.
         let server = self.start().await;
-        let tokens = self.mint_buyers(buyers);
+        let tokens = self.mint_buyers(1, buyers);
         let operator = self.mint("--operator", "otto");
         let approver = self.mint("--approver", "anna");
         let shop = OpenSale::open(&server, tokens, operator, approver, offers).await;
@@ -167,8 +181,10 @@ impl Site {
         Verdict::of(self, confirmed)
     }
 
-    fn mint_buyers(&self, buyers: usize) -> Vec<String> {
-        let output = self.run(&["mint", "--users", &buyers.to_string()]);
+    /// Tokens of so many buyers, whose numbers begin at `first`.
+    pub fn mint_buyers(&self, first: u64, count: usize) -> Vec<String> {
+        let (count, first) = (count.to_string(), first.to_string());
+        let output = self.run(&["mint", "--users", &count, "--first", &first]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let token = |line: &[u8]| -> String {
             let line: serde_json::Value = serde_json::from_slice(line).expect("JSON");

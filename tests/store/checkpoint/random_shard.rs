@@ -1,13 +1,13 @@
 //! A shard that makes random decisions, for tests of what keeps its state.
 
 use domain::{
-    Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, OrderId, Record, RequestId,
-    SaleId, ShardId, Stock, Timestamp, UserId,
+    Admission, Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, OrderId, Record,
+    RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use seckill::store::checkpoint::Mark;
-use support::engine::operate;
+use support::engine::{guarded, operate};
 
 const START: Timestamp = Timestamp(1_790_000_000_000);
 const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
@@ -50,6 +50,7 @@ impl RandomShard {
             payment_window_milliseconds: 60_000,
             starts_at: START,
             ends_at: START.plus_milliseconds(DAY_MILLISECONDS),
+            admission: Admission::OPEN,
         }));
     }
 
@@ -73,7 +74,12 @@ impl RandomShard {
             }
             70..80 => self.decide(&Command::Pay { order_id: order.0, user_id: order.1 }),
             80..88 => self.decide(&Command::Cancel { order_id: order.0, user_id: order.1 }),
-            88..92 => {
+            88 => {
+                let spread_milliseconds = self.random.random_range(0..3);
+                let action = ItemAction::Admit(guarded(spread_milliseconds));
+                self.decide(&operate(ItemId(item), action));
+            }
+            89..92 => {
                 for order_id in self.stock.due(self.now, 20) {
                     self.decide(&Command::Expire { order_id });
                 }

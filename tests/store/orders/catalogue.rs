@@ -1,13 +1,14 @@
 //! Sales, buyers and the operators' log.
 
 use super::sample::{NOW, currency};
-use domain::catalogue::{Day, Offer, Sale, SaleDraft};
-use domain::{ItemId, RequestId, SaleId, SaleStatus, SaleStep, StepRefused, Timestamp};
+use domain::catalogue::{Day, Offer, PictureId, Sale, SaleDraft};
+use domain::{Admission, ItemId, RequestId, SaleId, SaleStatus, SaleStep, StepRefused, Timestamp};
 use seckill::store::catalogue::{
     Base, Catalogue, CatalogueError, Change, KnownIds, SALES_PAGE_MAX,
 };
 use seckill::store::database::Database;
 use serde_json::json;
+use support::engine::guarded;
 
 fn offer(product_id: &str) -> Offer {
     Offer {
@@ -19,6 +20,9 @@ fn offer(product_id: &str) -> Offer {
         allotted: 100,
         limit_per_user: 1,
         payment_window_milliseconds: 600_000,
+        description: None,
+        picture: None,
+        admission: guarded(2_000),
     }
 }
 
@@ -201,7 +205,9 @@ pub async fn a_day_has_the_public_sales_whose_window_touches_it(database: Databa
     let (start, end) = (window.start.0, window.end.0);
     let create = async |starts_at: u64, ends_at: u64| {
         let (starts_at, ends_at) = (Timestamp(starts_at), Timestamp(ends_at));
-        let draft = SaleDraft { starts_at, ends_at, ..draft(&["b", "a"]) };
+        let mut draft = SaleDraft { starts_at, ends_at, ..draft(&["b", "a"]) };
+        // A sale of a moment has no room for slots.
+        draft.items.iter_mut().for_each(|offer| offer.admission = Admission::OPEN);
         let made = catalogue.create_sale(&draft, KnownIds::default(), by("ann")).await;
         made.expect("the draft is right").sale.sale_id
     };
@@ -337,4 +343,83 @@ pub async fn numbers_are_above_those_that_journals_have_seen(database: Database)
     assert_eq!(products(&edited), [("c", 73), ("b", 72)]);
     let next = create(&catalogue).await;
     assert_eq!((next.sale_id, products(&next)), (SaleId(42), vec![("a", 74), ("b", 75)]));
+}
+
+pub async fn pictures_are_kept_once_and_named_by_drafts(database: Database) {
+    let catalogue = Catalogue::new(database);
+    let (picture, other) = (PictureId([1; 32]), PictureId([2; 32]));
+    assert_eq!(catalogue.picture(picture).await, Ok(None));
+    assert_eq!(catalogue.keep_picture(picture, b"pixels", by("ann")).await, Ok(true));
+    assert_eq!(catalogue.keep_picture(picture, b"others", by("bob")).await, Ok(false));
+    assert_eq!(catalogue.picture(picture).await, Ok(Some(b"pixels".to_vec())));
+
+    let mut draft = draft(&["a", "b"]);
+    draft.items[1].picture = Some(other);
+    let refused = catalogue.create_sale(&draft, KnownIds::default(), by("ann")).await;
+    let Err(CatalogueError::Invalid(problems)) = refused else { panic!("{refused:?}") };
+    assert_eq!(problems[0].field, "items[1].picture");
+    draft.items[1].picture = Some(picture);
+    draft.items[1].description = Some("一\n二".to_owned());
+    let made = catalogue.create_sale(&draft, KnownIds::default(), by("ann")).await;
+    let sale = made.expect("the picture is there").sale;
+    assert_eq!(sale.items[1].offer, draft.items[1]);
+    assert_eq!(catalogue.sale(sale.sale_id).await, Ok(Some(sale.clone())));
+
+    draft.items[0].picture = Some(other);
+    let refused = replace(&catalogue, sale.sale_id, &draft, from(1, "ann")).await;
+    assert!(matches!(refused, Err(CatalogueError::Invalid(_))), "{refused:?}");
+    draft.items[0].picture = None;
+    draft.items[1].picture = None;
+    let sale = replace(&catalogue, sale.sale_id, &draft, from(1, "ann")).await;
+    assert_eq!(sale.expect("the revision is there").items[1].offer, draft.items[1]);
+}
+
+pub async fn users_of_another_issuer_have_one_number_on_all_nodes(database: Database) {
+    let issuer = "https://login.mall.example";
+    let catalogue = Catalogue::new(database.clone());
+    let first = catalogue.external_user(issuer, "用户-1", NOW).await.expect("a number");
+    assert!((1_000_000_000_000..1 << 53).contains(&first.0), "{first}");
+    for (issuer, subject, is_same) in [
+        (issuer, "用户-1", true),
+        (issuer, "用户-2", false),
+        // A collation would call some of these alike.
+        (issuer, "用户-1 ", false),
+        ("https://login.mall.example/", "用户-1", false),
+        ("https://LOGIN.mall.example", "用户-1", false),
+    ] {
+        let found = catalogue.external_user(issuer, subject, NOW).await.expect("a number");
+        assert_eq!(found == first, is_same, "{issuer} {subject:?}");
+    }
+    let (lower, upper) = ("u-a", "U-A");
+    let lower = catalogue.external_user(issuer, lower, NOW).await.expect("a number");
+    assert_ne!(catalogue.external_user(issuer, upper, NOW).await, Ok(lower));
+    // Nodes that see somebody for the first time at the same moment.
+    let nodes: Vec<_> = (0..8)
+        .map(|_| {
+            let catalogue = Catalogue::new(database.clone());
+            tokio::spawn(async move {
+                let mut numbers = Vec::new();
+                for subject in 0..20 {
+                    let subject = format!("crowd-{subject}");
+                    numbers.push(catalogue.external_user(issuer, &subject, NOW).await);
+                }
+                numbers
+            })
+        })
+        .collect();
+    let mut agreed: Option<Vec<_>> = None;
+    for node in nodes {
+        let numbers = node.await.expect("it lives");
+        assert!(numbers.iter().all(Result::is_ok), "{numbers:?}");
+        assert_eq!(agreed.get_or_insert_with(|| numbers.clone()), &numbers);
+    }
+    for (issuer, subject) in [("", "a"), (issuer, ""), (issuer, "a\u{0}b")] {
+        let refused = catalogue.external_user(issuer, subject, NOW).await;
+        assert!(matches!(refused, Err(CatalogueError::Invalid(_))), "{subject:?} {refused:?}");
+    }
+    let long = "双".repeat(86);
+    let refused = catalogue.external_user(issuer, &long, NOW).await;
+    assert!(matches!(refused, Err(CatalogueError::Invalid(_))), "{refused:?}");
+    let longest = "双".repeat(85);
+    assert!(catalogue.external_user(issuer, &longest, NOW).await.is_ok());
 }

@@ -2,17 +2,20 @@
 
 mod catalogue;
 mod delivery;
+mod operators;
 mod ownership;
 mod progress;
 mod rows;
 mod sample;
 mod set_aside;
+mod settings;
 
 use domain::{Event, ShardId};
+use futures_util::FutureExt;
 use harness::MariaDb;
 use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT};
 use seckill::store::orders::{Conflicts, OrderStore};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, MySqlConnection, SqliteConnection};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use tokio::sync::{Mutex, MutexGuard};
@@ -70,6 +73,45 @@ impl Bench {
     }
 }
 
+/// Another program's transaction, which has locked what a batch writes.
+enum Holder {
+    Sqlite(SqliteConnection),
+    MySql(MySqlConnection),
+}
+
+impl Bench {
+    async fn lock(&self) -> Holder {
+        match self {
+            Self::Sqlite(folder) => {
+                let url = format!("sqlite://{}", file(folder).display());
+                let mut connection = SqliteConnection::connect(&url).await.expect("it opens");
+                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("locked");
+                Holder::Sqlite(connection)
+            }
+            Self::MySql { server, .. } => {
+                let url = server.url();
+                let mut connection = MySqlConnection::connect(&url).await.expect("it opens");
+                let lock = "START TRANSACTION; SELECT * FROM shard_progress FOR UPDATE";
+                sqlx::raw_sql(lock).execute(&mut connection).await.expect("locked");
+                Holder::MySql(connection)
+            }
+        }
+    }
+}
+
+impl Holder {
+    async fn release(self) {
+        match self {
+            Self::Sqlite(mut connection) => {
+                sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.expect("released");
+            }
+            Self::MySql(mut connection) => {
+                sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.expect("released");
+            }
+        }
+    }
+}
+
 fn file(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("orders.sqlite")
 }
@@ -110,6 +152,10 @@ macro_rules! contract {
 
 contract!(
     run:
+    settings::entries_are_followed_by_their_changes,
+    settings::of_two_changes_at_once_one_is_made,
+    settings::settings_have_versions_and_a_history,
+
     rows::a_batch_is_stored_and_read_back,
     rows::repeats_change_nothing,
     rows::a_large_batch_is_one,
@@ -124,6 +170,7 @@ contract!(
     progress::a_record_that_contradicts_a_row_is_not_missed,
     rows::a_buyers_orders_come_newest_first_in_pages,
     rows::a_sales_orders_come_in_both_directions,
+    rows::orders_are_found_by_what_is_known_of_them,
     rows::a_scan_sees_every_order_once,
     rows::items_are_the_fold_of_their_records,
     rows::operations_fill_the_operators_log,
@@ -140,14 +187,20 @@ contract!(
     catalogue::a_day_has_the_public_sales_whose_window_touches_it,
     catalogue::a_sale_with_invalid_fields_is_refused,
     catalogue::user_names_are_unique_without_regard_to_case,
+    catalogue::users_of_another_issuer_have_one_number_on_all_nodes,
     catalogue::what_operators_do_is_logged,
     catalogue::a_repeated_request_changes_nothing,
     catalogue::numbers_are_above_those_that_journals_have_seen,
+    operators::a_link_is_good_once,
+    operators::a_disabled_account_is_over_and_its_tokens_too,
+    operators::of_two_acceptances_at_once_one_wins,
+    catalogue::pictures_are_kept_once_and_named_by_drafts,
 );
 
 contract!(
     tampered:
     progress::a_batch_begins_where_the_tables_are_or_is_refused,
+    progress::a_lock_that_is_held_for_too_long_costs_that_transaction_alone,
     progress::what_is_gone_or_changed_by_hand_shows,
     progress::tables_of_a_version_without_seals_are_sealed,
     rows::what_was_committed_survives_reopening,
@@ -173,6 +226,32 @@ async fn a_server_that_is_gone_is_a_transient_error_without_its_password() {
     assert!(!format!("{error} {error:?} {database:?}").contains("seckill:seckill"));
     server.restart().expect("the server comes back");
     database.ping().await.expect("it answers again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_server_gives_no_sign_of_life_nobody_waits_for_it() {
+    let Some(bench) = Bench::mariadb().await else { return };
+    let database = bench.open().await;
+    let store = OrderStore::new(&database);
+    store.progress().await.expect("an answer, and a connection that is idle");
+    let Bench::MySql { server, .. } = &bench else { return };
+    server.freeze();
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.progress().await }
+    });
+    let error = database.ping().await.expect_err("nobody answers");
+    let said = error.to_string();
+    assert!(said.contains(&server.address().to_string()) && said.contains("no answer"), "{said}");
+    assert_eq!(waiting.await.expect("no panic"), Err(error.clone()), "who waited is told too");
+    assert_eq!(store.progress().now_or_never(), Some(Err(error)), "who comes is told at once");
+    server.thaw();
+    database.ping().await.expect("it answers again");
+    store.progress().await.expect("it answers again");
+    server.kill();
+    let error = database.ping().await.expect_err("nobody listens");
+    assert!(error.to_string().contains("refused"), "{error}");
+    assert_eq!(store.progress().now_or_never(), Some(Err(error)));
 }
 
 /// Wherever in a large batch an insert fails, the shard's progress stays behind it.

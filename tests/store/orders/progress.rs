@@ -4,7 +4,7 @@ use super::Bench;
 use super::rows::all;
 use super::sample::{grants, history, order, random, record, with_status};
 use domain::{Event, OrderStatus, Record, ShardId};
-use seckill::store::database::Database;
+use seckill::store::database::{Database, StoreError};
 use seckill::store::orders::{
     Applied, ApplyError, Conflicts, Gap, OrderStore, Seal, Sealed, ShardProgress,
 };
@@ -71,6 +71,25 @@ pub async fn a_batch_begins_where_the_tables_are_or_is_refused(bench: &Bench, da
     must_advance(&store, &records).await;
     let (sealed, found) = seals(&store).await[&SHARD];
     assert_eq!((sealed, sealed.orders), (found, 30));
+}
+
+pub async fn a_lock_that_is_held_for_too_long_costs_that_transaction_alone(
+    bench: &Bench,
+    database: Database,
+) {
+    let store = OrderStore::new(&database);
+    let records = grants(1, 30);
+    must_advance(&store, &records[..10]).await;
+    let holder = bench.lock().await;
+    let refused = advance(&store, &records[10..20]).await;
+    assert!(matches!(refused, Err(ApplyError::Store(StoreError::Contention(_)))), "{refused:?}");
+    holder.release().await;
+    // Every connection goes on, the one that was refused as well.
+    for end in 11..=30 {
+        must_advance(&store, &records[10..end]).await;
+    }
+    assert_eq!(all(&store).await.len(), 30);
+    assert_eq!(store.progress().await, Ok(vec![(SHARD, 30)]));
 }
 
 pub async fn every_shard_has_its_own_progress(database: Database) {

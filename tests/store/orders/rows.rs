@@ -4,13 +4,15 @@ use super::Bench;
 use super::sample::{NOW, grants, item_record, order, record, terms, with_status};
 use domain::order::Cursor;
 use domain::{
-    Event, ItemAction, ItemId, ItemPhase, Operation, OperatorRequest, Order, OrderId, OrderStatus,
-    Record, RequestId, SaleId, ShardId, UserId,
+    Event, ItemAction, ItemId, ItemPhase, ItemTerms, Operation, OperatorRequest, Order, OrderId,
+    OrderStatus, Record, RequestId, SaleId, ShardId, UserId,
 };
 use seckill::store::catalogue::Catalogue;
 use seckill::store::database::Database;
-use seckill::store::orders::{Applied, ConflictReason, Conflicts, OrderStore, StoredOrder};
-use support::engine::operated;
+use seckill::store::orders::{
+    Applied, ConflictReason, Conflicts, OrderFilter, OrderStore, StoredOrder,
+};
+use support::engine::{guarded, operated};
 
 async fn apply(store: &OrderStore, records: &[Record]) -> Applied {
     store.apply(records, &[], Conflicts::HandedBack).await.expect("the batch is applied")
@@ -230,8 +232,8 @@ pub async fn a_sales_orders_come_in_both_directions(database: Database) {
     records.extend([record(1, other_item), record(1, other_sale)]);
     apply(&store, &records).await;
     let sale = async |item_id, cursor, limit| {
-        let rows = store.orders_of_sale(SaleId(3), item_id, cursor, limit).await;
-        ids(&rows.expect("a page is read"))
+        let filter = OrderFilter { sale_id: Some(SaleId(3)), item_id, ..OrderFilter::default() };
+        ids(&store.search(&filter, cursor, limit).await.expect("a page is read").rows)
     };
     let mut export: Vec<OrderId> = Vec::new();
     loop {
@@ -259,6 +261,64 @@ pub async fn a_sales_orders_come_in_both_directions(database: Database) {
     assert_eq!(sale(item, Cursor::After(OrderId(0)), 3).await, [other_item.order_id]);
 }
 
+pub async fn orders_are_found_by_what_is_known_of_them(database: Database) {
+    let store = OrderStore::new(&database);
+    // More than one window, so that a rare order is looked for in several.
+    let mut records = grants(1, 4_500);
+    let paid = Order { item_id: ItemId(8), status: OrderStatus::Paid, ..order(2, 10) };
+    let other_sale = Order { sale_id: SaleId(4), user_id: paid.user_id, ..order(3, 11) };
+    records.extend([record(1, paid), record(1, other_sale)]);
+    apply(&store, &records).await;
+    let rows = all(&store).await;
+    let any = OrderFilter::default();
+    let status = Some(OrderStatus::Paid);
+    let (user_id, sale_id) = (Some(paid.user_id), Some(SaleId(4)));
+    let (from, to) = (Some(rows[20].order.created_at()), Some(rows[40].order.created_at()));
+    for filter in [
+        any,
+        OrderFilter { status, ..any },
+        OrderFilter { sale_id, ..any },
+        OrderFilter { user_id, ..any },
+        OrderFilter { user_id, sale_id, ..any },
+        OrderFilter { user_id, status, ..any },
+        OrderFilter { status: Some(OrderStatus::Expired), ..any },
+        OrderFilter { from, to, ..any },
+        OrderFilter { from, to, status, ..any },
+        OrderFilter { item_id: Some(ItemId(99)), ..any },
+    ] {
+        let mut expected: Vec<OrderId> = rows
+            .iter()
+            .map(|row| &row.order)
+            .filter(|order| filter.user_id.is_none_or(|user_id| user_id == order.user_id))
+            .filter(|order| filter.sale_id.is_none_or(|sale_id| sale_id == order.sale_id))
+            .filter(|order| filter.item_id.is_none_or(|item_id| item_id == order.item_id))
+            .filter(|order| filter.status.is_none_or(|status| status == order.status))
+            .filter(|order| filter.from.is_none_or(|from| from <= order.created_at()))
+            .filter(|order| filter.to.is_none_or(|to| order.created_at() < to))
+            .map(|order| order.order_id)
+            .collect();
+        let page = async |cursor| {
+            let found = store.search(&filter, cursor, 400).await.expect("it is read");
+            (ids(&found.rows), found.next)
+        };
+        let (mut oldest, mut next) = page(Cursor::After(OrderId(0))).await;
+        while let Some(after) = next {
+            let (more, further) = page(Cursor::After(after)).await;
+            oldest.extend(more);
+            next = further;
+        }
+        assert_eq!(oldest, expected, "{filter:?}");
+        expected.reverse();
+        let (mut newest, mut next) = page(Cursor::Before(None)).await;
+        while let Some(before) = next {
+            let (more, further) = page(Cursor::Before(Some(before))).await;
+            newest.extend(more);
+            next = further;
+        }
+        assert_eq!(newest, expected, "{filter:?}");
+    }
+}
+
 pub async fn a_scan_sees_every_order_once(database: Database) {
     let store = OrderStore::new(&database);
     let mut records = grants(1, 500);
@@ -278,10 +338,11 @@ pub async fn items_are_the_fold_of_their_records(database: Database) {
     let item_id = ItemId(7);
     let records = [
         item_record(1, 1, Event::ItemOpened(terms(7))),
-        item_record(1, 2, Event::ItemOpened(terms(5))),
+        item_record(1, 2, Event::ItemOpened(ItemTerms { admission: guarded(9), ..terms(5) })),
         item_record(1, 3, operated(item_id, ItemAction::Restock(30))),
         item_record(1, 4, operated(item_id, ItemAction::Pause)),
         item_record(1, 6, operated(item_id, ItemAction::Resume)),
+        item_record(1, 7, operated(item_id, ItemAction::Admit(guarded(500)))),
         item_record(1, 8, operated(item_id, ItemAction::Restock(4))),
         item_record(1, 9, operated(item_id, ItemAction::End)),
         item_record(1, 12, Event::ItemSettled(item_id)),
@@ -290,7 +351,7 @@ pub async fn items_are_the_fold_of_their_records(database: Database) {
     backwards.reverse();
     assert_eq!(apply(&store, &backwards[..3]).await.item_events, 3);
     assert_eq!(store.items().await, Ok(vec![]), "nothing is known of an item before its preheat");
-    assert_eq!(apply(&store, &backwards).await.item_events, 5);
+    assert_eq!(apply(&store, &backwards).await.item_events, 6);
     assert_eq!(apply(&store, &records).await.item_events, 0);
     let items = store.items().await.expect("items are read");
     let known: Vec<(u64, u64)> =
@@ -301,6 +362,7 @@ pub async fn items_are_the_fold_of_their_records(database: Database) {
     assert_eq!((item.allotted, item.last_seq), (1_034, 12));
     assert_eq!(item.last_at, NOW.plus_milliseconds(12));
     assert_eq!(item.terms, terms(7));
+    assert_eq!((item.admission, items[1].admission), (guarded(500), guarded(9)));
 
     let other = item_record(1, 3, operated(item_id, ItemAction::Restock(31)));
     let applied = apply(&store, std::slice::from_ref(&other)).await;
@@ -354,6 +416,7 @@ pub async fn operations_fill_the_operators_log(database: Database) {
         item_record(1, 2, operation(ItemAction::Restock(30), Some("安娜"))),
         item_record(1, 3, operation(ItemAction::Pause, Some("bob"))),
         item_record(1, 4, operation(ItemAction::Resume, None)),
+        item_record(1, 5, operation(ItemAction::Admit(guarded(500)), Some("bob"))),
     ];
     apply(&store, &records[..3]).await;
     apply(&store, &records).await;
@@ -364,11 +427,14 @@ pub async fn operations_fill_the_operators_log(database: Database) {
         .map(|logged| logged.entry)
         .map(|entry| (entry.actor, entry.action, entry.detail.to_string(), entry.at.0))
         .collect();
-    let (first, second) = (NOW.plus_milliseconds(2).0, NOW.plus_milliseconds(3).0);
+    let [first, second, third] = [2, 3, 5].map(|seq| NOW.plus_milliseconds(seq).0);
+    let guard = "{\"buy_token\":true,\"challenge\":\"proof\",\"lead_seconds\":60,\
+                 \"spread_milliseconds\":500}";
     let text = |text: &str| text.to_owned();
     assert_eq!(
         shown,
         [
+            (text("bob"), text("item.admit"), text(guard), third),
             (text("bob"), text("item.pause"), text("{}"), second),
             (text("安娜"), text("item.restock"), text("{\"units\":30}"), first),
         ]

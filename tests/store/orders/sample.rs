@@ -1,8 +1,8 @@
 //! Records for the checks.
 
 use domain::{
-    Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record, RequestId,
-    SaleId, ShardId, Timestamp, UserId,
+    Admission, Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record,
+    RequestId, SaleId, ShardId, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -60,6 +60,7 @@ pub fn terms(item: u64) -> ItemTerms {
         payment_window_milliseconds: 600_000,
         starts_at: NOW,
         ends_at: NOW.plus_milliseconds(3_600_000),
+        admission: Admission::OPEN,
     }
 }
 

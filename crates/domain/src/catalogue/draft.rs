@@ -1,14 +1,19 @@
 //! What an operator writes of a sale, and what is wrong with it.
 
+use super::picture::PictureId;
+use crate::admission::Admission;
 use crate::ids::Timestamp;
 use crate::sale::{
     ALLOTTED_MAX, AMOUNT_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX,
     PRICE_MAX, PRODUCT_ID_LENGTH_MAX,
 };
 use std::collections::HashSet;
+use std::fmt;
 
 /// The longest title of a sale or an item, in characters.
 pub const TITLE_LENGTH_MAX: usize = 200;
+/// The longest description of an item, in characters.
+pub const DESCRIPTION_LENGTH_MAX: usize = 1_000;
 /// The most items of one sale.
 pub const ITEMS_PER_SALE_MAX: usize = 200;
 /// The shortest payment window.
@@ -28,7 +33,7 @@ pub struct SaleDraft {
 }
 
 /// What is offered of one product.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Offer {
     /// The product: 1 to 64 bytes, once per sale.
     pub product_id: String,
@@ -46,6 +51,39 @@ pub struct Offer {
     pub limit_per_user: u16,
     /// How long an order may stay unpaid.
     pub payment_window_milliseconds: u64,
+    /// What is said of it in paragraphs, up to [`DESCRIPTION_LENGTH_MAX`] characters.
+    pub description: Option<String>,
+    /// The picture of it.
+    pub picture: Option<PictureId>,
+    /// How it is guarded when it goes on sale.
+    pub admission: Admission,
+}
+
+/// The text by which a repeated request is recognised, so it must not change: what came later is in it
+/// only where there is any.
+impl fmt::Debug for Offer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut offer = out.debug_struct("Offer");
+        offer
+            .field("product_id", &self.product_id)
+            .field("title", &self.title)
+            .field("price", &self.price)
+            .field("list_price", &self.list_price)
+            .field("currency", &self.currency)
+            .field("allotted", &self.allotted)
+            .field("limit_per_user", &self.limit_per_user)
+            .field("payment_window_milliseconds", &self.payment_window_milliseconds);
+        if let Some(description) = &self.description {
+            offer.field("description", description);
+        }
+        if let Some(picture) = &self.picture {
+            offer.field("picture", picture);
+        }
+        if self.admission != Admission::OPEN {
+            offer.field("admission", &self.admission);
+        }
+        offer.finish()
+    }
 }
 
 /// A field that is out of range.
@@ -70,7 +108,12 @@ impl SaleDraft {
         }
         let mut products = HashSet::new();
         for (position, offer) in self.items.iter().enumerate().take(ITEMS_PER_SALE_MAX) {
-            offer.collect_problems(&format!("items[{position}]"), &mut problems);
+            let place = format!("items[{position}]");
+            offer.collect_problems(&place, &mut problems);
+            let window = self.ends_at.0.saturating_sub(self.starts_at.0);
+            for (field, detail) in offer.admission.problems(window) {
+                problems.push(problem(format!("{place}.admission.{field}"), detail));
+            }
             if !products.insert(offer.product_id.as_str()) {
                 let field = format!("items[{position}].product_id");
                 problems.push(problem(
@@ -125,6 +168,10 @@ impl Offer {
             format!("must be 1 to {}", PAYMENT_WINDOW_MILLISECONDS_MAX / 1000),
         );
         problems.extend(text_problem(&format!("{place}.title"), &self.title, TITLE_LENGTH_MAX));
+        if let Some(description) = &self.description {
+            let field = format!("{place}.description");
+            problems.extend(paragraphs_problem(&field, description, DESCRIPTION_LENGTH_MAX));
+        }
     }
 }
 
@@ -134,6 +181,20 @@ pub fn text_problem(field: &str, text: &str, length_max: usize) -> Option<DraftP
     let is_right = (1..=length_max).contains(&length) && !text.chars().any(char::is_control);
     (!is_right).then(|| {
         problem(field, format!("must have 1 to {length_max} characters without control characters"))
+    })
+}
+
+/// What is wrong with a text of paragraphs that must have 1 to `length_max` characters and no controls
+/// but line breaks.
+pub fn paragraphs_problem(field: &str, text: &str, length_max: usize) -> Option<DraftProblem> {
+    let length = text.chars().count();
+    let is_control = |character: char| character.is_control() && character != '\n';
+    let is_right = (1..=length_max).contains(&length) && !text.chars().any(is_control);
+    (!is_right).then(|| {
+        let allowed = format!(
+            "must have 1 to {length_max} characters without control characters but line breaks"
+        );
+        problem(field, allowed)
     })
 }
 
@@ -155,6 +216,9 @@ mod tests {
             allotted: 10,
             limit_per_user: 1,
             payment_window_milliseconds: 600_000,
+            description: None,
+            picture: None,
+            admission: Admission::OPEN,
         };
         SaleDraft {
             title: "noon".to_owned(),
@@ -170,6 +234,19 @@ mod tests {
         change(&mut draft);
         let fields: Vec<String> = draft.problems().into_iter().map(|p| p.field).collect();
         assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn a_draft_without_later_fields_reads_as_it_always_did() {
+        let text = "Offer { product_id: \"p-1\", title: \"苹果\", price: 100, list_price: Some(200), \
+                    currency: Currency([67, 78, 89]), allotted: 10, limit_per_user: 1, \
+                    payment_window_milliseconds: 600000 }";
+        let mut offer = draft().items.remove(0);
+        assert_eq!(format!("{offer:?}"), text);
+        offer.description = Some("red".to_owned());
+        assert!(format!("{offer:?}").ends_with("600000, description: \"red\" }"));
+        offer.admission.buy_token = true;
+        assert!(format!("{offer:?}").contains("\"red\", admission: Admission"));
     }
 
     #[test]
@@ -198,6 +275,25 @@ mod tests {
             &["items[0].payment_window_seconds"],
         );
         check(|draft| draft.items[0].product_id = "x".repeat(65), &["items[0].product_id"]);
+        let describe =
+            |text: String| move |draft: &mut SaleDraft| draft.items[0].description = Some(text);
+        check(describe("苹果\n\n香".repeat(200)), &[]);
+        check(describe("果".repeat(DESCRIPTION_LENGTH_MAX + 1)), &["items[0].description"]);
+        check(describe("a\tb".to_owned()), &["items[0].description"]);
+        check(describe(String::new()), &["items[0].description"]);
+        let guard = |spread_milliseconds, lead_seconds| {
+            move |draft: &mut SaleDraft| {
+                draft.items[0].admission = Admission {
+                    buy_token: true,
+                    lead_seconds,
+                    spread_milliseconds,
+                    ..Admission::OPEN
+                };
+            }
+        };
+        check(guard(999, 86_400), &[]);
+        check(guard(1_000, 0), &["items[0].admission.spread_milliseconds"]);
+        check(guard(0, 86_401), &["items[0].admission.lead_seconds"]);
         check(|draft| draft.items.push(draft.items[0].clone()), &["items[1].product_id"]);
         check(
             |draft| draft.items = vec![draft.items[0].clone(); ITEMS_PER_SALE_MAX + 1],

@@ -6,12 +6,15 @@
 
 mod day;
 mod draft;
+mod picture;
 mod public;
 mod sale;
 
 pub use day::{Day, NotADay};
 pub use draft::{
-    DraftProblem, ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX, text_problem,
+    DESCRIPTION_LENGTH_MAX, DraftProblem, ITEMS_PER_SALE_MAX, Offer, SaleDraft, TITLE_LENGTH_MAX,
+    paragraphs_problem, text_problem,
 };
+pub use picture::{NotAPicture, PictureId};
 pub use public::{PUBLIC_STATUSES, PublicItem, PublicSale, SalesOfDay};
 pub use sale::{Sale, SaleItem};

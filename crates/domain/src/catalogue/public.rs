@@ -3,7 +3,9 @@
 //! The form in which sales are listed, cached and shown. Counters are not part of it; they change
 //! with each purchase. Neither is whether a sale is live: that is the clock's to say.
 
+use super::picture::PictureId;
 use super::sale::{Sale, SaleItem};
+use crate::admission::Admission;
 use crate::approval::SaleStatus;
 use crate::ids::{ItemId, SaleId, Timestamp};
 use crate::sale::{Currency, ItemTerms};
@@ -50,6 +52,12 @@ pub struct PublicItem {
     pub limit_per_user: u16,
     /// How long an order may stay unpaid.
     pub payment_window_milliseconds: u64,
+    /// What is said of it in paragraphs; a list of a day's sales leaves it out.
+    pub description: Option<String>,
+    /// The picture of it.
+    pub picture: Option<PictureId>,
+    /// How it is guarded when it goes on sale.
+    pub admission: Admission,
 }
 
 /// The sales of one day.
@@ -88,11 +96,21 @@ impl From<&SaleItem> for PublicItem {
             allotted: offer.allotted,
             limit_per_user: offer.limit_per_user,
             payment_window_milliseconds: offer.payment_window_milliseconds,
+            description: offer.description.clone(),
+            picture: offer.picture,
+            admission: offer.admission,
         }
     }
 }
 
 impl PublicSale {
+    /// The sale as a list shows it: without what is said of its items.
+    #[must_use]
+    pub fn listed(mut self) -> Self {
+        self.items.iter_mut().for_each(|item| item.description = None);
+        self
+    }
+
     /// The item's terms, as they were approved.
     pub fn terms(&self, item: &PublicItem) -> ItemTerms {
         ItemTerms {
@@ -106,6 +124,7 @@ impl PublicSale {
             payment_window_milliseconds: item.payment_window_milliseconds,
             starts_at: self.starts_at,
             ends_at: self.ends_at,
+            admission: item.admission,
         }
     }
 }

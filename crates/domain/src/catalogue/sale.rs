@@ -61,6 +61,7 @@ impl Sale {
             payment_window_milliseconds: item.offer.payment_window_milliseconds,
             starts_at: self.starts_at,
             ends_at: self.ends_at,
+            admission: item.offer.admission,
         }
     }
 

@@ -97,6 +97,7 @@ impl LedgerItem {
                 self.counters.allotted -= units;
                 self.counters.available -= units;
             }
+            ItemAction::Admit(_) => {}
             _ if self.phase == ItemPhase::Ended => {
                 return Err(format!("item {item_id} had ended"));
             }

@@ -36,6 +36,7 @@ impl Stock {
                 terms: terms.clone(),
                 phase: ItemPhase::Open,
                 counters: terms.counters(),
+                admission: terms.admission,
                 settled: false,
                 last_seq: seq,
                 operations: Vec::new(),
@@ -183,6 +184,7 @@ impl Stock {
         match (operation.action, operation.action.phase()) {
             (ItemAction::Restock(units), _) => counters = counters.restock(units)?,
             (ItemAction::Reduce(units), _) => counters = counters.reduce(units)?,
+            (ItemAction::Admit(admission), _) => item.admission = admission,
             (_, Some(_)) if item.phase == ItemPhase::Ended => {
                 return Err(Broken::form("the item had ended"));
             }

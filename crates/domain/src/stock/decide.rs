@@ -1,12 +1,13 @@
 //! What a command leads to: an event to journal, if anything changes, and the answer.
 
 use super::state::{ItemState, Stock};
+use crate::admission::Admission;
 use crate::command::{Buy, Command, Outcome, Refusal};
 use crate::event::Event;
 use crate::ids::{ItemId, OrderId, Timestamp, UserId};
 use crate::operation::{ItemAction, Operation};
 use crate::order::{Order, OrderStatus};
-use crate::sale::{ALLOTTED_MAX, ItemCounters, ItemPhase, SPARE_ATTEMPTS};
+use crate::sale::{ALLOTTED_MAX, ItemCounters, ItemPhase, ItemTerms, SPARE_ATTEMPTS};
 
 /// What was decided: the fact, if there is a new one, and what to answer once it is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +44,9 @@ impl Stock {
             Command::Pay { order_id, user_id } => self.pay(now, *order_id, *user_id),
             Command::Cancel { order_id, user_id } => self.cancel(*order_id, *user_id),
             Command::Expire { order_id } => self.expire(now, *order_id),
+            Command::Open(terms) if !is_possible(terms.admission, terms) => {
+                Decision::refused(Refusal::OutOfRange)
+            }
             Command::Open(terms) => match self.item(terms.item_id) {
                 None => Decision {
                     event: Some(Event::ItemOpened(terms.clone())),
@@ -170,8 +174,15 @@ impl Stock {
             _ if is_over => return Decision::refused(Refusal::PhaseConflict),
             _ => {}
         }
-        if operation.action.phase() == Some(item.phase) {
-            return item_unchanged(item);
+        match operation.action {
+            ItemAction::Admit(admission) if admission == item.admission => {
+                return item_unchanged(item);
+            }
+            ItemAction::Admit(admission) if !is_possible(admission, &item.terms) => {
+                return Decision::refused(Refusal::OutOfRange);
+            }
+            action if action.phase() == Some(item.phase) => return item_unchanged(item),
+            _ => {}
         }
         match counters_after(item.counters, operation.action) {
             Ok(counters) => Decision {
@@ -219,8 +230,14 @@ fn counters_after(counters: ItemCounters, action: ItemAction) -> Result<ItemCoun
             }
             None => Err(Refusal::FewerAvailable { available }),
         },
-        ItemAction::Pause | ItemAction::Resume | ItemAction::End => Ok(counters),
+        ItemAction::Pause | ItemAction::Resume | ItemAction::End | ItemAction::Admit(_) => {
+            Ok(counters)
+        }
     }
+}
+
+fn is_possible(admission: Admission, terms: &ItemTerms) -> bool {
+    admission.problems(terms.window_milliseconds()).is_empty()
 }
 
 fn item_unchanged(item: &ItemState) -> Decision {

@@ -4,6 +4,7 @@
 
 use super::buyers::BuyerIndex;
 use super::orders::{Entry, OrderTable};
+use crate::admission::Admission;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
 use crate::operation::RememberedOperation;
 use crate::order::{Order, OrderStatus};
@@ -34,6 +35,8 @@ pub struct ItemState {
     pub phase: ItemPhase,
     /// The three counters and their sum.
     pub counters: ItemCounters,
+    /// How it is guarded now.
+    pub admission: Admission,
     /// Whether its orders were released from memory.
     pub settled: bool,
     /// The number of the last record that concerned it.

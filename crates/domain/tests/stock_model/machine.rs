@@ -1,7 +1,9 @@
 //! Random commands, step by step against the ledger (I1, I2, I5, I6, I7, I10, I14).
 
-use crate::shard::{OPENING, Shard, buying, operate, requested, terms};
-use domain::{Command, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
+use crate::shard::{OPENING, Shard, buying, guarded, operate, requested, terms};
+use domain::{
+    Command, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Outcome, Refusal, UserId,
+};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -18,6 +20,7 @@ enum Step {
     Restock { item: u64, units: u32, request: u64 },
     Reduce { item: u64, units: u32, request: u64 },
     Phase { item: u64, phase: u8 },
+    Admit { item: u64, spread: u32, request: u64 },
     Settle { item: u64, stored: bool },
     Open { item: u64 },
 }
@@ -41,6 +44,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (item.clone(), 0..9_u32, 0..9_u64)
             .prop_map(|(item, units, request)| Step::Reduce { item, units, request }),
         2 => (item.clone(), 0..9_u8).prop_map(|(item, phase)| Step::Phase { item, phase }),
+        1 => (item.clone(), 0..3_u32, 0..9_u64)
+            .prop_map(|(item, spread, request)| Step::Admit { item, spread, request }),
         1 => (item.clone(), any::<bool>()).prop_map(|(item, stored)| Step::Settle { item, stored }),
         1 => item.prop_map(|item| Step::Open { item }),
     ];
@@ -159,12 +164,26 @@ fn take(shop: &mut Shard, step: &Step, orders: &mut Vec<Order>) {
                 _ => operate(item, ItemAction::Resume),
             });
         }
+        Step::Admit { item, spread, request } => {
+            let admission = guarded(spread);
+            let action = ItemAction::Admit(admission);
+            match shop.ask(Command::Operate(requested(item, action, request))) {
+                Outcome::Item(_) => {
+                    let item = shop.stock.item(ItemId(item)).expect("an item");
+                    assert_eq!(item.admission, admission);
+                }
+                Outcome::ItemReplayed(_) | Outcome::Refused(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
         Step::Settle { item, stored } => {
             let stored_seq = if stored { shop.stock.seq() } else { 0 };
             shop.ask(Command::Settle { item_id: ItemId(item), stored_seq });
         }
         Step::Open { item } => {
-            shop.ask(Command::Open(terms(item, 5, 2, 250 * (item + 1))));
+            let admission = guarded(item as u32 % 2);
+            let terms = ItemTerms { admission, ..terms(item, 5, 2, 250 * (item + 1)) };
+            shop.ask(Command::Open(terms));
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What operators may do to an item, when, and what a repeat of their request gets.
 
-use crate::shard::{Shard, operate, requested, terms};
+use crate::shard::{OPENING, Shard, guarded, operate, requested, terms};
 use domain::operation::OPERATIONS_REMEMBERED;
 use domain::sale::SPARE_ATTEMPTS;
-use domain::{Command, ItemAction, ItemCounters, ItemId, Outcome, Refusal, Stock, Timestamp};
+use domain::{
+    Admission, Command, ItemAction, ItemCounters, ItemId, ItemTerms, Outcome, Refusal, Stock,
+    Timestamp,
+};
 
 const ITEM: ItemId = ItemId(1);
 
@@ -73,8 +76,13 @@ fn units_are_taken_back_as_far_as_they_are_available() {
 #[test]
 fn nothing_but_the_end_follows_the_end() {
     let (started, ends_at) = (shop().now, shop().now.plus_milliseconds(10));
-    let actions =
-        [ItemAction::Restock(1), ItemAction::Reduce(1), ItemAction::Pause, ItemAction::Resume];
+    let actions = [
+        ItemAction::Restock(1),
+        ItemAction::Reduce(1),
+        ItemAction::Pause,
+        ItemAction::Resume,
+        ItemAction::Admit(guarded(1)),
+    ];
     let conflict = Outcome::Refused(Refusal::PhaseConflict);
     for by_clock in [true, false] {
         let ends_at = if by_clock { ends_at } else { Timestamp::MAX };
@@ -97,6 +105,53 @@ fn nothing_but_the_end_follows_the_end() {
         let after = counters(&shop);
         assert_eq!(shop.ask(operate(ITEM, ItemAction::End)), Outcome::Item(after));
     }
+}
+
+#[test]
+fn an_item_is_guarded_as_its_last_operator_says() {
+    let mut shop = shop();
+    let admission = |shop: &Shard| shop.stock.item(ITEM).expect("an item").admission;
+    assert_eq!(admission(&shop), Admission::OPEN);
+    let guard = Command::Operate(requested(1, ItemAction::Admit(guarded(500)), 7));
+    let after = counters(&shop);
+    assert_eq!(shop.ask(guard.clone()), Outcome::Item(after));
+    assert_eq!(admission(&shop), guarded(500));
+    let seq = shop.stock.seq();
+    assert_eq!(shop.ask(operate(ITEM, ItemAction::Admit(guarded(500)))), Outcome::Item(after));
+    assert_eq!(shop.stock.seq(), seq, "nothing changed, and nothing was written");
+
+    // A repeat that comes late changes nothing of what was done since; another one has a key of its own.
+    shop.ask(Command::Operate(requested(1, ItemAction::Admit(Admission::OPEN), 8)));
+    assert_eq!(shop.ask(guard.clone()), Outcome::ItemReplayed(after));
+    assert_eq!(admission(&shop), Admission::OPEN);
+    let other = Command::Operate(requested(1, ItemAction::Admit(guarded(501)), 7));
+    assert_eq!(shop.ask(other), Outcome::Refused(Refusal::IdempotencyKeyReused));
+
+    let restored = Stock::restore(shop.stock.shard(), shop.stock.snapshot()).expect("restored");
+    assert_eq!(restored.decide(shop.now, &guard).outcome, Outcome::ItemReplayed(after));
+    assert!(shop.place(1, 1, 1).is_some(), "who may buy is settled before a purchase gets here");
+}
+
+#[test]
+fn an_item_is_opened_guarded_and_with_bounds() {
+    let mut shop = Shard::new();
+    let ends_at = shop.now.plus_milliseconds(600);
+    let with = |spread| ItemTerms {
+        starts_at: OPENING,
+        ends_at,
+        admission: guarded(spread),
+        ..terms(1, 10, 2, 1_000)
+    };
+    let refused = Outcome::Refused(Refusal::OutOfRange);
+    assert_eq!(shop.ask(Command::Open(with(600))), refused, "the last buyers could not start");
+    let opened = shop.ask(Command::Open(with(599)));
+    assert!(matches!(opened, Outcome::Item(_)), "{opened:?}");
+    assert_eq!(shop.stock.item(ITEM).expect("an item").admission, guarded(599));
+    assert_eq!(shop.ask(operate(ITEM, ItemAction::Admit(guarded(600)))), refused);
+    // A preheat that is repeated after an operator has changed the guard leaves it as it is.
+    shop.ask(operate(ITEM, ItemAction::Admit(guarded(5))));
+    assert!(matches!(shop.ask(Command::Open(with(599))), Outcome::Item(_)));
+    assert_eq!(shop.stock.item(ITEM).expect("an item").admission, guarded(5));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use domain::invariants::{Ledger, UnitCounts};
 use domain::{
-    Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest,
-    Order, OrderId, Outcome, Record, RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
+    Admission, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation,
+    OperatorRequest, Order, OrderId, Outcome, Record, RequestId, SaleId, ShardId, Stock, Timestamp,
+    UserId,
 };
 
 /// When the sale begins.
@@ -36,6 +37,20 @@ pub fn terms(item: u64, allotted: u32, limit: u16, window_milliseconds: u64) -> 
         payment_window_milliseconds: window_milliseconds,
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
+        admission: Admission::OPEN,
+    }
+}
+
+/// How an item is guarded with this spread; not at all with a spread of 0.
+pub fn guarded(spread_milliseconds: u32) -> Admission {
+    match spread_milliseconds {
+        0 => Admission::OPEN,
+        _ => Admission {
+            buy_token: true,
+            challenge: Challenge::Proof,
+            lead_seconds: 60,
+            spread_milliseconds,
+        },
     }
 }
 

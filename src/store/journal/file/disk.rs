@@ -113,15 +113,28 @@ impl RealDisk {
     /// # Errors
     /// Returns the operating system's error if it cannot be created or opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Ok(Self { path: path.to_owned(), directory: File::open(path)? })
+        let opened = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        match opened.and_then(|()| File::open(path)) {
+            Ok(directory) => Ok(Self { path: path.to_owned(), directory }),
+            Err(error) => Err(named(path, error)),
+        }
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Box<dyn DiskFile>> {
         let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(Box::new(File::from(file)))
+        let file = openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR);
+        Ok(Box::new(File::from(file.map_err(|error| self.at(name, error))?)))
     }
+
+    /// The error with the file that it is about.
+    fn at(&self, name: &str, error: impl Into<io::Error>) -> io::Error {
+        named(&self.path.join(name), error.into())
+    }
+}
+
+/// The error with the path that it is about.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 impl Disk for RealDisk {
@@ -134,18 +147,19 @@ impl Disk for RealDisk {
             // The audit reads where nothing can be written.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-                Ok(Box::new(File::from(openat(&self.directory, name, flags, Mode::empty())?)))
+                let file = openat(&self.directory, name, flags, Mode::empty());
+                Ok(Box::new(File::from(file.map_err(|error| self.at(name, error))?)))
             }
             opened => opened,
         }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(renameat(&self.directory, from, &self.directory, to)?)
+        renameat(&self.directory, from, &self.directory, to).map_err(|error| self.at(from, error))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(unlinkat(&self.directory, name, AtFlags::empty())?)
+        unlinkat(&self.directory, name, AtFlags::empty()).map_err(|error| self.at(name, error))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -155,12 +169,13 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        Ok(fsync(&self.directory)?)
+        fsync(&self.directory).map_err(|error| self.at("", error))
     }
 
     fn identity(&self, name: &str) -> io::Result<FileIdentity> {
         // By its path, as another process would find it.
-        Ok(std::fs::metadata(self.path.join(name))?.into())
+        let found = std::fs::metadata(self.path.join(name));
+        Ok(found.map_err(|error| self.at(name, error))?.into())
     }
 }
 

@@ -4,7 +4,7 @@ use super::active::ActiveSegment;
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, FRAME_HEADER_LENGTH, FRAME_PAYLOAD_MAX, Link, SegmentHeader};
 use super::preparer;
-use super::reader::{self, ReadError, Scan, header_length};
+use super::reader::{self, ReadError, Scan, TornTail, header_length};
 use super::segments::{
     Durable, Options, Position, Prepared, Ready, Sealed, Segments, segment_name,
 };
@@ -83,7 +83,7 @@ impl OpenedLog for OpenedFiles {
         let base = reader::base(self.disk.as_ref())?;
         let mut seqs = Seqs { shards: base, segment: 0, sealed: VecDeque::new() };
         seqs.shards.resize(seqs.shards.len().max(after.len()), 0);
-        let mut scan = reader::scan(self.disk.as_ref(), |position, _, payload| {
+        let scan = reader::scan(self.disk.as_ref(), |position, _, payload| {
             seqs.enter(position.segment);
             for found in each_record(payload) {
                 let found = found?;
@@ -97,9 +97,6 @@ impl OpenedLog for OpenedFiles {
         // The last segment may have a header and no whole frame yet.
         seqs.enter(scan.end.segment);
         let active = lock_last(self.disk.as_ref(), scan.end.segment)?;
-        if let Some(active) = &active {
-            cut_torn_tail(active.file(), &mut scan).map_err(ReadError::Cut)?;
-        }
         let Seqs { mut shards, sealed, .. } = seqs;
         shards.truncate(after.len());
         let (last_epoch, epoch) = (scan.last.epoch, scan.last.epoch + 1);
@@ -123,21 +120,18 @@ fn lock_last(disk: &dyn Disk, number: u64) -> Result<Option<ActiveSegment>, Read
     }
 }
 
-/// Cuts off the torn tail that `scan` found, so that appending may go on there.
-fn cut_torn_tail(file: &dyn DiskFile, scan: &mut Scan) -> io::Result<()> {
-    if let Some(torn) = scan.torn.take() {
-        tracing::warn!(
-            file = segment_name(torn.position.segment),
-            offset = torn.position.offset,
-            bytes = torn.bytes,
-            "cutting the journal's torn tail: a batch that a crash interrupted and that was never \
-             confirmed"
-        );
-        let zeros = vec![0; usize::try_from(torn.bytes).map_err(io::Error::other)?];
-        file.write_at(torn.position.offset, &zeros)?;
-        file.sync_data()?;
-    }
-    Ok(())
+/// Cuts off a torn tail, so that appending may go on there.
+fn cut_torn_tail(file: &dyn DiskFile, torn: &TornTail) -> io::Result<()> {
+    tracing::warn!(
+        file = segment_name(torn.position.segment),
+        offset = torn.position.offset,
+        bytes = torn.bytes,
+        "cutting the journal's torn tail: a batch that a crash interrupted and that was never \
+         confirmed"
+    );
+    let zeros = vec![0; usize::try_from(torn.bytes).map_err(io::Error::other)?];
+    file.write_at(torn.position.offset, &zeros)?;
+    file.sync_data()
 }
 
 /// The writing half of a file journal.
@@ -151,6 +145,8 @@ pub struct FileLog {
     frames_start: u64,
     /// The segment that is written; none before the first one.
     active: Option<ActiveSegment>,
+    /// What a crash left behind the last whole frame, until the log is started.
+    torn: Option<TornTail>,
     /// The numbers of the segments that were found prepared, until they are opened.
     found_prepared: Vec<u64>,
     /// Each shard's last durable record.
@@ -172,7 +168,7 @@ impl FileLog {
         seqs: Vec<u64>,
         active: Option<ActiveSegment>,
     ) -> Self {
-        let Scan { last, end, segments, prepared, base, .. } = scan;
+        let Scan { last, end, segments, prepared, torn, base, .. } = scan;
         let newest = [prepared.last(), segments.last()].into_iter().flatten().max();
         let segments = Arc::new(Segments {
             disk,
@@ -196,6 +192,7 @@ impl FileLog {
             end: Position { offset: end.offset.min(options.segment_bytes), ..end },
             frames_start: 0,
             active,
+            torn,
             found_prepared: prepared,
             seqs,
             preparer: None,
@@ -280,6 +277,9 @@ impl Log for FileLog {
                 prepared.ready.push_back(Ready { number, file });
                 prepared.next += 1;
             }
+        }
+        if let (Some(active), Some(torn)) = (&self.active, self.torn.take()) {
+            cut_torn_tail(active.file(), &torn)?;
         }
         if let Some(active) = &self.active
             && self.end.offset > 0

@@ -6,6 +6,10 @@ use super::segments::{Ready, Segments, segment_name};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The time between two looks whether the segments that are ready are still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts the thread; it ends once the segments are closed.
 pub(super) fn spawn(segments: Arc<Segments>) -> io::Result<JoinHandle<()>> {
@@ -22,10 +26,11 @@ fn prepare_next(segments: &Segments) -> bool {
             if prepared.closed {
                 return false;
             }
+            segments.drop_missing(&mut prepared);
             if prepared.ready.len() < segments.options.segments_ahead {
                 break prepared.next;
             }
-            segments.prepared_changed.wait(&mut prepared);
+            segments.prepared_changed.wait_for(&mut prepared, LOOK);
         }
     };
     let outcome = prepare(segments.disk.as_ref(), number, segments.options.segment_bytes);

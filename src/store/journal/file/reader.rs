@@ -2,12 +2,15 @@
 //!
 //! Three ends are told apart: a clean one, a torn tail (a frame that a crash cut short, with nothing
 //! behind it: it was never confirmed, so it may be cut off) and corruption (refused, with the place).
-//! Knows frames, not records.
+//! Knows frames, and of records only that a visitor may find one malformed.
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, Link, SEGMENT_HEADER_FIXED, SegmentHeader};
+use super::frame::{
+    self, FRAME_PAYLOAD_MAX, Link, SEGMENT_HEADER_FIXED, SegmentHeader, frame_length,
+};
 use super::segments::{Position, segment_name, segment_number};
 use crate::store::journal::log::{BoxError, JournalError};
+use crate::store::journal::record::MalformedRecord;
 use std::io;
 
 /// Why a file journal cannot be read.
@@ -58,9 +61,6 @@ pub enum ReadError {
         /// The visitor's error.
         detail: String,
     },
-    /// The torn tail cannot be cut off.
-    #[error("the journal's torn tail cannot be cut: {0}")]
-    Cut(#[source] io::Error),
 }
 
 impl From<ReadError> for JournalError {
@@ -87,7 +87,8 @@ pub struct Scan {
     pub end: Position,
     /// Numbers of the segments in use, ascending.
     pub segments: Vec<u64>,
-    /// Numbers of the segments that were prepared and never written, ascending.
+    /// Numbers of the segments that were prepared and never written, ascending. Those behind a gap are
+    /// left out.
     pub prepared: Vec<u64>,
     /// The torn tail behind the last whole frame, if there is one.
     pub torn: Option<TornTail>,
@@ -151,16 +152,49 @@ pub fn scan(
         torn: None,
         base: Vec::new(),
     };
-    let mut before = None;
+    let (mut before, mut gap, mut length) = (None, None::<Gap>, 0);
     for number in segment_numbers(disk)? {
         let segment = Segment { number, bytes: read_whole(disk, &segment_name(number))? };
         if before.is_some_and(|before| number != before + 1) {
-            return Err(segment.corrupt(0, format!("segment {} is missing before it", number - 1)));
+            gap.get_or_insert(Gap { before: number, end: scan.end.offset, length });
         }
         before = Some(number);
-        scan.read_segment(&segment, &mut visit)?;
+        match &gap {
+            None => scan.read_segment(&segment, &mut visit)?,
+            // Behind a segment that was not needed yet, none was.
+            Some(gap) => gap.check(&segment, !scan.prepared.is_empty())?,
+        }
+        if scan.end.segment == number {
+            length = segment.bytes.len() as u64;
+        }
     }
     Ok(scan)
+}
+
+/// A place between two segments where others should be.
+struct Gap {
+    /// The first segment behind it.
+    before: u64,
+    /// Where the last segment before it that was written ends, in bytes.
+    end: u64,
+    /// The length of that segment's file.
+    length: u64,
+}
+
+impl Gap {
+    /// Refuses a segment behind the gap, unless what is missing before it was never written: the next segment
+    /// is begun only where a batch found no room, and the last one has room for any. `has_spare` says that
+    /// one before the gap was not needed.
+    fn check(&self, segment: &Segment, has_spare: bool) -> Result<(), ReadError> {
+        let is_unused = segment.bytes.iter().all(|byte| *byte == 0);
+        // Segments may have become smaller while the last one was written.
+        let length = self.length.min(segment.bytes.len() as u64);
+        let has_room = self.end + frame_length(FRAME_PAYLOAD_MAX) as u64 <= length;
+        if is_unused && (has_spare || has_room) {
+            return Ok(());
+        }
+        Err(segment.corrupt(0, format!("segment {} is missing before it", self.before - 1)))
+    }
 }
 
 /// A segment's file, read whole.
@@ -267,10 +301,12 @@ impl Scan {
                 return Err(segment.corrupt(offset, detail));
             }
             let position = Position { segment: segment.number, offset: offset as u64 };
-            visit(position, &link, found.payload).map_err(|error| ReadError::Refused {
-                file: segment_name(segment.number),
-                offset: offset as u64,
-                detail: error.to_string(),
+            visit(position, &link, found.payload).map_err(|error| {
+                if error.is::<MalformedRecord>() {
+                    return segment.corrupt(offset, undecodable(&error.to_string()));
+                }
+                let (file, detail) = (segment_name(segment.number), error.to_string());
+                ReadError::Refused { file, offset: offset as u64, detail }
             })?;
             self.last = link;
             offset += found.length;
@@ -301,6 +337,11 @@ impl Scan {
         self.end = position;
         Ok(())
     }
+}
+
+/// What is wrong with a frame that is whole and holds what is no record.
+pub(super) fn undecodable(why: &str) -> String {
+    format!("a frame is whole, but its records cannot be decoded: {why}")
 }
 
 /// The numbers of all segments, ascending.

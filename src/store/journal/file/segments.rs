@@ -107,6 +107,9 @@ impl Segments {
     pub(super) fn take_ready(&self) -> io::Result<Ready> {
         let mut prepared = self.prepared.lock();
         let ready = loop {
+            if self.drop_missing(&mut prepared) {
+                self.prepared_changed.notify_all();
+            }
             if let Some(ready) = prepared.ready.pop_front() {
                 break ready;
             }
@@ -118,6 +121,26 @@ impl Segments {
         drop(prepared);
         self.prepared_changed.notify_all();
         Ok(ready)
+    }
+
+    /// Drops the segments that are ready and whose files are in the directory no longer, with those behind
+    /// them, so that they are made anew. Returns whether there were any. One that was written is never
+    /// among them.
+    pub(super) fn drop_missing(&self, prepared: &mut Prepared) -> bool {
+        let is_missing = |ready: &Ready| {
+            let found = self.disk.open(&segment_name(ready.number));
+            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let Some(index) = prepared.ready.iter().position(is_missing) else { return false };
+        let number = prepared.ready[index].number;
+        tracing::warn!(
+            segment = number,
+            "a segment that was ready for the journal is gone from its directory and is made anew; it held \
+             nothing yet: leave the files of the data directory alone"
+        );
+        prepared.ready.truncate(index);
+        prepared.next = number;
+        true
     }
 
     /// Goes on in segment `number`, behind those up to `seqs`.

@@ -8,7 +8,7 @@ use super::frame::{
     self, FRAME_HEADER_LENGTH, FRAME_PAYLOAD_MAX, Link, SEGMENT_HEADER_FIXED, SegmentHeader,
     frame_length,
 };
-use super::reader::ReadError;
+use super::reader::{ReadError, undecodable};
 use super::segments::{Position, Segments, segment_name};
 use crate::store::journal::log::{JournalError, LogReader};
 use futures_util::FutureExt;
@@ -22,6 +22,8 @@ pub(super) struct Tail {
     segments: Arc<Segments>,
     /// Where the next frame will be read.
     position: Position,
+    /// Where the last one was.
+    given_out: Position,
     /// The durable end as it was when the tail last reached it.
     end: Position,
     open: Option<(u64, Box<dyn DiskFile>)>,
@@ -46,6 +48,7 @@ impl Tail {
         Self {
             segments,
             position: Position { segment: number, offset: 0 },
+            given_out: Position { segment: number, offset: 0 },
             end: Position::default(),
             open: None,
             last: None,
@@ -67,10 +70,11 @@ impl Tail {
                 .read_at(segment, offset)
                 .map_err(|source| ReadError::Io { file: segment_name(segment), source })?;
             match found {
-                None => return Err(self.damaged(segment, offset)),
+                None => return Err(self.damaged(self.position, "a durable frame is not readable")),
                 Some(Found::End) => self.position = Position { segment: segment + 1, offset: 0 },
                 Some(Found::Header { length }) => self.position.offset = length,
                 Some(Found::Frame { payload, length }) => {
+                    self.given_out = self.position;
                     self.position.offset += length;
                     return Ok(Some(&self.buffer[payload]));
                 }
@@ -79,8 +83,8 @@ impl Tail {
     }
 
     /// Notes that what stands at this place is not what was written.
-    fn damaged(&self, segment: u64, offset: u64) -> ReadError {
-        let detail = "a durable frame is not readable".to_owned();
+    fn damaged(&self, Position { segment, offset }: Position, detail: &str) -> ReadError {
+        let detail = detail.to_owned();
         let error = ReadError::Corrupt { file: segment_name(segment), offset, detail };
         self.segments.status.set_damaged(&error.to_string());
         error
@@ -138,5 +142,9 @@ impl Tail {
 impl LogReader for Tail {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<&[u8]>, JournalError>> {
         future::ready(self.next_frame().map_err(JournalError::from)).boxed()
+    }
+
+    fn refuse(&mut self, why: &str) -> JournalError {
+        self.damaged(self.given_out, &undecodable(why)).into()
     }
 }

@@ -1,0 +1,347 @@
+//! A node as a member of its cluster: it keeps its lease, and serves what is its to serve.
+//!
+//! Two tasks. One renews the session, and counts on it from before the call that renewed it; where no
+//! answer comes for so long that the session may have ended, it stops renewing it and begins another, so
+//! that a node which is heard and hears nothing does not stay for ever. The other looks at the registry,
+//! again and again, because watches are hints: it lets go what is another node's, puts itself down again
+//! as the owner of what nobody has claimed, claims what is its own by the [`plan`](super::plan), and hands
+//! over what it is to give away. The engine's lease lasts only while every shard that it serves is put
+//! down under the session. Must not know how a shard is moved.
+
+use super::plan::plan;
+use super::takeover::{Takeover, TakeoverError};
+use crate::actors::engine::Engine;
+use crate::store::journal::fenced::{ClaimError, FencedLog, LogError, OwnerRecord, Session};
+use crate::store::registry::{NodeRecord, Registry, RegistryError, View};
+use domain::{ShardId, Timestamp};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How a node takes part.
+#[derive(Clone, Debug)]
+pub struct MemberOptions {
+    /// The node's name.
+    pub node: String,
+    /// How long a session lasts without being renewed.
+    pub lease: Duration,
+    /// How much earlier than it ends a session that gets no answer is given up.
+    pub lease_margin: Duration,
+    /// The time between two looks at the registry that nothing asked for.
+    pub look: Duration,
+    /// How long a shard is left alone that could not be taken over.
+    pub retry: Duration,
+}
+
+/// A member of the cluster.
+pub struct Member<L, R> {
+    shared: Arc<Shared<L, R>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+struct Shared<L, R> {
+    takeover: Takeover<L>,
+    registry: R,
+    options: MemberOptions,
+    record: Mutex<NodeRecord>,
+    standing: Mutex<Standing>,
+    /// A session has begun, or the node wants something else than before.
+    turned: Notify,
+    /// The session seems to have ended.
+    doubted: Notify,
+    /// The registry was looked at, and all that it asked for was done.
+    looked: Notify,
+}
+
+/// How the node stands with the registry.
+struct Standing {
+    session: Session,
+    /// From when on the session was renewed last: before the call.
+    renewed_at: Timestamp,
+    /// Whether everything that the node serves is put down under this session.
+    is_whole: bool,
+}
+
+impl<L: FencedLog, R: Registry> Member<L, R> {
+    /// Joins the cluster, and serves from now on what comes to this node.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if the node does not become one: another process may have its name.
+    pub async fn join(
+        takeover: Takeover<L>,
+        registry: R,
+        record: NodeRecord,
+        options: MemberOptions,
+    ) -> Result<Self, RegistryError> {
+        let renewed_at = takeover.engine.now();
+        let session = registry.join(&options.node, &record).await?;
+        let standing = Standing { session, renewed_at, is_whole: false };
+        let shared = Arc::new(Shared {
+            takeover,
+            registry,
+            options,
+            record: Mutex::new(record),
+            standing: Mutex::new(standing),
+            turned: Notify::new(),
+            doubted: Notify::new(),
+            looked: Notify::new(),
+        });
+        let (renewing, tending) = (Arc::clone(&shared), Arc::clone(&shared));
+        let tasks = shared.takeover.engine.tasks();
+        let tasks = vec![
+            tasks.keep_running("cluster session", move || {
+                let shared = Arc::clone(&renewing);
+                async move { shared.keep_session().await }
+            }),
+            tasks.keep_running("cluster shards", move || {
+                let shared = Arc::clone(&tending);
+                async move { shared.tend().await }
+            }),
+        ];
+        Ok(Self { shared, tasks })
+    }
+
+    /// The engine that serves the node's shards.
+    pub fn engine(&self) -> &Engine {
+        &self.shared.takeover.engine
+    }
+
+    /// Gives everything away, but waits no longer than `limit`, and takes nothing more. Returns whether
+    /// nothing is left: the last node finds nobody to take what it has.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.shared.record.lock().is_draining = true;
+        let given = async {
+            loop {
+                let looked = self.shared.looked.notified();
+                if self.engine().served_shards().is_empty() {
+                    return;
+                }
+                self.shared.turned.notify_one();
+                looked.await;
+            }
+        };
+        tokio::time::timeout(limit, given).await.is_ok()
+    }
+
+    /// Leaves the cluster, once its engine is drained: what the node still owns is free at once.
+    pub async fn leave(self) {
+        self.stop();
+        let session = self.shared.standing.lock().session.clone();
+        self.engine().lease().end();
+        if let Err(error) = self.shared.registry.leave(&session).await {
+            tracing::info!(%error, "the node's session was not ended; its lease ends by itself");
+        }
+    }
+
+    /// Stops taking part without a word, as a node does that dies.
+    pub fn stop(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl<L: FencedLog, R: Registry> Shared<L, R> {
+    /// Renews the session for ever, and begins another one when it has ended or may have.
+    async fn keep_session(&self) {
+        let (lease, margin) = (self.options.lease, self.options.lease_margin);
+        let given_up_after = milliseconds(lease.saturating_sub(margin));
+        loop {
+            // Either is a reason to ask.
+            let _ = tokio::time::timeout(lease / 3, self.doubted.notified()).await;
+            let engine = &self.takeover.engine;
+            let (called_at, session) = (engine.now(), self.standing.lock().session.clone());
+            // An engine that keeps no time answers nobody: others may have what it serves.
+            let renewed = if engine.has_ticked(lease / 3) {
+                tokio::time::timeout(lease / 3, self.registry.renew(&session)).await
+            } else {
+                Ok(Err(RegistryError::Unavailable("the engine keeps no time".to_owned())))
+            };
+            match renewed {
+                Ok(Ok(())) => self.note_renewal(&session, called_at),
+                Ok(Err(RegistryError::SessionEnded)) => self.begin_again().await,
+                _ => {
+                    let renewed_at = self.standing.lock().renewed_at;
+                    if engine.now().0 >= renewed_at.0 + given_up_after {
+                        self.begin_again().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that the session lasts, counted from before the call.
+    fn note_renewal(&self, session: &Session, called_at: Timestamp) {
+        let mut standing = self.standing.lock();
+        if standing.session != *session {
+            return;
+        }
+        standing.renewed_at = called_at;
+        self.extend(&standing);
+    }
+
+    /// Lets the engine's lease last as long as the session, if everything is put down under it.
+    fn extend(&self, standing: &Standing) {
+        if standing.is_whole {
+            let until = standing.renewed_at.plus_milliseconds(milliseconds(self.options.lease));
+            self.takeover.engine.lease().extend(until);
+        }
+    }
+
+    /// Begins another session, however long that takes. Until all is put down under it, the engine answers
+    /// only what is on record.
+    async fn begin_again(&self) {
+        self.takeover.engine.lease().end();
+        self.standing.lock().is_whole = false;
+        tracing::warn!("the node's session has ended, or may have: it begins another one");
+        loop {
+            let (called_at, record) = (self.takeover.engine.now(), self.record.lock().clone());
+            let joined = self.registry.join(&self.options.node, &record);
+            match tokio::time::timeout(self.options.lease, joined).await {
+                Ok(Ok(session)) => {
+                    let standing = Standing { session, renewed_at: called_at, is_whole: false };
+                    *self.standing.lock() = standing;
+                    self.turned.notify_one();
+                    return;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "no session yet"),
+                Err(_) => tracing::debug!("no session yet: the registry does not answer"),
+            }
+            tokio::time::sleep(self.options.lease / 10).await;
+        }
+    }
+
+    /// Does, for ever, what the registry asks for.
+    async fn tend(&self) {
+        let mut failed = HashMap::new();
+        loop {
+            let revision = match self.look(&mut failed).await {
+                Ok(revision) => revision,
+                Err(error) => {
+                    tracing::debug!(%error, "the cluster cannot be looked at");
+                    0
+                }
+            };
+            self.looked.notify_waiters();
+            let hint = async {
+                // One that cannot be given any more leaves it to the time.
+                if self.registry.changed(revision).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                lost = self.takeover.engine.next_lost_shard() => self.takeover.let_go(lost).await,
+                () = tokio::time::sleep(self.options.look) => {}
+                () = hint => {}
+                () = self.turned.notified() => {}
+            }
+        }
+    }
+
+    /// Looks at the registry once. Returns the revision that was read.
+    async fn look(&self, failed: &mut HashMap<ShardId, Instant>) -> Result<i64, RegistryError> {
+        self.publish().await?;
+        let view = self.registry.view().await?;
+        let session = self.standing.lock().session.clone();
+        let own = view.nodes.get(&session.node);
+        if own.is_none_or(|own| own.incarnation != session.incarnation) {
+            self.doubted.notify_one();
+            return Err(RegistryError::SessionEnded);
+        }
+        self.keep_owned(&view, &session).await?;
+        self.make_whole(&session);
+        let engine = &self.takeover.engine;
+        let plan = plan(&view, &self.options.node, engine.shards(), false);
+        let served = engine.served_shards();
+        for (shard, to) in plan.hand_over.into_iter().filter(|(shard, _)| served.contains(shard)) {
+            tracing::info!(%shard, to, "the shard is given away");
+            self.takeover.hand_over(shard).await.map_err(away)?;
+        }
+        let forgotten = view.owners.iter().filter(|(_, owner)| is_own(owner, &session));
+        let forgotten = forgotten.map(|(shard, _)| *shard);
+        let wanted = plan.claim.into_iter().chain(forgotten);
+        for shard in wanted.filter(|shard| !served.contains(shard)) {
+            if failed.get(&shard).is_none_or(|at| at.elapsed() >= self.options.retry) {
+                self.take(&session, shard, failed).await;
+            }
+        }
+        Ok(view.revision)
+    }
+
+    /// Tells the others what has changed of this node.
+    async fn publish(&self) -> Result<(), RegistryError> {
+        let (session, record) = (self.standing.lock().session.clone(), self.record.lock().clone());
+        if record.is_draining {
+            self.registry.publish(&session, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go what is another node's, and puts this node down again as the owner of what nobody claimed,
+    /// or what is put down under an earlier session.
+    async fn keep_owned(&self, view: &View, session: &Session) -> Result<(), RegistryError> {
+        for shard in self.takeover.engine.served_shards() {
+            let claim = self.takeover.owned.claim(shard);
+            let claim = match (claim, view.owners.get(&shard)) {
+                (Some(claim), None) => claim,
+                (Some(claim), Some(owner)) if is_own(owner, session) => claim,
+                _ => {
+                    self.takeover.let_go(shard).await;
+                    continue;
+                }
+            };
+            if claim.session == *session && view.owners.contains_key(&shard) {
+                continue;
+            }
+            match self.takeover.log.renew(session, &claim).await {
+                Ok(()) => self.takeover.owned.renew(shard, session),
+                Err(LogError::NotOwner(_)) => self.takeover.let_go(shard).await,
+                Err(error) => return Err(away(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that is served is put down under this session now.
+    fn make_whole(&self, session: &Session) {
+        let mut standing = self.standing.lock();
+        if standing.session == *session {
+            standing.is_whole = true;
+            self.extend(&standing);
+        }
+    }
+
+    async fn take(
+        &self,
+        session: &Session,
+        shard: ShardId,
+        failed: &mut HashMap<ShardId, Instant>,
+    ) {
+        match self.takeover.take(session, shard).await {
+            Ok(()) => drop(failed.remove(&shard)),
+            // Somebody else is as good, and a session that has ended is another task's to begin again.
+            Err(TakeoverError::Claim(
+                ClaimError::Owned { .. } | ClaimError::Raced(_) | ClaimError::SessionEnded,
+            )) => {}
+            Err(error) => {
+                if failed.insert(shard, Instant::now()).is_none() {
+                    tracing::error!(%shard, %error, "the shard is not served: it cannot be taken over");
+                }
+            }
+        }
+    }
+}
+
+fn is_own(owner: &OwnerRecord, session: &Session) -> bool {
+    owner.node == session.node && owner.incarnation == session.incarnation
+}
+
+fn away(error: LogError) -> RegistryError {
+    RegistryError::Unavailable(error.to_string())
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

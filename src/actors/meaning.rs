@@ -1,0 +1,284 @@
+//! What the state of a dependency means for the sale: a case with its values, so that it can be said in
+//! any language.
+//!
+//! [`Display`](fmt::Display) says it in English, for logs and for readiness. Must not know who reads it.
+
+use domain::ItemId;
+use std::fmt;
+
+/// Items that a message names; the others are counted.
+const ITEMS_NAMED_MAX: usize = 5;
+
+/// What a dependency's state means for the sale. Texts in it are errors and places, as they were told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Meaning {
+    /// The journal works.
+    JournalWorks,
+    /// A write of the journal failed.
+    JournalFailed,
+    /// What the journal had made durable cannot be read back from this place.
+    JournalDamaged(String),
+    /// No room can be made ready beyond the present segment, because of this.
+    JournalNearlyFull(String),
+    /// The journal has no room, because of this.
+    JournalFull(String),
+    /// The log that the journal is kept in confirms nothing, because of this.
+    JournalUnreachable(String),
+    /// The wall clock and the sale's agree.
+    ClockAgrees,
+    /// The wall clock is so many seconds ahead of the sale's, or behind it if negative.
+    ClockDrifts(i64),
+    /// The background tasks run.
+    TasksRun,
+    /// These tasks ended within the last minute, each with how often it was run again.
+    TasksEnded(Vec<(&'static str, u32)>),
+    /// The files of the data directory that a start reads are there.
+    DirectoryWhole,
+    /// They are not, and cannot be put back, because of this.
+    DirectoryUnusable(String),
+    /// Checkpoints are written.
+    CheckpointsWork,
+    /// Checkpoints cannot be written, because of this.
+    CheckpointsLate(String),
+    /// The checkpoints there are another shop's.
+    CheckpointsForeign(String),
+    /// There is no broker: records go to the consumer within the process.
+    BrokerAbsent,
+    /// The broker takes and gives records.
+    BrokerWorks,
+    /// The broker cannot be written to.
+    BrokerAway(String),
+    /// The broker cannot be read from.
+    BrokerUnread(String),
+    /// The broker gave a message back.
+    BrokerRefuses(String),
+    /// The broker takes no messages at present, and says why.
+    BrokerBlocks(String),
+    /// The order store takes records.
+    OrdersArrive,
+    /// The order store does not answer.
+    OrdersWait(String),
+    /// The order store did not take a batch, which is tried again.
+    OrdersTriedAgain(String),
+    /// Records are missing in the order store and are sent again.
+    OrdersRefilled,
+    /// Records are missing in the order store that the journal has no longer.
+    OrdersLackRecords {
+        /// How many records.
+        lost: u64,
+        /// A shard that lacks some.
+        shard: usize,
+        /// Its last record that is stored.
+        stored: u64,
+        /// The record behind which its journal begins.
+        base: u64,
+    },
+    /// So many rows are gone from the order store that the journal has no longer.
+    OrdersLackRows(u64),
+    /// The catalogue knows what the shards sell.
+    CatalogueWhole,
+    /// The catalogue does not know these items.
+    CatalogueLacks(Vec<ItemId>),
+    /// The catalogue does not answer, because of this.
+    CatalogueAway(String),
+    /// The process has begun to run and has not asked this yet.
+    NotAskedYet,
+}
+
+impl Meaning {
+    /// The items that a message names, with a word for those beyond the first few, which are given as
+    /// a number to `more`.
+    pub fn name_items(items: &[ItemId], more: impl FnOnce(usize) -> String) -> String {
+        let mut named: Vec<String> =
+            items.iter().take(ITEMS_NAMED_MAX).map(ToString::to_string).collect();
+        if items.len() > ITEMS_NAMED_MAX {
+            named.push(more(items.len() - ITEMS_NAMED_MAX));
+        }
+        named.join(", ")
+    }
+}
+
+impl fmt::Display for Meaning {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JournalWorks
+            | Self::JournalFailed
+            | Self::JournalDamaged(_)
+            | Self::JournalNearlyFull(_)
+            | Self::JournalFull(_)
+            | Self::JournalUnreachable(_)
+            | Self::ClockAgrees
+            | Self::ClockDrifts(_)
+            | Self::TasksRun
+            | Self::TasksEnded(_)
+            | Self::DirectoryWhole
+            | Self::DirectoryUnusable(_) => self.say_own(out),
+            Self::OrdersArrive
+            | Self::OrdersWait(_)
+            | Self::OrdersTriedAgain(_)
+            | Self::OrdersRefilled
+            | Self::OrdersLackRecords { .. }
+            | Self::OrdersLackRows(_)
+            | Self::CatalogueWhole
+            | Self::CatalogueLacks(_)
+            | Self::CatalogueAway(_) => self.say_stored(out),
+            _ => self.say_between(out),
+        }
+    }
+}
+
+impl Meaning {
+    /// Says what concerns the process itself.
+    fn say_own(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JournalFailed => {
+                out.write_str("a write failed: nothing is confirmed any more, the process stops")
+            }
+            Self::JournalDamaged(place) => write!(
+                out,
+                "{place}: purchases are refused, and the state in memory goes to the checkpoints; \
+                 leave everything as it is and see \"A damaged journal\" in docs/operations.md"
+            ),
+            Self::JournalNearlyFull(obstacle) => write!(
+                out,
+                "no room for the next segment ({obstacle}): the sale goes on until this one is full"
+            ),
+            Self::JournalFull(obstacle) => {
+                write!(out, "no room ({obstacle}): purchases are refused")
+            }
+            Self::JournalUnreachable(why) => {
+                write!(out, "{why}: purchases are refused until it confirms again")
+            }
+            Self::ClockAgrees => out.write_str("the wall clock and the sale's agree"),
+            Self::ClockDrifts(seconds) => write!(
+                out,
+                "the wall clock is {} s {} the sale's, which goes on undisturbed: sales begin and end by \
+                 GET /api/v1/time; see \"Clocks\" in docs/operations.md",
+                seconds.unsigned_abs(),
+                if *seconds < 0 { "behind" } else { "ahead of" }
+            ),
+            Self::TasksRun => out.write_str("what runs beside the purchases runs"),
+            Self::TasksEnded(tasks) => {
+                let ended = |(name, restarts): &(&str, u32)| {
+                    format!("{name} ended and was run again ({restarts} times)")
+                };
+                let ended: Vec<String> = tasks.iter().map(ended).collect();
+                write!(
+                    out,
+                    "{}; nothing is lost, but this is a defect: report what the log says",
+                    ended.join(", ")
+                )
+            }
+            Self::DirectoryWhole => out.write_str("what the next start needs is there"),
+            Self::DirectoryUnusable(error) => write!(
+                out,
+                "the sale goes on with the files that are open, until the journal needs its next segment; \
+                 a restart would be refused: {error}"
+            ),
+            _ => out.write_str("every confirmation is on disk before it leaves"),
+        }
+    }
+
+    /// Says what concerns checkpoints and broker, and what was not asked yet.
+    fn say_between(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CheckpointsLate(error) => write!(
+                out,
+                "the sale goes on and the journal is kept; a restart replays more of it: {error}"
+            ),
+            Self::CheckpointsForeign(error) => write!(
+                out,
+                "the sale goes on and the journal is kept; a restart is refused until that is mended: \
+                 {error}"
+            ),
+            Self::BrokerAbsent => out.write_str("records go straight to the consumer"),
+            Self::BrokerWorks => out.write_str("orders travel behind the sale"),
+            Self::BrokerAway(error) => {
+                write!(out, "orders wait in the journal, none is lost: {error}")
+            }
+            Self::BrokerUnread(error) => {
+                write!(out, "orders wait in the broker or the journal: {error}")
+            }
+            Self::BrokerRefuses(verdict) => {
+                write!(out, "the relay's cursor stands, orders wait in the journal: {verdict}")
+            }
+            Self::BrokerBlocks(reason) => write!(
+                out,
+                "the broker takes no messages, orders wait in the journal, none is lost: {reason}"
+            ),
+            Self::NotAskedYet => {
+                out.write_str("starting: not asked yet; the sale does not wait for it")
+            }
+            _ => out.write_str("a restart replays little"),
+        }
+    }
+
+    /// Says what concerns order store and catalogue.
+    fn say_stored(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OrdersWait(error) => {
+                write!(out, "orders wait in the journal, none is lost: {error}")
+            }
+            Self::OrdersTriedAgain(error) => {
+                write!(out, "orders wait in the journal, none is lost; trying again: {error}")
+            }
+            Self::OrdersRefilled => out.write_str(
+                "records are missing in it and are sent again from the journal; none is lost",
+            ),
+            Self::OrdersLackRecords { lost, shard, stored, base } => write!(
+                out,
+                "{lost} records are missing in it that the journal has no longer (shard {shard}: \
+                 stored up to {stored}, the journal begins behind {base}): bring a newer backup of it \
+                 back; orders wait in the journal, which is kept"
+            ),
+            Self::OrdersLackRows(missing) => write!(
+                out,
+                "{missing} rows are gone from it that the journal has no longer: bring them back \
+                 from a backup, `seckill audit` tells what is missing; the journal is kept"
+            ),
+            Self::CatalogueWhole => out.write_str("it knows every item in the shards"),
+            Self::CatalogueLacks(items) => write!(
+                out,
+                "it was lost or is older than the journal: it does not know item {}. These are sold on \
+                 and their orders are safe, but titles, lists of sales and registered buyers of then \
+                 are missing: restore a newer copy of its tables",
+                Self::name_items(items, |more| format!("{more} more"))
+            ),
+            Self::CatalogueAway(error) => write!(
+                out,
+                "purchases go on; log-ins, registrations and changes of sales are refused until it answers: \
+                 {error}"
+            ),
+            _ => out.write_str("orders arrive behind the sale"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_with_its_values() {
+        let items = |count| Meaning::CatalogueLacks((1..=count).map(ItemId).collect());
+        for (meaning, part) in [
+            (Meaning::JournalWorks, "every confirmation is on disk"),
+            (Meaning::ClockDrifts(-61), "is 61 s behind the sale's"),
+            (Meaning::ClockDrifts(61), "is 61 s ahead of the sale's"),
+            (Meaning::TasksEnded(vec![("relay", 2)]), "relay ended and was run again (2 times);"),
+            (Meaning::DirectoryUnusable("gone".to_owned()), "refused: gone"),
+            (Meaning::CheckpointsWork, "a restart replays little"),
+            (Meaning::CheckpointsForeign("theirs".to_owned()), "is mended: theirs"),
+            (Meaning::BrokerBlocks("no disk".to_owned()), "none is lost: no disk"),
+            (Meaning::OrdersArrive, "orders arrive behind the sale"),
+            (Meaning::OrdersTriedAgain("gone".to_owned()), "trying again: gone"),
+            (Meaning::CatalogueAway("gone".to_owned()), "refused until it answers: gone"),
+            (Meaning::NotAskedYet, "not asked yet"),
+            (items(2), "item 1, 2. These"),
+            (items(9), "item 1, 2, 3, 4, 5, 4 more. These"),
+        ] {
+            let said = meaning.to_string();
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

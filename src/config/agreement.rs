@@ -1,0 +1,126 @@
+//! What settings must be together: each is allowed by itself, and some contradict each other.
+
+use super::choices::{ClientAddress, CompatSettle};
+use super::settings::{Config, Oidc};
+use std::net::Ipv4Addr;
+
+/// Returns what contradicts what, in words.
+pub fn check(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut must = |is_so: bool, words: &str| {
+        if !is_so {
+            found.push(words.to_owned());
+        }
+    };
+    must(
+        config.http.client_address == ClientAddress::Peer
+            || !config.http.trusted_proxies.trim_ascii().is_empty(),
+        "http.client_address names proxies, and http.trusted_proxies has none: name those that are \
+         believed",
+    );
+    let compat = &config.compat;
+    if compat.enabled {
+        must(compat.item_id > 0, "compat.enabled = true needs compat.item_id: which item to sell");
+        must(
+            compat.settle == CompatSettle::Reserved || config.payments.sandbox,
+            "compat.settle = \"paid\" needs payments.sandbox = true: there is no other way to pay",
+        );
+    }
+    must(
+        is_whole(&config.oidc),
+        "oidc.issuer, oidc.audience and oidc.jwks_url: all of them, or none",
+    );
+    must(
+        config.oidc.jwks_url.as_ref().is_none_or(|url| is_safe(url.expose())),
+        "oidc.jwks_url needs https:// unless its host is this machine: who can change the answer can \
+         be any user",
+    );
+    found
+}
+
+fn is_whole(oidc: &Oidc) -> bool {
+    let set = [oidc.issuer.is_some(), oidc.audience.is_some(), oidc.jwks_url.is_some()];
+    set.iter().all(|is_set| *is_set) || set.iter().all(|is_set| !is_set)
+}
+
+/// Whether nobody between this process and the server can change what it says.
+fn is_safe(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return true };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next() == Some("::1");
+    }
+    let name = host.split(':').next().unwrap_or_default();
+    name == "localhost" || name.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_over_a_way_that_nobody_can_change() {
+        for (url, expected) in [
+            ("https://login.mall.example/jwks.json", true),
+            ("http://127.0.0.1:8081/jwks.json", true),
+            ("http://127.8.9.1/jwks.json", true),
+            ("http://localhost/jwks.json", true),
+            ("http://[::1]:8081/jwks.json", true),
+            ("http://login.mall.example/jwks.json", false),
+            ("http://localhost.evil.example/", false),
+            ("http://127.0.0.1@evil.example/", false),
+            ("http://127.0.0.1.evil.example/", false),
+            ("http://10.0.0.1/", false),
+            ("http://[::2]/", false),
+        ] {
+            assert_eq!(is_safe(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_named() {
+        let check = |change: fn(&mut Config), expected: &[&str]| {
+            let mut config = Config::default();
+            change(&mut config);
+            let found = super::check(&config);
+            let begins = found.iter().zip(expected).all(|(found, begin)| found.starts_with(begin));
+            assert!(found.len() == expected.len() && begins, "{found:?}");
+        };
+        check(|_| {}, &[]);
+        check(|config| config.payments.sandbox = false, &[]);
+        check(|config| config.oidc.issuer = Some("x".into()), &["oidc.issuer, oidc.audience and"]);
+        check(
+            |config| config.http.client_address = ClientAddress::XForwardedFor,
+            &["http.client_address names proxies"],
+        );
+        check(
+            |config| {
+                config.http.client_address = ClientAddress::ProxyProtocol;
+                config.http.trusted_proxies = "10.0.0.0/8".to_owned();
+            },
+            &[],
+        );
+        check(
+            |config| config.compat.enabled = true,
+            &["compat.enabled = true needs compat.item_id"],
+        );
+        check(
+            |config| {
+                config.compat.enabled = true;
+                config.compat.item_id = 1;
+                config.payments.sandbox = false;
+            },
+            &["compat.settle = \"paid\" needs payments.sandbox"],
+        );
+        check(
+            |config| {
+                config.compat.enabled = true;
+                config.compat.item_id = 1;
+                config.compat.settle = CompatSettle::Reserved;
+                config.payments.sandbox = false;
+            },
+            &[],
+        );
+    }
+}

@@ -1,0 +1,35 @@
+# 控制台中各项设置的说明。
+
+setting_limits_user_per_s = 每位用户长期每秒的购买请求数，0 表示不限。
+setting_limits_user_burst = 每位用户一次可发的购买请求数。
+setting_limits_address_per_s = 每个地址长期每秒的购买请求数，0 表示不限；IPv6 按 64 位网段计，48 位网段为八倍。许多人可能共用运营商的同一地址。
+setting_limits_address_burst = 每个地址一次可发的购买请求数。
+setting_limits_item_per_s = 每件商品每秒可到达其分片的购买请求数，0 表示不限。已售罄的商品不计入。
+setting_limits_global_per_s = 所有商品每秒可到达分片的购买请求数，0 表示不限。
+setting_limits_login_address_per_min = 每个地址每分钟的登录、注册与令牌兑换次数，0 表示不限。
+setting_limits_login_name_per_min = 每个地址每分钟对同一用户名的登录、注册与令牌兑换次数，0 表示不限。
+setting_limits_token_user_per_min = 每位用户每分钟可申请的购买令牌数，0 表示不限。
+setting_risk_deny_user_mode = 拒绝名单中的用户：关闭、只计数的观察，或生效。
+setting_risk_deny_user_action = 命中后的处理。
+setting_risk_deny_address_mode = 拒绝名单中的地址：关闭、只计数的观察，或生效。
+setting_risk_deny_address_action = 命中后的处理。
+setting_risk_accounts_per_address_max = 一段时间内同一地址可使用的账号数，0 表示不限；IPv6 按 64 位网段计，最多约计到 200。
+setting_risk_accounts_per_address_window_s = 这段时间的秒数。
+setting_risk_accounts_per_address_mode = 使用过多账号的地址：关闭、只计数的观察，或生效。
+setting_risk_accounts_per_address_action = 命中后的处理。
+setting_risk_tokens_per_user_max = 一段时间内同一用户可申请的购买令牌数，0 表示不限。
+setting_risk_tokens_per_user_window_s = 这段时间的秒数。
+setting_risk_tokens_per_user_mode = 申请过多令牌的用户：关闭、只计数的观察，或生效。
+setting_risk_tokens_per_user_action = 命中后的处理。
+setting_risk_failed_challenges_max = 一段时间内同一用户可失败的挑战数，0 表示不限。
+setting_risk_failed_challenges_window_s = 这段时间的秒数。
+setting_risk_failed_challenges_mode = 挑战失败过多的用户：关闭、只计数的观察，或生效。
+setting_risk_failed_challenges_action = 命中后的处理。
+setting_risk_account_age_s = 账号在本进程注册后多少秒内算新账号，0 表示不算。
+setting_risk_account_age_mode = 新账号的用户：关闭、只计数的观察，或生效。
+setting_risk_account_age_action = 命中后的处理。
+setting_challenge_cost = 每次尝试工作量证明的轮数。手机浏览器每秒约数十万轮，脚本的每个核心也是如此。
+setting_challenge_prefix = 密钥须以这些十六进制数字开头：每多一位，难度增为 16 倍。"00" 平均需 256 次尝试。
+setting_challenge_prefix_allowed = 1 到 6 个小写的十六进制数字。
+setting_challenge_ttl_seconds = 完成挑战的时限，秒。
+setting_challenge_on_error = 验证服务没有给出结论时的处理。

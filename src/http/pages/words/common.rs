@@ -1,0 +1,16 @@
+//! What both the shop and the console say.
+
+super::words! {
+    brand();
+    skip_to_content();
+    main_navigation();
+    language_choice();
+    form_errors();
+    request_number();
+    page_missing();
+    page_missing_advice();
+    user_name();
+    password();
+    log_in();
+    log_out();
+}

@@ -1,0 +1,168 @@
+//! The registry in etcd.
+
+use super::{Cluster, NodeRecord, Registry, RegistryError, View};
+use crate::store::etcd::{Condition, Etcd, EtcdError, Operation, Stored, Transaction, prefix_end};
+use crate::store::journal::fenced::{OwnerRecord, Session};
+use domain::ShardId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The most keys of one kind that are read: far more nodes than there are shards.
+const KEYS_MAX: u32 = 4_096;
+
+/// The registry below a prefix of etcd. Cheap to clone; clones share the connection.
+#[derive(Clone, Debug)]
+pub struct EtcdRegistry {
+    etcd: Etcd,
+    prefix: String,
+    lease: Duration,
+}
+
+impl EtcdRegistry {
+    /// The registry below `prefix`, which ends with a slash. Sessions last `lease` without being renewed.
+    pub fn new(etcd: Etcd, prefix: impl Into<String>, lease: Duration) -> Self {
+        Self { etcd, prefix: prefix.into(), lease }
+    }
+
+    fn key(&self, rest: &str) -> Vec<u8> {
+        format!("{}{rest}", self.prefix).into_bytes()
+    }
+
+    fn node_key(&self, node: &str) -> Vec<u8> {
+        self.key(&format!("nodes/{node}"))
+    }
+
+    /// Every key below `kind`, by what follows it, at `revision`, and the revision that was read.
+    async fn all<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        revision: i64,
+    ) -> Result<(Vec<(String, T)>, i64), RegistryError> {
+        let start = self.key(kind);
+        let page = self.etcd.range(&start, &prefix_end(&start), KEYS_MAX, revision).await?;
+        let mut found = Vec::with_capacity(page.keys.len());
+        for stored in &page.keys {
+            let rest = stored.key.get(start.len()..).unwrap_or_default();
+            let name = str::from_utf8(rest).map_err(|error| damaged(&stored.key, &error))?;
+            found.push((name.to_owned(), read(stored)?));
+        }
+        Ok((found, page.revision))
+    }
+}
+
+impl Registry for EtcdRegistry {
+    async fn cluster(&self) -> Result<Option<Cluster>, RegistryError> {
+        self.etcd.get(&self.key("cluster")).await?.as_ref().map(read).transpose()
+    }
+
+    async fn found(&self, cluster: &Cluster) -> Result<Cluster, RegistryError> {
+        let key = self.key("cluster");
+        let transaction = Transaction {
+            conditions: vec![Condition::Absent(key.clone())],
+            then: vec![Operation::put(key.clone(), written(cluster))],
+            otherwise: Vec::new(),
+        };
+        self.etcd.commit(transaction).await?;
+        let found = self.cluster().await?;
+        found.ok_or_else(|| damaged(&key, &"it is gone again"))
+    }
+
+    async fn join(&self, node: &str, record: &NodeRecord) -> Result<Session, RegistryError> {
+        let lease = self.etcd.grant(self.lease).await?.id;
+        let session = Session { node: node.to_owned(), incarnation: record.incarnation, lease };
+        let key = self.node_key(node);
+        let put = || Operation::Put { key: key.clone(), value: written(record), lease };
+        let transaction = Transaction {
+            conditions: vec![Condition::Absent(key.clone())],
+            then: vec![put()],
+            otherwise: vec![Operation::Get(key.clone())],
+        };
+        let answer = self.etcd.commit(transaction).await?;
+        if answer.held {
+            return Ok(session);
+        }
+        // The same run whose lease was lost, and that comes back before etcd has noticed.
+        let own = answer.read.into_iter().flatten().next();
+        let is_own = match &own {
+            Some(found) => read::<NodeRecord>(found)?.incarnation == record.incarnation,
+            None => false,
+        };
+        if let (Some(found), true) = (own, is_own) {
+            let transaction = Transaction {
+                conditions: vec![Condition::Is(key.clone(), found.value)],
+                then: vec![put()],
+                otherwise: Vec::new(),
+            };
+            if self.etcd.commit(transaction).await?.held {
+                return Ok(session);
+            }
+        }
+        // It ends by itself otherwise.
+        let _ = self.etcd.revoke(lease).await;
+        Err(RegistryError::NameTaken(node.to_owned()))
+    }
+
+    async fn renew(&self, session: &Session) -> Result<(), RegistryError> {
+        self.etcd.keep_alive(session.lease).await?;
+        Ok(())
+    }
+
+    async fn publish(&self, session: &Session, record: &NodeRecord) -> Result<(), RegistryError> {
+        let key = self.node_key(&session.node);
+        let (value, lease) = (written(record), session.lease);
+        let transaction = Transaction {
+            conditions: vec![Condition::Leased(key.clone(), lease)],
+            then: vec![Operation::Put { key, value, lease }],
+            otherwise: Vec::new(),
+        };
+        let answer = self.etcd.commit(transaction).await?;
+        if answer.held { Ok(()) } else { Err(RegistryError::SessionEnded) }
+    }
+
+    async fn leave(&self, session: &Session) -> Result<(), RegistryError> {
+        Ok(self.etcd.revoke(session.lease).await?)
+    }
+
+    async fn view(&self) -> Result<View, RegistryError> {
+        let (nodes, revision) = self.all("nodes/", 0).await?;
+        let (owned, _) = self.all::<OwnerRecord>("owner/", revision).await?;
+        let mut owners = BTreeMap::new();
+        for (shard, owner) in owned {
+            let number = shard.parse().map_err(|error| damaged(shard.as_bytes(), &error))?;
+            owners.insert(ShardId(number), owner);
+        }
+        Ok(View { revision, nodes: nodes.into_iter().collect(), owners })
+    }
+
+    async fn changed(&self, behind: i64) -> Result<(), RegistryError> {
+        // Both kinds in one watch: between them lies nothing that changes often.
+        let (start, end) = (self.key("nodes/"), prefix_end(&self.key("owner/")));
+        let mut watch = self.etcd.watch(&start, &end, behind + 1).await?;
+        watch.next().await?;
+        Ok(())
+    }
+}
+
+impl From<EtcdError> for RegistryError {
+    fn from(error: EtcdError) -> Self {
+        match error {
+            EtcdError::LeaseEnded => Self::SessionEnded,
+            error if error.may_have_happened() => Self::Unavailable(error.to_string()),
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+fn written(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a record is JSON")
+}
+
+fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T, RegistryError> {
+    serde_json::from_slice(&stored.value).map_err(|error| damaged(&stored.key, &error))
+}
+
+fn damaged(key: &[u8], why: &impl std::fmt::Display) -> RegistryError {
+    RegistryError::Damaged(format!("{}: {why}", String::from_utf8_lossy(key)))
+}

@@ -1,0 +1,158 @@
+//! Who the nodes of a cluster are, and which of them owns which shard: the port that membership hangs on.
+//!
+//! A node is one for as long as its lease is renewed; what it owns ends with it. Below the cluster's prefix:
+//!
+//! ```text
+//! cluster       identity, number of shards and format, as JSON: written once
+//! nodes/{node}  who the node is and how it is reached, as JSON; ends with its lease
+//! owner/{s}     written by claims ([`FencedLog`](super::journal::fenced::FencedLog)), read here
+//! ```
+//!
+//! Must not know why a shard should be where it is.
+
+mod etcd;
+mod memory;
+
+pub use etcd::EtcdRegistry;
+pub use memory::MemoryRegistry;
+
+use super::journal::JournalId;
+use super::journal::fenced::{OwnerRecord, Session};
+use domain::ShardId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of what a cluster keeps in common. A node that knows another one must not join.
+pub const FORMAT: u32 = 1;
+
+/// What a cluster is founded with. It never changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The identity that checkpoints and order store name, as [`JournalId`] is written.
+    pub identity: String,
+    /// The number of shards, 1 to 1,024.
+    pub shards: u16,
+    /// [`FORMAT`] when it was founded.
+    pub format: u32,
+}
+
+impl Cluster {
+    /// The identity, if it is one.
+    pub fn journal_id(&self) -> Option<JournalId> {
+        self.identity.parse().ok()
+    }
+}
+
+/// What a node tells the others of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Which run of the node this is.
+    pub incarnation: u64,
+    /// Where its peers reach it, `host:port`.
+    pub peer_address: String,
+    /// Where clients reach it, `host:port`.
+    pub http_address: String,
+    /// The program's version.
+    pub version: String,
+    /// What tells whether two nodes sign tokens with the same secret, and nothing of the secret.
+    pub secret_fingerprint: String,
+    /// The version of the settings that it runs with.
+    pub config_version: u64,
+    /// Whether it gives its shards away and wants no others.
+    pub is_draining: bool,
+}
+
+/// The whole registry, at one revision.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct View {
+    /// The revision that was read.
+    pub revision: i64,
+    /// The nodes that live, by name.
+    pub nodes: BTreeMap<String, NodeRecord>,
+    /// The shards that have an owner.
+    pub owners: BTreeMap<ShardId, OwnerRecord>,
+}
+
+/// Why the registry has no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// It did not answer. A change may have happened.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It refuses the request.
+    #[error("the registry refuses: {0}")]
+    Refused(String),
+    /// It holds what no version of this program has written. The text names the key.
+    #[error("the registry is damaged at {0}")]
+    Damaged(String),
+    /// The session has ended: its lease was not renewed in time.
+    #[error("this node's session has ended")]
+    SessionEnded,
+    /// Another process lives under this name.
+    #[error("another process of the cluster is called {0} already")]
+    NameTaken(String),
+}
+
+/// The registry of a cluster.
+pub trait Registry: Send + Sync + 'static {
+    /// What the cluster was founded with; none if it was not.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer.
+    fn cluster(&self) -> impl Future<Output = Result<Option<Cluster>, RegistryError>> + Send;
+
+    /// Founds the cluster, unless it is already. Returns what it was founded with, by whomever.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer.
+    fn found(
+        &self,
+        cluster: &Cluster,
+    ) -> impl Future<Output = Result<Cluster, RegistryError>> + Send;
+
+    /// Begins a session: the node is one of the cluster's from now on, until its lease ends.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError::NameTaken`] if another process lives under the name, and otherwise
+    /// another [`RegistryError`].
+    fn join(
+        &self,
+        node: &str,
+        record: &NodeRecord,
+    ) -> impl Future<Output = Result<Session, RegistryError>> + Send;
+
+    /// Renews a session once.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError::SessionEnded`] if it has ended.
+    fn renew(&self, session: &Session) -> impl Future<Output = Result<(), RegistryError>> + Send;
+
+    /// Tells the others something new of this node.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError::SessionEnded`] if its session has ended.
+    fn publish(
+        &self,
+        session: &Session,
+        record: &NodeRecord,
+    ) -> impl Future<Output = Result<(), RegistryError>> + Send;
+
+    /// Ends a session, and with it all that the node owns of record.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer: the lease ends by itself then.
+    fn leave(&self, session: &Session) -> impl Future<Output = Result<(), RegistryError>> + Send;
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer.
+    fn view(&self) -> impl Future<Output = Result<View, RegistryError>> + Send;
+
+    /// Waits until something has changed behind this revision. It is a hint: it may come without a
+    /// change, and one that is missed is found by the next [`Registry::view`].
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if it cannot be told any more.
+    fn changed(&self, behind: i64) -> impl Future<Output = Result<(), RegistryError>> + Send;
+}

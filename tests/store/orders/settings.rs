@@ -1,0 +1,124 @@
+//! Settings and the entries of lists.
+
+use domain::risk::EntryKind;
+use domain::{Timestamp, UserId};
+use seckill::store::catalogue::Catalogue;
+use seckill::store::database::Database;
+use seckill::store::settings::{
+    NewEntry, Position, SettingChange, SettingsError, SettingsStore, StoredSetting,
+};
+use serde_json::{Map, Value, json};
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+fn content(value: u64) -> Map<String, Value> {
+    Map::from_iter([("限流".to_owned(), json!(value))])
+}
+
+async fn change(
+    store: &SettingsStore,
+    base: u64,
+    content: &Map<String, Value>,
+) -> Result<StoredSetting, SettingsError> {
+    let change = SettingChange {
+        name: "limits",
+        base,
+        content,
+        actor: "安",
+        at: NOW,
+        reason: "因为",
+        action: "change",
+    };
+    store.change(change).await
+}
+
+/// Each change is a version, made from the one before it.
+pub async fn settings_have_versions_and_a_history(database: Database) {
+    let store = SettingsStore::new(database.clone());
+    assert_eq!(store.current().await, Ok(vec![]));
+    let first = change(&store, 0, &content(1)).await.expect("the first");
+    assert_eq!((first.version, first.content.clone()), (1, content(1)));
+    let late = change(&store, 0, &content(2)).await;
+    assert_eq!(late, Err(SettingsError::OtherVersion { present: 1 }));
+    let early = change(&store, 7, &content(2)).await;
+    assert_eq!(early, Err(SettingsError::OtherVersion { present: 1 }));
+    let second = change(&store, 1, &content(2)).await.expect("the second");
+    assert_eq!(store.current().await, Ok(vec![second.clone()]));
+    let history = |before, limit| store.history("limits", before, limit);
+    assert_eq!(history(None, 10).await, Ok(vec![second.clone(), first.clone()]));
+    assert_eq!(history(None, 1).await, Ok(vec![second]));
+    assert_eq!(history(Some(2), 10).await, Ok(vec![first]));
+    assert_eq!(store.history("risk", None, 10).await, Ok(vec![]));
+    // Nothing was logged for what was refused.
+    let log = Catalogue::new(database).log(None, 10).await.expect("the log");
+    assert_eq!(log.len(), 2);
+    assert_eq!(log[0].entry.action, "settings.change");
+    assert_eq!(log[0].entry.detail["content"], json!({ "限流": 2 }));
+}
+
+/// Two who change the same version at once: one of them does, and it is the one that counts.
+pub async fn of_two_changes_at_once_one_is_made(database: Database) {
+    let store = SettingsStore::new(database);
+    for round in 0..10 {
+        let (one, other) = (content(round * 2), content(round * 2 + 1));
+        let both = tokio::join!(change(&store, round, &one), change(&store, round, &other));
+        let outcomes = [both.0, both.1];
+        let winners: Vec<&StoredSetting> =
+            outcomes.iter().filter_map(|o| o.as_ref().ok()).collect();
+        let [winner] = winners[..] else { panic!("{outcomes:?}") };
+        let loser = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        let present = round + 1;
+        assert_eq!(loser, Some(&SettingsError::OtherVersion { present }));
+        assert_eq!(store.current().await, Ok(vec![winner.clone()]));
+    }
+}
+
+/// Who follows the changes has the entries.
+pub async fn entries_are_followed_by_their_changes(database: Database) {
+    let store = SettingsStore::new(database);
+    let entry = |user: u64, expires_at| NewEntry {
+        kind: EntryKind::DenyUser(UserId(user)),
+        note: "脚本".to_owned(),
+        expires_at,
+    };
+    let network = NewEntry {
+        kind: EntryKind::DenyAddress("2001:db8::/32".parse().expect("a network")),
+        note: String::new(),
+        expires_at: Some(NOW),
+    };
+    let begin = Position::default();
+    let nothing = store.changed_entries(begin, 10).await.expect("it answers");
+    assert_eq!((nothing.entries.len(), nothing.position), (0, begin));
+    let batch = [entry(1, None), network.clone(), entry(3, None)];
+    let ids = store.add_entries(&batch, "ann", NOW).await.expect("added");
+    let more = store.add_entries(&[entry(4, Some(NOW))], "bob", NOW).await.expect("added");
+    assert!(ids.len() == 3 && ids.is_sorted() && more[0] > ids[2], "{ids:?} {more:?}");
+    // In parts.
+    let mut position = begin;
+    let mut seen = Vec::new();
+    loop {
+        let page = store.changed_entries(position, 3).await.expect("it answers");
+        let is_last = page.entries.len() < 3;
+        position = page.position;
+        seen.extend(page.entries);
+        if is_last {
+            break;
+        }
+    }
+    let kinds: Vec<NewEntry> = seen.iter().map(|listed| listed.entry.clone()).collect();
+    assert_eq!(kinds, [entry(1, None), network, entry(3, None), entry(4, Some(NOW))]);
+    assert!(seen.iter().all(|listed| !listed.is_removed));
+    assert_eq!((seen[0].actor.as_str(), seen[3].actor.as_str()), ("ann", "bob"));
+    // A removal is a change, and the entry is not listed any more.
+    assert_eq!(store.remove_entry(ids[1], "bob", NOW).await, Ok(()));
+    assert_eq!(store.remove_entry(ids[1], "bob", NOW).await, Err(SettingsError::NotFound));
+    assert_eq!(store.remove_entry(999, "bob", NOW).await, Err(SettingsError::NotFound));
+    let changed = store.changed_entries(position, 10).await.expect("it answers").entries;
+    assert_eq!(changed.len(), 1);
+    assert!(changed[0].is_removed && changed[0].entry_id == ids[1]);
+    let listed = store.entries(None, 10).await.expect("it answers");
+    let numbers: Vec<u64> = listed.iter().map(|listed| listed.entry_id).collect();
+    assert_eq!(numbers, [more[0], ids[2], ids[0]]);
+    let before = store.entries(Some(ids[2]), 10).await.expect("it answers");
+    assert_eq!(before.len(), 1);
+}
