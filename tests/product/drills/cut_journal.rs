@@ -3,7 +3,7 @@
 //! Filling a segment through HTTP would take minutes, so its records are decided and written here; the
 //! program does the rest. That is done once for all tests.
 
-use crate::support::{Site, until};
+use crate::support::Site;
 use domain::{
     Admission, Buy, Command, Currency, Event, ItemId, ItemTerms, Record, RequestId, SaleId,
     ShardId, Stock, Timestamp, UserId,

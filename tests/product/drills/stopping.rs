@@ -1,6 +1,6 @@
 //! SIGTERM in the middle of a sale, and on with it.
 
-use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell, until};
+use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell};
 use rustix::process::Signal;
 use std::sync::Arc;
 

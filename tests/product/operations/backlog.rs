@@ -1,7 +1,7 @@
 //! The operator's threshold on what waits for the order store, and what is to happen beyond it.
 
 use super::ground::{Ground, caught_up};
-use crate::support::{Site, until};
+use crate::support::Site;
 use harness::{MariaDb, Proxy};
 
 const MAX: u64 = 20;

@@ -24,14 +24,19 @@ function tick() {
   setTimeout(tick, 250);
 }
 
+// A form that was sent leads to a page that says once what came of it: this page, fetched anew in between,
+// would have said it to nobody. (`form.js` marks what was sent.)
+const sent = () => [...document.forms].some((form) => form.dataset.sent);
+const anew = () => { if (!sent()) location.reload(); };
+
 // The page itself says how the order stands, so it is fetched anew.
-const changed = (order) => { if (order.status !== page.status) location.reload(); };
+const changed = (order) => { if (order.status !== page.status) anew(); };
 
 function follow() {
   const events = new EventSource(`/api/v1/orders/${page.order}/events`);
   events.addEventListener("order", (event) => changed(JSON.parse(event.data)));
   // The session is over: the page leads to the log-in, and back.
-  events.addEventListener("end", () => { events.close(); location.reload(); });
+  events.addEventListener("end", () => { events.close(); anew(); });
   events.onerror = () => {
     // Closed for good: the server has no place for another stream, or there is nothing more to come.
     if (events.readyState !== EventSource.CLOSED) return;
