@@ -61,11 +61,17 @@ impl Engine {
         self.context().journal.next_fenced().await
     }
 
+    /// Waits until a gate has come since the last call: an item was opened, or came with its shard.
+    pub(super) async fn gate_opened(&self) {
+        self.context().effect_sink.gate_opened.notified().await;
+    }
+
     /// Serves a shard from now on. The log knows it as this node's, and it is not served yet.
     pub async fn open_shard(&self, arrived: ArrivedShard) {
         let ArrivedShard { stock, epoch, mark } = arrived;
         let (context, shard) = (self.context(), stock.shard());
         context.open_gates(&stock);
+        context.effect_sink.gate_opened.notify_one();
         self.pipeline_status().open(
             shard,
             context.journal.base_seq(shard),

@@ -8,14 +8,15 @@
 //! over what it is to give away. The engine's lease lasts only while every shard that it serves is put
 //! down under the session. Must not know how a shard is moved.
 
+use super::directory::Directory;
 use super::plan::plan;
 use super::takeover::{Takeover, TakeoverError};
 use crate::actors::engine::Engine;
 use crate::store::journal::fenced::{ClaimError, FencedLog, LogError, OwnerRecord, Session};
 use crate::store::registry::{NodeRecord, Registry, RegistryError, View};
-use domain::{ShardId, Timestamp};
+use domain::{ItemId, ShardId, Timestamp};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -48,6 +49,7 @@ struct Shared<L, R> {
     registry: R,
     options: MemberOptions,
     record: Mutex<NodeRecord>,
+    directory: Directory,
     standing: Mutex<Standing>,
     /// A session has begun, or the node wants something else than before.
     turned: Notify,
@@ -80,17 +82,21 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
         let renewed_at = takeover.engine.now();
         let session = registry.join(&options.node, &record).await?;
         let standing = Standing { session, renewed_at, is_whole: false };
+        let engine = &takeover.engine;
+        let directory = Directory::new(&options.node, engine.shards(), engine.clock());
         let shared = Arc::new(Shared {
             takeover,
             registry,
             options,
             record: Mutex::new(record),
+            directory,
             standing: Mutex::new(standing),
             turned: Notify::new(),
             doubted: Notify::new(),
             looked: Notify::new(),
         });
         let (renewing, tending) = (Arc::clone(&shared), Arc::clone(&shared));
+        let (noting, reading) = (Arc::clone(&shared), Arc::clone(&shared));
         let tasks = shared.takeover.engine.tasks();
         let tasks = vec![
             tasks.keep_running("cluster session", move || {
@@ -101,6 +107,14 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
                 let shared = Arc::clone(&tending);
                 async move { shared.tend().await }
             }),
+            tasks.keep_running("cluster items", move || {
+                let shared = Arc::clone(&noting);
+                async move { shared.note_items().await }
+            }),
+            tasks.keep_running("cluster directory", move || {
+                let shared = Arc::clone(&reading);
+                async move { shared.read_items().await }
+            }),
         ];
         Ok(Self { shared, tasks })
     }
@@ -108,6 +122,11 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
     /// The engine that serves the node's shards.
     pub fn engine(&self) -> &Engine {
         &self.shared.takeover.engine
+    }
+
+    /// Where everything of the shop is, as this node knows it.
+    pub fn directory(&self) -> &Directory {
+        &self.shared.directory
     }
 
     /// Gives everything away, but waits no longer than `limit`, and takes nothing more. Returns whether
@@ -244,6 +263,7 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
     async fn look(&self, failed: &mut HashMap<ShardId, Instant>) -> Result<i64, RegistryError> {
         self.publish().await?;
         let view = self.registry.view().await?;
+        self.directory.update(view.clone());
         let session = self.standing.lock().session.clone();
         let own = view.nodes.get(&session.node);
         if own.is_none_or(|own| own.incarnation != session.incarnation) {
@@ -277,6 +297,35 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
             self.registry.publish(&session, &record).await?;
         }
         Ok(())
+    }
+
+    /// Notes, for ever, which shards have the items that are served here, for the others to find them.
+    async fn note_items(&self) {
+        let engine = &self.takeover.engine;
+        let mut noted = HashSet::new();
+        loop {
+            let gates = engine.gates();
+            let new = gates.iter().map(|gate| (gate.terms().item_id, gate.shard()));
+            let new: Vec<(ItemId, ShardId)> =
+                new.filter(|(item, _)| !noted.contains(item)).collect();
+            if !new.is_empty() {
+                match self.registry.note_items(&new).await {
+                    Ok(()) => noted.extend(new.iter().map(|(item, _)| *item)),
+                    Err(error) => tracing::debug!(%error, "the others do not find new items yet"),
+                }
+            }
+            // The time covers what could not be noted.
+            let _ = tokio::time::timeout(self.options.look, engine.gate_opened()).await;
+        }
+    }
+
+    /// Keeps what the registry says of items.
+    async fn read_items(&self) {
+        let read = || async {
+            let items = self.registry.items().await.map_err(|error| error.to_string())?;
+            Ok(items.into_iter().collect())
+        };
+        self.directory.kept_items().keep(read).await;
     }
 
     /// Lets go what is another node's, and puts this node down again as the owner of what nobody claimed,

@@ -115,6 +115,8 @@ pub(in crate::actors) type Gates = Arc<DashMap<ItemId, Arc<Gate>, RandomState>>;
 #[derive(Clone)]
 pub(in crate::actors) struct EffectSink {
     pub(in crate::actors) gates: Gates,
+    /// Told when a gate has come.
+    pub(in crate::actors) gate_opened: Arc<Notify>,
     pub(in crate::actors) watchers: OrderWatchers,
     /// For how long this node certainly is the owner.
     pub(in crate::actors) lease: Lease,
@@ -142,6 +144,7 @@ impl EffectSink {
                 }
                 Effect::OpenGate { gate } => {
                     self.gates.insert(gate.terms().item_id, gate);
+                    self.gate_opened.notify_one();
                 }
                 Effect::NotifyWatchers { order } => self.watchers.notify(order),
                 Effect::Read(answer) if self.lease.is_live() => answer(),
@@ -161,7 +164,8 @@ pub(in crate::actors) struct Release {
 impl Release {
     pub(in crate::actors) fn new(lease: Lease) -> Self {
         let watchers = OrderWatchers::default();
-        let effect_sink = EffectSink { gates: Arc::default(), watchers, lease };
+        let (gates, gate_opened) = (Arc::default(), Arc::default());
+        let effect_sink = EffectSink { gates, gate_opened, watchers, lease };
         Self { effect_sink, durable_moved: Arc::default() }
     }
 

@@ -3,14 +3,17 @@
 use super::{Cluster, NodeRecord, Registry, RegistryError, View};
 use crate::store::etcd::{Condition, Etcd, EtcdError, Operation, Stored, Transaction, prefix_end};
 use crate::store::journal::fenced::{OwnerRecord, Session};
-use domain::ShardId;
+use domain::{ItemId, ShardId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The most keys of one kind that are read: far more nodes than there are shards.
 const KEYS_MAX: u32 = 4_096;
+/// The most keys that one transaction sets: etcd takes 128.
+const OPERATIONS_MAX: usize = 100;
 
 /// The registry below a prefix of etcd. Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
@@ -136,6 +139,38 @@ impl Registry for EtcdRegistry {
         Ok(View { revision, nodes: nodes.into_iter().collect(), owners })
     }
 
+    async fn note_items(&self, items: &[(ItemId, ShardId)]) -> Result<(), RegistryError> {
+        for some in items.chunks(OPERATIONS_MAX) {
+            let put = |(item, shard): &(ItemId, ShardId)| {
+                Operation::put(self.key(&format!("items/{item}")), shard.to_string().into_bytes())
+            };
+            let then = some.iter().map(put).collect();
+            self.etcd.commit(Transaction { then, ..Transaction::default() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn items(&self) -> Result<Vec<(ItemId, ShardId)>, RegistryError> {
+        let prefix = self.key("items/");
+        let (mut start, end) = (prefix.clone(), prefix_end(&prefix));
+        let mut items = Vec::new();
+        loop {
+            let page = self.etcd.range(&start, &end, KEYS_MAX, 0).await?;
+            for stored in &page.keys {
+                let item = stored.key.get(prefix.len()..).unwrap_or_default();
+                items
+                    .push((ItemId(number(stored, item)?), ShardId(number(stored, &stored.value)?)));
+            }
+            match page.keys.last() {
+                Some(last) if page.has_more => {
+                    start.clone_from(&last.key);
+                    start.push(0);
+                }
+                _ => return Ok(items),
+            }
+        }
+    }
+
     async fn changed(&self, behind: i64) -> Result<(), RegistryError> {
         // Both kinds in one watch: between them lies nothing that changes often.
         let (start, end) = (self.key("nodes/"), prefix_end(&self.key("owner/")));
@@ -161,6 +196,11 @@ fn written(value: &impl Serialize) -> Vec<u8> {
 
 fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T, RegistryError> {
     serde_json::from_slice(&stored.value).map_err(|error| damaged(&stored.key, &error))
+}
+
+fn number<T: FromStr>(stored: &Stored, digits: &[u8]) -> Result<T, RegistryError> {
+    let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| damaged(&stored.key, &"no number"))
 }
 
 fn damaged(key: &[u8], why: &impl std::fmt::Display) -> RegistryError {

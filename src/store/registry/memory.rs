@@ -3,6 +3,7 @@
 
 use super::{Cluster, NodeRecord, Registry, RegistryError, View};
 use crate::store::journal::fenced::{MemoryLog, Session};
+use domain::{ItemId, ShardId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ struct State {
     /// When each lease ends.
     leases: BTreeMap<i64, Instant>,
     last_lease: i64,
+    items: BTreeMap<ItemId, ShardId>,
 }
 
 impl MemoryRegistry {
@@ -150,6 +152,14 @@ impl Registry for MemoryRegistry {
             let nodes = state.nodes.iter().map(|(name, (node, _))| (name.clone(), node.clone()));
             View { revision: 0, nodes: nodes.collect(), owners: self.log.owners() }
         })
+    }
+
+    async fn note_items(&self, items: &[(ItemId, ShardId)]) -> Result<(), RegistryError> {
+        self.look(|state| state.items.extend(items.iter().copied()))
+    }
+
+    async fn items(&self) -> Result<Vec<(ItemId, ShardId)>, RegistryError> {
+        self.look(|state| state.items.iter().map(|(item, shard)| (*item, *shard)).collect())
     }
 
     async fn changed(&self, _: i64) -> Result<(), RegistryError> {

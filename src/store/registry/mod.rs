@@ -5,6 +5,7 @@
 //! ```text
 //! cluster       identity, number of shards and format, as JSON: written once
 //! nodes/{node}  who the node is and how it is reached, as JSON; ends with its lease
+//! items/{item}  the shard that has an item, in decimal digits: never changed
 //! owner/{s}     written by claims ([`FencedLog`](super::journal::fenced::FencedLog)), read here
 //! ```
 //!
@@ -18,7 +19,7 @@ pub use memory::MemoryRegistry;
 
 use super::journal::JournalId;
 use super::journal::fenced::{OwnerRecord, Session};
-use domain::ShardId;
+use domain::{ItemId, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -148,6 +149,21 @@ pub trait Registry: Send + Sync + 'static {
     /// # Errors
     /// Returns [`RegistryError`] if there is no answer.
     fn view(&self) -> impl Future<Output = Result<View, RegistryError>> + Send;
+
+    /// Notes which shards have these items. That never changes, so that it may be noted again, by anybody.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer: some of it may be noted.
+    fn note_items(
+        &self,
+        items: &[(ItemId, ShardId)],
+    ) -> impl Future<Output = Result<(), RegistryError>> + Send;
+
+    /// Which shard has which item, as far as that was noted.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer.
+    fn items(&self) -> impl Future<Output = Result<Vec<(ItemId, ShardId)>, RegistryError>> + Send;
 
     /// Waits until something has changed behind this revision. It is a hint: it may come without a
     /// change, and one that is missed is found by the next [`Registry::view`].

@@ -1,7 +1,7 @@
 //! The registry in a real etcd: sessions, names, what the others see, and hints of changes.
 
 use super::etcd::{PATIENCE, client};
-use domain::ShardId;
+use domain::{ItemId, ShardId};
 use seckill::store::journal::fenced::{EtcdLog, FencedLog};
 use seckill::store::registry::{
     Cluster, EtcdRegistry, FORMAT, NodeRecord, Registry, RegistryError,
@@ -83,4 +83,21 @@ async fn all_see_who_lives_and_what_they_own_and_are_told_of_changes() {
     registry.leave(&session).await.expect("left");
     let after = registry.view().await.expect("a view");
     assert!(after.nodes.is_empty() && after.owners.is_empty(), "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shard_of_an_item_is_found_by_all() {
+    let Some(server) = harness::etcd(1) else { return };
+    let registry = EtcdRegistry::new(client(server.endpoints(), PATIENCE), PREFIX, LEASE);
+    assert_eq!(registry.items().await, Ok(Vec::new()));
+    // More than one page, and more than one transaction.
+    let mut items: Vec<_> = (1..=5_000).map(|item| (ItemId(item), ShardId(7))).collect();
+    registry.note_items(&items).await.expect("noted");
+    registry.note_items(&items[..3]).await.expect("noted again");
+    let mut found = registry.items().await.expect("the items");
+    found.sort_unstable();
+    items.sort_unstable();
+    assert!(found == items, "{} of {}", found.len(), items.len());
+    server.cli(&["put", "/seckill/registry/items/seven", "7"]).expect("etcdctl");
+    assert!(matches!(registry.items().await, Err(RegistryError::Damaged(_))));
 }
