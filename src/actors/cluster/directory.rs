@@ -144,7 +144,7 @@ impl Directory {
         self.0.items.current().map(|(items, _)| items).unwrap_or_default()
     }
 
-    /// The place where items are kept, for whoever reads them.
+    /// The place where items are kept, for the member that reads them.
     pub(super) fn kept_items(&self) -> Kept<ItemShards> {
         self.0.items.clone()
     }

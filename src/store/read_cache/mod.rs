@@ -1,6 +1,6 @@
 //! The read cache: public sales, kept in Redis so that a rush of readers never reaches the catalogue.
 //!
-//! A read asks Redis, then its loader, then fills Redis. The cache guarantees:
+//! A read asks what is remembered, then Redis, then its loader, then fills both. The cache guarantees:
 //! - *No stale sale*. Every entry carries the *generation* in which its load began, and is valid in
 //!   that one only. A change of any sale begins the next, in this process, which is the only one
 //!   that changes sales. So no entry has to be deleted: a load that overlaps a change, a write that
@@ -8,6 +8,8 @@
 //!   all carry another generation.
 //! - *No stampede*. One caller per key and generation loads, the others wait for its result.
 //!   Entries live for a random time, so that those filled together do not expire together.
+//! - *No question twice*. What was found is remembered here for a moment, in a bounded number, so that
+//!   a rush of readers asks neither Redis nor the catalogue for each look.
 //! - *No penetration*. An unknown id and a day without sales are remembered here, briefly and in a
 //!   bounded number, and the number of loads at a time is bounded whatever is asked for. Redis
 //!   holds sales that exist, and days near today: a bounded number of keys.
@@ -16,12 +18,12 @@
 //! Beside sales it counts visitors there. Owns keys and bytes in Redis and the waiting. Must not know HTTP or databases: the caller brings
 //! the loader.
 
-mod absent;
 mod document;
 mod error;
 mod flight;
 mod generation;
 mod layout;
+mod remembered;
 mod visitors;
 
 pub use error::ReadError;
@@ -33,12 +35,12 @@ use crate::store::redis_connection::{
     RedisAddress, RedisAddressError, RedisConnection, RedisFailure,
 };
 use crate::telemetry::metrics::SALE_LOOKUPS_TOTAL;
-use absent::Absent;
 use domain::SaleId;
 use domain::catalogue::{Day, PublicSale, SalesOfDay};
 use flight::Flights;
 use generation::{Generation, Generations};
 use metrics::counter;
+use remembered::Remembered;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +55,15 @@ const REDIS_PAUSE_MILLISECONDS: u64 = 2_000;
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(3);
 /// The most loads that run at a time, whatever is asked for.
 const LOADS_MAX: usize = 16;
+/// How long an unknown id and a day without sales are remembered, in milliseconds.
+const ABSENT_LIFE: u64 = 5_000;
+/// The most of each that are remembered at a time, which take some 500 kB.
+const ABSENT_MAX: usize = 10_000;
+/// How long what was found is remembered, in milliseconds: also what another process changed is seen
+/// after that.
+const FOUND_LIFE: u64 = 1_000;
+/// The most days and the most sales that are remembered at a time.
+const FOUND_MAX: usize = 64;
 /// How many days before and after today Redis may hold; others are loaded each time.
 const DAYS_AROUND_MAX: u64 = 31;
 
@@ -69,8 +80,10 @@ struct Inner {
     generations: Generations,
     days: Flights<(Generation, Day), Arc<SalesOfDay>>,
     sales: Flights<(Generation, SaleId), Option<Arc<PublicSale>>>,
-    empty_days: Absent<(Generation, Day)>,
-    unknown_sales: Absent<(Generation, SaleId)>,
+    found_days: Remembered<(Generation, Day), Arc<SalesOfDay>>,
+    found_sales: Remembered<(Generation, SaleId), Arc<PublicSale>>,
+    empty_days: Remembered<(Generation, Day), ()>,
+    unknown_sales: Remembered<(Generation, SaleId), ()>,
     loads: Semaphore,
     load_wait_max: Duration,
 }
@@ -90,7 +103,7 @@ impl ReadCache {
         clock: Clock,
         load_wait_max: Duration,
     ) -> Result<Self, RedisAddressError> {
-        for answer in ["redis", "catalogue", "absent"] {
+        for answer in ["remembered", "redis", "catalogue", "absent"] {
             counter!(SALE_LOOKUPS_TOTAL, "answer" => answer).increment(0);
         }
         let redis =
@@ -102,8 +115,10 @@ impl ReadCache {
             generations: Generations::begin(),
             days: Flights::default(),
             sales: Flights::default(),
-            empty_days: Absent::default(),
-            unknown_sales: Absent::default(),
+            found_days: Remembered::new(FOUND_LIFE, FOUND_MAX),
+            found_sales: Remembered::new(FOUND_LIFE, FOUND_MAX),
+            empty_days: Remembered::new(ABSENT_LIFE, ABSENT_MAX),
+            unknown_sales: Remembered::new(ABSENT_LIFE, ABSENT_MAX),
             loads: Semaphore::new(LOADS_MAX),
             load_wait_max,
         })))
@@ -135,7 +150,11 @@ impl ReadCache {
     {
         let cache = &self.0;
         let (generation, now) = (cache.generations.current(), cache.clock.now());
-        if cache.empty_days.contains((generation, day), now) {
+        if let Some(sales) = cache.found_days.get((generation, day), now) {
+            count("remembered");
+            return Ok(sales);
+        }
+        if cache.empty_days.get((generation, day), now).is_some() {
             count("absent");
             return Ok(Arc::default());
         }
@@ -146,12 +165,17 @@ impl ReadCache {
                     cache.ask(|redis| layout::get_day(redis, day, generation)).await
             {
                 count("redis");
-                return Ok(Arc::new(sales));
+                let sales = Arc::new(sales);
+                cache.found_days.insert((generation, day), Arc::clone(&sales), cache.clock.now());
+                return Ok(sales);
             }
             let sales = Arc::new(cache.load(load).await?);
             if sales.sales.is_empty() {
-                cache.empty_days.insert((generation, day), cache.clock.now());
-            } else if is_near {
+                cache.empty_days.insert((generation, day), (), cache.clock.now());
+                return Ok(sales);
+            }
+            cache.found_days.insert((generation, day), Arc::clone(&sales), cache.clock.now());
+            if is_near {
                 cache.tell(|redis| layout::put_day(redis, day, &sales, generation)).await;
             }
             Ok(sales)
@@ -172,8 +196,12 @@ impl ReadCache {
         Loading: Future<Output = Result<Option<PublicSale>, CatalogueError>>,
     {
         let cache = &self.0;
-        let generation = cache.generations.current();
-        if cache.unknown_sales.contains((generation, sale_id), cache.clock.now()) {
+        let (generation, now) = (cache.generations.current(), cache.clock.now());
+        if let Some(sale) = cache.found_sales.get((generation, sale_id), now) {
+            count("remembered");
+            return Ok(Some(sale));
+        }
+        if cache.unknown_sales.get((generation, sale_id), now).is_some() {
             count("absent");
             return Ok(None);
         }
@@ -182,12 +210,19 @@ impl ReadCache {
                 cache.ask(|redis| layout::get_sale(redis, sale_id, generation)).await
             {
                 count("redis");
-                return Ok(Some(Arc::new(sale)));
+                let sale = Arc::new(sale);
+                cache.found_sales.insert(
+                    (generation, sale_id),
+                    Arc::clone(&sale),
+                    cache.clock.now(),
+                );
+                return Ok(Some(sale));
             }
             let Some(sale) = cache.load(load).await?.map(Arc::new) else {
-                cache.unknown_sales.insert((generation, sale_id), cache.clock.now());
+                cache.unknown_sales.insert((generation, sale_id), (), cache.clock.now());
                 return Ok(None);
             };
+            cache.found_sales.insert((generation, sale_id), Arc::clone(&sale), cache.clock.now());
             cache.tell(|redis| layout::put_sale(redis, &sale, generation)).await;
             Ok(Some(sale))
         };

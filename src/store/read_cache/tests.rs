@@ -1,6 +1,5 @@
 //! The read cache without Redis, with one, and with one that fails.
 
-use super::absent::ABSENT_MAX;
 use super::*;
 use crate::store::database::StoreError;
 use domain::catalogue::PublicItem;
@@ -78,6 +77,14 @@ async fn read(cache: &ReadCache, sale: &PublicSale) -> PublicSale {
 async fn read_day(cache: &ReadCache, day: Day, sales: &[PublicSale]) -> SalesOfDay {
     let read = cache.day(day, async || Ok(day_of(sales))).await;
     read.expect("an answer").as_ref().clone()
+}
+
+impl ReadCache {
+    /// As if the moment were over for which what was found is remembered.
+    fn forget(&self) {
+        self.0.found_days.forget();
+        self.0.found_sales.forget();
+    }
 }
 
 /// Lets the other futures of a test get as far as they can without anything from outside.
@@ -198,10 +205,31 @@ async fn what_is_not_there_is_remembered_in_a_bounded_number() {
     assert!(cache.0.unknown_sales.len() <= ABSENT_MAX);
     assert!(cache.0.empty_days.len() <= ABSENT_MAX);
     // After a while they are asked for again.
-    let ids = Absent::default();
-    ids.insert(SaleId(1), START);
-    assert!(ids.contains(SaleId(1), START.plus_milliseconds(4_999)));
-    assert!(!ids.contains(SaleId(1), START.plus_milliseconds(5_000)));
+    let ids = Remembered::new(ABSENT_LIFE, ABSENT_MAX);
+    ids.insert(SaleId(1), (), START);
+    assert!(ids.get(SaleId(1), START.plus_milliseconds(4_999)).is_some());
+    assert!(ids.get(SaleId(1), START.plus_milliseconds(5_000)).is_none());
+}
+
+#[tokio::test]
+async fn what_was_found_is_remembered_for_a_moment_in_a_bounded_number() {
+    let cache = cache(None);
+    let day = today(&cache);
+    assert_eq!(read(&cache, &sale(1)).await, sale(1));
+    assert_eq!(read_day(&cache, day, &[sale(1)]).await, day_of(&[sale(1)]));
+    assert_eq!(cache.sale(SaleId(1), no_sale).await.as_deref_ok(), Some(&sale(1)));
+    assert_eq!(cache.day(day, no_day).await.as_deref(), Ok(&day_of(&[sale(1)])));
+    drop(cache.changing());
+    assert_eq!(read(&cache, &ended(1)).await, ended(1), "a change is seen at once");
+    cache.forget();
+    assert!(
+        cache.sale(SaleId(1), no_sale).await.is_err(),
+        "and of another process after that moment"
+    );
+    for id in 0..3 * FOUND_MAX as u64 {
+        read(&cache, &sale(id)).await;
+    }
+    assert!(cache.0.found_sales.len() <= FOUND_MAX);
 }
 
 #[tokio::test]
@@ -287,6 +315,7 @@ async fn redis_holds_keys_that_other_programs_can_read() {
         assert!((0..=*layout::LIFE_SECONDS.end()).contains(&life), "{key} lives for {life} s");
     }
 
+    cache.forget();
     for sale in &sales {
         let read = cache.sale(sale.sale_id, no_sale).await.expect("from redis");
         assert_eq!(read.as_deref(), Some(sale));
@@ -302,11 +331,14 @@ async fn redis_holds_keys_that_other_programs_can_read() {
         &["hset", "seckill::8::杯子-0::info", "generation", "0"],
     ] {
         cli(breakage);
+        cache.forget();
         assert!(cache.sale(SaleId(8), no_sale).await.is_err(), "{breakage:?}");
         assert_eq!(read(&cache, &sale(8)).await, sale(8));
+        cache.forget();
         assert!(cache.sale(SaleId(8), no_sale).await.is_ok());
     }
     cli(&["set", &format!("seckill::{day}::sales"), "[{]"]);
+    cache.forget();
     assert!(cache.day(day, no_day).await.is_err());
 }
 
@@ -362,6 +394,7 @@ async fn reads_do_without_a_redis_that_fails() {
     for fault in [harness::Server::freeze, harness::Server::kill] {
         fault(&redis);
         for _ in 0..100 {
+            cache.forget();
             assert_eq!(read(&cache, &sale(1)).await, sale(1));
         }
         redis.thaw();
