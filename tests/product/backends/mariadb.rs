@@ -25,6 +25,7 @@ async fn mariadb_fails_and_each_order_is_one_row() {
     servers.mariadb.kill();
     ground.trade(&server, 200).await;
     degraded(&server, "order_store").await;
+    ground.buy(&server, "while-away").await;
     // Buyers see what the shards have of theirs, and who has nothing there is not told of a crowd.
     let list = list_of_orders(&server, &ground.shop.tokens[0]).await.json();
     assert!(list["complete"] == false && !list["data"][0].is_null(), "{list}");
