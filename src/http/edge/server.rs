@@ -74,13 +74,17 @@ pub async fn serve(
     let edge = Arc::new(Edge::new(state, options, shutdown.clone()));
     let api = EdgeService::of_api(&edge, routes::router(Arc::clone(&edge)));
     let proxies = edge.options.client_address.clone();
-    let api = Server::new(api, edge.options.connections_max, proxies);
+    // One for both listeners: what one of them lacks the other lacks too, and that is told once.
+    let spare = SpareDescriptor { file: SpareDescriptor::open(), complained_at: None };
+    let descriptors = Arc::new(Mutex::new(spare));
+    let api = Server::new(api, edge.options.connections_max, proxies, Arc::clone(&descriptors));
     let operations = routes::operations_router(Arc::clone(&edge));
     let operations = Server::new(
         EdgeService::of_operations(&edge, operations),
         ConnectionsMax { all: OPERATIONS_CONNECTIONS_MAX, of_address: OPERATIONS_CONNECTIONS_MAX },
         // Those who run the shop come by themselves.
         ClientAddressOptions::default(),
+        descriptors,
     );
     tracing::info!(%address, operations = %operations_address, "serving http");
     let watching = Watching::start(&edge);
@@ -148,7 +152,7 @@ struct Server {
     builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
     proxies: ClientAddressOptions,
-    descriptors: Mutex<SpareDescriptor>,
+    descriptors: Arc<Mutex<SpareDescriptor>>,
 }
 
 /// A descriptor that is given up to accept a connection which could not be accepted otherwise: so that
@@ -189,15 +193,15 @@ impl Server {
         service: EdgeService,
         connections_max: ConnectionsMax,
         proxies: ClientAddressOptions,
+        descriptors: Arc<Mutex<SpareDescriptor>>,
     ) -> Self {
         let edge = Arc::clone(&service.edge);
-        let spare = SpareDescriptor { file: SpareDescriptor::open(), complained_at: None };
         Self {
             builder: builder(&edge.options),
             connections: Arc::new(Connections::new(connections_max)),
             service: Arc::new(service),
             proxies,
-            descriptors: Mutex::new(spare),
+            descriptors,
             edge,
         }
     }
