@@ -3,6 +3,7 @@
 //! The only module that sees all others. Owns the order in which parts start and stop, and what the
 //! configuration chooses.
 
+mod background;
 mod beginnings;
 mod error;
 pub mod export;
@@ -12,6 +13,7 @@ pub mod issuer;
 mod kept_files;
 pub mod live;
 mod options;
+mod progress;
 pub mod recover;
 mod signer;
 
@@ -23,12 +25,13 @@ use crate::config::Config;
 use crate::demo;
 use crate::descriptors;
 use crate::http;
-use crate::listening::{self, ReservedAddress};
+use crate::listening::{self, ListenError, PassedSockets, ReservedAddress};
 use crate::opening::{self, Identity, OpenError};
 use crate::sales::Sales;
 use crate::sales::preheat::preheat_approved;
 use crate::sales::{completeness, lifecycle};
 use crate::secrets;
+use crate::service_manager::ServiceManager;
 use crate::store::catalogue::CatalogueError;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
@@ -38,6 +41,7 @@ use crate::store::journal::{JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::settings::{KeptSettings, SettingsStore};
+use background::Background;
 use beginnings::Beginnings;
 use kept_files::KeptFiles;
 use live::FileRules;
@@ -47,12 +51,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long a start that is refused waits until the stores are closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a start is given beside the configuration.
+pub struct StartOptions {
+    /// How far the journal's newest record may be ahead of the wall clock.
+    pub clock_ahead_max: Duration,
+    /// What renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Sockets that listen already.
+    pub sockets: PassedSockets,
+    /// Who is told how far the recovery is.
+    pub service_manager: ServiceManager,
+}
 
 /// The running product.
 pub struct App {
@@ -80,19 +95,14 @@ pub struct App {
 
 impl App {
     /// Recovers what the data directory holds, then binds and serves. A journal that fails later ends
-    /// the process with code 74, because nothing can be confirmed any more. `clock_ahead_max` is how far
-    /// the journal's newest record may be ahead of the wall clock.
+    /// the process with code 74, because nothing can be confirmed any more.
     ///
     /// # Errors
-    /// Returns [`AppError`] if a part cannot start. Nothing listens then.
-    pub async fn start(
-        config: &Config,
-        clock_ahead_max: Duration,
-        metrics: PrometheusHandle,
-    ) -> Result<Self, AppError> {
+    /// Returns [`AppError`] if a part cannot start. Nothing is served then.
+    pub async fn start(config: &Config, options: StartOptions) -> Result<Self, AppError> {
+        let StartOptions { clock_ahead_max, metrics, sockets, service_manager } = options;
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
-        let api = ReservedAddress::bind("http.listen", config.http.listen)?;
-        let operations = listening::reserve_operations(config.operations.listen)?;
+        let reserved = reserve(config, sockets)?;
         // Before a file is opened that counts.
         let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, identity) = beginnings::lock(config).await?;
@@ -103,7 +113,9 @@ impl App {
         let stores = Stores::open(config.clone(), Arc::clone(&data_dir), identity.journal());
         let stores = background.run(stores).await??;
         let beginning = (data_dir.as_ref(), identity, start);
-        let engine = start_engine(config, beginning, journal, &stores, clock_ahead_max).await?;
+        let read = journal.progress();
+        let recovery = start_engine(config, beginning, journal, &stores, clock_ahead_max);
+        let engine = progress::told(&service_manager, &read, recovery).await?;
         let signer = signer::signer(&config.tokens, || secrets::signing_secret(data_dir.path()))?;
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
@@ -118,8 +130,7 @@ impl App {
         let lifecycle = keep_lifecycle(&background, &engine, &sales, preheat);
 
         let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
-        let (api, address) = api.listen()?;
-        let (operations, operations_address) = listening::listen_for_operations(operations)?;
+        let (listeners, address, operations_address) = listen(reserved)?;
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
         let (live, settings) = follow_settings(&data_dir, &engine, &orders).await;
@@ -135,7 +146,6 @@ impl App {
             render_metrics: renderer(&engine, &sales, &data_dir, metrics),
             board: Arc::clone(&board),
         };
-        let listeners = http::Listeners { api, operations };
         let options = options::http(config, connections_max);
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
@@ -216,6 +226,25 @@ impl App {
         close(&self.orders, &self.checkpoints, self.drain_limit).await;
         tracing::info!("stopped");
     }
+}
+
+/// Takes the address for buyers, and the one for those who run the shop.
+fn reserve(
+    config: &Config,
+    PassedSockets { shop, operations }: PassedSockets,
+) -> Result<(ReservedAddress, ReservedAddress), ListenError> {
+    let api = ReservedAddress::take("http.listen", config.http.listen, shop)?;
+    let operations = listening::reserve_operations(config.operations.listen, operations)?;
+    Ok((api, operations))
+}
+
+/// Listens there, and returns where.
+fn listen(
+    (api, operations): (ReservedAddress, ReservedAddress),
+) -> Result<(http::Listeners, SocketAddr, SocketAddr), ListenError> {
+    let (api, address) = api.listen()?;
+    let (operations, operations_address) = listening::listen_for_operations(operations)?;
+    Ok((http::Listeners { api, operations }, address, operations_address))
 }
 
 /// Opens the journal, unless it is of a later version or would not fit.
@@ -465,51 +494,6 @@ async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartEr
             Ok(())
         }
         Err(error) => Err(RecoveryError::from(error).into()),
-    }
-}
-
-/// The backends' runtime. Dropping a runtime blocks, which an async task must not, neither when the
-/// product stops nor when it fails to start; so this one is shut down without waiting.
-struct Background(Option<Runtime>);
-
-impl Background {
-    /// Starts one thread of low priority, which uses the processor time that the sale leaves.
-    fn start() -> io::Result<Self> {
-        const NICENESS: i32 = 19;
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("seckill-behind")
-            .enable_all()
-            .on_thread_start(|| {
-                // On Linux this is the calling thread's priority. Without the right to lower it the
-                // backends compete with the sale, which is slower and not wrong.
-                if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-                    tracing::warn!(%error, "the backends' thread keeps its priority");
-                }
-            })
-            .build()
-            .map(|runtime| Self(Some(runtime)))
-    }
-
-    /// Runs `work` on the runtime and waits for it.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, AppError> {
-        let done = self.handle().spawn(work).await;
-        done.map_err(|error| AppError::Threads(io::Error::other(error)))
-    }
-
-    fn handle(&self) -> &Handle {
-        self.0.as_ref().expect("taken by the drop only").handle()
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

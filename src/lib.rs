@@ -14,5 +14,6 @@ pub mod listening;
 pub mod opening;
 pub mod sales;
 pub mod secrets;
+pub mod service_manager;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,12 @@
 //! The addresses that the process listens on: taken before anything is made on the disk, and listened on
-//! once all has been recovered.
+//! once all has been recovered. Or sockets that a service manager listens on and passes: clients wait there
+//! while no process serves, and none is refused.
+
+mod error;
+mod passed;
+
+pub use error::ListenError;
+pub use passed::{PassedSocket, PassedSockets};
 
 use crate::config::OPERATIONS_LISTEN_DEFAULT;
 use std::io;
@@ -9,31 +16,41 @@ use tokio::net::{TcpListener, TcpSocket};
 /// Connections that the kernel keeps while none is accepted; it has a limit of its own.
 const WAITING_MAX: u32 = 1_024;
 
-/// Why an address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({setting}): {source}")]
-pub struct ListenError {
-    /// The setting that names the address.
-    setting: &'static str,
-    /// The address to listen on.
-    address: SocketAddr,
-    /// The operating system's error.
-    source: io::Error,
-}
-
-/// An address that is taken, without listening yet: clients are refused meanwhile.
+/// An address that is taken, without being served yet. Clients are refused meanwhile, except where the
+/// service manager listens: they wait there.
 pub struct ReservedAddress {
     setting: &'static str,
     address: SocketAddr,
-    socket: TcpSocket,
+    socket: Socket,
+}
+
+enum Socket {
+    Bound(TcpSocket),
+    Passed(std::net::TcpListener),
 }
 
 impl ReservedAddress {
-    /// Takes the address that the setting names.
+    /// Takes the address that the setting names, or the socket that listens there already.
     ///
     /// # Errors
-    /// Returns [`ListenError`] if it is taken already, or cannot be used.
-    pub fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
+    /// Returns [`ListenError`] if the address is taken already or cannot be used, or the socket listens
+    /// elsewhere.
+    pub fn take(
+        setting: &'static str,
+        address: SocketAddr,
+        passed: Option<PassedSocket>,
+    ) -> Result<Self, ListenError> {
+        let Some(PassedSocket { listener, address: socket }) = passed else {
+            return Self::bind(setting, address);
+        };
+        // Port 0 is any.
+        if socket.ip() != address.ip() || ![0, socket.port()].contains(&address.port()) {
+            return Err(ListenError::Elsewhere { setting, address, socket });
+        }
+        Ok(Self { setting, address, socket: Socket::Passed(listener) })
+    }
+
+    fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
         // What shares its address shares it with everybody who asks for that, until one of them
         // listens. So it is asked for only where the address cannot be had alone: connections of a
         // process before are not quite over yet. A process that has it alone still keeps it then.
@@ -41,8 +58,8 @@ impl ReservedAddress {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => bound(address, true),
             bound => bound,
         };
-        let socket = socket.map_err(|source| ListenError { setting, address, source })?;
-        Ok(Self { setting, address, socket })
+        let socket = socket.map_err(|source| ListenError::System { setting, address, source })?;
+        Ok(Self { setting, address, socket: Socket::Bound(socket) })
     }
 
     /// Listens, and returns where.
@@ -51,14 +68,28 @@ impl ReservedAddress {
     /// Returns [`ListenError`] if another process listens there by now.
     pub fn listen(self) -> Result<(TcpListener, SocketAddr), ListenError> {
         let Self { setting, address, socket } = self;
-        let failed = |source| ListenError { setting, address, source };
-        // While one listens nobody else can; its connections that are not quite over are not to keep the
-        // next process out.
-        socket.set_reuseaddr(true).map_err(failed)?;
-        let listener = socket.listen(WAITING_MAX).map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        Ok((listener, bound))
+        let listening = match socket {
+            Socket::Bound(socket) => listen_on(socket),
+            Socket::Passed(listener) => take_over(listener),
+        };
+        listening.map_err(|source| ListenError::System { setting, address, source })
     }
+}
+
+fn listen_on(socket: TcpSocket) -> io::Result<(TcpListener, SocketAddr)> {
+    // While one listens nobody else can; its connections that are not quite over are not to keep the
+    // next process out.
+    socket.set_reuseaddr(true)?;
+    let listener = socket.listen(WAITING_MAX)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+fn take_over(listener: std::net::TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
 }
 
 /// A socket at the address, which it may share with others.
@@ -72,10 +103,13 @@ fn bound(address: SocketAddr, shares: bool) -> io::Result<TcpSocket> {
 /// Takes the address for operations.
 ///
 /// # Errors
-/// Returns [`ListenError`] as [`ReservedAddress::bind`] does; if the default is taken, a free port is.
-pub fn reserve_operations(address: SocketAddr) -> Result<ReservedAddress, ListenError> {
+/// Returns [`ListenError`] as [`ReservedAddress::take`] does; if the default is taken, a free port is.
+pub fn reserve_operations(
+    address: SocketAddr,
+    passed: Option<PassedSocket>,
+) -> Result<ReservedAddress, ListenError> {
     const SETTING: &str = "operations.listen";
-    match ReservedAddress::bind(SETTING, address) {
+    match ReservedAddress::take(SETTING, address, passed) {
         Err(error) if may_move(address, &error) => {
             ReservedAddress::bind(SETTING, any_port(address))
         }
@@ -102,7 +136,8 @@ pub fn listen_for_operations(
 /// Whether another port will do: the address is the default one, which a second shop on the machine, or
 /// Prometheus itself, may have.
 fn may_move(address: SocketAddr, error: &ListenError) -> bool {
-    let is_taken = error.source.kind() == io::ErrorKind::AddrInUse;
+    let ListenError::System { source, .. } = error else { return false };
+    let is_taken = source.kind() == io::ErrorKind::AddrInUse;
     let may = is_taken && address == OPERATIONS_LISTEN_DEFAULT;
     if may {
         tracing::warn!(%address, "the default of operations.listen is taken: using a free port");
@@ -121,13 +156,14 @@ mod tests {
     use std::net::{Ipv4Addr, TcpStream};
 
     fn reserve(address: SocketAddr) -> Result<ReservedAddress, ListenError> {
-        ReservedAddress::bind("http.listen", address)
+        ReservedAddress::take("http.listen", address, None)
     }
 
     #[tokio::test]
     async fn an_address_is_reserved_once_also_before_anybody_listens() {
         let first = reserve((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-        let address = first.socket.local_addr().expect("an address");
+        let Socket::Bound(socket) = &first.socket else { panic!("nothing was passed") };
+        let address = socket.local_addr().expect("an address");
         let second = reserve(address).map(drop).expect_err("two have the address").to_string();
         assert!(second.contains(&format!("cannot listen on {address} (http.listen)")), "{second}");
         let (_listener, listens_on) = first.listen().expect("the first listens");

@@ -2,14 +2,17 @@
 //!
 //! HTTP/1.0, one connection for each request, JSON both ways. Must not know what is asked.
 
+use super::banner;
+use super::failure::{Exit, Failure};
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long the shop may take to accept a connection, and for each answer.
+/// How long the shop may take to accept a connection, for each answer, and for one that it has at hand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
@@ -46,6 +49,22 @@ pub struct Client {
 }
 
 impl Client {
+    /// Of the shop that listens, on this machine, where a setting says.
+    ///
+    /// # Errors
+    /// Returns [`Failure`] if that leaves the port to the operating system.
+    pub fn at(setting: &str, listen: SocketAddr) -> Result<Self, Failure> {
+        if listen.port() != 0 {
+            return Ok(Self { address: banner::reachable(listen) });
+        }
+        Err(Failure {
+            exit: Exit::Configuration,
+            what: format!("{setting} does not say at which port the shop is"),
+            meaning: "nothing was asked, and nothing was changed".to_owned(),
+            remedy: format!("set {setting} to the address that `seckill serve` printed"),
+        })
+    }
+
     /// Sends a request with this token, and returns the answer's body. Blocks.
     ///
     /// # Errors
@@ -57,42 +76,54 @@ impl Client {
         token: &str,
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let content = match body.len() {
+            0 => String::new(),
+            length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
+        };
+        let headers = format!("authorization: Bearer {token}\r\n{content}");
+        let body = self.answer(method, path, &headers, &body, ANSWER_TIMEOUT)?;
+        Ok(serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    /// Looks at what everybody may see, and returns the answer's body. Blocks.
+    ///
+    /// # Errors
+    /// Returns [`ClientError`] as [`Client::ask`] does, after a few seconds at most.
+    pub fn look(self, path: &str) -> Result<String, ClientError> {
+        self.answer("GET", path, "", "", LOOK_TIMEOUT)
+    }
+
+    fn answer(
+        self,
+        method: &'static str,
+        path: &str,
+        headers: &str,
+        body: &str,
+        timeout: Duration,
+    ) -> Result<String, ClientError> {
         let Self { address } = self;
         let unreachable = |source| ClientError::Unreachable { address, source };
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let answer = exchange(address, method, path, token, &body).map_err(unreachable)?;
+        let request = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\n{headers}\r\n{body}");
+        let answer = exchange(address, &request, timeout).map_err(unreachable)?;
         let malformed = || unreachable(io::Error::other("what it says is not HTTP"));
         let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(malformed)?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status: u16 = status.ok_or_else(malformed)?;
-        let content: Value = serde_json::from_str(body).unwrap_or_default();
         if (200..300).contains(&status) {
-            return Ok(content);
+            return Ok(body.to_owned());
         }
+        let content: Value = serde_json::from_str(body).unwrap_or_default();
         let detail = content["detail"].as_str().unwrap_or(body).to_owned();
         Err(ClientError::Refused { method, path: path.to_owned(), status, detail })
     }
 }
 
-fn exchange(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    token: &str,
-    body: &str,
-) -> io::Result<String> {
+fn exchange(address: SocketAddr, request: &str, timeout: Duration) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    let content = match body {
-        "" => String::new(),
-        body => format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()),
-    };
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n{content}\r\n"
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     Ok(answer)

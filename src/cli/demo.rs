@@ -8,11 +8,13 @@ use super::banner::{self, Offer, OfferItem};
 use super::client::{Client, ClientError};
 use super::failure::{Exit, Failure};
 use super::{mint, process_limits, serve};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, StartOptions};
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Role, Signer, timestamp};
+use crate::listening::PassedSockets;
 use crate::opening::OpenError;
+use crate::service_manager::ServiceManager;
 use crate::store::data_dir::DataDirError;
 use crate::telemetry;
 use domain::catalogue::SaleDraft;
@@ -42,7 +44,13 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
     let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let started = runtime.block_on(App::start(&beside(config), serve::CLOCK_AHEAD_MAX, metrics));
+    let options = StartOptions {
+        clock_ahead_max: serve::CLOCK_AHEAD_MAX,
+        metrics,
+        sockets: PassedSockets::default(),
+        service_manager: ServiceManager::default(),
+    };
+    let started = runtime.block_on(App::start(&beside(config), options));
     let renewed = match started {
         Ok(app) => {
             let shop = Shop::new(app.address(), app.signer().clone(), app.engine().now());
@@ -53,7 +61,8 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         }
         Err(AppError::Open(OpenError::DataDir(DataDirError::InUse { .. }))) => {
             let (signer, now) = mint::signer(config)?;
-            Some(Shop::new(reachable(config.http.listen)?, signer, now).renew()?)
+            let client = Client::at("http.listen", config.http.listen)?;
+            Some(Shop::new(client.address, signer, now).renew()?)
         }
         Err(error) => return Err(error.into()),
     };
@@ -74,20 +83,6 @@ fn beside(config: &Config) -> Config {
     config.operations.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.demo.enabled = false;
     config
-}
-
-/// Where the shop that runs is found from this machine.
-fn reachable(listen: SocketAddr) -> Result<SocketAddr, Failure> {
-    if listen.port() != 0 {
-        return Ok(banner::reachable(listen));
-    }
-    Err(Failure {
-        exit: Exit::Configuration,
-        what: "the shop runs, and http.listen does not say at which port".to_owned(),
-        meaning: "nothing was changed".to_owned(),
-        remedy: "set http.listen to the address in the first line that `seckill serve` printed"
-            .to_owned(),
-    })
 }
 
 /// A shop that answers.

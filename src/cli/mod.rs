@@ -10,6 +10,8 @@ pub mod dead_letters;
 pub mod demo;
 pub mod export;
 pub mod failure;
+pub mod health;
+pub mod man;
 pub mod migrate;
 pub mod mint;
 mod numbers;
@@ -46,7 +48,7 @@ pub struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  an audit found an invariant broken
+   1  an audit found an invariant broken, or the shop that was asked for its health does not sell
    2  the command line was not understood
    3  the configuration was refused
    4  the data directory cannot be used, or an audit found nothing broken and could not ask a store
@@ -80,6 +82,10 @@ pub enum Command {
     Export(export::ExportArguments),
     /// Print tokens for buyers, an operator, an approver or an admin
     Mint(mint::MintArguments),
+    /// Ask the shop on this machine whether it sells, for a container's health check
+    Health,
+    /// Write the manual pages
+    Man(man::ManArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell that the script is for
@@ -150,6 +156,8 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
             let (signer, now) = mint::signer(&config)?;
             mint::print(&arguments, &signer, now, config.tokens.ttl_seconds, output)?;
         }
+        Command::Health => health::run(&configuration()?.config, output)?,
+        Command::Man(arguments) => man::run(Arguments::command(), &arguments, output)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "seckill", output);
         }

@@ -42,6 +42,11 @@ impl From<AppError> for Failure {
 /// What the shell is told of a start that is refused, and what the person is to do.
 fn remedy_of_start(error: &AppError) -> (Exit, &'static str) {
     match error {
+        AppError::Listen(error) if error.is_of_passed_socket() => (
+            Exit::Address,
+            "give the socket units and the settings the same addresses (ListenStream=, http.listen, \
+             operations.listen), one socket each, and the one for operations FileDescriptorName=operations",
+        ),
         AppError::Listen(_) => (
             Exit::Address,
             "stop what listens there, or give the setting another address (port 0 picks a free \

@@ -3,16 +3,19 @@
 use super::banner::{self, Console, Offer, OfferItem};
 use super::failure::{Exit, Failure};
 use super::process_limits;
-use crate::app::App;
+use crate::app::{App, AppError, StartOptions};
 use crate::config::Config;
 use crate::demo;
 use crate::http::{Role, operator_link};
+use crate::listening::PassedSockets;
 use crate::secrets::SIGNING_SECRET_FILE;
+use crate::service_manager::ServiceManager;
 use crate::telemetry;
 use domain::{OrderStatus, UserId};
 use std::io::{self, Write};
 use std::thread::available_parallelism;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How far the journal's newest record may be ahead of the wall clock, unless it is accepted: clocks that
@@ -41,24 +44,26 @@ pub fn run(
     process_limits::check_open_files()?;
     telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
     let metrics = telemetry::metrics::start().map_err(|error| fault(&error))?;
-    let threads = match usize::from(config.engine.worker_threads) {
-        0 => available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("seckill-sale")
-        .enable_all()
-        .build()
-        .map_err(|error| fault(&error))?;
+    // Before this process opens sockets of its own.
+    let sockets = PassedSockets::from_environment().map_err(AppError::Listen)?;
+    let service_manager = ServiceManager::from_environment().map_err(|error| fault(&error))?;
+    let runtime = sale_threads(config).map_err(|error| fault(&error))?;
     runtime.spawn(telemetry::repeats::tell_each_period());
+    runtime.spawn(service_manager.clone().keep_watchdog());
     let outcome = runtime.block_on(async {
         let _xfsz = ignore_file_size_signal().map_err(|error| fault(&error))?;
         let clock_ahead_max = if arguments.accept_clock { Duration::MAX } else { CLOCK_AHEAD_MAX };
         // From here on it does not end the process, whatever a terminal or a habit of reloading sends.
         let hangup = signal(SignalKind::hangup()).map_err(|error| fault(&error))?;
-        let app = App::start(config, clock_ahead_max, metrics).await?;
+        let options = StartOptions {
+            clock_ahead_max,
+            metrics,
+            sockets,
+            service_manager: service_manager.clone(),
+        };
+        let app = App::start(config, options).await?;
         let mut signals = Signals::listen(hangup).map_err(|error| fault(&error))?;
+        service_manager.ready(&format!("serving on http://{}", app.address()));
         let offer = offer(&app, config).await;
         let console = console(&app, config).await;
         // Nobody has to read it, so an output that takes nothing does not stop the sale.
@@ -70,12 +75,27 @@ pub fn run(
         }
         tell_of_new_secret(&app);
         signals.received().await;
+        service_manager
+            .stopping("answering what was admitted, and bringing the order store up to date");
         app.stop().await;
         Ok(())
     });
     // A sync that hangs holds a thread which cannot be ended: do not wait for it.
     runtime.shutdown_background();
     outcome
+}
+
+/// The threads that the sale runs on.
+fn sale_threads(config: &Config) -> io::Result<Runtime> {
+    let threads = match usize::from(config.engine.worker_threads) {
+        0 => available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("seckill-sale")
+        .enable_all()
+        .build()
 }
 
 /// What a newcomer can buy, with a demo user's token. An address outside this machine gets none.

@@ -23,7 +23,7 @@ const LABORATORY_NAMES_ENGINE: &str = "load/src/inprocess";
 
 /// The most crates in the tree, `Cargo.lock` with the workspace's own. Each costs time in every cold
 /// build, and this one is the first that a stranger waits for: raise it for what earns that.
-const CRATES_MAX: usize = 570;
+const CRATES_MAX: usize = 575;
 
 /// What the pure heart never names.
 const IMPURE: &[&str] = &[

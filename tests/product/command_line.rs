@@ -171,6 +171,23 @@ fn every_shell_gets_its_completions() {
     }
 }
 
+#[test]
+fn every_command_has_a_manual_page() {
+    let directory = directory();
+    let output = seckill(directory.path()).args(["man", "pages/man1"]).output().expect("it runs");
+    assert!(stdout(&output).contains("pages/man1/seckill.1"));
+    let page = |name: &str| {
+        let path = directory.path().join("pages/man1").join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    assert!(page("seckill.1").contains("the address cannot be listened on"), "the exit codes");
+    assert!(page("seckill-serve.1").contains("accept\\-clock"));
+    for command in ["audit", "config-check", "dead-letters-replay", "health", "man"] {
+        page(&format!("seckill-{command}.1"));
+    }
+    check_refused("man /dev/null/pages", &[], 6, &["cannot be written to /dev/null/pages"]);
+}
+
 /// A serving process, killed when the test is over.
 struct Serving {
     process: Child,

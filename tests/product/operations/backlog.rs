@@ -55,6 +55,10 @@ async fn refusing_holds_new_purchases_back_until_the_order_store_has_caught_up()
     }
     logged(&ground, ALARM).await;
     assert_eq!(server.get("/readyz").await.status, 503);
+    let operations = server.operations().to_string();
+    let mut health = ground.site.command(&["health"]);
+    let health = health.env("SECKILL__OPERATIONS__LISTEN", operations).output().expect("it runs");
+    assert_eq!(health.status.code(), Some(1), "{}", String::from_utf8_lossy(&health.stderr));
     let mut client = server.client().await;
     let refused = ground.shop.buy(&mut client, ground.shop.items[0], 0, "beyond").await;
     let refused = refused.expect("an answer");

@@ -16,6 +16,7 @@ mod metrics;
 mod monitoring;
 mod oidc;
 mod recover;
+mod service;
 mod tables;
 mod upgrade;
 mod version_before;

@@ -4,6 +4,8 @@ use super::sale::{Offer, OpenSale};
 use super::server::Server;
 use super::verdict::Verdict;
 use harness::until;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -143,6 +145,29 @@ impl Site {
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }
+        self.launch_command(command)
+    }
+
+    /// A process that serves, with these variables of a service manager. The socket listens already.
+    pub fn launch_managed(
+        &self,
+        socket: Option<&TcpListener>,
+        variables: &[(&str, &str)],
+    ) -> Server {
+        // Without the shell the descriptor would have to be open in every process that the tests start.
+        const GIVEN: &str = "exec 3<&0 </dev/null && LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+        let mut command = match socket {
+            None => self.command(&["serve"]),
+            Some(socket) => {
+                let mut shell = Command::new("/bin/bash");
+                shell.args(["-c", GIVEN, "bash"]);
+                let mut given = self.command_of(shell, &[env!("CARGO_BIN_EXE_seckill"), "serve"]);
+                let socket = socket.try_clone().expect("another descriptor");
+                given.stdin(Stdio::from(OwnedFd::from(socket)));
+                given
+            }
+        };
+        command.envs(variables.iter().copied());
         self.launch_command(command)
     }
 

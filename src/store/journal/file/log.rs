@@ -4,6 +4,7 @@ use super::active::ActiveSegment;
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, FRAME_HEADER_LENGTH, FRAME_PAYLOAD_MAX, Link, SegmentHeader};
 use super::preparer;
+use super::progress::ReadProgress;
 use super::reader::{self, ReadError, Scan, TornTail, header_length};
 use super::segments::{
     Durable, Options, Position, Prepared, Ready, Sealed, Segments, segment_name,
@@ -26,6 +27,14 @@ use std::thread::JoinHandle;
 pub struct OpenedFiles {
     disk: Arc<dyn Disk>,
     options: Options,
+    progress: Arc<ReadProgress>,
+}
+
+impl OpenedFiles {
+    /// How far it is read, for those who wait until it is.
+    pub fn progress(&self) -> Arc<ReadProgress> {
+        Arc::clone(&self.progress)
+    }
 }
 
 /// A record that does not follow its shard's last one.
@@ -83,15 +92,23 @@ impl OpenedLog for OpenedFiles {
         let base = reader::base(self.disk.as_ref())?;
         let mut seqs = Seqs { shards: base, segment: 0, sealed: VecDeque::new() };
         seqs.shards.resize(seqs.shards.len().max(after.len()), 0);
+        let progress = self.progress;
+        progress.found(reader::segment_numbers(self.disk.as_ref())?.len());
         let scan = reader::scan(self.disk.as_ref(), |position, _, payload| {
+            if position.segment != seqs.segment {
+                progress.begin_segment();
+            }
             seqs.enter(position.segment);
+            let mut records = 0;
             for found in each_record(payload) {
                 let found = found?;
+                records += 1;
                 seqs.follow(&found)?;
                 if found.seq > after.get(found.shard.index()).copied().unwrap_or(0) {
                     visit(&found)?;
                 }
             }
+            progress.read_records(records);
             Ok(())
         })?;
         // The last segment may have a header and no whole frame yet.
@@ -157,7 +174,7 @@ pub struct FileLog {
 impl FileLog {
     /// The journal on `disk`, which is not read before it is replayed.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> OpenedFiles {
-        OpenedFiles { disk, options }
+        OpenedFiles { disk, options, progress: Arc::default() }
     }
 
     fn new(

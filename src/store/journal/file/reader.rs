@@ -345,7 +345,7 @@ pub(super) fn undecodable(why: &str) -> String {
 }
 
 /// The numbers of all segments, ascending.
-fn segment_numbers(disk: &dyn Disk) -> Result<Vec<u64>, ReadError> {
+pub(super) fn segment_numbers(disk: &dyn Disk) -> Result<Vec<u64>, ReadError> {
     let names = disk.list().map_err(|source| ReadError::Io { file: ".".to_owned(), source })?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
