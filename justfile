@@ -25,6 +25,9 @@ doc:
 deny:
     .ci/run deny
 
+deploy:
+    .ci/run deploy
+
 smoke:
     .ci/run smoke
 

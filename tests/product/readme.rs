@@ -112,9 +112,9 @@ async fn the_chapter_on_three_servers_serves_a_shop_on_them() {
     let block = blocks.iter().find(|block| block.ends_with(SERVE) && **block != SERVE);
     let mut script = (*block.expect("a chapter on servers")).to_owned();
     for (shown, private) in [
-        ("redis://:seckill@127.0.0.1:6379/0", redis.url()),
-        ("amqp://seckill:seckill@127.0.0.1:5672/%2f", rabbitmq.url()),
-        ("mysql://seckill:seckill@127.0.0.1:3306/seckill", mariadb.url()),
+        ("redis://:$SECKILL_PASSWORD@127.0.0.1:6379/0", redis.url()),
+        ("amqp://seckill:$SECKILL_PASSWORD@127.0.0.1:5672/%2f", rabbitmq.url()),
+        ("mysql://seckill:$SECKILL_PASSWORD@127.0.0.1:3306/seckill", mariadb.url()),
     ] {
         assert!(script.contains(shown), "{shown} is not in\n{script}");
         script = script.replace(shown, &private);

@@ -11,6 +11,7 @@ mod backlog;
 mod compat;
 mod dead_letters;
 mod demo;
+mod deployment;
 mod ground;
 mod metrics;
 mod monitoring;
