@@ -18,7 +18,7 @@ async fn a_lost_journal_is_begun_anew_and_what_waits_in_the_queue_is_not_of_it()
             .then_some(())
     })
     .await;
-    checkpointed(&server).await;
+    server.checkpointed().await;
     server.kill().await;
     ground.servers.mariadb_proxy.restore();
     std::fs::remove_dir_all(ground.site.data().join("journal")).expect("lost");
@@ -42,15 +42,4 @@ async fn a_lost_journal_is_begun_anew_and_what_waits_in_the_queue_is_not_of_it()
     assert_eq!(rows, ground.witness.confirmed().to_string(), "orders in MariaDB");
     let letters = ground.site.run(&["dead-letters", "list"]);
     assert_eq!(String::from_utf8_lossy(&letters.stdout), "0 dead letters\n");
-}
-
-/// Waits for a round of checkpoints that began after now.
-async fn checkpointed(server: &crate::support::Server) {
-    let asked = seckill::clock::Stopwatch::start();
-    until("a round of checkpoints", async || {
-        let ready = server.look("/readyz?verbose").await.json();
-        let age = ready["checkpoint_age_seconds"].as_f64().expect("an age");
-        (age * 1e9 < asked.nanoseconds() as f64).then_some(())
-    })
-    .await;
 }

@@ -18,6 +18,8 @@ async fn sold() -> (Site, Arc<Witness>) {
     let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
     crowd.answers(400).await;
     crowd.leave().await;
+    // So that there is something to judge I9 and I11 by.
+    server.checkpointed().await;
     server.stop().await;
     witness.audit(&site);
     (site, witness)

@@ -38,6 +38,7 @@ async fn what_contradicts_the_journal_is_found_in_every_store() {
     let (mut ground, server) = Ground::open("audit", servers.site()).await;
     ground.trade(&server, 200).await;
     caught_up(&server).await;
+    server.checkpointed().await;
     server.stop().await;
     let verdict = ground.audit();
     verdict.must_balance();
@@ -89,6 +90,7 @@ async fn what_contradicts_the_journal_is_found_in_every_store() {
     let server = ground.site.start().await;
     ground.trade(&server, 100).await;
     caught_up(&server).await;
+    server.checkpointed().await;
     server.stop().await;
     let journal = ground.site.data().join("journal");
     std::fs::remove_dir_all(&journal).expect("gone");
@@ -105,6 +107,7 @@ async fn a_checkpoint_that_contradicts_the_journal_is_found() {
     let Some(servers) = Servers::start() else { return };
     let (mut ground, server) = Ground::open("checkpoint", servers.site()).await;
     ground.trade(&server, 100).await;
+    server.checkpointed().await;
     server.stop().await;
     ground.audit().must_balance();
     // An item's state that lost its end.
@@ -121,6 +124,7 @@ async fn a_shop_can_be_audited_while_it_sells() {
     let (mut ground, server) = Ground::open("live", servers.site()).await;
     ground.trade(&server, 100).await;
     caught_up(&server).await;
+    server.checkpointed().await;
     let mut crowd = ground.enter(&server);
     for _ in 0..5 {
         crowd.answers(50).await;
@@ -146,6 +150,7 @@ async fn without_a_server_the_others_are_judged_and_what_is_open_is_named() {
     let (mut ground, server) = Ground::open("away", servers.site()).await;
     ground.trade(&server, 100).await;
     caught_up(&server).await;
+    server.checkpointed().await;
     server.stop().await;
     ground.audit().must_balance();
     let holds = |verdict: &Verdict, invariants: &[&str]| {

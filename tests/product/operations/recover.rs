@@ -1,7 +1,6 @@
 //! The way back when the journal is lost and the order store lives.
 
 use crate::support::{Attempt, Offer, OpenSale, Server, Site, Witness, must_sell, until};
-use seckill::clock::Stopwatch;
 
 const OFFERS: &[Offer] = &[Offer { allotted: 12, limit: 12, window_seconds: 600 }; 2];
 const DATA: i32 = 4;
@@ -28,17 +27,6 @@ async fn trade(server: &Server, shop: &OpenSale, witness: &Witness, round: &str)
 async fn caught_up(server: &Server) {
     until("the order store to catch up", async || {
         (server.figure("seckill_backlog_records").await == 0).then_some(())
-    })
-    .await;
-}
-
-/// Waits for a round of checkpoints that began after now.
-async fn checkpointed(server: &Server) {
-    let asked = Stopwatch::start();
-    until("a round of checkpoints", async || {
-        let ready = server.look("/readyz?verbose").await.json();
-        let age = ready["checkpoint_age_seconds"].as_f64().expect("an age");
-        (age * 1e9 < asked.nanoseconds() as f64).then_some(())
     })
     .await;
 }
@@ -131,7 +119,7 @@ async fn what_only_the_checkpoints_know_comes_back_too() {
     let server = site.start().await;
     trade(&server, &shop, &witness, "second").await;
     caught_up(&server).await;
-    checkpointed(&server).await;
+    server.checkpointed().await;
     server.stop().await;
     // An older copy of the order store is all there is, and the checkpoints.
     for (bytes, path) in older {

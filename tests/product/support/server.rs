@@ -1,8 +1,9 @@
 //! A process of the product, as its operating system sees it.
 
 use harness::http::{Answer, Client};
-use harness::patiently;
+use harness::{patiently, until};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use seckill::clock::Stopwatch;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -118,6 +119,17 @@ impl Server {
         let amiss = rows.iter().filter(|row| row["healthy"] == false);
         let amiss: Vec<_> = amiss.filter(|row| row["name"] != "catalogue").collect();
         amiss.is_empty() && now["accepting"] != false && now["backlog_records"] == 0
+    }
+
+    /// Waits for a round of checkpoints that began after now.
+    pub async fn checkpointed(&self) {
+        let asked = Stopwatch::start();
+        until("a round of checkpoints", async || {
+            let ready = self.look("/readyz?verbose").await.json();
+            let age = ready["checkpoint_age_seconds"].as_f64()?;
+            (age * 1e9 < asked.nanoseconds() as f64).then_some(())
+        })
+        .await;
     }
 
     /// A figure of its metrics; 0 where it was never counted.
