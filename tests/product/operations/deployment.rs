@@ -32,7 +32,7 @@ fn settings(text: &str) -> Vec<String> {
 #[test]
 fn installed_settings_are_known() {
     let mut text = String::new();
-    for path in ["deploy", "compose.yaml"] {
+    for path in ["deploy", "packaging", "compose.yaml"] {
         read(&Path::new(ROOT).join(path), &mut text);
     }
     let named = settings(&text);
@@ -44,6 +44,20 @@ fn installed_settings_are_known() {
     for setting in ["http.listen", "data.dir", "orders.mysql_url"] {
         assert!(named.iter().any(|named| named == setting), "{setting} is not in {named:?}");
     }
+}
+
+#[test]
+fn the_packages_configuration_is_accepted_and_agrees_with_its_socket() {
+    let file = Path::new(ROOT).join("packaging/deb/config.toml");
+    let output = Site::new().run(&["config", "check", "--config", file.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let value = |file: &str, key: &str| {
+        let text = fs::read_to_string(Path::new(ROOT).join(file)).expect(file);
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).expect(key);
+        line.trim_matches('"').to_owned()
+    };
+    let listens = value("packaging/deb/config.toml", "listen = ");
+    assert_eq!(value("deploy/systemd/seckill.socket", "ListenStream="), listens);
 }
 
 #[test]
