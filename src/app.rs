@@ -5,6 +5,8 @@
 
 mod background;
 mod beginnings;
+mod carrier;
+mod cluster;
 mod error;
 pub mod export;
 mod external;
@@ -16,7 +18,9 @@ mod options;
 mod progress;
 pub mod recover;
 mod signer;
+mod stores;
 
+pub use cluster::ClusterError;
 pub use error::AppError;
 pub use signer::signer;
 
@@ -26,31 +30,30 @@ use crate::demo;
 use crate::descriptors;
 use crate::http;
 use crate::listening::{self, ListenError, PassedSockets, ReservedAddress};
-use crate::opening::{self, Identity, OpenError};
+use crate::opening::{self, Identity};
 use crate::sales::Sales;
 use crate::sales::preheat::preheat_approved;
 use crate::sales::{completeness, lifecycle};
 use crate::secrets;
 use crate::service_manager::ServiceManager;
 use crate::store::catalogue::CatalogueError;
-use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
-use crate::store::journal::file::disk::RealDisk;
-use crate::store::journal::file::{self, FileLog};
 use crate::store::journal::{JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::settings::{KeptSettings, SettingsStore};
 use background::Background;
 use beginnings::Beginnings;
+use carrier::Carrier;
+use cluster::{ClusterNode, SharedLog};
 use kept_files::KeptFiles;
 use live::FileRules;
 use metrics_exporter_prometheus::PrometheusHandle;
-use rustix::process::Resource;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use stores::{Stores, close};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +77,7 @@ pub struct App {
     engine: Engine,
     sales: Sales,
     backends: Option<Backends>,
+    cluster: Option<ClusterNode>,
     lifecycle: JoinHandle<()>,
     catalogue_watch: JoinHandle<()>,
     directory_watch: JoinHandle<()>,
@@ -87,8 +91,7 @@ pub struct App {
     shutdown: CancellationToken,
     server: JoinHandle<io::Result<()>>,
     drain_limit: Duration,
-    orders: OrderStore,
-    checkpoints: CheckpointStore,
+    stores: Stores,
     board: Arc<http::Board>,
     data_dir: Arc<DataDir>,
 }
@@ -107,33 +110,31 @@ impl App {
         let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, identity) = beginnings::lock(config).await?;
         let start = Beginnings::look(config, &data_dir, identity)?;
-        let journal = open_journal(config, &data_dir)?;
+        let (log, identity) = Carrier::open(config, &data_dir, identity).await?;
 
         let background = Background::start().map_err(AppError::Threads)?;
         let stores = Stores::open(config.clone(), Arc::clone(&data_dir), identity.journal());
         let stores = background.run(stores).await??;
         let beginning = (data_dir.as_ref(), identity, start);
-        let read = journal.progress();
-        let recovery = start_engine(config, beginning, journal, &stores, clock_ahead_max);
-        let engine = progress::told(&service_manager, &read, recovery).await?;
+        let parts = (log, &stores, clock_ahead_max);
+        let (engine, shared) = start_engine(config, beginning, parts, &service_manager).await?;
         let signer = signer::signer(&config.tokens, || secrets::signing_secret(data_dir.path()))?;
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
-        let (orders, checkpoints) = (stores.orders.clone(), stores.checkpoints);
-        let sales =
-            Sales::new(stores.orders, read_cache).with_broker(opening::broker_address(config)?);
+        let sales = Sales::new(stores.orders.clone(), read_cache)
+            .with_broker(opening::broker_address(config)?);
         let catalogue_watch = watch_catalogue(&background, &engine, &sales);
         let directory_watch =
             watch_directory(&background, config, &data_dir, identity.journal(), &engine)?;
-        let preheat = preheat(config.demo.enabled, &engine, &sales).await;
+        let preheat = preheat_at_start(config, &engine, &sales).await;
         let lifecycle = keep_lifecycle(&background, &engine, &sales, preheat);
 
         let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
         let (listeners, address, operations_address) = listen(reserved)?;
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
-        let (live, settings) = follow_settings(&data_dir, &engine, &orders).await;
+        let (live, settings) = follow_settings(&data_dir, &engine, &stores.orders).await;
         let state = http::AppState {
             engine: engine.clone(),
             sales: sales.clone(),
@@ -146,12 +147,14 @@ impl App {
             render_metrics: renderer(&engine, &sales, &data_dir, metrics),
             board: Arc::clone(&board),
         };
+        let cluster = join(shared, config, (&engine, &stores), clock_ahead_max, address).await?;
         let options = options::http(config, connections_max);
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
             engine,
             sales,
             backends: Some(backends),
+            cluster,
             lifecycle,
             catalogue_watch,
             directory_watch,
@@ -165,8 +168,7 @@ impl App {
             server,
             has_new_secret: start.has_lost_secret(),
             drain_limit: Duration::from_millis(config.engine.drain_timeout_ms),
-            orders,
-            checkpoints,
+            stores,
             board,
             data_dir,
         })
@@ -219,11 +221,17 @@ impl App {
             issuer.abort();
         }
         self.settings.abort();
+        if let Some(cluster) = &self.cluster {
+            cluster.hand_over(self.drain_limit).await;
+        }
         if let Some(backends) = self.backends.take() {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
-        close(&self.orders, &self.checkpoints, self.drain_limit).await;
+        if let Some(cluster) = self.cluster.take() {
+            cluster.leave().await;
+        }
+        close(&self.stores.orders, &self.stores.checkpoints, self.drain_limit).await;
         tracing::info!("stopped");
     }
 }
@@ -247,73 +255,30 @@ fn listen(
     Ok((http::Listeners { api, operations }, address, operations_address))
 }
 
-/// Opens the journal, unless it is of a later version or would not fit.
-fn open_journal(config: &Config, data_dir: &DataDir) -> Result<file::OpenedFiles, AppError> {
-    check_file_size_limit(config.journal.segment_bytes)?;
-    let disk = RealDisk::open(&data_dir.journal()).map_err(AppError::Journal)?;
-    file::check_versions(&disk)?;
-    Ok(FileLog::open(Arc::new(disk), options::journal(config)))
-}
-
-/// Refuses a limit of the size of files (`ulimit -f`) that the journal would meet in the midst of a sale.
-fn check_file_size_limit(segment: u64) -> Result<(), AppError> {
-    match rustix::process::getrlimit(Resource::Fsize).current {
-        Some(limit) if limit < segment => Err(AppError::FileSizeLimit { limit, segment }),
-        _ => Ok(()),
-    }
-}
-
-/// The opened stores that engine and backends share.
-struct Stores {
-    orders: OrderStore,
-    /// Whether the order store answered and its tables are up to date.
-    is_migrated: bool,
-    checkpoints: CheckpointStore,
-}
-
-impl Stores {
-    /// Opens the stores. To be run on the background threads, because a connection's thread inherits
-    /// the priority of the thread that opened it.
-    async fn open(
-        config: Config,
-        data_dir: Arc<DataDir>,
-        journal_id: JournalId,
-    ) -> Result<Self, OpenError> {
-        let orders = opening::orders(&config, &data_dir).await?;
-        let checkpoints = opening::checkpoints(&config, &data_dir, journal_id).await?;
-        let is_migrated = match orders.migrate().await {
-            Ok(_) => true,
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
-                false
-            }
-            Err(error) => return Err(opening::orders_error(&config, &data_dir, error)),
-        };
-        Ok(Self { orders, is_migrated, checkpoints })
-    }
-}
-
 /// Recovers the engine and starts it. Once everything is found in order, what the data directory lacks is
 /// recorded there, and the order store is this journal's.
 async fn start_engine(
     config: &Config,
     (data_dir, identity, start): (&DataDir, Identity, Beginnings),
-    journal: file::OpenedFiles,
-    stores: &Stores,
-    clock_ahead_max: Duration,
-) -> Result<Engine, AppError> {
-    let options = options::engine(config, clock_ahead_max);
-    let checkpoints = stores.checkpoints.clone();
-    let started = Engine::start(
-        options,
-        identity.journal(),
-        journal,
-        checkpoints,
-        &stores.orders,
-        stop_process,
-    );
-    let engine = match started.await {
-        Ok(engine) => engine,
+    (log, stores, clock_ahead_max): (Carrier, &Stores, Duration),
+    service_manager: &ServiceManager,
+) -> Result<(Engine, Option<Box<SharedLog>>), AppError> {
+    let started = match log {
+        Carrier::Files(files) => {
+            let options = options::engine(config, clock_ahead_max);
+            let (journal, checkpoints) = (identity.journal(), stores.checkpoints.clone());
+            let (orders, failed) = (&stores.orders, stop_process);
+            let read = files.progress();
+            let started = Engine::start(options, journal, files, checkpoints, orders, failed);
+            progress::told(service_manager, &read, started).await.map(|engine| (engine, None))
+        }
+        Carrier::Shared(shared) => {
+            let started = shared.start_engine(config, stores, clock_ahead_max, stop_process).await;
+            started.map(|engine| (engine, Some(shared)))
+        }
+    };
+    let (engine, shared) = match started {
+        Ok(started) => started,
         Err(error) => {
             // What a refused start leaves must not be in the way of a copy that is brought back.
             close(&stores.orders, &stores.checkpoints, CLOSE_LIMIT).await;
@@ -324,18 +289,19 @@ async fn start_engine(
     if stores.is_migrated {
         check_owner(&engine, &stores.orders).await?;
     }
-    Ok(engine)
+    Ok((engine, shared))
 }
 
-/// Closes the stores. A file that was closed is whole by itself.
-async fn close(orders: &OrderStore, checkpoints: &CheckpointStore, limit: Duration) {
-    let database = orders.database();
-    let closed = async {
-        tokio::join!(database.close(), checkpoints.close());
-    };
-    if tokio::time::timeout(limit, closed).await.is_err() {
-        tracing::warn!("the stores did not close in time");
-    }
+/// Joins the cluster whose log was opened, if one was.
+async fn join(
+    shared: Option<Box<SharedLog>>,
+    config: &Config,
+    (engine, stores): (&Engine, &Stores),
+    clock_ahead_max: Duration,
+    address: SocketAddr,
+) -> Result<Option<ClusterNode>, AppError> {
+    let Some(shared) = shared else { return Ok(None) };
+    Ok(Some(shared.join(config, engine, stores, clock_ahead_max, address).await?))
 }
 
 /// Starts relay, consumer and checkpointer on the background threads.
@@ -410,6 +376,14 @@ fn watch_directory(
     let _runtime = background.handle().enter();
     let watch = move || Arc::clone(&files).watch(engine.clone());
     Ok(tasks.keep_running("data directory", watch))
+}
+
+/// Preheats what a shop of its own has at its start. The shards of a cluster are yet to come then.
+async fn preheat_at_start(config: &Config, engine: &Engine, sales: &Sales) -> Preheat {
+    if config.cluster.is_set() {
+        return Preheat::Done;
+    }
+    preheat(config.demo.enabled, engine, sales).await
 }
 
 /// Loads approved sales into their shards, then sets up the demo's sales if they are configured.

@@ -91,6 +91,7 @@ outcomes! {
     RateLimited "rate_limited" Unavailable "429: too many requests.",
     Overloaded "overloaded" Unavailable "503: no permit; nothing was tried.",
     LogUnavailable "log_unavailable" Unavailable "503: the log of the nodes confirms nothing.",
+    OwnerUnavailable "owner_unavailable" Unavailable "503: another node has the item.",
     JournalDamaged "journal_damaged" Unavailable "503: the shop has stopped selling.",
     ItemQuarantined "item_quarantined" Unavailable "503: the item's shard is quarantined.",
     ShuttingDown "shutting_down" Unavailable "503: the server is shutting down.",

@@ -1,10 +1,11 @@
 //! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
 use super::checkpoint_requests::CheckpointRequests;
+use super::directory::Directory;
 use super::gate::Gate;
 use super::lease::Lease;
 use super::shard::context::Context;
-use super::shard::effects::{Effect, NotDelivered, OrderChanges, Release, Reply, ReplySender};
+use super::shard::effects::{Effect, NotDelivered, Release, Reply, ReplySender};
 use super::shard::figures::MailboxFigures;
 use super::shard::idempotency::{IdempotencyKeys, KeyReservation};
 use super::shard::mailbox::{Envelope, PendingCommand};
@@ -20,13 +21,12 @@ use crate::store::journal::{Journal, JournalId, Log, OpenedLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::{self, OwnershipError};
 use domain::{
-    Buy, Command, ItemId, ItemTerms, Order, OrderId, Outcome, Refusal, RequestId, ShardId, Stock,
-    Timestamp, UserId,
+    Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId, Stock, Timestamp,
 };
 use parking_lot::Mutex;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
@@ -93,6 +93,8 @@ struct Inner {
     /// What each shard's checkpoint held when the shard was opened, until the checkpointer asks.
     marks: Mutex<Vec<Option<Mark>>>,
     checkpoint_requests: CheckpointRequests,
+    /// Where the shards are that are not served here, if the shop has other nodes.
+    directory: OnceLock<Directory>,
 }
 
 impl Engine {
@@ -187,6 +189,7 @@ impl Engine {
             status,
             marks: Mutex::new(marks),
             checkpoint_requests: CheckpointRequests::default(),
+            directory: OnceLock::new(),
         })))
     }
 
@@ -270,65 +273,6 @@ impl Engine {
         self.decide(gate.shard(), command, None, false).await
     }
 
-    /// The order, if its shard holds it: durable, and at once.
-    ///
-    /// # Errors
-    /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
-    pub async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
-        if !self.0.context.router.has(order_id.shard()) {
-            return Ok(None);
-        }
-        self.ask(order_id.shard(), |answer| Envelope::ReadOrder { order_id, answer }).await
-    }
-
-    /// The order of the gate's item that this request got, if its shard holds it: durable.
-    ///
-    /// # Errors
-    /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
-    pub async fn order_of(
-        &self,
-        gate: &Gate,
-        user_id: UserId,
-        request_id: RequestId,
-    ) -> Result<Option<Order>, NotDelivered> {
-        let found = self.order_of_request(gate.shard(), user_id, request_id).await?;
-        Ok(found.filter(|order| order.item_id == gate.terms().item_id))
-    }
-
-    /// The newest orders of a buyer that shards hold, newest first, at most `limit`, placed before
-    /// `before` if given.
-    ///
-    /// # Errors
-    /// Returns [`NotDelivered`] if no permit was left or a shard did not answer in time.
-    pub async fn orders_of(
-        &self,
-        user_id: UserId,
-        before: Option<OrderId>,
-        limit: usize,
-    ) -> Result<Vec<Order>, NotDelivered> {
-        let mut asked = Vec::new();
-        for shard in self.busy_shards() {
-            asked.push(self.ask(shard, |answer| Envelope::ReadOrdersOf {
-                user_id,
-                before,
-                limit,
-                answer,
-            }));
-        }
-        let mut orders = Vec::new();
-        for answer in futures_util::future::join_all(asked).await {
-            orders.append(&mut answer?);
-        }
-        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.order_id));
-        orders.truncate(limit);
-        Ok(orders)
-    }
-
-    /// The order's durable changes from now on.
-    pub fn watch_order(&self, order_id: OrderId) -> OrderChanges {
-        self.0.context.effect_sink.watchers.watch(order_id)
-    }
-
     /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.
     /// Waits for `limit` at most; the outcome of what is unanswered then stays unknown to its callers.
     pub async fn drain(&self, limit: Duration) {
@@ -357,6 +301,17 @@ impl Engine {
     /// For how long this node certainly is the owner of what it serves.
     pub fn lease(&self) -> &Lease {
         &self.0.context.effect_sink.lease
+    }
+
+    /// Where the shards are that are not served here; none if this node is alone.
+    pub fn directory(&self) -> Option<&Directory> {
+        self.0.directory.get()
+    }
+
+    /// Makes it known that the shop has other nodes, once.
+    pub(super) fn set_directory(&self, directory: Directory) {
+        // It is a node of one cluster for as long as it runs.
+        let _ = self.0.directory.set(directory);
     }
 
     /// What all shards share.
@@ -493,40 +448,6 @@ impl Engine {
         }
         // The supervisor's sweep answers what waits too long, so this wait ends.
         answered.await.unwrap_or(Reply::Unknown)
-    }
-
-    /// Whether this request got an order of another item. Asked only after the filter's "maybe".
-    async fn is_used_elsewhere(&self, gate: &Gate, buy: &Buy) -> Result<bool, NotDelivered> {
-        let Buy { user_id, request_id, item_id, .. } = *buy;
-        let own = self.order_of_request(gate.shard(), user_id, request_id).await?;
-        if let Some(order) = own {
-            return Ok(order.item_id != item_id);
-        }
-        for shard in self.busy_shards() {
-            let found = self.order_of_request(shard, user_id, request_id).await?;
-            if found.is_some_and(|order| order.item_id != item_id) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    async fn order_of_request(
-        &self,
-        shard: ShardId,
-        user_id: UserId,
-        request_id: RequestId,
-    ) -> Result<Option<Order>, NotDelivered> {
-        self.ask(shard, |answer| Envelope::FindRequest { user_id, request_id, answer }).await
-    }
-
-    /// Shards that own an item.
-    fn busy_shards(&self) -> Vec<ShardId> {
-        let mut shards: Vec<ShardId> =
-            self.0.context.effect_sink.gates.iter().map(|gate| gate.shard()).collect();
-        shards.sort_unstable();
-        shards.dedup();
-        shards
     }
 }
 

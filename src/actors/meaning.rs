@@ -81,6 +81,24 @@ pub enum Meaning {
     CatalogueLacks(Vec<ItemId>),
     /// The catalogue does not answer, because of this.
     CatalogueAway(String),
+    /// Every shard of the cluster is served, so many of them here, by so many nodes.
+    ClusterWhole {
+        /// Shards that are served here.
+        served: usize,
+        /// Shards in all.
+        shards: u16,
+        /// Nodes that live.
+        nodes: usize,
+    },
+    /// So many shards are served by nobody.
+    ClusterLacksOwners {
+        /// Shards without an owner.
+        unowned: usize,
+        /// Shards in all.
+        shards: u16,
+    },
+    /// The registry of the nodes was last read so many seconds ago, or this node's session has ended.
+    ClusterAway(u64),
     /// The process has begun to run and has not asked this yet.
     NotAskedYet,
 }
@@ -206,6 +224,20 @@ impl Meaning {
                 out,
                 "the broker takes no messages, orders wait in the journal, none is lost: {reason}"
             ),
+            Self::ClusterWhole { served, shards, nodes } => write!(
+                out,
+                "every shard is served, {served} of {shards} here; nodes that live: {nodes}"
+            ),
+            Self::ClusterLacksOwners { unowned, shards } => write!(
+                out,
+                "{unowned} of {shards} shards are served by no node: their items wait until one has taken \
+                 them over; the log says what keeps it"
+            ),
+            Self::ClusterAway(seconds) => write!(
+                out,
+                "etcd was last read {seconds} s ago, or this node's lease has ended: others take over what \
+                 it serves; what it confirmed is kept"
+            ),
             Self::NotAskedYet => {
                 out.write_str("starting: not asked yet; the sale does not wait for it")
             }
@@ -274,6 +306,11 @@ mod tests {
             (Meaning::OrdersTriedAgain("gone".to_owned()), "trying again: gone"),
             (Meaning::CatalogueAway("gone".to_owned()), "refused until it answers: gone"),
             (Meaning::NotAskedYet, "not asked yet"),
+            (
+                Meaning::ClusterLacksOwners { unowned: 2, shards: 4 },
+                "2 of 4 shards are served by no",
+            ),
+            (Meaning::ClusterAway(7), "last read 7 s ago"),
             (items(2), "item 1, 2. These"),
             (items(9), "item 1, 2, 3, 4, 5, 4 more. These"),
         ] {

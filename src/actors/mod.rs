@@ -4,12 +4,14 @@
 //! decides and releases answers once they are durable, `pipeline` brings broker, order store and
 //! checkpoints up to date behind the sale. `moving` lets shards come and go, and `cluster` decides which. `status` says how all of them are,
 //! `dependencies` what the engine itself needs, `meaning` what that comes to, `order_store` how far that store is, and `health` puts it
-//! together. `outside` keeps what other servers say.
+//! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
+//! is read of the shards.
 
 mod bloom_filter;
 mod checkpoint_requests;
 pub mod cluster;
 mod dependencies;
+mod directory;
 mod engine;
 mod gate;
 mod health;
@@ -19,6 +21,7 @@ mod moving;
 mod order_store;
 mod outside;
 mod pipeline;
+mod reads;
 mod settings;
 mod shard;
 mod status;
@@ -29,6 +32,7 @@ pub use crate::store::settings::{
     ENTRIES_MAX, KeptSettings, ListedEntry, NOTE_LENGTH_MAX as ENTRY_NOTE_LENGTH_MAX, NewEntry,
     REASON_LENGTH_MAX as SETTING_REASON_LENGTH_MAX, SettingChange, SettingsError, StoredSetting,
 };
+pub use directory::{ClusterNode, Directory, ItemShards};
 pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
 pub use gate::Gate;
 pub use lease::Lease;

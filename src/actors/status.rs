@@ -206,8 +206,8 @@ impl PipelineStatus {
     /// Notes that a checkpoint holds the shard up to `seq`.
     pub(super) fn checkpointed(&self, shard: ShardId, seq: u64) {
         if let Some(checkpointed) = self.0.checkpointed.get(shard.index()) {
-            let before = checkpointed.swap(seq, Ordering::AcqRel);
-            debug_assert!(before <= seq, "I11: a checkpoint never goes back");
+            // I11: it never goes back. What was written while the shard went and came again counts no more.
+            checkpointed.fetch_max(seq, Ordering::AcqRel);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Why the process cannot serve, by what a person can do about it.
 
+use super::cluster::ClusterError;
 use crate::actors::{RecoveryError, StartError};
 use crate::http;
 use crate::listening::ListenError;
@@ -85,6 +86,9 @@ pub enum AppError {
     /// The issuer of the mall's tokens cannot be asked as configured.
     #[error("oidc.jwks_url or oidc.ca_file cannot be used: {0}")]
     Issuer(#[source] io::Error),
+    /// The process cannot be a node of its cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A thread cannot be started.
     #[error("the threads cannot be started: {0}")]
     Threads(#[source] io::Error),

@@ -32,6 +32,14 @@ const TOKEN_SECONDS: u64 = 600;
 /// Returns [`Failure`] if the configuration has no demo, the shop has sales of its own, or it cannot be
 /// started or asked.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
+    if config.cluster.is_set() {
+        return Err(Failure {
+            exit: Exit::Configuration,
+            what: "this shop has no demo: it is a cluster".to_owned(),
+            meaning: "nothing was changed".to_owned(),
+            remedy: "try the demo in a shop of its own, without cluster.endpoints".to_owned(),
+        });
+    }
     if !config.demo.enabled {
         return Err(Failure {
             exit: Exit::Configuration,

@@ -1,5 +1,6 @@
 //! How a command fails: what happened, what it means for the sale, what to do; and the exit codes.
 
+use crate::config::Config;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -51,6 +52,24 @@ impl fmt::Display for Failure {
         writeln!(formatter, "means: {}", self.meaning)?;
         write!(formatter, "to do: {}", self.remedy)
     }
+}
+
+/// Refuses a command that works on the journal of a data directory, where the log is etcd's. `what` says what
+/// was not done.
+///
+/// # Errors
+/// Returns [`Failure`] if the configuration names a cluster.
+pub fn without_cluster(config: &Config, what: &str) -> Result<(), Failure> {
+    if !config.cluster.is_set() {
+        return Ok(());
+    }
+    Err(Failure {
+        exit: Exit::Configuration,
+        what: format!("{what}: the log of a cluster is in etcd, and this command reads a data directory's"),
+        meaning: "nothing was read and nothing was changed".to_owned(),
+        remedy: "look at `GET /readyz?verbose` of the nodes; docs/cluster.md tells what they do by themselves"
+            .to_owned(),
+    })
 }
 
 impl From<io::Error> for Failure {

@@ -1,6 +1,6 @@
 //! `seckill recover`: a new journal, where the old one is lost and the order store lives.
 
-use super::failure::{Exit, Failure};
+use super::failure::{self, Exit, Failure};
 use super::numbers::grouped;
 use super::refused_start::in_use;
 use crate::app::recover::{self, RecoverError, Recovered};
@@ -22,6 +22,7 @@ pub struct RecoverArguments {
 /// # Errors
 /// Returns [`Failure`] if there is a journal, a store does not answer, or one is another shop's.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
+    failure::without_cluster(config, "nothing was recovered")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let recovered = runtime.block_on(recover::recover(config))?;
     Ok(print(&recovered, output)?)

@@ -87,6 +87,10 @@ fn remedy_of_start(error: &AppError) -> (Exit, &'static str) {
         AppError::Issuer(_) => {
             (Exit::Configuration, "correct the URL, or the file with the authority's certificate")
         }
+        AppError::Cluster(error) if error.is_of_configuration() => {
+            (Exit::Configuration, error.remedy())
+        }
+        AppError::Cluster(error) => (Exit::Data, error.remedy()),
         AppError::Signer(_) => (Exit::Data, "delete the secret; a new one is made"),
         AppError::Threads(_) => (Exit::Fault, "see what limits this user's threads and open files"),
         _ => (

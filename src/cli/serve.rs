@@ -101,7 +101,7 @@ fn sale_threads(config: &Config) -> io::Result<Runtime> {
 /// What a newcomer can buy, with a demo user's token. An address outside this machine gets none.
 async fn offer(app: &App, config: &Config) -> Option<Offer> {
     const ORDERS_MAX: usize = 100;
-    if !config.demo.enabled {
+    if !has_demo(config) {
         return None;
     }
     let (engine, now) = (app.engine(), app.engine().now());
@@ -146,7 +146,7 @@ async fn console(app: &App, config: &Config) -> Console {
     if !app.address().ip().is_loopback() || !is_first {
         return Console::default();
     }
-    let people: &[(&str, &str, &str)] = if config.demo.enabled {
+    let people: &[(&str, &str, &str)] = if has_demo(config) {
         &[
             ("eva", "operator admin", "eva, who writes and runs sales and gives accounts"),
             ("bo", "approver", "bo, who approves what eva wrote"),
@@ -165,6 +165,11 @@ async fn console(app: &App, config: &Config) -> Console {
         Some(((*whose).to_owned(), operator_link::url(&base, &code)))
     };
     Console { links: people.iter().filter_map(link).collect() }
+}
+
+/// Whether there is a sale for trying the product out: several nodes have none.
+fn has_demo(config: &Config) -> bool {
+    config.demo.enabled && !config.cluster.is_set()
 }
 
 fn announce(

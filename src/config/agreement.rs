@@ -1,7 +1,7 @@
 //! What settings must be together: each is allowed by itself, and some contradict each other.
 
 use super::choices::{ClientAddress, CompatSettle};
-use super::settings::{Config, Oidc};
+use super::settings::{Cluster, Config, Oidc};
 use std::net::Ipv4Addr;
 
 /// Returns what contradicts what, in words.
@@ -26,6 +26,7 @@ pub fn check(config: &Config) -> Vec<String> {
             "compat.settle = \"paid\" needs payments.sandbox = true: there is no other way to pay",
         );
     }
+    check_cluster(config, &mut must);
     must(
         is_whole(&config.oidc),
         "oidc.issuer, oidc.audience and oidc.jwks_url: all of them, or none",
@@ -36,6 +37,48 @@ pub fn check(config: &Config) -> Vec<String> {
          be any user",
     );
     found
+}
+
+/// What several nodes need besides etcd, because they share it.
+fn check_cluster(config: &Config, must: &mut impl FnMut(bool, &str)) {
+    let cluster = &config.cluster;
+    must(
+        cluster.cert_file.is_some() == cluster.key_file.is_some(),
+        "cluster.cert_file and cluster.key_file: both of them, or none",
+    );
+    must(
+        cluster.user.is_empty() == cluster.password.is_none(),
+        "cluster.user and cluster.password: both of them, or none",
+    );
+    if !cluster.is_set() {
+        return;
+    }
+    must(!cluster.node.is_empty(), "cluster.endpoints needs cluster.node: this node's name");
+    must(
+        config.orders.mysql_url.is_some(),
+        "cluster.endpoints needs orders.mysql_url: all nodes keep their orders in the same database",
+    );
+    must(
+        config.checkpoint.redis_url.is_some(),
+        "cluster.endpoints needs checkpoint.redis_url: a node that takes a shard over begins with the \
+         checkpoint of the one before",
+    );
+    must(
+        config.tokens.secret.is_some(),
+        "cluster.endpoints needs tokens.secret: all nodes accept the same tokens",
+    );
+    must(
+        config.broker.amqp_url.is_none(),
+        "cluster.endpoints and broker.amqp_url: one of them. Each node of a cluster hands its records to \
+         the order store by itself",
+    );
+}
+
+impl Cluster {
+    /// Whether the process is one of several nodes.
+    pub fn is_set(&self) -> bool {
+        !self.endpoints.trim_ascii().is_empty()
+    }
 }
 
 fn is_whole(oidc: &Oidc) -> bool {
@@ -100,6 +143,19 @@ mod tests {
                 config.http.trusted_proxies = "10.0.0.0/8".to_owned();
             },
             &[],
+        );
+        check(
+            |config| config.cluster.endpoints = "http://127.0.0.1:2379".to_owned(),
+            &[
+                "cluster.endpoints needs cluster.node",
+                "cluster.endpoints needs orders.mysql_url",
+                "cluster.endpoints needs checkpoint.redis_url",
+                "cluster.endpoints needs tokens.secret",
+            ],
+        );
+        check(
+            |config| config.cluster.user = "shop".to_owned(),
+            &["cluster.user and cluster.password"],
         );
         check(
             |config| config.compat.enabled = true,

@@ -13,6 +13,7 @@ mod render;
 mod secret_text;
 mod secret_url;
 mod settings;
+mod texts;
 
 pub use algorithms::{SignatureAlgorithm, algorithms};
 pub use choices::{
@@ -24,7 +25,8 @@ pub use render::{Effective, effective, template};
 pub use secret_text::SecretText;
 pub use secret_url::SecretUrl;
 pub use settings::{
-    Backlog, Broker, BuyToken, Challenge, Checkpoint, Compat, Config, Data, Demo, Engine, Http,
-    Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders, Payments, Risk,
-    Tokens, Users, named_users,
+    Backlog, Broker, BuyToken, Challenge, Checkpoint, Cluster, Compat, Config, Data, Demo, Engine,
+    Http, Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders, Payments,
+    Risk, Tokens, Users,
 };
+pub use texts::named_users;

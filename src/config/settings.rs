@@ -12,60 +12,14 @@ use super::declare::{
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretText};
 use super::secret_url::SecretUrl;
+use super::texts::{
+    are_endpoints, are_networks, is_name, is_node_name, is_origin, is_prefix, is_script_url,
+    is_utc_offset, is_word, named_users,
+};
 use crate::telemetry::log::LogFormat;
-use domain::{Network, ShardId};
-use std::collections::BTreeMap;
+use domain::ShardId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-
-/// Whether the text is networks with spaces between them.
-fn are_networks(text: &str) -> bool {
-    text.split_ascii_whitespace().all(|network| network.parse::<Network>().is_ok())
-}
-
-/// Whether the text is an origin as a browser sends it: scheme, host and port, without a path.
-fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.split_once("://") else { return false };
-    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii_graphic());
-    matches!(scheme, "http" | "https") && is_lower && !host.is_empty() && !host.contains(['/', '*'])
-}
-
-/// Whether the text is the URL of a script, with nothing in it that would end a source in a page's policy.
-fn is_script_url(text: &str) -> bool {
-    let is_there = text.starts_with("https://") || text.starts_with("http://127.0.0.1:");
-    is_there && text.bytes().all(|byte| byte.is_ascii_graphic() && !b";,'\"*".contains(&byte))
-}
-
-/// Whether the text can name an issuer or an audience: not empty, and short enough to be kept with each user.
-fn is_name(text: &str) -> bool {
-    (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
-/// Whether the text can be a claim's name or a role.
-fn is_word(text: &str) -> bool {
-    is_name(text) && !text.contains(char::is_whitespace)
-}
-
-/// Returns the users of a text such as `zhangsan=1 lisi=2`; none if it is no such text, or gives a name
-/// twice.
-pub fn named_users(text: &str) -> Option<BTreeMap<String, u64>> {
-    let mut users = BTreeMap::new();
-    for pair in text.split_whitespace() {
-        let (name, number) = pair.rsplit_once('=').filter(|(name, _)| !name.is_empty())?;
-        let number = number.parse().ok().filter(|number| *number <= i64::MAX as u64)?;
-        if users.insert(name.to_owned(), number).is_some() {
-            return None;
-        }
-    }
-    Some(users)
-}
-
-/// Whether the text is an offset from UTC, such as `+08:00`.
-fn is_utc_offset(text: &str) -> bool {
-    let &[b'+' | b'-', h1, h2, b':', m1, m2] = text.as_bytes() else { return false };
-    let are_digits = [h1, h2, m1, m2].iter().all(u8::is_ascii_digit);
-    are_digits && (h1, h2) <= (b'2', b'3') && m1 <= b'5'
-}
 
 /// An origin that may be unset, with an example.
 struct OriginSuchAs(&'static str);
@@ -380,6 +334,46 @@ configuration! {
         /// "alarm" goes on selling and says so; "refuse" answers new purchases with 503 and
         /// Retry-After until the backlog has drained.
         when_exceeded: WhenExceeded = WhenExceeded::Alarm, AnyOf("\"alarm\" or \"refuse\"");
+    }
+
+    /// Several nodes that are one shop, with their log in etcd: see docs/cluster.md. With `endpoints` it needs
+    /// `node`, `orders.mysql_url`, `checkpoint.redis_url` and `tokens.secret`; the stores and the secret are
+    /// the same for all nodes. Without `endpoints` the process is a shop of its own.
+    cluster: Cluster {
+        /// The client URLs of etcd's members, with spaces between them.
+        endpoints: String = String::new(), Such(
+            |urls: &String| are_endpoints(urls),
+            "URLs such as \"http://10.0.0.1:2379 http://10.0.0.2:2379\"",
+        );
+        /// Certificate, in PEM, of the authority that signed the certificates of etcd's members, if that
+        /// is not a public one.
+        ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/etcd-ca.pem");
+        /// This node's certificate for etcd, in PEM, if etcd asks for one.
+        cert_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/etcd-client.pem");
+        /// The key of that certificate.
+        key_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/etcd-client.key");
+        /// The user of etcd, if etcd asks for one.
+        user: String = String::new(), Such(
+            |name: &String| name.is_empty() || is_word(name),
+            "a word",
+        );
+        /// The user's password.
+        password: Option<SecretText> = None, SecretOfOthers;
+        /// Under which keys of etcd the shop is; the same for all of its nodes.
+        prefix: String = "/seckill/shop/".to_owned(), Such(
+            |prefix: &String| is_prefix(prefix),
+            "a path that begins and ends with a slash",
+        );
+        /// This node's name: another one for each node, and the same after a restart.
+        node: String = String::new(), Such(
+            |name: &String| name.is_empty() || is_node_name(name),
+            "1 to 63 letters, digits, \"-\", \"_\" and \".\"",
+        );
+        /// How long others leave a node its shards that is not heard of any more. etcd grants no less than
+        /// one and a half times its election timeout.
+        lease_ttl_ms: u64 = 5_000, Within(2_000, 60_000);
+        /// How long one request to etcd may take, before it is sent to another member.
+        append_timeout_ms: u64 = 1_000, Within(100, 10_000);
     }
 
     /// How buyers pay.

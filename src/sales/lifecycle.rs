@@ -4,7 +4,7 @@
 //! The shards end and release them by themselves; this only records it where operators read it. Each pass
 //! looks at every sale anew, so whatever interrupts one pass, the next completes it.
 
-use super::preheat::ACTOR;
+use super::preheat::{ACTOR, preheat_approved};
 use super::{CatalogueError, Change, Sales};
 use crate::actors::Engine;
 use domain::catalogue::Sale;
@@ -18,6 +18,12 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub async fn run(engine: Engine, sales: Sales) {
     loop {
         tokio::time::sleep(PERIOD).await;
+        // Each node loads the items of its own shards.
+        if engine.directory().is_some()
+            && let Err(error) = preheat_approved(&engine, &sales).await
+        {
+            tracing::debug!(%error, "approved sales wait for the catalogue");
+        }
         if let Err(error) = advance_all(&engine, &sales).await {
             tracing::debug!(%error, "the catalogue cannot be asked which sales are over");
         }
@@ -57,10 +63,13 @@ async fn advance(engine: &Engine, sales: &Sales, sale: &Sale) -> bool {
         return false;
     }
     // A sale that ended before its preheat has no item in any shard.
-    let is_released = sale
-        .items
-        .iter()
-        .all(|item| engine.gate(item.item_id).is_none_or(|gate| gate.is_settled()));
+    // An item that another node may have is not known to be released.
+    let is_released = sale.items.iter().all(|item| match engine.gate(item.item_id) {
+        Some(gate) => gate.is_settled(),
+        None => engine.directory().is_none_or(|directory| {
+            directory.knows_items() && directory.shard_of(item.item_id).is_none()
+        }),
+    });
     (is_over || sale.status == SaleStatus::Ended)
         && is_released
         && take_step(engine, sales, sale, SaleStep::Settle).await

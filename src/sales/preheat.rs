@@ -57,9 +57,16 @@ impl From<OwnershipError> for PreheatError {
 /// sells that stock.
 pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale, PreheatError> {
     sales.check_owner(engine).await?;
+    let mut missing = None;
     for item in &sale.items {
         let item_id = item.item_id;
         match engine.open_item(sale.terms(item)).await {
+            // Another node's to load: it may have done so.
+            Reply::NotDelivered(NotDelivered::Moved) => {
+                if !engine.is_elsewhere(item_id) {
+                    missing.get_or_insert(item_id);
+                }
+            }
             Reply::Decided(Outcome::Refused(refusal)) => {
                 return Err(PreheatError::Refused { item_id, refusal });
             }
@@ -69,6 +76,9 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
             }
             Reply::Unknown => return Err(PreheatError::NotLoaded { item_id, reason: None }),
         }
+    }
+    if let Some(item_id) = missing {
+        return Err(PreheatError::NotLoaded { item_id, reason: Some(NotDelivered::Moved) });
     }
     let change = Change::by(ACTOR, engine.now());
     match sales.take_step(sale.sale_id, SaleStep::Preheat, None, change).await {
@@ -99,6 +109,8 @@ pub async fn preheat_approved(engine: &Engine, sales: &Sales) -> Result<usize, C
             }
             match preheat(engine, sales, sale).await {
                 Ok(_) => completed += 1,
+                // The node that completes it marks it.
+                Err(PreheatError::NotLoaded { reason: Some(NotDelivered::Moved), .. }) => {}
                 Err(error) => {
                     tracing::error!(sale_id = %sale.sale_id, %error, "approved sale not preheated");
                 }

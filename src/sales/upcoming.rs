@@ -50,7 +50,9 @@ impl Upcoming {
         let upcoming = upcoming.map(|sale| UpcomingSale {
             sale_id: sale.sale_id,
             starts_at: sale.starts_at,
-            is_preheated: sale.items.iter().all(|item| engine.gate(item.item_id).is_some()),
+            is_preheated: sale.items.iter().all(|item| {
+                engine.gate(item.item_id).is_some() || engine.is_elsewhere(item.item_id)
+            }),
         });
         *self.0.lock() = upcoming.collect();
         Ok(())

@@ -8,9 +8,9 @@
 //! over what it is to give away. The engine's lease lasts only while every shard that it serves is put
 //! down under the session. Must not know how a shard is moved.
 
-use super::directory::Directory;
 use super::plan::plan;
 use super::takeover::{Takeover, TakeoverError};
+use crate::actors::directory::Directory;
 use crate::actors::engine::Engine;
 use crate::store::journal::fenced::{ClaimError, FencedLog, LogError, OwnerRecord, Session};
 use crate::store::registry::{NodeRecord, Registry, RegistryError, View};
@@ -84,6 +84,7 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
         let standing = Standing { session, renewed_at, is_whole: false };
         let engine = &takeover.engine;
         let directory = Directory::new(&options.node, engine.shards(), engine.clock());
+        engine.set_directory(directory.clone());
         let shared = Arc::new(Shared {
             takeover,
             registry,

@@ -1,11 +1,9 @@
 //! What makes several nodes one shop: which of them should own which shard, and how it comes to that.
 
-mod directory;
 mod member;
 mod plan;
 mod takeover;
 
-pub use directory::{ClusterNode, Directory, ItemShards};
 pub use member::{Member, MemberOptions};
 pub use plan::{Plan, plan};
 pub use takeover::{Takeover, TakeoverError};

@@ -5,7 +5,7 @@ mod report;
 
 pub use report::{Check, Report};
 
-use super::failure::{Exit, Failure};
+use super::failure::{self, Exit, Failure};
 use super::readable;
 use crate::audit::{self, AuditOptions, Source, Unasked};
 use crate::config::Config;
@@ -45,6 +45,7 @@ pub struct AuditArguments {
 /// Returns [`Failure`] if something cannot be read, so that there is no verdict.
 pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failure> {
     let confirmations = arguments.confirmations.as_deref().map(confirmations).transpose()?;
+    failure::without_cluster(config, "there is no verdict")?;
     readable::check(&config.data.dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure {

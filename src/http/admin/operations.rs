@@ -4,7 +4,7 @@
 
 use super::change;
 use super::draft::Units;
-use crate::actors::{Gate, Reply};
+use crate::actors::{Gate, NotDelivered, Reply};
 use crate::http::api::example;
 use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
@@ -206,6 +206,10 @@ pub async fn operate_sale(
     sale_id: SaleId,
     action: ItemAction,
 ) -> Result<OperatedSale, Problem> {
+    // Half of a sale must not be paused.
+    if !edge.engine.serves_all() {
+        return Err(NotDelivered::Moved.into());
+    }
     let gates = gates_of(edge, sale_id);
     if gates.is_empty() {
         return without_gates(edge, requester, sale_id, action).await;
@@ -401,8 +405,12 @@ pub async fn operate_item(
 /// Returns the gate of a sale's item.
 ///
 /// # Errors
-/// Returns an `item_not_found` problem if the sale has no such item in a shard.
+/// Returns an `item_not_found` problem if the sale has no such item in a shard, and an `owner_unavailable` one
+/// if another node has it.
 pub fn gate_of(edge: &Edge, sale_id: SaleId, item_id: ItemId) -> Result<Arc<Gate>, Problem> {
+    if edge.engine.is_elsewhere(item_id) {
+        return Err(NotDelivered::Moved.into());
+    }
     let gate = edge.engine.gate(item_id).filter(|gate| gate.terms().sale_id == sale_id);
     gate.ok_or_else(Problem::item_not_found)
 }

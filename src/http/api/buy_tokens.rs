@@ -149,7 +149,7 @@ async fn issue_to(
     headers: &HeaderMap,
     body: Map<String, Value>,
 ) -> Result<BuyTokenView, Problem> {
-    let gate = purchase::item(edge, Some(item_id))?;
+    let gate = purchase::item(edge, Some(item_id)).await?;
     let (unique, _) = idempotency_key::idempotency_key(headers, user_id, edge.unique_number())?;
     let solution = BuyTokenRequest::parse(body)?.challenge;
     let now = edge.engine.now();
@@ -233,13 +233,17 @@ pub async fn challenge(
     Id(item_id): Id<ItemId>,
 ) -> Result<Response, Problem> {
     let person = Person { user_id: Some(user_id), address };
-    let given = challenge_for(&edge, person, Subject { item_id, user_id });
+    let given = challenge_for(&edge, person, Subject { item_id, user_id }).await;
     edge.metrics.challenged(given.is_ok());
     Ok(([(CACHE_CONTROL, "no-store")], Json(given?)).into_response())
 }
 
-fn challenge_for(edge: &Edge, person: Person, subject: Subject) -> Result<Given<'_>, Problem> {
-    let gate = purchase::item(edge, Some(subject.item_id))?;
+async fn challenge_for(
+    edge: &Edge,
+    person: Person,
+    subject: Subject,
+) -> Result<Given<'_>, Problem> {
+    let gate = purchase::item(edge, Some(subject.item_id)).await?;
     let now = edge.engine.now();
     if now >= gate.terms().ends_at || gate.phase() == ItemPhase::Ended {
         return Err(Refusal::SaleEnded.into());

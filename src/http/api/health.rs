@@ -29,7 +29,9 @@ impl ReadyStatus {
         let is_well = status.shards_up == status.shards
             && status.quarantined_items.is_empty()
             && status.dependencies.iter().all(|dependency| dependency.healthy);
-        match (status.accepting && !edge.shutdown.is_cancelled(), is_well) {
+        // A node of several may have no shard: then it has nothing to sell.
+        let sells = status.accepting && status.shards > 0;
+        match (sells && !edge.shutdown.is_cancelled(), is_well) {
             (false, _) => Self::NotReady,
             (true, false) => Self::Degraded,
             (true, true) => Self::Ready,

@@ -4,6 +4,7 @@ use super::admission_view::AdmissionView;
 use super::example;
 use crate::actors::Gate;
 use crate::http::problem::Problem;
+use crate::http::purchase;
 use crate::http::request::path::Id;
 use crate::http::request::rules::{CurrencyCode, Identity};
 use crate::http::state::Edge;
@@ -227,7 +228,7 @@ pub async fn show(
     Id(item_id): Id<ItemId>,
 ) -> Result<impl IntoResponse, Problem> {
     // The gate first: an unknown identity never reaches the catalogue.
-    let gate = edge.engine.gate(item_id).ok_or_else(Problem::item_not_found)?;
+    let gate = purchase::item(&edge, Some(item_id)).await?;
     let title = edge.titles.title(&edge.sales, &gate).await;
     let refresh_after_ms = edge.read_rate.look(edge.clock.elapsed(), rand::random());
     let view = ItemView {

@@ -4,7 +4,7 @@
 //! state is the newer one.
 
 use super::order_view::{self, OrderView};
-use crate::actors::Reply;
+use crate::actors::{NotDelivered, Reply};
 use crate::http::auth::bearer::Buyer;
 use crate::http::edge::service::IDEMPOTENT_REPLAYED;
 use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
@@ -147,13 +147,17 @@ impl IntoResponse for OrderAnswer {
 /// Returns the order if it is the buyer's.
 ///
 /// # Errors
-/// Returns an `order_not_found` problem if it is not, and an `overloaded` one if neither its shard
-/// nor the order store answers.
+/// Returns an `order_not_found` problem if it is not, an `overloaded` one if neither its shard nor the
+/// order store answers, and an `owner_unavailable` one if another node has it.
 pub async fn find(edge: &Edge, order_id: OrderId, user_id: UserId) -> Result<Order, Problem> {
-    let in_shard = edge.engine.order(order_id).await?;
-    let order = match in_shard {
-        Some(order) => Some(order),
-        None => edge.sales.order(order_id).await?,
+    let order = match edge.engine.order(order_id).await {
+        Ok(Some(order)) => Some(order),
+        Ok(None) => edge.sales.order(order_id).await?,
+        // What is stored is all that can be said then; that it is not there says nothing.
+        Err(moved @ NotDelivered::Moved) if edge.engine.is_unowned(order_id.shard()) => {
+            Some(edge.sales.order(order_id).await?.ok_or(moved)?)
+        }
+        Err(reason) => return Err(reason.into()),
     };
     order.filter(|order| order.user_id == user_id).ok_or_else(Problem::order_not_found)
 }

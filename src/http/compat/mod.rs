@@ -130,7 +130,7 @@ fn user_name(body: &[u8]) -> Result<String, Problem> {
 /// Buys one unit, and settles its order. A repeat gets the order that the buyer has; only one that is dead
 /// makes room for another.
 async fn buy(edge: &Edge, options: &CompatOptions, caller: Caller) -> Result<Bought, Problem> {
-    let item = purchase::item(edge, Some(options.item_id))?;
+    let item = purchase::item(edge, Some(options.item_id)).await?;
     let mut dead = None;
     for _ in 0..ORDERS_FOLLOWED_MAX {
         let request_id = request_id(options.item_id, caller.user_id, dead);

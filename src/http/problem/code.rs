@@ -118,6 +118,8 @@ codes! {
     RecordsUnavailable 503 "records_unavailable" "The records cannot be reached at the moment";
     /// The log that several nodes share confirms nothing at the moment.
     LogUnavailable 503 "log_unavailable" "Nothing can be confirmed at the moment";
+    /// Another node has the item or the order, or it is on its way to one.
+    OwnerUnavailable 503 "owner_unavailable" "Its node cannot be reached at the moment";
     /// The keys of the issuer who made the token are not known.
     IssuerUnavailable 503 "issuer_unavailable" "The token's issuer cannot be reached at the moment";
     /// The server cannot tell whether it was done.
@@ -139,6 +141,7 @@ impl Code {
             Self::Overloaded
             | Self::RecordsUnavailable
             | Self::LogUnavailable
+            | Self::OwnerUnavailable
             | Self::OutcomeUnknown
             | Self::ChallengeUnavailable => Some(1),
             Self::ShuttingDown | Self::ItemQuarantined | Self::IssuerUnavailable => Some(5),

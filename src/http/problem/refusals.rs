@@ -103,9 +103,9 @@ impl From<NotDelivered> for Problem {
                 "nothing was done: handling the item keeps failing, and it is not sold for now",
             ),
             NotDelivered::Moved => {
-                let detail =
-                    "nothing was done: the item is moving to another node; try again in a moment";
-                Self::new(Code::Overloaded, detail)
+                let detail = "nothing was done: another node has it, or it is moving to one; try again in a \
+                              moment";
+                Self::new(Code::OwnerUnavailable, detail)
             }
             NotDelivered::ShuttingDown => {
                 Self::new(Code::ShuttingDown, "nothing was done: the server is stopping")
@@ -263,7 +263,7 @@ mod tests {
             (NotDelivered::StorageDamaged, "journal_damaged"),
             (NotDelivered::BacklogFull, "overloaded"),
             (NotDelivered::Quarantined, "item_quarantined"),
-            (NotDelivered::Moved, "overloaded"),
+            (NotDelivered::Moved, "owner_unavailable"),
             (NotDelivered::ShuttingDown, "shutting_down"),
         ] {
             let problem = Problem::from(reason);

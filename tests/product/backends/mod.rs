@@ -6,6 +6,7 @@
 
 mod ground;
 
+mod cluster;
 mod mariadb;
 mod rabbitmq;
 mod recover;

@@ -194,11 +194,16 @@ impl Site {
     pub async fn open_shop(&self, buyers: usize, offers: &[Offer]) -> (Server, OpenSale) {
         // The first start makes the key that tokens are signed with.
         let server = self.start().await;
+        let shop = self.open_sale(&server, buyers, offers).await;
+        (server, shop)
+    }
+
+    /// A shop with these offers open for this many buyers, in a process that serves.
+    pub async fn open_sale(&self, server: &Server, buyers: usize, offers: &[Offer]) -> OpenSale {
         let tokens = self.mint_buyers(1, buyers);
         let operator = self.mint("--operator", "otto");
         let approver = self.mint("--approver", "anna");
-        let shop = OpenSale::open(&server, tokens, operator, approver, offers).await;
-        (server, shop)
+        OpenSale::open(server, tokens, operator, approver, offers).await
     }
 
     /// `seckill audit` on what is here.

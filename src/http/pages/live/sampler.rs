@@ -101,6 +101,7 @@ const REASONS: [(Series, &[Code]); 5] = [
         &[
             Code::Overloaded,
             Code::LogUnavailable,
+            Code::OwnerUnavailable,
             Code::JournalDamaged,
             Code::OutcomeUnknown,
             Code::ShuttingDown,

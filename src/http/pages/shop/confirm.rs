@@ -53,6 +53,7 @@ pub async fn show(
     let gate = edge.engine.gate(item_id);
     let state = gate.map(|gate| items::state(&gate, edge.engine.now()));
     let obstacle = match state {
+        None if edge.engine.is_elsewhere(item_id) => Some(Code::OwnerUnavailable),
         None | Some(ItemStateView::Upcoming) => Some(Code::SaleNotStarted),
         Some(ItemStateView::SoldOut) => Some(Code::SoldOut),
         Some(ItemStateView::Paused) => Some(Code::SalePaused),
@@ -127,7 +128,7 @@ async fn buy(
 ) -> Result<domain::OrderId, Problem> {
     admit::purchase_from(edge, address)?;
     admit::purchase_of(edge, user_id, address)?;
-    let item = purchase::item(edge, Some(item_id))?;
+    let item = purchase::item(edge, Some(item_id)).await?;
     let limit = item.terms().limit_per_user;
     let quantity = entered.text("quantity").trim().parse::<u16>().ok();
     let quantity = quantity.filter(|quantity| *quantity >= 1).ok_or_else(|| {

@@ -109,6 +109,9 @@ super::words! {
     catalogue_whole();
     catalogue_lacks(items: &str);
     catalogue_away(error: &str);
+    cluster_whole(served: u64, shards: u64, nodes: u64);
+    cluster_lacks_owners(unowned: u64, shards: u64);
+    cluster_away(seconds: u64);
     not_asked_yet();
     more_items(count: u64);
 }
@@ -159,6 +162,13 @@ impl Words {
                 self.catalogue_lacks(&named)
             }
             Meaning::CatalogueAway(error) => self.catalogue_away(error),
+            Meaning::ClusterWhole { served, shards, nodes } => {
+                self.cluster_whole(*served as u64, u64::from(*shards), *nodes as u64)
+            }
+            Meaning::ClusterLacksOwners { unowned, shards } => {
+                self.cluster_lacks_owners(*unowned as u64, u64::from(*shards))
+            }
+            Meaning::ClusterAway(seconds) => self.cluster_away(*seconds),
             Meaning::NotAskedYet => self.not_asked_yet(),
         }
     }

@@ -5,7 +5,7 @@
 //! changes, so that what is known of it stays; an item that is not known costs the registry one read a
 //! second, which all who ask share. Must not know how a node is asked.
 
-use crate::actors::outside::{Kept, KeptOptions};
+use super::outside::{Kept, KeptOptions};
 use crate::clock::Clock;
 use crate::store::registry::{NodeRecord, View};
 use domain::{ItemId, ShardId, Timestamp};
@@ -137,6 +137,11 @@ impl Directory {
         }
         self.0.items.renew().await;
         self.shard_of(item_id)
+    }
+
+    /// Whether the registry has said which items there are.
+    pub fn knows_items(&self) -> bool {
+        self.0.items.current().is_some()
     }
 
     /// Every item that is known here, with its shard.

@@ -1,0 +1,136 @@
+//! What is read of the shards, and where else it may be.
+//!
+//! A node of several knows its own shards and which others there are. Must not change anything.
+
+use super::engine::Engine;
+use super::gate::Gate;
+use super::shard::effects::{NotDelivered, OrderChanges};
+use super::shard::mailbox::Envelope;
+use domain::{Buy, ItemId, Order, OrderId, RequestId, ShardId, UserId};
+
+impl Engine {
+    /// The order, if its shard holds it: durable, and at once.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
+    pub async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
+        if !self.context().router.has(order_id.shard()) {
+            return Ok(None);
+        }
+        self.ask(order_id.shard(), |answer| Envelope::ReadOrder { order_id, answer }).await
+    }
+
+    /// The order of the gate's item that this request got, if its shard holds it: durable.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
+    pub async fn order_of(
+        &self,
+        gate: &Gate,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<Order>, NotDelivered> {
+        let found = self.order_of_request(gate.shard(), user_id, request_id).await?;
+        Ok(found.filter(|order| order.item_id == gate.terms().item_id))
+    }
+
+    /// The newest orders of a buyer that shards hold, newest first, at most `limit`, placed before
+    /// `before` if given.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered`] if no permit was left or a shard did not answer in time, and
+    /// [`NotDelivered::Moved`] if some shard is not served here.
+    pub async fn orders_of(
+        &self,
+        user_id: UserId,
+        before: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Order>, NotDelivered> {
+        if !self.serves_all() {
+            return Err(NotDelivered::Moved);
+        }
+        let mut asked = Vec::new();
+        for shard in self.busy_shards() {
+            asked.push(self.ask(shard, |answer| Envelope::ReadOrdersOf {
+                user_id,
+                before,
+                limit,
+                answer,
+            }));
+        }
+        let mut orders = Vec::new();
+        for answer in futures_util::future::join_all(asked).await {
+            orders.append(&mut answer?);
+        }
+        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.order_id));
+        orders.truncate(limit);
+        Ok(orders)
+    }
+
+    /// The order's durable changes from now on.
+    pub fn watch_order(&self, order_id: OrderId) -> OrderChanges {
+        self.context().effect_sink.watchers.watch(order_id)
+    }
+
+    /// Whether this request got an order of another item. Asked only after the filter's "maybe".
+    pub(super) async fn is_used_elsewhere(
+        &self,
+        gate: &Gate,
+        buy: &Buy,
+    ) -> Result<bool, NotDelivered> {
+        let Buy { user_id, request_id, item_id, .. } = *buy;
+        let own = self.order_of_request(gate.shard(), user_id, request_id).await?;
+        if let Some(order) = own {
+            return Ok(order.item_id != item_id);
+        }
+        for shard in self.busy_shards() {
+            let found = self.order_of_request(shard, user_id, request_id).await?;
+            if found.is_some_and(|order| order.item_id != item_id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn order_of_request(
+        &self,
+        shard: ShardId,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<Order>, NotDelivered> {
+        self.ask(shard, |answer| Envelope::FindRequest { user_id, request_id, answer }).await
+    }
+
+    /// Shards that own an item.
+    fn busy_shards(&self) -> Vec<ShardId> {
+        let mut shards: Vec<ShardId> =
+            self.context().effect_sink.gates.iter().map(|gate| gate.shard()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// Whether every shard is served here. A node alone serves them all.
+    pub fn serves_all(&self) -> bool {
+        let router = &self.context().router;
+        self.directory().is_none() || router.served().count() == router.shards().count()
+    }
+
+    /// Whether nobody serves a shard, as far as this node knows.
+    pub fn is_unowned(&self, shard: ShardId) -> bool {
+        self.directory().is_some_and(|directory| directory.owner(shard).is_none())
+    }
+
+    /// Whether this item is known to be in a shard that is not served here.
+    pub fn is_elsewhere(&self, item_id: ItemId) -> bool {
+        self.gate(item_id).is_none()
+            && self.directory().is_some_and(|directory| directory.shard_of(item_id).is_some())
+    }
+
+    /// Whether an item that is not here may be in a shard that is not served here: asks the other nodes'
+    /// registry where that is not known.
+    pub async fn may_be_elsewhere(&self, item_id: ItemId) -> bool {
+        let Some(directory) = self.directory() else { return false };
+        directory.find_item(item_id).await.is_some() || !directory.knows_items()
+    }
+}

@@ -1,0 +1,109 @@
+//! What the texts of settings may be.
+//!
+//! Must not know which setting a text is.
+
+use domain::Network;
+use std::collections::BTreeMap;
+
+/// Whether the text is networks with spaces between them.
+pub(super) fn are_networks(text: &str) -> bool {
+    text.split_ascii_whitespace().all(|network| network.parse::<Network>().is_ok())
+}
+
+/// Whether the text is an origin as a browser sends it: scheme, host and port, without a path.
+pub(super) fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii_graphic());
+    matches!(scheme, "http" | "https") && is_lower && !host.is_empty() && !host.contains(['/', '*'])
+}
+
+/// Whether the text is the URL of a script, with nothing in it that would end a source in a page's policy.
+pub(super) fn is_script_url(text: &str) -> bool {
+    let is_there = text.starts_with("https://") || text.starts_with("http://127.0.0.1:");
+    is_there && text.bytes().all(|byte| byte.is_ascii_graphic() && !b";,'\"*".contains(&byte))
+}
+
+/// Whether the text can name an issuer or an audience: not empty, and short enough to be kept with each user.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether the text can be a claim's name or a role.
+pub(super) fn is_word(text: &str) -> bool {
+    is_name(text) && !text.contains(char::is_whitespace)
+}
+
+/// Returns the users of a text such as `zhangsan=1 lisi=2`; none if it is no such text, or gives a name
+/// twice.
+pub fn named_users(text: &str) -> Option<BTreeMap<String, u64>> {
+    let mut users = BTreeMap::new();
+    for pair in text.split_whitespace() {
+        let (name, number) = pair.rsplit_once('=').filter(|(name, _)| !name.is_empty())?;
+        let number = number.parse().ok().filter(|number| *number <= i64::MAX as u64)?;
+        if users.insert(name.to_owned(), number).is_some() {
+            return None;
+        }
+    }
+    Some(users)
+}
+
+/// Whether the text is an offset from UTC, such as `+08:00`.
+pub(super) fn is_utc_offset(text: &str) -> bool {
+    let &[b'+' | b'-', h1, h2, b':', m1, m2] = text.as_bytes() else { return false };
+    let are_digits = [h1, h2, m1, m2].iter().all(u8::is_ascii_digit);
+    are_digits && (h1, h2) <= (b'2', b'3') && m1 <= b'5'
+}
+
+/// Whether the text is URLs of etcd's members with spaces between them, or empty.
+pub(super) fn are_endpoints(text: &str) -> bool {
+    text.split_ascii_whitespace().all(|url| {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let host = rest.and_then(|rest| rest.rsplit_once(':'));
+        host.is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+        })
+    })
+}
+
+/// Whether the text can name a node.
+pub(super) fn is_node_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=63).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// Whether the text can be what the keys of a shop begin with.
+pub(super) fn is_prefix(text: &str) -> bool {
+    let is_path = text.len() > 1 && text.starts_with('/') && text.ends_with('/');
+    is_path && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_a_cluster_is_told_from_what_does_not() {
+        for (text, expected) in [
+            ("", true),
+            ("http://10.0.0.1:2379", true),
+            ("http://a:1  https://b.example:2379", true),
+            ("http://[::1]:2379", true),
+            ("10.0.0.1:2379", false),
+            ("http://10.0.0.1", false),
+            ("http://10.0.0.1:2379/", false),
+            ("http://:2379", false),
+            ("http://a:1,http://b:1", false),
+        ] {
+            assert_eq!(are_endpoints(text), expected, "{text}");
+        }
+        for (text, expected) in [("a", true), ("shop-1.b_c", true), ("", false), ("a/b", false)] {
+            assert_eq!(is_node_name(text), expected, "{text}");
+        }
+        assert!(!is_node_name(&"a".repeat(64)));
+        for (text, expected) in
+            [("/a/", true), ("/", false), ("/a", false), ("a/", false), ("/a b/", false)]
+        {
+            assert_eq!(is_prefix(text), expected, "{text}");
+        }
+    }
+}
