@@ -224,6 +224,7 @@ impl App {
         if let Some(cluster) = &self.cluster {
             cluster.hand_over(self.drain_limit).await;
         }
+        self.engine.stop_expiring();
         if let Some(backends) = self.backends.take() {
             backends.stop(&self.engine, self.drain_limit).await;
         }

@@ -168,6 +168,7 @@ impl Engine {
             permits: Permits::new(options.permits),
             checkpoints,
             draining: AtomicBool::new(false),
+            expiring: AtomicBool::new(true),
             figures: (0..options.shards).map(|_| Arc::default()).collect(),
             mailbox_figures: MailboxFigures::default(),
             expiries_per_tick: (EXPIRIES_PER_TICK / usize::from(options.shards)).max(16),
@@ -271,6 +272,12 @@ impl Engine {
     /// Decides an operation (restock, pause, resume, end) on a preheated item.
     pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
         self.decide(gate.shard(), command, None, false).await
+    }
+
+    /// Lets no more orders expire, so that a shop that stops can bring the order store up to date. What is
+    /// due meanwhile expires at the next start.
+    pub fn stop_expiring(&self) {
+        self.0.context.expiring.store(false, Ordering::Release);
     }
 
     /// Stops admitting, waits until what was admitted is decided and durable, and closes the journal.

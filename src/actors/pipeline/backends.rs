@@ -108,7 +108,13 @@ impl Backends {
         const LOOK: Duration = Duration::from_millis(10);
         let journal = &engine.context().journal;
         let emptied = async {
-            while engine.pipeline_status().backlog(journal) > 0 {
+            // What is not durable yet, or was on its way into the journal at one look, counts at the next.
+            let mut empty_looks = 0;
+            while empty_looks < 2 {
+                let mut waiting = 0;
+                journal.visit_waiting(|_| waiting += 1);
+                let is_empty = waiting == 0 && engine.pipeline_status().backlog(journal) == 0;
+                empty_looks = if is_empty { empty_looks + 1 } else { 0 };
                 tokio::time::sleep(LOOK).await;
             }
         };

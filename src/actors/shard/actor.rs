@@ -11,6 +11,7 @@ use domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Envelopes of one batch: after so many the journal gets the records, and other actors their turn.
@@ -68,7 +69,9 @@ impl Actor for Shard {
         let worked = match message {
             ShardMessage::Tick => {
                 processor.end_quarantines(now);
-                let expired = processor.expire(now, state.context.expiries_per_tick);
+                let expires = state.context.expiring.load(Ordering::Acquire);
+                let limit = if expires { state.context.expiries_per_tick } else { 0 };
+                let expired = processor.expire(now, limit);
                 let router = &state.context.router;
                 router.set_ticking(state.shard, expired.is_err() || processor.may_be_due());
                 expired

@@ -28,6 +28,8 @@ pub(in crate::actors) struct Context {
     pub(in crate::actors) permits: Permits,
     pub(in crate::actors) checkpoints: CheckpointStore,
     pub(in crate::actors) draining: AtomicBool,
+    /// Whether orders expire: not any more once the shop stops.
+    pub(in crate::actors) expiring: AtomicBool,
     /// What each shard counts, in a cell of its own.
     pub(in crate::actors) figures: Vec<Arc<ShardFigures>>,
     /// How the mailboxes are emptied.
