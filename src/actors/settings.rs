@@ -12,8 +12,8 @@ use crate::store::settings::{
 };
 use arc_swap::{ArcSwap, Guard};
 use domain::Timestamp;
-use domain::risk::Lists;
-use std::collections::{BTreeMap, HashMap};
+use domain::risk::{EntryKind, Lists};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -149,7 +149,8 @@ impl LiveSettings {
         self.0.store.history(name, before, limit).await
     }
 
-    /// Adds entries to the lists, here at once and on other nodes within a second.
+    /// Adds entries to the lists, here at once and on other nodes within a second. Those that say the same
+    /// of the same user or network are removed for them.
     ///
     /// # Errors
     /// Returns [`SettingsError`] if [`SettingsStore::add_entries`] does.
@@ -159,9 +160,26 @@ impl LiveSettings {
         actor: &str,
         at: Timestamp,
     ) -> Result<Vec<u64>, SettingsError> {
-        let numbers = self.0.store.add_entries(entries, actor, at).await?;
+        self.look().await;
+        let replaced = self.same_as(entries).await;
+        let numbers = self.0.store.add_entries(entries, &replaced, actor, at).await?;
         self.look().await;
         Ok(numbers)
+    }
+
+    /// Returns the numbers of the known entries that stand for the same as one of these.
+    async fn same_as(&self, entries: &[NewEntry]) -> Vec<u64> {
+        let wanted: HashSet<EntryKind> = entries.iter().map(|entry| entry.kind).collect();
+        let known = Arc::clone(&self.0.seen.lock().await.entries);
+        // Of a million of them that takes a while.
+        let found = tokio::task::spawn_blocking(move || {
+            let same = known.iter().filter(|(_, (kind, _))| wanted.contains(kind));
+            let mut numbers: Vec<u64> = same.map(|(number, _)| *number).collect();
+            numbers.sort_unstable();
+            numbers
+        });
+        // It does not panic, and is not aborted.
+        found.await.unwrap_or_default()
     }
 
     /// Removes an entry from its list, here at once and on other nodes within a second.

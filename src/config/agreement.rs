@@ -1,6 +1,6 @@
 //! What settings must be together: each is allowed by itself, and some contradict each other.
 
-use super::choices::{ClientAddress, CompatSettle};
+use super::choices::{ChallengeProvider, ClientAddress, CompatSettle};
 use super::settings::{Cluster, Config, Oidc};
 use std::net::Ipv4Addr;
 
@@ -26,6 +26,12 @@ pub fn check(config: &Config) -> Vec<String> {
             "compat.settle = \"paid\" needs payments.sandbox = true: there is no other way to pay",
         );
     }
+    let challenge = &config.challenge;
+    must(
+        challenge.provider == ChallengeProvider::None
+            || (!challenge.site_key.is_empty() && challenge.secret.is_some()),
+        "challenge.provider needs challenge.site_key and challenge.secret",
+    );
     check_cluster(config, &mut must);
     must(
         is_whole(&config.oidc),
@@ -156,6 +162,10 @@ mod tests {
         check(
             |config| config.cluster.user = "shop".to_owned(),
             &["cluster.user and cluster.password"],
+        );
+        check(
+            |config| config.challenge.provider = ChallengeProvider::Geetest,
+            &["challenge.provider needs challenge.site_key"],
         );
         check(
             |config| config.compat.enabled = true,

@@ -65,7 +65,8 @@ configuration! {
         /// themselves counts for nothing.
         trusted_proxies: String = String::new(), Such(
             |networks: &String| are_networks(networks),
-            "addresses and networks such as \"10.0.0.0/8 192.0.2.7 2001:db8::/32\"",
+            "addresses and networks such as \"10.0.0.0/8 192.0.2.7 2001:db8::/32\", of at most a /8 or, of \
+             IPv6, a /16",
         );
         /// Headers of one request; more are answered 431.
         headers_max: u32 = 64, Within(16, 1_000);

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 /// Whether the text is networks with spaces between them.
 pub(super) fn are_networks(text: &str) -> bool {
-    text.split_ascii_whitespace().all(|network| network.parse::<Network>().is_ok())
+    text.split_ascii_whitespace()
+        .all(|network| network.parse().is_ok_and(|network: Network| !network.is_vast()))
 }
 
 /// Whether the text is an origin as a browser sends it: scheme, host and port, without a path.

@@ -65,6 +65,7 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
     // Who comes in vain hears so first: it is the cheapest answer. Of a settled item the gate knows no
     // buyer, so any of them may be repeating a purchase.
     let is_over = refusal == Some(Refusal::SaleEnded) && gate.is_settled();
+    let refusal = refusal.map(|refusal| opening(edge, &gate, user_id, token, refusal));
     if let Some(refusal) = refusal.filter(|_| !is_over) {
         return Err(refusal.into());
     }
@@ -89,6 +90,26 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
         Reply::Decided(Outcome::Order(_) | Outcome::Item(_) | Outcome::ItemReplayed(_))
         | Reply::Unknown => Err(Problem::outcome_unknown()),
     }
+}
+
+/// Has a refusal before the start name the slot of the buyer's token, if there is a good one: the sale's start
+/// is too early for it.
+fn opening(
+    edge: &Edge,
+    gate: &Gate,
+    user_id: UserId,
+    token: Option<&str>,
+    refusal: Refusal,
+) -> Refusal {
+    let (Refusal::SaleNotStarted { starts_at }, Some(token)) = (refusal, token) else {
+        return refusal;
+    };
+    let now = edge.engine.now();
+    let opens_at = match edge.buy_tokens.verify(now, token, gate.terms().item_id, user_id) {
+        Ok(token) => token.opens_at.max(starts_at),
+        Err(NotGood) => starts_at,
+    };
+    Refusal::SaleNotStarted { starts_at: opens_at }
 }
 
 /// Returns the purchase's identity, and why it may get no new order, if it may not: the buy token names

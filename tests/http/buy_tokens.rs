@@ -132,6 +132,7 @@ async fn tokens_come_before_the_start_and_buy_from_their_slot() {
         slots.push(slot);
         let too_early = buy(&shop, first["buy_url"].as_str().unwrap(), user).await;
         assert_eq!(too_early.problem(), (409, "sale_not_started".to_owned()));
+        assert_eq!(too_early.json()["starts_at"], first["opens_at"], "the slot, not the start");
     }
     slots.sort_unstable();
     slots.dedup();

@@ -530,3 +530,21 @@ async fn every_setting_is_explained_in_the_operators_language() {
     let other = eva.submit("/console/rules/limits", &[("rollback", "0"), ("version", "0")]).await;
     assert_eq!(other.status, 403, "an operator changes none of them");
 }
+
+#[tokio::test]
+async fn an_admin_alone_sees_the_rules_and_writes_no_list() {
+    let shop = Shop::open().await;
+    let mut ada = Browser::accept(&shop, shop.address, "ada", "admin").await;
+    assert!(ada.get("/console").await.text().contains("href=\"/console/rules\""));
+    let rules = ada.get("/console/rules").await;
+    assert_eq!(rules.status, 200);
+    assert!(!rules.text().contains("action=\"/console/rules/entries\""));
+    assert_eq!(ada.get("/console/rules/risk").await.status, 200);
+    let entry = [("list", "deny_user"), ("value", "7")];
+    assert_eq!(ada.submit("/console/rules/entries", &entry).await.status, 403);
+    let mut eva = Browser::accept(&shop, shop.address, "eva", "operator").await;
+    let past = [("list", "deny_user"), ("value", "7"), ("expires_at", "2020-01-01T00:00")];
+    let refused = eva.submit("/console/rules/entries", &past).await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(leads_to(&eva.submit("/console/rules/entries", &entry).await), "/console/rules");
+}

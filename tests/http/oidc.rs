@@ -347,6 +347,7 @@ async fn an_issuer_that_is_away_slow_or_lying_changes_nothing() {
         let dependencies = ready["dependencies"].as_array().expect("a list");
         let shown = dependencies.iter().find(|one| one["name"] == "issuer").expect("it");
         assert_eq!(shown["healthy"], false, "{manner:?} {shown}");
+        assert_eq!(ready["status"], "degraded");
     }
     issuer.publish(&[&key, &unknown]);
     node.session(&unknown.token(&node.claims(&issuer, "u-1"))).await;

@@ -57,7 +57,7 @@ async fn is_denied(shop: &Shop, item: &str, user_id: u64, from: &str) -> bool {
 
 async fn set_rules(shop: &Shop, values: Value) {
     let ask = Ask {
-        token: Some(&shop.operator("ann")),
+        token: Some(&shop.admin("ann")),
         headers: &[("if-match", "*")],
         body: Some(json!({ "values": values, "reason": "a test" })),
     };
@@ -183,6 +183,32 @@ async fn an_entry_ends_by_itself() {
     })
     .await;
     assert!(!matches(&shop).await.is_empty(), "it held before");
+    assert_eq!(list(&shop, ENTRIES).await[0]["has_ended"], true);
+}
+
+#[tokio::test]
+async fn an_entry_takes_the_place_of_an_older_one() {
+    let shop = setup().open().await;
+    let item = shop.live_item(10).await;
+    add(
+        &shop,
+        json!([{ "list": "deny_user", "value": "7" }, { "list": "deny_user", "value": "8" }]),
+    )
+    .await;
+    let newer = json!([{ "list": "deny_user", "value": "7", "note": "a second time" }]);
+    let newer = add(&shop, newer).await;
+    let shown = list(&shop, ENTRIES).await;
+    let values: Vec<&Value> = shown.iter().map(|entry| &entry["value"]).collect();
+    assert_eq!(
+        (values, &shown[0]["note"]),
+        (vec![&json!("7"), &json!("8")], &json!("a second time"))
+    );
+    assert!(shown.iter().all(|entry| entry["has_ended"] == false), "{shown:?}");
+    assert!(is_denied(&shop, &item, 7, "192.0.2.9").await);
+    // Nothing of it is left when it is removed.
+    assert_eq!(remove(&shop, &newer[0]).await, 204);
+    assert!(!is_denied(&shop, &item, 7, "192.0.2.9").await);
+    assert!(is_denied(&shop, &item, 8, "192.0.2.9").await);
 }
 
 #[tokio::test]
@@ -236,6 +262,10 @@ async fn an_address_with_too_many_accounts_cannot_log_in_with_more() {
     }
     // They are counted by bits, of which some may coincide.
     assert_eq!((&statuses[..2], statuses[7]), (&[200, 200][..], 403), "{statuses:?}");
+    for person in 10..12 {
+        assert_eq!(ask("/api/v1/users", person, "192.0.2.11").await, 201);
+    }
+    assert_eq!(ask("/api/v1/users", 12, "192.0.2.11").await, 403, "the third is not registered");
     assert_eq!(ask("/api/v1/users", 9, "192.0.2.9").await, 403, "nor register more");
     assert_eq!(ask("/api/v1/login", 7, "192.0.2.10").await, 200, "elsewhere they can");
 }
@@ -250,6 +280,18 @@ async fn mistakes_in_entries_add_none_of_them() {
     let refused = shop.post(ENTRIES, &shop.operator("ann"), Some(body)).await;
     assert_eq!(refused.problem(), (422, "invalid_field".to_owned()));
     assert_eq!(refused.json()["errors"][0]["pointer"], "/entries/1/value");
+    for (entry, pointer) in [
+        (json!({ "list": "deny_user", "value": "7" }), "/entries/1/value"),
+        (json!({ "list": "deny_address", "value": "0.0.0.0/0" }), "/entries/1/value"),
+        (
+            json!({ "list": "deny_user", "value": "8", "expires_at": "2020-01-01T00:00:00Z" }),
+            "/entries/1/expires_at",
+        ),
+    ] {
+        let body = json!({ "entries": [{ "list": "deny_user", "value": "7" }, entry] });
+        let refused = shop.post(ENTRIES, &shop.operator("ann"), Some(body)).await;
+        assert_eq!(refused.json()["errors"][0]["pointer"], pointer, "{}", refused.text());
+    }
     assert!(list(&shop, ENTRIES).await.is_empty());
     let none = shop.post(ENTRIES, &shop.operator("ann"), Some(json!({ "entries": [] }))).await;
     assert_eq!(none.status, 422);

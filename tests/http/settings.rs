@@ -18,7 +18,7 @@ async fn put(shop: &Shop, path: &str, version: &str, values: Value) -> Answer {
 
 async fn change(shop: &Shop, method: &str, path: &str, version: &str, body: Value) -> Answer {
     let ask = Ask {
-        token: Some(&shop.operator("ann")),
+        token: Some(&shop.admin("ann")),
         headers: &[("if-match", version)],
         body: Some(body),
     };
@@ -73,6 +73,38 @@ async fn a_limit_is_changed_while_the_shop_sells() {
 }
 
 #[tokio::test]
+async fn admins_change_what_operators_see_too() {
+    let shop = Shop::open().await;
+    let rules = "/api/v1/admin/risk/rules";
+    let rollback = format!("{LIMITS}/rollback");
+    for (token, sees, changes) in [
+        (shop.operator("ann"), 200, 403),
+        (shop.approver("ann"), 200, 403),
+        (shop.admin("ann"), 200, 200),
+        (shop.buyer(1), 403, 403),
+    ] {
+        for path in [LIMITS, rules, "/api/v1/admin/risk/entries", "/api/v1/admin/risk/matches"] {
+            let seen = shop.get(path, Some(&token)).await;
+            assert_eq!(seen.status, sees, "{path}: {}", seen.text());
+        }
+        let history = shop.get(&format!("{LIMITS}/history"), Some(&token)).await;
+        assert_eq!(history.status, sees);
+        let to_file = json!({ "version": 0, "reason": "a test" });
+        let values = json!({ "values": {}, "reason": "a test" });
+        for (method, path, body) in [
+            ("PUT", LIMITS, &values),
+            ("PUT", rules, &values),
+            ("POST", rollback.as_str(), &to_file),
+        ] {
+            let headers = &[("if-match", "*")];
+            let ask = Ask { token: Some(&token), headers, body: Some(body.clone()) };
+            let changed = shop.ask(method, path, ask).await;
+            assert_eq!(changed.status, changes, "{method} {path}: {}", changed.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn two_operators_do_not_overwrite_each_other() {
     let shop = Shop::open().await;
     assert_eq!(put(&shop, LIMITS, "\"0\"", json!({ "user_per_s": 5 })).await.status, 200);
@@ -80,7 +112,7 @@ async fn two_operators_do_not_overwrite_each_other() {
     assert_eq!(late.problem(), (412, "revision_conflict".to_owned()));
     assert_eq!(late.json()["revision"], 1);
     let ask = Ask {
-        token: Some(&shop.operator("bob")),
+        token: Some(&shop.admin("bob")),
         body: Some(json!({ "values": {}, "reason": "blind" })),
         ..Ask::default()
     };

@@ -199,6 +199,11 @@ impl Shop {
         self.signer.mint(name, Role::Approver, self.engine.now(), 3_600)
     }
 
+    /// A token for an admin of this name.
+    pub fn admin(&self, name: &str) -> String {
+        self.signer.mint(name, Role::Admin, self.engine.now(), 3_600)
+    }
+
     /// Asks as those who run the shop do.
     pub async fn look(&self, path: &str) -> Answer {
         self.ask_at(self.operations, "GET", path, Ask::default()).await

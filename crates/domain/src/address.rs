@@ -89,6 +89,13 @@ impl Network {
         self.length
     }
 
+    /// Whether no operator of the Internet has as many addresses: it is more than a /8 of IPv4, or a /16 of
+    /// IPv6.
+    pub fn is_vast(self) -> bool {
+        let is_of_ipv4 = self.first.is_ipv4() || self.contains(Address(MAPPED));
+        self.length < if is_of_ipv4 { MAPPED_BITS + 8 } else { 16 }
+    }
+
     fn mask(self) -> u128 {
         u128::MAX.checked_shl(128 - u32::from(self.length)).unwrap_or_default()
     }
@@ -136,6 +143,26 @@ impl fmt::Display for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_everybody_is_vast() {
+        for (text, expected) in [
+            ("0.0.0.0/0", true),
+            ("128.0.0.0/1", true),
+            ("10.0.0.0/7", true),
+            ("10.0.0.0/8", false),
+            ("192.0.2.7", false),
+            ("::/0", true),
+            ("::/64", true),
+            ("::ffff:0:0/96", true),
+            ("2000::/3", true),
+            ("2001::/16", false),
+            ("::1", false),
+        ] {
+            let network: Network = text.parse().expect("a network");
+            assert_eq!(network.is_vast(), expected, "{text}");
+        }
+    }
 
     fn address(text: &str) -> Address {
         text.parse::<IpAddr>().expect("an address").into()

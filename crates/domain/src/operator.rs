@@ -25,6 +25,10 @@ pub enum OperatorRole {
 pub struct InvalidRole;
 
 impl OperatorRole {
+    /// Those who see limits, risk rules and lists: who runs sales writes the lists, and an admin changes the
+    /// rest.
+    pub const RULES: &[Self] = &[Self::Operator, Self::Admin];
+
     /// All roles, the one that may least first.
     pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];
 
@@ -66,6 +70,11 @@ impl OperatorRoles {
             OperatorRole::Approver | OperatorRole::Admin => role as u8,
         };
         self.0 & enough != 0
+    }
+
+    /// Whether they allow what one of `roles` allows.
+    pub fn allow_any(self, roles: &[OperatorRole]) -> bool {
+        roles.iter().any(|role| self.allow(*role))
     }
 
     /// Returns the roles themselves, the one that may least first.

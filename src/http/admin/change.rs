@@ -2,7 +2,7 @@
 //! means, and its `Idempotency-Key`.
 
 use super::sale_view::AdminSale;
-use crate::http::auth::bearer::Operator;
+use crate::http::auth::bearer::{Admin, Operator};
 use crate::http::edge::service::IDEMPOTENT_REPLAYED;
 use crate::http::problem::Problem;
 use crate::http::request::idempotency_key::operator_key;
@@ -31,6 +31,12 @@ pub struct Editor {
 }
 
 impl Editor {
+    fn read(operator: Operator, headers: &HeaderMap) -> Result<Self, Problem> {
+        let base = base(headers)?;
+        let request_id = operator_key(headers, &operator.name)?;
+        Ok(Self { operator, base, request_id })
+    }
+
     /// Returns the change, made now.
     pub fn change(&self, now: Timestamp) -> Change<'_> {
         Change {
@@ -46,10 +52,20 @@ impl FromRequestParts<Arc<Edge>> for Editor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
-        let operator = Operator::from_request_parts(parts, edge).await?;
-        let base = base(&parts.headers)?;
-        let request_id = operator_key(&parts.headers, &operator.name)?;
-        Ok(Self { operator, base, request_id })
+        Self::read(Operator::from_request_parts(parts, edge).await?, &parts.headers)
+    }
+}
+
+/// The admin who changes settings, and which version they mean.
+#[derive(Clone, Debug)]
+pub struct SettingsEditor(pub Editor);
+
+impl FromRequestParts<Arc<Edge>> for SettingsEditor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
+        let Admin(operator) = Admin::from_request_parts(parts, edge).await?;
+        Editor::read(operator, &parts.headers).map(Self)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::actors::{ENTRIES_MAX, ENTRY_NOTE_LENGTH_MAX, ListedEntry, NewEntry};
 use crate::http::api::example;
-use crate::http::auth::bearer::Operator;
-use crate::http::problem::{FieldErrors, Problem};
+use crate::http::auth::bearer::{Operator, RulesReader};
+use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{JsonObject, Parameters};
 use crate::http::request::fields::{Body, body};
 use crate::http::request::page::PageQuery;
@@ -15,11 +15,15 @@ use crate::http::timestamp;
 use axum::Json;
 use axum::extract::State;
 use domain::risk::{EntryKind, NotAnEntry};
+use domain::{Network, Timestamp};
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+const VAST: &str = "is more than any one network has: at most a /8 of IPv4 or a /16 of IPv6";
 
 /// The longest name of a list, and the longest network.
 const VALUE_LENGTH_MAX: usize = 64;
@@ -78,6 +82,8 @@ pub struct EntryView {
     /// When it ends by itself, if it does.
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
+    /// Whether it has ended by itself, and counts for nothing any more.
+    pub has_ended: bool,
     /// Who made it.
     pub actor: String,
     /// When it was made.
@@ -104,9 +110,10 @@ pub struct MatchView {
     pub mode: String,
     /// What follows if it is enforced: `observe`, `harder`, `last` or `deny`.
     pub action: String,
-    /// At what: `purchase`, `token`, `log_in` or `registration`.
+    /// At what: `purchase`, `challenge`, `token`, `log_in` or `registration`.
     pub moment: String,
-    /// The user, if that was known.
+    /// The user, if that was known: a purchase from a denied address is refused before anybody is asked who
+    /// they are.
     #[schema(value_type = Option<Identity>)]
     pub user_id: Option<String>,
     /// The client's address.
@@ -121,6 +128,7 @@ impl EntryView {
             value: "192.0.2.0/24".to_owned(),
             note: "a thousand accounts an hour".to_owned(),
             expires_at: Some(example::APPROVED_AT.to_owned()),
+            has_ended: false,
             actor: example::APPROVER.to_owned(),
             at: example::APPROVED_AT.to_owned(),
         }
@@ -153,19 +161,22 @@ impl MatchView {
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: RulesReader,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<EntriesPage>, Problem> {
     let (limit, before) = query.read::<u64>()?;
     let mut entries = edge.settings.entries(before, limit + 1).await?;
     let has_more = entries.len() > limit;
     entries.truncate(limit);
-    Ok(Json(EntriesPage { data: entries.into_iter().map(view).collect(), has_more }))
+    let now = edge.engine.now();
+    let data = entries.into_iter().map(|listed| view(listed, now)).collect();
+    Ok(Json(EntriesPage { data, has_more }))
 }
 
 /// Adds entries.
 ///
-/// They hold at once here, and on other nodes within a second. Sent twice, they are there twice.
+/// They hold at once here, and on other nodes within a second. An entry for what stands on that list already
+/// takes its place.
 #[utoipa::path(
     post, path = "/api/v1/admin/risk/entries", tag = "operators",
     request_body(content = EntriesRequest, content_type = "application/json", example = json!({
@@ -183,17 +194,21 @@ pub async fn add(
     operator: Operator,
     JsonObject(body): JsonObject,
 ) -> Result<(StatusCode, Json<AddedEntries>), Problem> {
+    let now = edge.engine.now();
     let mut errors = FieldErrors::default();
     let body = EntriesRequest::read(body, "", &mut errors);
-    let entries: Vec<NewEntry> = body
-        .entries
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-        .filter_map(|(place, entry)| read(entry, &format!("/entries/{place}"), &mut errors))
-        .collect();
+    let mut kinds = HashSet::new();
+    let mut entries = Vec::new();
+    for (place, entry) in body.entries.unwrap_or_default().into_iter().enumerate() {
+        let pointer = format!("/entries/{place}");
+        let Some(entry) = read(entry, &pointer, now, &mut errors) else { continue };
+        if !kinds.insert(entry.kind) {
+            errors.push(FieldError::new(format!("{pointer}/value"), "stands here twice"));
+        }
+        entries.push(entry);
+    }
     let entries = errors.or(entries)?;
-    let added = edge.settings.add_entries(&entries, &operator.name, edge.engine.now()).await?;
+    let added = edge.settings.add_entries(&entries, &operator.name, now).await?;
     let entry_ids = added.iter().map(u64::to_string).collect();
     Ok((StatusCode::CREATED, Json(AddedEntries { entry_ids })))
 }
@@ -226,7 +241,7 @@ pub async fn remove(
         example = json!(MatchesView { data: vec![MatchView::example()] }))),
     security(("token" = []))
 )]
-pub async fn matches(State(edge): State<Arc<Edge>>, _operator: Operator) -> Json<MatchesView> {
+pub async fn matches(State(edge): State<Arc<Edge>>, _reader: RulesReader) -> Json<MatchesView> {
     let data =
         edge.risk.matches().into_iter().map(|Match { at, rule, mode, action, moment, person }| {
             MatchView {
@@ -242,33 +257,47 @@ pub async fn matches(State(edge): State<Arc<Edge>>, _operator: Operator) -> Json
     Json(MatchesView { data: data.collect() })
 }
 
-/// Reads an entry, which is at `pointer` of the body, and adds what is wrong to `errors`.
-pub fn read(entry: Value, pointer: &str, errors: &mut FieldErrors) -> Option<NewEntry> {
+/// Reads an entry that is made at `now` and stands at `pointer` of the body, and adds what is wrong to
+/// `errors`.
+pub fn read(
+    entry: Value,
+    pointer: &str,
+    now: Timestamp,
+    errors: &mut FieldErrors,
+) -> Option<NewEntry> {
     let Value::Object(object) = entry else {
-        errors.push(crate::http::problem::FieldError::new(pointer, "must be an object"));
+        errors.push(FieldError::new(pointer, "must be an object"));
         return None;
     };
     let mut kind = None;
+    let mut has_ended = false;
     let entry = EntryRequest::read_with(object, pointer, errors, |entry, fields| {
+        has_ended = entry.expires_at.is_some_and(|at| at <= now);
+        if has_ended {
+            fields.note("expires_at", "must be in the future");
+        }
         let (Some(list), Some(value)) = (&entry.list, &entry.value) else { return };
         match EntryKind::read(list, value) {
+            Ok(read) if read.network().is_some_and(Network::is_vast) => fields.note("value", VAST),
             Ok(read) => kind = Some(read),
             Err(error @ NotAnEntry::List) => fields.note("list", error.to_string()),
             Err(error @ NotAnEntry::Value(_)) => fields.note("value", error.to_string()),
         }
     });
     let (note, expires_at) = (entry.note.unwrap_or_default(), entry.expires_at);
-    Some(NewEntry { kind: kind?, note, expires_at })
+    Some(NewEntry { kind: kind.filter(|_| !has_ended)?, note, expires_at })
 }
 
-fn view(listed: ListedEntry) -> EntryView {
+fn view(listed: ListedEntry, now: Timestamp) -> EntryView {
     let ListedEntry { entry_id, entry, actor, at, .. } = listed;
+    let has_ended = entry.has_ended(now);
     EntryView {
         entry_id: entry_id.to_string(),
         list: entry.kind.list().to_owned(),
         value: entry.kind.value(),
         note: entry.note,
         expires_at: entry.expires_at.map(timestamp::to_string),
+        has_ended,
         actor,
         at: timestamp::to_string(at),
     }
@@ -277,7 +306,6 @@ fn view(listed: ListedEntry) -> EntryView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Timestamp;
     use serde_json::json;
 
     #[test]
@@ -289,11 +317,14 @@ mod tests {
             json!({ "list": "deny", "value": "7" }),
             json!({ "list": "deny_address", "value": "192.0.2.1/24", "expires_at": "soon", "x": 1 }),
             json!(7),
+            json!({ "list": "deny_user", "value": "8", "expires_at": "2026-11-11T00:00:00Z" }),
+            json!({ "list": "allow_address", "value": "0.0.0.0/0" }),
         ]
         .into_iter()
         .enumerate()
         {
-            let read = read(entry, &format!("/entries/{place}"), &mut errors);
+            let now = Timestamp(1_800_000_000_000);
+            let read = read(entry, &format!("/entries/{place}"), now, &mut errors);
             let expected = NewEntry {
                 kind: EntryKind::DenyUser(domain::UserId(7)),
                 note: String::new(),
@@ -311,6 +342,8 @@ mod tests {
             "/entries/3/value",
             "/entries/3/x",
             "/entries/4",
+            "/entries/5/expires_at",
+            "/entries/6/value",
         ];
         assert_eq!(found, expected);
     }

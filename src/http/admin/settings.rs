@@ -1,10 +1,11 @@
-//! Settings that operators change while the shop runs: looked at, changed, and set back.
+//! Settings that are changed while the shop runs: looked at by operators and admins, changed and set back by
+//! admins.
 
-use super::change::{Editor, etag};
+use super::change::{Editor, SettingsEditor, etag};
 use crate::actors::{SETTING_REASON_LENGTH_MAX, SettingChange, SettingsError, StoredSetting};
 use crate::http::api::example;
 use crate::http::apply;
-use crate::http::auth::bearer::Operator;
+use crate::http::auth::bearer::RulesReader;
 use crate::http::live;
 use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{JsonObject, Parameters};
@@ -228,7 +229,7 @@ impl IntoParams for IfMatchVersion {
 )]
 pub async fn show(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: RulesReader,
     Segment(name): Segment,
 ) -> Result<Response, Problem> {
     answer(&edge, known(&name)?)
@@ -253,7 +254,7 @@ pub async fn show(
 )]
 pub async fn replace(
     State(edge): State<Arc<Edge>>,
-    editor: Editor,
+    SettingsEditor(editor): SettingsEditor,
     Segment(name): Segment,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
@@ -272,7 +273,7 @@ pub async fn replace(
 )]
 pub async fn history(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: RulesReader,
     Segment(name): Segment,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<SettingsHistory>, Problem> {
@@ -309,7 +310,7 @@ pub async fn history(
 )]
 pub async fn rollback(
     State(edge): State<Arc<Edge>>,
-    editor: Editor,
+    SettingsEditor(editor): SettingsEditor,
     Segment(name): Segment,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
@@ -352,7 +353,7 @@ pub async fn content_of(
 )]
 pub async fn show_rules(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: RulesReader,
 ) -> Result<Response, Problem> {
     answer(&edge, "risk")
 }
@@ -377,7 +378,7 @@ pub async fn show_rules(
 )]
 pub async fn replace_rules(
     State(edge): State<Arc<Edge>>,
-    editor: Editor,
+    SettingsEditor(editor): SettingsEditor,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
     change(&edge, &editor, "risk", body).await

@@ -28,7 +28,9 @@ impl ReadyStatus {
         let status = edge.engine.status();
         let is_well = status.shards_up == status.shards
             && status.quarantined_items.is_empty()
-            && status.dependencies.iter().all(|dependency| dependency.healthy);
+            && status.dependencies.iter().all(|dependency| dependency.healthy)
+            && edge.challenges.provider_health().is_none_or(|(healthy, _)| healthy)
+            && edge.oidc.as_ref().is_none_or(|oidc| oidc.trouble().is_none());
         // A node of several may have no shard: then it has nothing to sell.
         let sells = status.accepting && status.shards > 0;
         match (sells && !edge.shutdown.is_cancelled(), is_well) {

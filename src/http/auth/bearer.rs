@@ -234,6 +234,23 @@ impl FromRequestParts<Arc<Edge>> for Operator {
     }
 }
 
+/// The operator who looks at limits, risk rules and lists.
+#[derive(Clone, Debug)]
+pub struct RulesReader;
+
+impl FromRequestParts<Arc<Edge>> for RulesReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
+        let operator = authenticate_operator(edge, &parts.headers).await?;
+        if operator.roles.allow_any(OperatorRole::RULES) {
+            return Ok(Self);
+        }
+        // None of its roles allows it: what it lacks is said by the first of them.
+        operator.require(OperatorRole::Operator).map(|()| Self)
+    }
+}
+
 /// The operator who calls a handler that is for admins.
 #[derive(Clone, Debug)]
 pub struct Admin(pub Operator);

@@ -39,6 +39,17 @@ impl ConsoleUser {
         }
         Err(Problem::new(Code::Forbidden, format!("this is for the role {role}")))
     }
+
+    /// Checks that the operator may see limits, risk rules and lists.
+    ///
+    /// # Errors
+    /// Returns a `forbidden` problem if not.
+    pub fn require_rules(&self) -> Result<(), Problem> {
+        if self.roles.allow_any(OperatorRole::RULES) {
+            return Ok(());
+        }
+        self.require(OperatorRole::Operator)
+    }
 }
 
 /// Returns a new session of the account, for the cookie.

@@ -129,7 +129,7 @@ impl Risk {
     /// Notes that the user failed a challenge.
     pub fn failed_challenge(&self, user_id: UserId, now: Duration) {
         let options = self.options.load();
-        if let Some(quota) = options.failed_challenges.quota() {
+        if let Some(quota) = options.failed_challenges.quota_with_one_more() {
             self.counts.take((Rule::FailedChallenges as u8, user_id), quota, ticks(now));
         }
     }
@@ -179,6 +179,8 @@ impl Risk {
         let (subscriber, window) = (person.address.subscriber(), options.accounts.window(now));
         let accounts = match person.user_id {
             Some(user_id) => self.accounts.add(subscriber, user_id, window),
+            // One that is to be registered would be one more.
+            None if moment == Moment::Registration => self.accounts.of(subscriber, window) + 1,
             None => self.accounts.of(subscriber, window),
         };
         found[Rule::AccountsPerAddress as usize] =
@@ -197,7 +199,7 @@ impl Risk {
             _ => false,
         };
         found[Rule::FailedChallenges as usize] =
-            is_used_up(Rule::FailedChallenges, options.failed_challenges.quota());
+            is_used_up(Rule::FailedChallenges, options.failed_challenges.quota_with_one_more());
         let age = u64::from(options.account_age_seconds) * TICKS_PER_SECOND;
         found[Rule::AccountAge as usize] = is_used_up(Rule::AccountAge, Quota::new(1, age, 1));
         found
@@ -289,6 +291,14 @@ mod tests {
         }
         let last = found(&none, Moment::LogIn, person(12, "203.0.113.1"));
         assert_eq!(last, ["accounts_per_address"]);
+        // The fourth account of an address is not registered.
+        let newcomer = Person { user_id: None, ..person(0, "203.0.113.7") };
+        for user in 31..=33 {
+            let nothing: [&str; 0] = [];
+            assert_eq!(found(&none, Moment::Registration, newcomer), nothing);
+            risk.registered(person(user, "203.0.113.7"), NOW.0);
+        }
+        assert_eq!(found(&none, Moment::Registration, newcomer), ["accounts_per_address"]);
         // Two tokens are allowed, however often challenges are asked for.
         for _ in 0..5 {
             let nothing: [&str; 0] = [];
@@ -299,8 +309,8 @@ mod tests {
         assert_eq!(tokens, [vec![], vec![], vec!["tokens_per_user"]]);
         let then = found(&none, Moment::Challenge, person(20, "203.0.113.2"));
         assert_eq!(then, ["tokens_per_user"]);
-        // Two failed challenges are allowed: the third time somebody asks after them is one too many.
-        for _ in 0..2 {
+        // Two failed challenges are allowed, a third is one too many.
+        for _ in 0..3 {
             let nothing: [&str; 0] = [];
             assert_eq!(found(&none, Moment::LogIn, person(21, "203.0.113.3")), nothing);
             risk.failed_challenge(UserId(21), NOW.0);

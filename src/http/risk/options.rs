@@ -57,8 +57,18 @@ impl Threshold {
         u32::try_from(number).unwrap_or(u32::MAX)
     }
 
-    /// Returns it as a quota: so often at once, and as often again in a while.
+    /// Returns it as a quota for what is refused once it is too often: so often at once, and as often again in
+    /// a while.
     pub(super) fn quota(self) -> Option<Quota> {
-        Quota::new(self.max, u64::from(self.window_seconds) * TICKS_PER_SECOND, self.max)
+        self.quota_of(self.max)
+    }
+
+    /// Returns it as a quota for what is counted whatever it is: used up once it was more often than that.
+    pub(super) fn quota_with_one_more(self) -> Option<Quota> {
+        self.quota_of(self.max.saturating_add(1))
+    }
+
+    fn quota_of(self, burst: u32) -> Option<Quota> {
+        Quota::new(self.max, u64::from(self.window_seconds) * TICKS_PER_SECOND, burst)
     }
 }

@@ -22,6 +22,13 @@ pub struct NewEntry {
     pub expires_at: Option<Timestamp>,
 }
 
+impl NewEntry {
+    /// Whether it has ended by itself at `now`.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// An entry that is or was there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedEntry {
@@ -69,15 +76,31 @@ macro_rules! begin_change {
     }};
 }
 
+/// Removes the entry of a number in a change, and returns how many were there: one or none.
+macro_rules! remove {
+    ($connection:expr, $entry_id:expr, $at:expr, $change:expr) => {{
+        let text = "UPDATE risk_entries SET removed_at = ?, change_no = ? \
+                    WHERE entry_id = ? AND removed_at IS NULL";
+        let updated = sqlx::query(text)
+            .bind(signed($at.0))
+            .bind($change)
+            .bind(signed($entry_id))
+            .execute(&mut *$connection)
+            .await?;
+        updated.rows_affected()
+    }};
+}
+
 impl SettingsStore {
-    /// Adds entries, at most [`ENTRIES_MAX`], with one entry of the operators' log. Returns their
-    /// numbers.
+    /// Adds entries, at most [`ENTRIES_MAX`], and removes those of the numbers `replaced`, with one entry of
+    /// the operators' log. Returns their numbers.
     ///
     /// # Errors
     /// Returns [`SettingsError::Store`] if the database does not answer; none was added then.
     pub async fn add_entries(
         &self,
         entries: &[NewEntry],
+        replaced: &[u64],
         actor: &str,
         at: Timestamp,
     ) -> Result<Vec<u64>, SettingsError> {
@@ -86,6 +109,9 @@ impl SettingsStore {
                     VALUES (?, ?, ?, ?, ?, ?, ?)";
         writing!(&self.database, SettingsError, |connection| {
             let change = begin_change!(connection);
+            for entry_id in replaced {
+                remove!(connection, *entry_id, at, change);
+            }
             let mut numbers = Vec::with_capacity(entries.len());
             for entry in entries {
                 let inserted = sqlx::query(text)
@@ -100,7 +126,7 @@ impl SettingsStore {
                     .await?;
                 numbers.push(number("risk_entries.entry_id", inserted.inserted_key())?);
             }
-            append!(connection, added(entries, &numbers, actor, at))?;
+            append!(connection, added(entries, &numbers, replaced, actor, at))?;
             Ok(numbers)
         })
     }
@@ -125,15 +151,7 @@ impl SettingsStore {
         };
         writing!(&self.database, SettingsError, |connection| {
             let change = begin_change!(connection);
-            let text = "UPDATE risk_entries SET removed_at = ?, change_no = ? \
-                        WHERE entry_id = ? AND removed_at IS NULL";
-            let updated = sqlx::query(text)
-                .bind(signed(at.0))
-                .bind(change)
-                .bind(signed(entry_id))
-                .execute(&mut *connection)
-                .await?;
-            if updated.rows_affected() == 0 {
+            if remove!(connection, entry_id, at, change) == 0 {
                 return Err(SettingsError::NotFound);
             }
             append!(connection, entry)?;
@@ -190,8 +208,15 @@ impl SettingsStore {
     }
 }
 
-/// What the log says of entries that were added: a few of them in full, and how many there were.
-fn added(entries: &[NewEntry], numbers: &[u64], actor: &str, at: Timestamp) -> LogEntry {
+/// What the log says of entries that were added: a few of them in full, and how many there were, and how many
+/// others they replace.
+fn added(
+    entries: &[NewEntry],
+    numbers: &[u64],
+    replaced: &[u64],
+    actor: &str,
+    at: Timestamp,
+) -> LogEntry {
     const SHOWN: usize = 10;
     let shown = entries.iter().zip(numbers).take(SHOWN).map(|(entry, entry_id)| {
         json!({
@@ -204,7 +229,11 @@ fn added(entries: &[NewEntry], numbers: &[u64], actor: &str, at: Timestamp) -> L
         actor: actor.to_owned(),
         action: "risk.add".to_owned(),
         subject: format!("risk_entry:{}", numbers.first().copied().unwrap_or_default()),
-        detail: json!({ "count": entries.len(), "entries": shown.collect::<Vec<_>>() }),
+        detail: json!({
+            "count": entries.len(),
+            "replaced": replaced.len(),
+            "entries": shown.collect::<Vec<_>>(),
+        }),
     }
 }
 

@@ -14,6 +14,7 @@ pub struct Shop {
     process: Child,
     address: SocketAddr,
     operator: String,
+    admin: String,
     approver: String,
     directory: TempDir,
     settings: Vec<(String, String)>,
@@ -43,11 +44,13 @@ impl Shop {
             process,
             address,
             operator: String::new(),
+            admin: String::new(),
             approver: String::new(),
             directory,
             settings,
         };
         shop.operator = shop.run(&["mint", "--operator", "eva"]);
+        shop.admin = shop.run(&["mint", "--admin", "eva"]);
         shop.approver = shop.run(&["mint", "--approver", "bo"]);
         shop
     }
@@ -119,12 +122,12 @@ impl Shop {
         answer.json()
     }
 
-    /// Changes something as an operator, who names the version that is meant.
+    /// Changes something as an admin, who names the version that is meant.
     pub async fn change(&self, method: &str, path: &str, version: &str, body: Value) -> Answer {
         let mut client = Client::open(self.address).await.expect("it listens");
         let headers = [("if-match", version)];
         let body = body.to_string();
-        client.send(method, path, &self.operator, &headers, &body).await.expect("it answers")
+        client.send(method, path, &self.admin, &headers, &body).await.expect("it answers")
     }
 
     /// Has the shop keep a PNG picture, and returns its name.

@@ -53,11 +53,12 @@ async fn a_start_without_mariadb_goes_on_with_the_settings_of_before() {
         let bought = ground.shop.buy(&mut server.client().await, item, buyer, key).await;
         bought.expect("an answer").status
     };
+    let admin = ground.site.mint("--admin", "ada");
     let limits = "/api/v1/admin/settings/limits";
     let body = r#"{"values":{"user_per_s":1,"user_burst":1},"reason":"a drill"}"#;
     let any = [("if-match", "*")];
     let mut client = server.client().await;
-    let set = client.send("PUT", limits, &operator, &any, body).await.expect("an answer");
+    let set = client.send("PUT", limits, &admin, &any, body).await.expect("an answer");
     assert_eq!(set.status, 200, "{}", set.text());
     let entries = "/api/v1/admin/risk/entries";
     let body = r#"{"entries":[{"list":"deny_user","value":"2"}]}"#;
@@ -87,7 +88,7 @@ async fn a_start_without_mariadb_goes_on_with_the_settings_of_before() {
     let back = r#"{"version":0,"reason":"the drill is over"}"#;
     let rollback = format!("{limits}/rollback");
     let mut client = server.client().await;
-    let set = client.send("POST", &rollback, &operator, &any, back).await.expect("an answer");
+    let set = client.send("POST", &rollback, &admin, &any, back).await.expect("an answer");
     assert_eq!(set.status, 200, "{}", set.text());
     ground.trade(&server, 50).await;
     caught_up(&server).await;

@@ -228,7 +228,8 @@ impl Site {
             .collect()
     }
 
-    fn mint(&self, flag: &str, name: &str) -> String {
+    /// A token of `seckill mint` with this flag for this name.
+    pub fn mint(&self, flag: &str, name: &str) -> String {
         let output = self.run(&["mint", flag, name]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim().to_owned()

@@ -90,8 +90,8 @@ pub async fn entries_are_followed_by_their_changes(database: Database) {
     let nothing = store.changed_entries(begin, 10).await.expect("it answers");
     assert_eq!((nothing.entries.len(), nothing.position), (0, begin));
     let batch = [entry(1, None), network.clone(), entry(3, None)];
-    let ids = store.add_entries(&batch, "ann", NOW).await.expect("added");
-    let more = store.add_entries(&[entry(4, Some(NOW))], "bob", NOW).await.expect("added");
+    let ids = store.add_entries(&batch, &[], "ann", NOW).await.expect("added");
+    let more = store.add_entries(&[entry(4, Some(NOW))], &[], "bob", NOW).await.expect("added");
     assert!(ids.len() == 3 && ids.is_sorted() && more[0] > ids[2], "{ids:?} {more:?}");
     // In parts.
     let mut position = begin;
@@ -121,4 +121,12 @@ pub async fn entries_are_followed_by_their_changes(database: Database) {
     assert_eq!(numbers, [more[0], ids[2], ids[0]]);
     let before = store.entries(Some(ids[2]), 10).await.expect("it answers");
     assert_eq!(before.len(), 1);
+    // One that takes the place of others is seen with their removal.
+    let page = store.changed_entries(position, 10).await.expect("it answers");
+    let newer =
+        store.add_entries(&[entry(3, None)], &[ids[2], 999], "ann", NOW).await.expect("added");
+    let changed = store.changed_entries(page.position, 10).await.expect("it answers").entries;
+    let seen: Vec<(u64, bool)> =
+        changed.iter().map(|listed| (listed.entry_id, listed.is_removed)).collect();
+    assert_eq!(seen, [(ids[2], true), (newer[0], false)]);
 }

@@ -53,6 +53,14 @@ impl EntryKind {
         }
     }
 
+    /// Returns the network, if it is about one.
+    pub fn network(self) -> Option<Network> {
+        match self {
+            Self::DenyUser(_) => None,
+            Self::DenyAddress(network) | Self::AllowAddress(network) => Some(network),
+        }
+    }
+
     /// Reads an entry of the list of this name.
     ///
     /// # Errors

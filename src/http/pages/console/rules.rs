@@ -47,6 +47,7 @@ struct Rules {
     lists: Vec<(&'static str, String)>,
     zone: String,
     may_change: bool,
+    may_list: bool,
 }
 
 struct EntryRow {
@@ -55,6 +56,7 @@ struct EntryRow {
     value: String,
     note: String,
     expires_at: Option<Moment>,
+    has_ended: bool,
     actor: String,
 }
 
@@ -83,7 +85,7 @@ pub async fn show(
     visit: Visit,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    visit.user.require(OperatorRole::Operator)?;
+    visit.user.require_rules()?;
     let before = query.starting_after.as_deref().and_then(|text| text.parse().ok());
     let errors = FormErrors::default();
     page(&edge, &visit, StatusCode::OK, before, errors, EntryFields::default()).await
@@ -110,10 +112,12 @@ async fn page(
         Err(SettingsError::Store(_)) => (None, None),
         Err(error) => return Err(error.into()),
     };
+    let now = edge.engine.now();
     let row = |listed: ListedEntry| EntryRow {
         number: listed.entry_id,
         list: list_name(words, listed.entry.kind.list()),
         value: listed.entry.kind.value(),
+        has_ended: listed.entry.has_ended(now),
         note: listed.entry.note,
         expires_at: listed.entry.expires_at.map(|at| visit.moment(edge, at)),
         actor: listed.actor,
@@ -130,6 +134,7 @@ async fn page(
         lists: EntryKind::LISTS.map(|list| (list, list_name(words, list))).into(),
         zone: edge.options.pages.utc_offset.to_string(),
         may_change: visit.user.roles.allow(OperatorRole::Admin),
+        may_list: visit.user.roles.allow(OperatorRole::Operator),
     };
     visit.page(edge, status, &page)
 }
@@ -194,7 +199,8 @@ pub async fn add(
         body["expires_at"] = json!(instant(edge.options.pages.utc_offset, &fields.expires_at));
     }
     let mut problems = FieldErrors::default();
-    let entry = risk::read(body, "", &mut problems);
+    let now = edge.engine.now();
+    let entry = risk::read(body, "", now, &mut problems);
     let mut errors = FormErrors::default();
     for problem in &problems.shown {
         let (field, words) = (problem.pointer.trim_start_matches('/'), visit.words);
@@ -202,7 +208,7 @@ pub async fn add(
             "value" if fields.list == EntryKind::LISTS[0] => words.entry_user_rule(),
             "value" => words.entry_address_rule(),
             "note" => words.entry_note_rule(),
-            "expires_at" => words.rule_time(),
+            "expires_at" => words.entry_expires_rule(),
             _ => words.entry_list_rule(),
         };
         errors.push(field, message);
@@ -211,7 +217,7 @@ pub async fn add(
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return page(&edge, &visit, status, None, errors, fields).await;
     };
-    edge.settings.add_entries(&[entry], &visit.user.name, edge.engine.now()).await?;
+    edge.settings.add_entries(&[entry], &visit.user.name, now).await?;
     Ok(visit.lead_to(&edge, "/console/rules", Some("entry_added")))
 }
 

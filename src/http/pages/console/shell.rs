@@ -55,13 +55,14 @@ impl Section {
         }
     }
 
-    /// Who sees it.
-    pub fn role(self) -> OperatorRole {
+    /// Who sees it: those whom one of these roles allows it.
+    pub fn roles(self) -> &'static [OperatorRole] {
         match self {
-            Self::Tonight | Self::Dashboard | Self::Sales => OperatorRole::Viewer,
+            Self::Tonight | Self::Dashboard | Self::Sales => &[OperatorRole::Viewer],
             // These name buyers.
-            Self::Orders | Self::Rules | Self::DeadLetters | Self::Log => OperatorRole::Operator,
-            Self::Operators => OperatorRole::Admin,
+            Self::Orders | Self::DeadLetters | Self::Log => &[OperatorRole::Operator],
+            Self::Rules => OperatorRole::RULES,
+            Self::Operators => &[OperatorRole::Admin],
         }
     }
 
@@ -137,7 +138,7 @@ impl ConsoleShell {
     /// Returns the sections that the operator sees; none without one.
     pub fn links(&self) -> Vec<Link> {
         let Some(user) = &self.user else { return Vec::new() };
-        let seen = Section::ALL.into_iter().filter(|section| user.roles.allow(section.role()));
+        let seen = Section::ALL.into_iter().filter(|section| user.roles.allow_any(section.roles()));
         let link = |section: Section| Link {
             path: section.path(),
             title: section.title(self.words),

@@ -348,6 +348,8 @@ super::words! {
     entry_note_hint();
     entry_expires();
     entry_expires_hint(zone: &str);
+    entry_expires_rule();
+    entry_ended();
     entry_add();
     entry_add_now();
     entry_remove();
