@@ -1,8 +1,12 @@
 //! From the configuration to opened stores: the data directory with its journal's identity, the order
-//! store, the checkpoint store, the read cache, and the broker's address.
+//! store, the checkpoint store, the read cache, the cluster's etcd, and the broker's address.
 //!
 //! The serving process and the command line open their stores here, so that both get the same ones.
 //! Must not know what is done with them.
+
+mod etcd;
+
+pub use etcd::{EtcdOpenError, etcd};
 
 use crate::clock::Clock;
 use crate::config::Config;

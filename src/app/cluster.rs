@@ -7,15 +7,14 @@ use super::stores::Stores;
 use crate::actors::cluster::{Member, MemberOptions, Takeover};
 use crate::actors::{Directory, Engine, Meaning, StartError};
 use crate::config::{self, Config};
-use crate::opening::{self, Identity, OpenError};
+use crate::opening::{self, EtcdOpenError, Identity, OpenError};
 use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
-use crate::store::etcd::{Etcd, EtcdAddress, EtcdAddressError, EtcdLogin, EtcdTls};
 use crate::store::journal::fenced::{Committer, CommitterOptions, EtcdLog, OwnedShards};
 use crate::store::journal::file::disk::RealDisk;
 use crate::store::journal::{JournalId, file};
 use crate::store::registry::{Cluster, EtcdRegistry, FORMAT, NodeRecord, Registry, RegistryError};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io;
@@ -42,8 +41,8 @@ const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(1);
 pub enum ClusterError {
     /// The endpoints or certificates cannot be used.
     #[error(transparent)]
-    Address(#[from] EtcdAddressError),
-    /// A certificate or key cannot be read.
+    Etcd(#[from] EtcdOpenError),
+    /// The data directory cannot be read.
     #[error("{path}: {source}", path = .path.display())]
     File {
         /// What cannot be read.
@@ -91,7 +90,7 @@ impl ClusterError {
     /// What a person is to do.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Address(_) | Self::File { .. } => {
+            Self::Etcd(_) | Self::File { .. } => {
                 "correct cluster.endpoints, or the certificates that [cluster] names"
             }
             Self::Registry(RegistryError::NameTaken(_)) => {
@@ -118,7 +117,7 @@ impl ClusterError {
 
     /// Whether the configuration is what is wrong.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Self::Address(_) | Self::File { .. } | Self::Shards { .. } | Self::Secret(_))
+        matches!(self, Self::Etcd(_) | Self::File { .. } | Self::Shards { .. } | Self::Secret(_))
     }
 }
 
@@ -149,7 +148,7 @@ impl SharedLog {
     ) -> Result<Self, ClusterError> {
         refuse_own_journal(&data_dir.journal())?;
         let settings = &config.cluster;
-        let etcd = Etcd::prepare(&address(settings)?, append_timeout(settings))?;
+        let etcd = opening::etcd(config, append_timeout(settings))?;
         let registry = EtcdRegistry::new(etcd.clone(), settings.prefix.as_str(), lease(settings));
         let cluster = match registry.cluster().await? {
             Some(cluster) => cluster,
@@ -333,28 +332,6 @@ fn refuse_own_journal(path: &Path) -> Result<(), ClusterError> {
         return Err(ClusterError::OwnJournal(path.to_owned()));
     }
     Ok(())
-}
-
-fn address(settings: &config::Cluster) -> Result<EtcdAddress, ClusterError> {
-    let read = |path: &Path| {
-        let read = std::fs::read(path);
-        read.map_err(|source| ClusterError::File { path: path.to_owned(), source })
-    };
-    let root_certificate = settings.ca_file.as_deref().map(read).transpose()?;
-    let identity = match (&settings.cert_file, &settings.key_file) {
-        (Some(certificate), Some(key)) => {
-            let text = std::fs::read_to_string(key);
-            let text = text.map_err(|source| ClusterError::File { path: key.clone(), source })?;
-            Some((read(certificate)?, SecretString::from(text)))
-        }
-        _ => None,
-    };
-    let login = settings.password.as_ref().map(|password| EtcdLogin {
-        name: settings.user.clone(),
-        password: password.secret().clone(),
-    });
-    let endpoints = settings.endpoints.split_ascii_whitespace().map(str::to_owned).collect();
-    Ok(EtcdAddress { endpoints, tls: Some(EtcdTls { root_certificate, identity }), login })
 }
 
 fn record(config: &Config, http_address: SocketAddr) -> NodeRecord {

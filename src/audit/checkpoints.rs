@@ -1,8 +1,8 @@
 //! The checkpoints against the journal.
 
-use super::journal;
+use super::error::AuditError;
+use super::log::Look;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
-use crate::store::journal::file::disk::Disk;
 use domain::invariants::{self, Invariant, Ledger};
 use domain::{Order, Record, ShardId, Stock};
 use std::collections::BTreeMap;
@@ -48,7 +48,15 @@ impl Checkpoints {
     }
 
     /// Judges I9 and I11: each checkpoint, brought forward by the journal, against the journal alone.
-    pub(super) fn compare(self, disk: &dyn Disk, base: &[u64], ledger: &mut Ledger) {
+    ///
+    /// # Errors
+    /// Returns [`AuditError`] if etcd does not answer.
+    pub(super) async fn compare(
+        self,
+        look: &Look<'_>,
+        base: &[u64],
+        ledger: &mut Ledger,
+    ) -> Result<(), AuditError> {
         let mut pairs: BTreeMap<ShardId, Pair> = BTreeMap::new();
         for (shard, (mark, stock)) in self.0 {
             let place = format!("shard {shard}");
@@ -64,24 +72,22 @@ impl Checkpoints {
         }
         // Where records were deleted, there is no state of the journal alone.
         if base.iter().any(|seq| *seq > 0) {
-            return;
+            return Ok(());
         }
-        let read = journal::read(
-            disk,
-            |_| (),
-            |found| {
-                if let Some(pair) = pairs.get_mut(&found.shard) {
-                    pair.apply(&found);
-                }
-            },
-        );
+        let each = |found: Record| {
+            if let Some(pair) = pairs.get_mut(&found.shard) {
+                pair.apply(&found);
+            }
+        };
+        let read = look.read(|_, _| (), each).await?;
         // A journal that is damaged, or was cut meanwhile, leads to no state to compare with.
-        if !read.is_ok_and(|scan| scan.base.iter().all(|seq| *seq == 0)) {
-            return;
+        if !read.damage.is_empty() || read.base.iter().any(|seq| *seq > 0) {
+            return Ok(());
         }
         for (shard, pair) in pairs {
             ledger.judge(Invariant::I9, &format!("shard {shard}"), pair.verdict());
         }
+        Ok(())
     }
 }
 

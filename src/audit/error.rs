@@ -4,6 +4,7 @@ use crate::store::checkpoint::CheckpointError;
 use crate::store::data_dir::DataDirError;
 use crate::store::database::StoreError;
 use crate::store::journal::JournalId;
+use crate::store::journal::fenced::LookError;
 use std::io;
 use std::path::PathBuf;
 
@@ -19,17 +20,23 @@ pub enum AuditError {
     /// Nothing was ever written there.
     #[error("{0} holds no journal")]
     NoJournal(PathBuf),
+    /// The cluster's log cannot be read.
+    #[error("the cluster's log cannot be read: {0}")]
+    Etcd(#[source] LookError),
+    /// etcd has forgotten the revision that was read, also when another one was taken.
+    #[error("etcd compacted revision {0} while it was read, and earlier ones before it")]
+    Compacted(i64),
     /// The order store cannot be read.
     #[error("the order store cannot be read: {0}")]
     Orders(#[from] StoreError),
     /// The order store was filled from another journal.
-    #[error("the order store was filled from journal {owner}, but {path} holds {held}", path = .path.display())]
+    #[error("the order store was filled from journal {owner}, but {place} holds {held}")]
     ForeignOrders {
         /// The journal that it was filled from.
         owner: JournalId,
-        /// The data directory that was to be audited.
-        path: PathBuf,
-        /// The journal in that directory.
+        /// The log that was to be audited.
+        place: String,
+        /// The journal that it is.
         held: JournalId,
     },
     /// The data directory does not say whose journal it has, and the order store was filled from this one.

@@ -5,11 +5,25 @@ use domain::invariants::{Finding, Invariant, Rule};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// What an audit found in a data directory.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// The log that was audited.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AuditedLog {
+    /// The journal of this data directory.
+    Directory(PathBuf),
+    /// The log of a cluster.
+    Cluster {
+        /// Where in etcd it is.
+        prefix: String,
+        /// The revision of etcd that was read.
+        revision: i64,
+    },
+}
+
+/// What an audit found.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Findings {
-    /// The data directory.
-    pub data_dir: PathBuf,
+    /// The log that was audited.
+    pub log: AuditedLog,
     /// The number of shards that it was made with.
     pub shards: u64,
     /// How many records were read.

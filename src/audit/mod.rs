@@ -1,4 +1,4 @@
-//! The audit of a data directory: every invariant over the journal, the checkpoints, the order store,
+//! The audit of a shop: every invariant over its log, in a data directory or in a cluster's etcd, the checkpoints, the order store,
 //! the dead letters and what clients were told. What it found, as data.
 //!
 //! Must not know how its findings are shown.
@@ -7,12 +7,14 @@ mod checkpoints;
 mod deleted;
 mod error;
 mod findings;
-mod journal;
+mod log;
 mod older;
+mod on_record;
 mod orders;
 mod run;
 mod stored;
 
 pub use error::AuditError;
-pub use findings::{Findings, Judged, OrderCounts, Source, Unasked};
+pub use findings::{AuditedLog, Findings, Judged, OrderCounts, Source, Unasked};
+pub use log::{ClusterLog, LogSource};
 pub use run::{AuditOptions, run};

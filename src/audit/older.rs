@@ -2,7 +2,7 @@
 //! have the order, and against what was sealed when they were stored.
 
 use super::checkpoints::Checkpoints;
-use super::journal::OnRecord;
+use super::on_record::OnRecord;
 use super::stored::Stored;
 use crate::store::orders::Seal;
 use domain::invariants::{self, Verdict};

@@ -2,8 +2,8 @@
 //! progress.
 
 use super::checkpoints::Checkpoints;
-use super::journal::{OnRecord, OrderOnRecord};
 use super::older::Older;
+use super::on_record::{OnRecord, OrderOnRecord};
 use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use domain::invariants::{self, Invariant, Ledger, Verdict};

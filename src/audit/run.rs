@@ -1,34 +1,33 @@
-//! Auditing a data directory: the journal against itself, the checkpoints, the order store, the dead
-//! letters and what clients were told.
+//! Auditing a log: against itself, the checkpoints, the order store, the dead letters and what clients were
+//! told.
 //!
-//! Reads only, and takes no lock: the process may be serving meanwhile. So all that is made from the
-//! journal is read first and the journal last, which then holds whatever the others may know. Orders
+//! Reads only, and takes no lock: a process, or the nodes of a cluster, may be serving meanwhile. So all that
+//! is made from the log is read first and the log last, which then holds whatever the others may know. Orders
 //! are compared as of the record that the order store said it had reached; what came later waits.
 
 use super::checkpoints::Checkpoints;
 use super::deleted::assume_what_was_deleted;
 use super::error::AuditError;
-use super::findings::{Findings, Judged, OrderCounts, Source, Unasked};
-use super::journal::{self, OnRecord};
+use super::findings::{AuditedLog, Findings, Judged, OrderCounts, Source, Unasked};
+use super::log::{LogSource, Look, OpenedLog, Reading};
+use super::on_record::OnRecord;
 use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::catalogue::Catalogue;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
-use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
-use crate::store::journal::file::disk::{Disk, RealDisk};
-use crate::store::journal::file::{ReadError, Scan, base};
 use crate::store::orders::OrderStore;
+use domain::invariants::Finding;
 use domain::invariants::{self, Invariant, Ledger, Rule};
-use domain::{OrderId, ShardId};
+use domain::{OrderId, Record, ShardId};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 /// What to audit with.
 pub struct AuditOptions {
-    /// The directory that holds the journal.
-    pub data_dir: DataDir,
+    /// The log that is audited.
+    pub log: LogSource,
     /// The checkpoints, if there are any.
     pub checkpoints: Option<CheckpointStore>,
     /// The order store, if there is one.
@@ -44,8 +43,8 @@ pub struct AuditOptions {
     pub wait: Option<Duration>,
 }
 
-/// How often a journal that cannot be read is read again: the process that writes it may have been
-/// at that very place, or deleted a segment. Damage stays where it is.
+/// How often a log that cannot be read is read again: the process that writes it may have been at that very
+/// place, or deleted a segment; etcd may have forgotten the revision. Damage stays where it is.
 const READS_MAX: usize = 3;
 
 /// Audits.
@@ -54,15 +53,11 @@ const READS_MAX: usize = 3;
 /// Returns [`AuditError`] if something cannot be read; what was read and found wrong is among the
 /// findings.
 pub async fn run(options: AuditOptions) -> Result<Findings, AuditError> {
-    let directory = options.data_dir.journal();
-    if !directory.is_dir() {
-        return Err(AuditError::NoJournal(options.data_dir.path().to_owned()));
-    }
-    let disk = RealDisk::open(&directory).map_err(AuditError::Journal)?;
+    let log = options.log.open()?;
     if let (Some(wait), Some(orders)) = (options.wait, &options.orders) {
-        match check_owner(orders, &options.data_dir).await {
+        match check_owner(orders, &options.log).await {
             // Whether it was reached is judged below, as always.
-            Ok(()) => drop(tokio::time::timeout(wait, reached(&disk, orders)).await),
+            Ok(()) => drop(tokio::time::timeout(wait, reached(&log, orders)).await),
             // That it does not answer is found again below.
             Err(AuditError::Orders(_)) => {}
             Err(error) => return Err(error),
@@ -70,42 +65,38 @@ pub async fn run(options: AuditOptions) -> Result<Findings, AuditError> {
     }
     let mut reads = 1;
     loop {
-        let (findings, whole) = judge(&options, &disk).await?;
-        if whole || reads == READS_MAX {
-            return Ok(findings);
+        match judge(&options, &log).await {
+            Ok((_, false)) | Err(AuditError::Compacted(_)) if reads < READS_MAX => {}
+            judged => return judged.map(|(findings, _)| findings),
         }
         reads += 1;
     }
 }
 
 /// Refuses an order store that another journal has claimed: there is nothing in it to compare.
-async fn check_owner(orders: &OrderStore, data_dir: &DataDir) -> Result<(), AuditError> {
-    let held = data_dir.recorded_identity()?;
-    match (orders.owner().await?, held) {
-        (Some(owner), None) => Err(AuditError::IdentityLost { owner, path: data_dir.identity() }),
-        (Some(owner), Some(held)) if held != owner => {
-            Err(AuditError::ForeignOrders { owner, path: data_dir.path().to_owned(), held })
+async fn check_owner(orders: &OrderStore, log: &LogSource) -> Result<(), AuditError> {
+    let held = log.identity()?;
+    match (orders.owner().await?, held, log) {
+        (Some(owner), None, LogSource::Directory(data_dir)) => {
+            Err(AuditError::IdentityLost { owner, path: data_dir.identity() })
+        }
+        (Some(owner), Some(held), _) if held != owner => {
+            Err(AuditError::ForeignOrders { owner, place: log.place(), held })
         }
         _ => Ok(()),
     }
 }
 
 /// Returns once the order store has reached what is on record now.
-async fn reached(disk: &dyn Disk, orders: &OrderStore) {
+async fn reached(log: &OpenedLog<'_>, orders: &OrderStore) {
     const LOOK: Duration = Duration::from_millis(100);
-    let mut ends: BTreeMap<ShardId, u64> = BTreeMap::new();
-    // What cannot be read is found again by the pass that judges.
-    let _ = journal::read(
-        disk,
-        |_| (),
-        |found| {
-            ends.insert(found.shard, found.seq);
-        },
-    );
+    let ends = async { log.look().await?.ends().await };
+    // That it cannot be read is found again by the pass that judges.
+    let Ok(ends) = ends.await else { return };
     loop {
         if let Ok(progress) = orders.progress().await {
             let progress: BTreeMap<ShardId, u64> = progress.into_iter().collect();
-            if ends.iter().all(|(shard, end)| progress.get(shard).is_some_and(|seq| seq >= end)) {
+            if ends.iter().all(|(shard, end)| progress.get(shard).copied().unwrap_or(0) >= *end) {
                 return;
             }
         }
@@ -119,9 +110,9 @@ async fn reached(disk: &dyn Disk, orders: &OrderStore) {
 /// Returns [`AuditError`] if another journal has claimed it.
 async fn read_orders(
     orders: &OrderStore,
-    data_dir: &DataDir,
+    log: &LogSource,
 ) -> Result<Result<Stored, StoreError>, AuditError> {
-    match check_owner(orders, data_dir).await {
+    match check_owner(orders, log).await {
         Ok(()) => Ok(Stored::read(orders).await),
         Err(AuditError::Orders(error)) => Ok(Err(error)),
         Err(error) => Err(error),
@@ -142,28 +133,32 @@ async fn read_checkpoints(
     }
 }
 
-/// The findings, and whether the journal could be read from its begin to its end.
-async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, bool), AuditError> {
-    let shards = options.data_dir.recorded_shards()?.unwrap_or(0);
+/// The findings, and whether they stand: another look may find a log whole that could not be read.
+async fn judge(
+    options: &AuditOptions,
+    log: &OpenedLog<'_>,
+) -> Result<(Findings, bool), AuditError> {
+    let shards = options.log.shards()?;
     let mut pass = Pass { unasked: options.unasked.clone(), ..Pass::default() };
     let checkpoints = match &options.checkpoints {
         Some(store) => pass.asked(Source::Checkpoints, read_checkpoints(store, shards).await?),
         None => None,
     };
     let stored = match &options.orders {
-        Some(store) => pass.asked(Source::OrderStore, read_orders(store, &options.data_dir).await?),
+        Some(store) => pass.asked(Source::OrderStore, read_orders(store, &options.log).await?),
         None => None,
     };
-    let base = base(disk).unwrap_or_default();
+    let look = log.look().await?;
+    let base = look.base();
     if base.iter().any(|seq| *seq > 0) {
         match (&stored, &options.orders) {
             (Some(stored), Some(orders)) => {
-                assume_what_was_deleted(disk, stored, orders, &base, &mut pass.ledger).await?;
+                assume_what_was_deleted(&look, stored, orders, &base, &mut pass.ledger).await?;
             }
             _ => pass.is_blind = true,
         }
     }
-    let read = pass.read(disk, stored.as_ref());
+    let read = pass.read(&look, stored.as_ref()).await?;
     if let Some(confirmations) = &options.confirmations {
         pass.judge_confirmations(confirmations);
     }
@@ -173,7 +168,7 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, boo
         pass.behind =
             stored.compare(&mut pass.ledger, &pass.on_record, &base, letters, &checkpoints);
     }
-    checkpoints.compare(disk, &base, &mut pass.ledger);
+    checkpoints.compare(&look, &base, &mut pass.ledger).await?;
     let unknown_items = match options.orders.as_ref().filter(|_| stored.is_some()) {
         Some(orders) => {
             let found = unknown_items(orders, &pass.ledger).await;
@@ -182,10 +177,10 @@ async fn judge(options: &AuditOptions, disk: &dyn Disk) -> Result<(Findings, boo
         None => None,
     };
     let there = There { orders: stored.is_some(), checkpoints: has_checkpoints };
-    let findings = pass.findings(options, there, shards, read.as_ref().err());
-    // Segments may have been deleted since the first look.
-    let whole = read.is_ok_and(|scan| scan.base.iter().eq(&base));
-    Ok((Findings { unknown_items, ..findings }, whole))
+    let log = options.log.audited(&look);
+    let findings = pass.findings(options, there, (log, shards), &read);
+    let findings = Findings { unknown_items, ..findings };
+    Ok((findings, !read.is_passing))
 }
 
 /// What there was to compare the journal with.
@@ -203,13 +198,36 @@ async fn unknown_items(orders: &OrderStore, ledger: &Ledger) -> Result<Vec<u64>,
     Ok(missing.into_iter().map(|item_id| item_id.0).collect())
 }
 
-/// One pass over the journal and what is compared with it.
+/// I15: who wrote one batch after the other. A scan of files refuses a frame of an older owner behind a newer
+/// one's; in a log with an owner for each shard it is found here.
+#[derive(Default)]
+struct Owners {
+    last: Option<(Option<ShardId>, u64)>,
+    finding: Finding,
+}
+
+impl Owners {
+    fn note(&mut self, shard: Option<ShardId>, epoch: u64) {
+        let last = self.last.replace((shard, epoch)).filter(|(other, _)| *other == shard);
+        let verdict = match last {
+            Some((_, last)) if last == epoch => return,
+            Some((_, last)) if last > epoch => {
+                Err(format!("a batch of epoch {epoch} is behind one of epoch {last}"))
+            }
+            _ => Ok(()),
+        };
+        let place = shard.map_or_else(|| "journal".to_owned(), |shard| format!("shard {shard}"));
+        self.finding.add(&place, verdict);
+    }
+}
+
+/// One pass over the log and what is compared with it.
 #[derive(Default)]
 struct Pass {
     ledger: Ledger,
     records: u64,
     frames: u64,
-    epochs: u64,
+    owners: Owners,
     on_record: OnRecord,
     /// What the order store has not reached, in words.
     behind: Option<String>,
@@ -221,27 +239,27 @@ struct Pass {
 }
 
 impl Pass {
-    fn read(&mut self, disk: &dyn Disk, stored: Option<&Stored>) -> Result<Scan, ReadError> {
-        let Self { ledger, records, frames, epochs, on_record, is_blind, .. } = self;
-        let mut last_epoch = 0;
-        journal::read(
-            disk,
-            |epoch| {
-                *frames += 1;
-                *epochs += u64::from(epoch != last_epoch);
-                last_epoch = epoch;
-            },
-            |found| {
-                *records += 1;
-                if let Some(stored) = stored {
-                    on_record.add(&found, stored.reached(found.shard));
-                }
-                match is_blind {
-                    true => ledger.assume_seq(found.shard, found.seq),
-                    false => ledger.record(&found),
-                }
-            },
-        )
+    async fn read(
+        &mut self,
+        look: &Look<'_>,
+        stored: Option<&Stored>,
+    ) -> Result<Reading, AuditError> {
+        let Self { ledger, records, frames, owners, on_record, is_blind, .. } = self;
+        let each = |found: Record| {
+            *records += 1;
+            if let Some(stored) = stored {
+                on_record.add(&found, stored.reached(found.shard));
+            }
+            match is_blind {
+                true => ledger.assume_seq(found.shard, found.seq),
+                false => ledger.record(&found),
+            }
+        };
+        let batch = |shard, epoch| {
+            *frames += 1;
+            owners.note(shard, epoch);
+        };
+        look.read(batch, each).await
     }
 
     /// What was read of a store; none if it did not answer, which is noted.
@@ -265,8 +283,8 @@ impl Pass {
         &self,
         options: &AuditOptions,
         there: There,
-        shards: u16,
-        read: Option<&ReadError>,
+        (log, shards): (AuditedLog, u16),
+        read: &Reading,
     ) -> Findings {
         let mut orders = OrderCounts::default();
         for order in self.ledger.orders().values() {
@@ -277,7 +295,7 @@ impl Pass {
         let invariants =
             Invariant::ALL.map(|invariant| self.judged(invariant, options, there, read));
         Findings {
-            data_dir: options.data_dir.path().to_owned(),
+            log,
             shards: u64::from(shards),
             records: self.records,
             items: self.ledger.items().len() as u64,
@@ -294,7 +312,7 @@ impl Pass {
         invariant: Invariant,
         options: &AuditOptions,
         there: There,
-        read: Option<&ReadError>,
+        read: &Reading,
     ) -> Judged {
         let mut finding = self.ledger.finding(invariant);
         match invariant {
@@ -317,14 +335,11 @@ impl Pass {
             }
             Invariant::I4 if finding.first.is_none() => finding.first.clone_from(&self.behind),
             Invariant::I5 => {
-                finding.checked += self.frames;
-                if let Some(error) = read {
-                    finding.broken += 1;
-                    finding.first = Some(error.to_string());
-                }
+                finding.checked += self.frames + read.ends;
+                finding.broken += read.damage.len() as u64;
+                finding.first = read.damage.first().cloned().or(finding.first);
             }
-            // The scan refuses a frame of an older owner behind a newer one's.
-            Invariant::I15 => finding.checked = self.epochs,
+            Invariant::I15 => finding = self.owners.finding.clone(),
             _ if self.is_blind && finding.checked == 0 => {
                 let reason = "the journal was cut, and only the order store knows what was before";
                 return Judged::not_judged(invariant, reason);

@@ -1,14 +1,14 @@
 //! The audit of a shop that is selling.
 
 use domain::invariants::Invariant;
-use seckill::audit::{self, AuditOptions};
+use seckill::audit::{self, AuditOptions, LogSource};
 use seckill::store::data_dir::DataDir;
 use std::time::Duration;
 use support::Shop;
 
 fn options(shop: &Shop, wait: Option<Duration>) -> AuditOptions {
     AuditOptions {
-        data_dir: DataDir::look(shop.directory.path()),
+        log: LogSource::Directory(DataDir::look(shop.directory.path())),
         checkpoints: None,
         orders: Some(shop.orders.clone()),
         dead_letters: None,

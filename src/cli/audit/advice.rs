@@ -73,6 +73,53 @@ pub(super) fn of_rule(rule: Rule) -> &'static str {
     }
 }
 
+/// What to do where the rule does not hold in the log of a cluster.
+pub(super) fn of_rule_in_cluster(rule: Rule) -> &'static str {
+    let Rule::Invariant(invariant) = rule else {
+        return "take a snapshot of etcd (`etcdctl snapshot save`), and audit with the version that the nodes \
+                run; if that finds the same, report it as a fault of the program, with the snapshot";
+    };
+    match invariant {
+        Invariant::I1 => {
+            "pause the item, take a snapshot of etcd, and report it as a fault of the program; sell it on when \
+             its orders have been counted"
+        }
+        Invariant::I3 => {
+            "look for the order in snapshots of etcd and in the order store, tell its buyer, and find out \
+             what etcd's members have lost: what their majority said was written is not there"
+        }
+        Invariant::I4 => {
+            "look at the row and at `seckill dead-letters list`. A row that somebody changed or made is put \
+             back by hand; for rows that are gone restore an older backup of the order store, which the \
+             nodes fill up again from the log, as far as it was not trimmed"
+        }
+        Invariant::I5 => {
+            "delete nothing, take a snapshot of etcd, and let the shard's owner run: no other node can take \
+             the shard over. docs/cluster.md, \"A damaged log\", says how to go on"
+        }
+        Invariant::I9 => {
+            "stop the nodes, delete the keys `seckill::checkpoint::*` in Redis and start: checkpoints are made \
+             anew from the log, or from the order store where that was trimmed"
+        }
+        Invariant::I11 => {
+            "start no node: etcd has lost records, or was brought back from an older snapshot. Bring a newer \
+             one back (docs/cluster.md, \"A damaged log\")"
+        }
+        Invariant::I12 => {
+            "see whether etcd was brought back from an older snapshot, then bring a newer one back; otherwise \
+             restore an older backup of the order store, which the nodes fill up again from the log"
+        }
+        Invariant::I13 => {
+            "bring a backup of the order store back that has these records: they are in the log no longer"
+        }
+        Invariant::I15 => {
+            "take a snapshot of etcd, and report it as a fault of the program; compare the orders of both \
+             owners with what their buyers were told"
+        }
+        _ => of_rule(rule),
+    }
+}
+
 /// What to do about a store that could not be asked.
 pub(super) fn of_source(source: Source) -> &'static str {
     match source {
@@ -113,6 +160,13 @@ pub(super) fn of_error(error: &AuditError) -> &'static str {
             "bring that file back from a copy of the data directory, or, if this is the directory that the \
              shop serves from, write the identity that is named into it; then repeat"
         }
+        AuditError::Etcd(_) => {
+            "see that cluster.endpoints names etcd's members, that a majority of them answers, and that \
+             cluster.user may read below cluster.prefix; then repeat"
+        }
+        AuditError::Compacted(_) => {
+            "repeat it when less is sold, or let etcd keep more revisions (--auto-compaction-retention)"
+        }
         AuditError::Orders(_) => {
             "see that the order store can be reached, and that tables which an older version made were \
              brought up to date with `seckill migrate`"
@@ -133,8 +187,10 @@ mod tests {
     fn each_rule_has_advice_of_its_own() {
         let judged = Invariant::ALL.into_iter();
         let judged = judged.filter(|rule| !matches!(rule, Invariant::I8 | Invariant::I16));
-        let rules = judged.map(Rule::from).chain([Rule::Form]);
-        let advice: Vec<_> = rules.map(of_rule).collect();
-        assert_eq!(advice.iter().collect::<BTreeSet<_>>().len(), advice.len());
+        let rules: Vec<_> = judged.map(Rule::from).chain([Rule::Form]).collect();
+        for advice in [of_rule, of_rule_in_cluster] {
+            let advice: BTreeSet<_> = rules.iter().map(|rule| advice(*rule)).collect();
+            assert_eq!(advice.len(), rules.len());
+        }
     }
 }

@@ -5,17 +5,21 @@ mod report;
 
 pub use report::{Check, Report};
 
-use super::failure::{self, Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::readable;
-use crate::audit::{self, AuditOptions, Source, Unasked};
+use crate::audit::{self, AuditOptions, ClusterLog, LogSource, Source, Unasked};
 use crate::config::Config;
 use crate::opening::{self, OpenError};
 use crate::store::broker::dead_letters::{self, DeadLetter};
 use crate::store::broker::{BrokerAddress, BrokerError};
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::data_dir::DataDir;
+use crate::store::journal::JournalId;
+use crate::store::journal::fenced::EtcdLog;
 use crate::store::orders::OrderStore;
+use crate::store::registry::{EtcdRegistry, FORMAT, Registry};
 use domain::OrderId;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -39,14 +43,18 @@ pub struct AuditArguments {
     pub confirmations: Option<PathBuf>,
 }
 
-/// Audits the configured data directory with the checkpoints and the order store that belong to it.
+/// How long a call to etcd may take. A node is in more of a hurry.
+const ETCD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Audits the configured data directory, or the cluster's log in etcd, with the checkpoints and the order store that belong to it.
 ///
 /// # Errors
 /// Returns [`Failure`] if something cannot be read, so that there is no verdict.
 pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failure> {
     let confirmations = arguments.confirmations.as_deref().map(confirmations).transpose()?;
-    failure::without_cluster(config, "there is no verdict")?;
-    readable::check(&config.data.dir)?;
+    if !config.cluster.is_set() {
+        readable::check(&config.data.dir)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure {
         exit: Exit::Fault,
@@ -55,13 +63,19 @@ pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failur
     runtime.block_on(async {
         let data_dir = DataDir::look(&config.data.dir);
         let mut unasked = Vec::new();
+        let cluster = match config.cluster.is_set() {
+            true => Some(cluster(config).await?),
+            false => None,
+        };
         let orders = orders(config, &data_dir, &mut unasked).await?;
-        let checkpoints = checkpoints(config, &data_dir, &mut unasked).await?;
+        let journal = cluster.as_ref().map(|cluster| cluster.identity);
+        let checkpoints = checkpoints(config, &data_dir, journal, &mut unasked).await?;
         let broker = opening::broker_address(config).map_err(|error| of_opening(&error))?;
         let dead_letters = dead_letters(broker, orders.as_ref(), &mut unasked).await;
         let wait = arguments.live.then_some(LIVE_WAIT);
+        let log = cluster.map_or(LogSource::Directory(data_dir), LogSource::Cluster);
         let findings = audit::run(AuditOptions {
-            data_dir,
+            log,
             checkpoints,
             orders,
             dead_letters,
@@ -72,6 +86,32 @@ pub fn run(config: &Config, arguments: &AuditArguments) -> Result<Report, Failur
         let findings = findings.await;
         Ok(findings.map_err(|error| unjudged(&error, advice::of_error(&error)))?.into())
     })
+}
+
+/// The log of the cluster.
+async fn cluster(config: &Config) -> Result<ClusterLog, Failure> {
+    let etcd = opening::etcd(config, ETCD_TIMEOUT).map_err(|error| Failure {
+        exit: Exit::Configuration,
+        ..unjudged(&error, "correct cluster.endpoints, or the certificates that [cluster] names")
+    })?;
+    let prefix = config.cluster.prefix.clone();
+    let registry = EtcdRegistry::new(etcd.clone(), prefix.as_str(), Duration::ZERO);
+    let found = registry.cluster().await.map_err(|error| {
+        let remedy = "see that cluster.endpoints names etcd's members, that a majority of them answers, and \
+                      that cluster.user may read below cluster.prefix; then repeat";
+        unjudged(&error, remedy)
+    })?;
+    let found = found.ok_or_else(|| {
+        let remedy =
+            "correct cluster.endpoints or cluster.prefix: no node has founded a shop there";
+        unjudged(&format_args!("etcd holds no shop under {prefix}"), remedy)
+    })?;
+    let identity = found.journal_id().filter(|_| found.format == FORMAT).ok_or_else(|| {
+        let what = format_args!("the cluster is kept in format {}", found.format);
+        unjudged(&what, "audit with the version of seckill that the nodes run")
+    })?;
+    let log = EtcdLog::new(etcd, prefix.as_str());
+    Ok(ClusterLog { log, prefix, identity, shards: found.shards })
 }
 
 /// The order store; noted if it is not there, because an audit makes no files and every shop has one.
@@ -88,9 +128,13 @@ async fn orders(
 async fn checkpoints(
     config: &Config,
     data_dir: &DataDir,
+    journal: Option<JournalId>,
     unasked: &mut Vec<Unasked>,
 ) -> Result<Option<CheckpointStore>, Failure> {
-    let opened = opening::existing_checkpoints(config, data_dir).await;
+    let opened = match journal {
+        None => opening::existing_checkpoints(config, data_dir).await,
+        Some(journal) => opening::checkpoints(config, data_dir, journal).await.map(Some),
+    };
     asked(Source::Checkpoints, opened, &data_dir.checkpoints(), unasked)
 }
 
@@ -150,7 +194,7 @@ fn of_opening(error: &OpenError) -> Failure {
     unjudged(error, "make the files that the configuration names readable for this user")
 }
 
-fn unjudged(error: &dyn std::error::Error, remedy: &str) -> Failure {
+fn unjudged(error: &dyn Display, remedy: &str) -> Failure {
     Failure {
         exit: Exit::Data,
         what: format!("there is no verdict: {error}"),

@@ -1,7 +1,7 @@
 //! An audit's report, for people and for machines. Must not know how anything was judged.
 
 use super::advice;
-use crate::audit::{Findings, Judged, OrderCounts, Source, Unasked};
+use crate::audit::{AuditedLog, Findings, Judged, OrderCounts, Source, Unasked};
 use crate::cli::failure::Exit;
 use crate::cli::numbers::grouped;
 use domain::invariants::Rule;
@@ -9,11 +9,15 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// What an audit found in a data directory: the object that `--json` prints, with `passed` added.
+/// What an audit found: the object that `--json` prints, with `passed` added.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Report {
-    /// The data directory.
-    pub data_dir: PathBuf,
+    /// The data directory whose journal was audited; none where a cluster's log was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// The cluster whose log was audited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterLook>,
     /// The number of shards that it was made with.
     pub shards: u64,
     /// How many records were read.
@@ -30,6 +34,15 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// What the configuration names and could not be asked; the audit fails where there is any.
     pub unasked: Vec<Missing>,
+}
+
+/// A cluster's log, as of when it was audited.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ClusterLook {
+    /// Where in etcd it is.
+    pub prefix: String,
+    /// The revision of etcd that was read.
+    pub revision: i64,
 }
 
 /// A store that could not be asked.
@@ -113,11 +126,11 @@ impl Report {
         if json {
             return writeln!(output, "{}", as_json(self));
         }
-        let Report { data_dir, shards, records, items, orders, dead_letters, checks, .. } = self;
+        let Report { shards, records, items, orders, dead_letters, checks, .. } = self;
         writeln!(
             output,
             "{}: {} records in {shards} shards, {} items, {} orders",
-            data_dir.display(),
+            self.place(),
             grouped(*records),
             grouped(*items),
             grouped(orders.total()),
@@ -155,6 +168,17 @@ impl Report {
             missing.print(output)?;
         }
         self.print_verdict(output)
+    }
+
+    /// What was audited, in words.
+    fn place(&self) -> String {
+        match (&self.data_dir, &self.cluster) {
+            (_, Some(ClusterLook { prefix, revision })) => {
+                format!("etcd under {prefix} at revision {revision}")
+            }
+            (Some(data_dir), None) => data_dir.display().to_string(),
+            (None, None) => String::new(),
+        }
     }
 
     fn print_verdict(&self, output: &mut impl Write) -> io::Result<()> {
@@ -213,7 +237,7 @@ impl From<Unasked> for Missing {
 impl From<Findings> for Report {
     fn from(findings: Findings) -> Self {
         let Findings {
-            data_dir,
+            log,
             shards,
             records,
             items,
@@ -223,10 +247,17 @@ impl From<Findings> for Report {
             judged,
             unasked,
         } = findings;
-        let checks = judged.into_iter().map(Check::from).collect();
+        let checks = judged.into_iter().map(|judged| Check::of(judged, &log)).collect();
         let unasked = unasked.into_iter().map(Missing::from).collect();
+        let (data_dir, cluster) = match log {
+            AuditedLog::Directory(path) => (Some(path), None),
+            AuditedLog::Cluster { prefix, revision } => {
+                (None, Some(ClusterLook { prefix, revision }))
+            }
+        };
         Self {
             data_dir,
+            cluster,
             shards,
             records,
             items,
@@ -239,8 +270,12 @@ impl From<Findings> for Report {
     }
 }
 
-impl From<Judged> for Check {
-    fn from(judged: Judged) -> Self {
+impl Check {
+    fn of(judged: Judged, log: &AuditedLog) -> Self {
+        let advice = match log {
+            AuditedLog::Directory(_) => advice::of_rule,
+            AuditedLog::Cluster { .. } => advice::of_rule_in_cluster,
+        };
         Self {
             invariant: judged.rule.to_string(),
             title: judged.rule.title().to_owned(),
@@ -251,7 +286,7 @@ impl From<Judged> for Check {
             },
             checked: judged.checked,
             detail: judged.detail,
-            to_do: (judged.broken > 0).then(|| advice::of_rule(judged.rule)),
+            to_do: (judged.broken > 0).then(|| advice(judged.rule)),
         }
     }
 }
@@ -271,7 +306,7 @@ mod tests {
         let first = (broken > 0).then(|| "shard 3 record 17: available is -1".to_owned());
         let held = Finding { checked: 1_234_567, broken: 0, first: None };
         Report::from(Findings {
-            data_dir: "data".into(),
+            log: AuditedLog::Directory("data".into()),
             shards: 64,
             records: 1_234_567,
             items: 3,

@@ -11,20 +11,21 @@ use seckill::store::journal::record::each_record;
 use std::sync::Arc;
 use std::time::Duration;
 
-const LASTING: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
+pub const LASTING: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
 const BUYERS: usize = 160;
 const SHARDS: u16 = 4;
-const PREFIX: &str = "/seckill/shop/";
+pub const PREFIX: &str = "/seckill/shop/";
 
 /// What all nodes have in common.
-struct Servers {
-    etcd: Etcd,
-    redis: Redis,
-    mariadb: MariaDb,
+pub struct Servers {
+    pub etcd: Etcd,
+    pub redis: Redis,
+    pub mariadb: MariaDb,
 }
 
 impl Servers {
-    fn start() -> Option<Self> {
+    /// Nothing where one is not installed.
+    pub fn start() -> Option<Self> {
         Some(Self {
             etcd: harness::etcd(1)?,
             redis: harness::redis()?,
@@ -33,7 +34,7 @@ impl Servers {
     }
 
     /// A data directory that is to be used by a node of this name.
-    fn site(&self, node: &str) -> Site {
+    pub fn site(&self, node: &str) -> Site {
         Site::new()
             .with("CLUSTER__ENDPOINTS", &self.etcd.endpoints().join(" "))
             .with("CLUSTER__PREFIX", PREFIX)
@@ -47,11 +48,15 @@ impl Servers {
             .with("TOKENS__SECRET", &"5e".repeat(32))
     }
 
+    /// A client of its etcd.
+    pub fn client(&self) -> etcd::Etcd {
+        let address = EtcdAddress { endpoints: self.etcd.endpoints(), tls: None, login: None };
+        etcd::Etcd::prepare(&address, Duration::from_secs(10)).expect("an address")
+    }
+
     /// The log in etcd, judged, and what buyers were told against it and against the order store.
     async fn judge(&self, witness: &Witness) {
-        let address = EtcdAddress { endpoints: self.etcd.endpoints(), tls: None, login: None };
-        let client = etcd::Etcd::prepare(&address, Duration::from_secs(10)).expect("an address");
-        let log = EtcdLog::new(client, PREFIX);
+        let log = EtcdLog::new(self.client(), PREFIX);
         let mut ledger = Ledger::default();
         let mut epochs = 0;
         for shard in (0..SHARDS).map(ShardId) {
@@ -86,7 +91,7 @@ impl Servers {
 }
 
 /// Waits until these nodes, and no others, are the cluster, and serve all shards between them.
-async fn settled(nodes: &[&Server]) {
+pub async fn settled(nodes: &[&Server]) {
     let words = format!("nodes that live: {}", nodes.len());
     until("every shard to be served", async || {
         let mut served = 0;
@@ -106,7 +111,7 @@ async fn settled(nodes: &[&Server]) {
 }
 
 /// Asks the nodes in turn until one has decided. Returns which one, and the answer's status.
-async fn decided(
+pub async fn decided(
     nodes: &[&Server],
     shop: &OpenSale,
     witness: &Witness,
@@ -128,7 +133,7 @@ async fn decided(
 
 /// Every unknown purchase is repeated, every order that a buyer knows is shown by some node, and every item
 /// sells.
-async fn verify(nodes: &[&Server], shop: &OpenSale, witness: &Witness, key: &str) {
+pub async fn verify(nodes: &[&Server], shop: &OpenSale, witness: &Witness, key: &str) {
     for attempt in witness.take_unknown(|_| true) {
         decided(nodes, shop, witness, &attempt).await;
     }

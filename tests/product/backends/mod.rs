@@ -7,6 +7,7 @@
 mod ground;
 
 mod cluster;
+mod cluster_audit;
 mod mariadb;
 mod rabbitmq;
 mod recover;

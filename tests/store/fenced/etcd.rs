@@ -41,6 +41,18 @@ impl Prefixed {
     }
 }
 
+impl OneMember {
+    /// The client that the log uses.
+    pub fn etcd(&self) -> &Etcd {
+        &self.0.etcd
+    }
+
+    /// A key below the log's prefix.
+    pub fn key(&self, rest: &str) -> Vec<u8> {
+        format!("{}{rest}", self.0.prefix).into_bytes()
+    }
+}
+
 impl World for Prefixed {
     type Log = EtcdLog;
 

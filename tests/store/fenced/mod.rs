@@ -4,6 +4,7 @@
 mod client;
 mod contract;
 mod etcd;
+mod look;
 mod registry;
 
 use domain::ShardId;

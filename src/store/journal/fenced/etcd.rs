@@ -22,14 +22,14 @@ use serde::{Deserialize, Serialize};
 /// A fenced log in etcd. Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
 pub struct EtcdLog {
-    etcd: Etcd,
-    keys: Keys,
+    pub(super) etcd: Etcd,
+    pub(super) keys: Keys,
 }
 
 /// Where the log's keys are.
 #[derive(Clone, Debug)]
-struct Keys {
-    prefix: String,
+pub(super) struct Keys {
+    pub(super) prefix: String,
 }
 
 /// The value of `owner/{s}`: who owns a shard.
@@ -45,8 +45,8 @@ pub struct OwnerRecord {
 
 /// The value of `epoch/{s}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Epoch {
-    epoch: u64,
+pub(super) struct Epoch {
+    pub(super) epoch: u64,
     incarnation: u64,
     nonce: u64,
 }
@@ -315,23 +315,23 @@ impl Keys {
         self.of("owner", shard)
     }
 
-    fn epoch(&self, shard: ShardId) -> Vec<u8> {
+    pub(super) fn epoch(&self, shard: ShardId) -> Vec<u8> {
         self.of("epoch", shard)
     }
 
-    fn head(&self, shard: ShardId) -> Vec<u8> {
+    pub(super) fn head(&self, shard: ShardId) -> Vec<u8> {
         self.of("head", shard)
     }
 
-    fn base(&self, shard: ShardId) -> Vec<u8> {
+    pub(super) fn base(&self, shard: ShardId) -> Vec<u8> {
         self.of("base", shard)
     }
 
-    fn log(&self, shard: ShardId) -> Vec<u8> {
+    pub(super) fn log(&self, shard: ShardId) -> Vec<u8> {
         format!("{}log/{}/", self.prefix, shard.0).into_bytes()
     }
 
-    fn batch(&self, shard: ShardId, batch: u64) -> Vec<u8> {
+    pub(super) fn batch(&self, shard: ShardId, batch: u64) -> Vec<u8> {
         format!("{}log/{}/{batch:016x}", self.prefix, shard.0).into_bytes()
     }
 

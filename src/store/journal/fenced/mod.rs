@@ -10,9 +10,11 @@
 //! a record means, nor who decides which node should own what.
 
 pub mod batch;
+mod chain;
 mod committer;
 mod etcd;
 mod head;
+mod look;
 mod memory;
 mod owned;
 mod reader;
@@ -23,6 +25,7 @@ pub use batch::{MalformedBatch, StoredBatch};
 pub use committer::{Committer, CommitterOptions};
 pub use etcd::{EtcdLog, OwnerRecord};
 pub use head::{Base, BatchId, Head, MalformedValue};
+pub use look::{LogLook, LookError};
 pub use memory::{MemoryLog, MemoryLogFault};
 pub use owned::OwnedShards;
 pub use replay::replay;

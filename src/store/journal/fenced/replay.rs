@@ -1,9 +1,9 @@
 //! Reads what a claim took over, from its base to its head, and believes none of it unseen.
 
+use super::chain::{Chain, ChainError};
 use super::head::Base;
 use super::{Claim, FencedLog, LogError};
 use crate::store::journal::log::{BoxError, JournalError};
-use crate::store::journal::record::each_record;
 use domain::Record;
 
 /// How many batches are read from the log at a time.
@@ -22,38 +22,26 @@ pub async fn replay(
     after: u64,
     mut visit: impl FnMut(&Record) -> Result<(), BoxError> + Send,
 ) -> Result<Vec<Base>, JournalError> {
-    let (shard, mut end) = (claim.shard, claim.base);
+    let mut chain = Chain::behind(claim.shard, claim.base);
     let mut ends = Vec::new();
-    while end.batch < claim.head.batch {
-        let page = log.read(shard, end.batch, PAGE_BATCHES).await.map_err(unreadable)?;
+    while chain.end().batch < claim.head.batch {
+        let last = chain.end().batch;
+        let page = log.read(claim.shard, last, PAGE_BATCHES).await.map_err(unreadable)?;
         if page.is_empty() {
-            return Err(damaged(claim, end, "the next batch is missing"));
+            return Err(damaged(claim, last, "the next batch is missing"));
         }
         for batch in page {
-            if !batch.follows(shard, (end.batch, end.seq, end.chain)) {
-                return Err(damaged(claim, end, "the next batch does not follow it"));
-            }
-            let mut seq = end.seq;
-            for found in each_record(batch.records()) {
-                let found =
-                    found.map_err(|error| damaged(claim, batch.end(), &error.to_string()))?;
-                if (found.shard, found.seq) != (shard, seq + 1) {
-                    return Err(damaged(claim, batch.end(), "a record is not in its place"));
-                }
-                seq = found.seq;
-                if seq > after {
-                    visit(&found).map_err(JournalError)?;
-                }
-            }
-            if seq != batch.last_seq {
-                return Err(damaged(claim, batch.end(), "it lacks records"));
-            }
-            end = batch.end();
-            ends.push(end);
+            let followed = chain
+                .follow(&batch, |found| if found.seq > after { visit(&found) } else { Ok(()) });
+            followed.map_err(|error| match error {
+                ChainError::Damaged { batch, why } => damaged(claim, batch, &why),
+                ChainError::Refused(error) => JournalError(error),
+            })?;
+            ends.push(chain.end());
         }
     }
-    if end != claim.head.as_base() {
-        return Err(damaged(claim, end, "the log does not end where its head says"));
+    if chain.end() != claim.head.as_base() {
+        return Err(damaged(claim, chain.end().batch, "the log does not end where its head says"));
     }
     Ok(ends)
 }
@@ -62,8 +50,8 @@ fn unreadable(error: LogError) -> JournalError {
     JournalError(error.into())
 }
 
-fn damaged(claim: &Claim, at: Base, why: &str) -> JournalError {
+fn damaged(claim: &Claim, batch: u64, why: &str) -> JournalError {
     let (shard, head) = (claim.shard, claim.head.batch);
-    let place = format!("batch {} of {head} of shard {shard}: {why}", at.batch);
+    let place = format!("batch {batch} of {head} of shard {shard}: {why}");
     JournalError(LogError::Damaged(place).into())
 }

@@ -1,30 +1,7 @@
-//! The journal as an audit reads it: record by record, and each order as of the record that the
-//! order store has reached.
+//! What a log says, as an audit compares it: each order as of the record that the order store has reached.
 
-use crate::store::journal::file::disk::Disk;
-use crate::store::journal::file::{self, ReadError, Scan};
-use crate::store::journal::record::each_record;
 use domain::{Event, OrderId, OrderStatus, Record, ShardId};
 use std::collections::{BTreeMap, HashMap};
-
-/// Hands over each record of the journal, frame by frame, after telling of the frame by the epoch
-/// that wrote it.
-///
-/// # Errors
-/// Returns [`ReadError`] if the journal cannot be read to its end; what came before was handed over.
-pub(super) fn read(
-    disk: &dyn Disk,
-    mut frame: impl FnMut(u64),
-    mut each: impl FnMut(Record),
-) -> Result<Scan, ReadError> {
-    file::scan(disk, |_, link, payload| {
-        frame(link.epoch);
-        for found in each_record(payload) {
-            each(found?);
-        }
-        Ok(())
-    })
-}
 
 /// What the journal says, as far as the order store can be compared with it.
 #[derive(Default)]
