@@ -1,8 +1,8 @@
-//! The command line: `load run`, `load check`, `load compare` and `load peer`.
+//! The command line: `load run`, `load cluster`, `load check`, `load compare` and `load peer`.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,8 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::print;
 use crate::report::Report;
-use crate::run::{Remote, RunOptions, run, run_remote};
-use crate::scenario::Scenario;
+use crate::run::{Findings, Remote, RunOptions, run, run_remote};
+use crate::scenario::{NODES_MAX, Scenario};
 use crate::{Error, Result, compare, drive, peers};
 
 /// The load laboratory of the flash-sale engine.
@@ -28,6 +28,9 @@ pub struct Cli {
 pub enum Command {
     /// Run a scenario, audit it, and report; exit code 1 if anything fails.
     Run(RunArguments),
+    /// A shop of several nodes for anyone to try: private etcd, Redis and MariaDB on this machine, a sale, the
+    /// owner of most of it killed in its midst, and the verdict.
+    Cluster(ClusterArguments),
     /// Read and validate scenarios without starting anything.
     Check {
         /// The scenario files.
@@ -87,6 +90,30 @@ pub struct RunArguments {
     pub html: Option<PathBuf>,
 }
 
+/// Arguments of `load cluster`.
+#[derive(Debug, Args)]
+pub struct ClusterArguments {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=i64::from(NODES_MAX)))]
+    pub nodes: u32,
+    /// The engine's program; by default the workspace's release build, made if need be.
+    #[arg(long, value_name = "PATH")]
+    pub server_bin: Option<PathBuf>,
+    /// How many seconds longer than usual the sale may take to get ready, for a program that is not a
+    /// release build.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    pub patience: u64,
+    /// Keep the nodes' data and logs in this directory, which is to be new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as one HTML page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
 /// Runs the command; false if it ran and failed its criteria.
 ///
 /// # Errors
@@ -94,6 +121,7 @@ pub struct RunArguments {
 pub fn dispatch(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Run(arguments) => until_interrupted(run_scenario(arguments)),
+        Command::Cluster(arguments) => until_interrupted(run_cluster(arguments)),
         Command::Check { scenarios } => check(&scenarios),
         Command::Compare(arguments) => until_interrupted(compare::compare(arguments)),
         Command::Peer(arguments) => {
@@ -148,12 +176,35 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
             run_remote(scenario, &options, &remote).await?
         }
     };
+    tell(findings, arguments.json.as_deref(), arguments.html.as_deref())
+}
+
+/// The scenario of `load cluster`, whose file need not be there.
+const CLUSTER: &str = include_str!("../scenarios/cluster-owner-killed.toml");
+
+async fn run_cluster(arguments: ClusterArguments) -> Result<bool> {
+    let mut scenario = Scenario::parse(CLUSTER, Path::new("cluster-owner-killed.toml"))?;
+    scenario.server.nodes = arguments.nodes;
+    let options = RunOptions {
+        binary: arguments.server_bin.clone(),
+        threads: drive::default_threads(),
+        closed_loop: None,
+        patience: Duration::from_secs(arguments.patience),
+        keep: arguments.keep.clone(),
+        progress: std::io::stderr().is_terminal(),
+    };
+    let findings = run(scenario, &options).await?;
+    tell(findings, arguments.json.as_deref(), arguments.html.as_deref())
+}
+
+/// Prints and writes the report; true if all holds.
+fn tell(findings: Findings, json: Option<&Path>, html: Option<&Path>) -> Result<bool> {
     let report = Report::new(findings);
     print(&report.table())?;
-    if let Some(path) = &arguments.json {
+    if let Some(path) = json {
         report.write_json(path)?;
     }
-    if let Some(path) = &arguments.html {
+    if let Some(path) = html {
         report.write_html(path)?;
     }
     Ok(report.passed)
@@ -168,14 +219,14 @@ fn check(scenarios: &[PathBuf]) -> Result<bool> {
 }
 
 fn remote(url: &str, arguments: &RunArguments) -> Result<Remote> {
-    let address = resolve(url, arguments.allow_remote)?;
-    let operations = resolve(&arguments.operations_url, arguments.allow_remote)?;
+    let addresses = vec![resolve(url, arguments.allow_remote)?];
+    let operations = vec![resolve(&arguments.operations_url, arguments.allow_remote)?];
     let path = arguments.tokens.clone().unwrap_or_default();
     let minted =
         std::fs::read_to_string(&path).map_err(Error::io(format!("reading {}", path.display())))?;
     let token = |token: &Option<String>| token.clone().unwrap_or_default();
     let (operator, approver) = (token(&arguments.operator_token), token(&arguments.approver_token));
-    Ok(Remote { address, operations, minted, operator, approver })
+    Ok(Remote { addresses, operations, minted, operator, approver })
 }
 
 fn resolve(url: &str, may_be_remote: bool) -> Result<SocketAddr> {

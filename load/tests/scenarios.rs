@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use load::scenario::Scenario;
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "bots",
     "cancel-wave",
+    "cluster-owner-killed",
+    "cluster-quorum-lost",
     "duplicate-clickers",
     "many-items",
     "mysql-slow",
@@ -69,6 +71,8 @@ fn mistakes_are_refused_with_their_reason() {
     check("[sale]", "[server]\nenvironment = { PATH = \"x\" }\n[sale]", "begin with SECKILL__");
     let fault = |what: &str| format!("[[fault]]\nat_ms = 10\nwhat = \"{what}\"\n[pass]");
     check("[pass]", &fault("redis_down"), "needs Redis in server.backends");
+    check("[sale]", "[server]\nnodes = 3\n[sale]", "needs redis and mysql in server.backends");
+    check("[pass]", &fault("quorum_lost"), "quorum_lost needs server.nodes above 1");
     check("[pass]", &fault("meteorite"), "unknown variant `meteorite`");
     let late = fault("server_killed").replace("10", "99_000");
     check("[pass]", &late, "lies after the end of the load (8000 ms)");

@@ -147,7 +147,7 @@ async fn measure(
         contender.buy_the_last_unit(crowd).await?;
     }
     let work = Work {
-        address: contender.address,
+        addresses: vec![contender.address],
         crowd: Arc::clone(crowd),
         people: People {
             users: crowd.users(),

@@ -12,8 +12,9 @@ use crate::schedule::Schedule;
 /// Everything a generator needs to know.
 #[derive(Debug, Clone)]
 pub struct Work {
-    /// The address on which the server listens.
-    pub address: SocketAddr,
+    /// The addresses on which the server listens: of several nodes, one for each. A connection that is
+    /// refused or lost, or hears 503, goes on with the next.
+    pub addresses: Vec<SocketAddr>,
     /// Who comes, prepared.
     pub crowd: Arc<Crowd>,
     /// In which proportions, and what they do afterwards.

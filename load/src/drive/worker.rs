@@ -31,6 +31,9 @@ const PAUSE_MS_MAX: u64 = 5_000;
 /// After the payment window, a late payer waits this much longer.
 const LATE_BY: Duration = Duration::from_millis(500);
 
+/// The status with which a node says that it cannot now.
+const UNAVAILABLE: u16 = 503;
+
 /// What the pacer and the connections of one thread share.
 struct Thread {
     work: Arc<Work>,
@@ -165,7 +168,10 @@ impl Thread {
 
     /// One connection's life.
     async fn serve(self: Rc<Self>, slot: usize) {
-        let mut link = Link::new(self.work.address, self.work.generator.timeout());
+        let nodes = &self.work.addresses;
+        let link_to = |node: usize| Link::new(nodes[node], self.work.generator.timeout());
+        let mut node = slot % nodes.len();
+        let mut link = link_to(node);
         // A server that is not there yet shows in the first request's outcome.
         let _ = link.connect().await;
         if self.work.generator.kind == LoopKind::Closed {
@@ -194,6 +200,10 @@ impl Thread {
                 self.seen.borrow_mut().insert((page, item), version.clone());
             }
             self.conclude(job, answer, link.body());
+            if nodes.len() > 1 && answer.map_or(true, |head| head.status == UNAVAILABLE) {
+                node = (node + 1) % nodes.len();
+                link = link_to(node);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A report from what a run found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use hdrhistogram::Histogram;
 
@@ -190,7 +190,24 @@ fn milestones(
             .stored_after
             .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         serving_again_after_ms: serving_again.max(),
+        taken_over_after_ms: taken_over_after_ms(observed),
     }
+}
+
+/// The longest that an item which was sold on had no confirmation after the death of a node.
+fn taken_over_after_ms(observed: &Observed) -> Option<u64> {
+    let deaths = observed.marks.iter().filter(|mark| mark.is_of_a_node);
+    let waits = deaths.filter_map(|mark| {
+        let mut next: HashMap<u32, u64> = HashMap::new();
+        for confirmation in &observed.record.confirmations {
+            let at_ms = confirmation.at_ns / 1_000_000;
+            if at_ms > mark.from_ms {
+                next.entry(confirmation.item).or_insert(at_ms - mark.from_ms);
+            }
+        }
+        next.into_values().max()
+    });
+    waits.max()
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ pub struct Milestones {
     /// From the slowest restarted server's start until the next confirmation, or until it
     /// listened if nothing was left to confirm.
     pub serving_again_after_ms: Option<u64>,
+    /// From the death of a node until each item that was sold on was confirmed again.
+    pub taken_over_after_ms: Option<u64>,
 }
 
 /// One second of the run.

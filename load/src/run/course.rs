@@ -16,8 +16,7 @@ use crate::plan::Plan;
 use crate::scenario::{LoopKind, Scenario};
 use crate::schedule::Schedule;
 use crate::stage::{
-    Api, Backends, Backlog, BacklogReader, Engine, EngineOptions, Machine, OpenSale, Sample,
-    Sampler, find_binary,
+    Api, Backends, Backlog, BacklogReader, Machine, Nodes, OpenSale, Sample, Sampler, find_binary,
 };
 use crate::{Error, Result};
 
@@ -49,9 +48,6 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
         .tempdir()
         .map_err(Error::io("making a temporary directory"))?;
     let home = options.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
-    let data = home.join("data");
-    std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
-
     let line = ProgressLine::new(options.progress);
     line.step("starting backends and engine");
     let backends = {
@@ -72,26 +68,24 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
         environment.insert("SECKILL__BUY_TOKEN__TTL_SECONDS".to_owned(), tokens_last.to_string());
     }
     environment.extend(scenario.server.environment.clone());
-    let log = home.join("server.log");
-    let mut engine =
-        Engine::start(EngineOptions { binary, data: data.clone(), environment, log }).await?;
+    let mut nodes = Nodes::start(&binary, &home, scenario.server.nodes, &environment).await?;
+    nodes.announce();
 
     line.step("minting users and opening the sale");
     let users = scenario.people.users.to_string();
-    let call = engine.options();
+    let call = nodes.options();
     let minted = call.call_well(&["mint", "--users", &users]).await?;
     let operator = call.token("--operator", "load-operator").await?;
     let approver = call.token("--approver", "load-approver").await?;
-    let (address, operations) = (engine.address(), engine.operations());
-    let remote = Remote { address, operations, minted, operator, approver };
+    let (addresses, operations) = (nodes.addresses(), nodes.operations());
+    let remote = Remote { addresses, operations, minted, operator, approver };
     let start = Instant::now() + lead(&scenario) + options.patience;
     let (sale, crowd) = open(&scenario, &remote, start).await?;
 
     let running = drive::start(work(&scenario, options, &remote, &crowd)?, start)?;
-    let process = engine.process();
-    let watching = watch(&scenario, &running, Some(Sampler::new(process)), &line);
-    let breaking = faults::apply(&scenario.fault, start, &mut engine, &backends);
-    let behind = follow_backlog(&running, remote.operations);
+    let watching = watch(&scenario, &running, Some(Sampler::new(nodes.processes())), &line);
+    let breaking = faults::apply(&scenario.fault, start, &mut nodes, &backends);
+    let behind = follow_backlog(&running, &remote.operations);
     let ((server, generator), backlog, marks) = tokio::join!(watching, behind, async {
         let marks = breaking.await;
         if marks.is_err() {
@@ -103,7 +97,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let observed = Observed { record, server, generator, backlog, marks: marks? };
 
     line.step("waiting for the order store and auditing");
-    let settled = settle::settle(&scenario, &sale, &crowd, &observed, engine, &backends).await?;
+    let settled = settle::settle(&scenario, &sale, &crowd, &observed, nodes, &backends).await?;
     line.done();
     Ok(Findings { scenario, machine, threads: options.threads, observed, settled })
 }
@@ -130,7 +124,7 @@ pub async fn run_remote(
     let running = drive::start(work(&scenario, options, remote, &crowd)?, start)?;
     let watching = watch(&scenario, &running, None, &line);
     let ((server, generator), backlog) =
-        tokio::join!(watching, follow_backlog(&running, remote.operations));
+        tokio::join!(watching, follow_backlog(&running, &remote.operations));
     let record = finish(running).await?;
     let observed = Observed { record, server, generator, backlog, marks: Vec::new() };
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
@@ -187,16 +181,17 @@ async fn open(
         after => until_start + Duration::from_millis(after),
     };
     let opens_at = jiff::Timestamp::now() + opens_in;
-    let mut api = Api::new(remote.address);
+    let entry = remote.addresses[0];
+    let mut api = Api::new(entry);
     let (operator, approver) = (&remote.operator, &remote.approver);
     let sale = api.open_sale(&scenario.title, &scenario.sale, opens_at, operator, approver).await?;
     // Request ids are scoped to their user, but a server that runs already has seen others.
     let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
-    let mut crowd = Crowd::new(&remote.minted, &sale.items, &remote.address.to_string(), run)?;
+    let mut crowd = Crowd::new(&remote.minted, &sale.items, &entry.to_string(), run)?;
     if let Some(guard) = scenario.sale.guard {
         let pages = Arc::new(crowd.clone());
         let wishes = wishes(scenario);
-        let urls = tokens::fetch(&pages, remote.address, &wishes, guard.proof).await?;
+        let urls = tokens::fetch(&pages, entry, &wishes, guard.proof).await?;
         crowd.set_buy_urls(urls);
     }
     if Instant::now() + EARLY > start {
@@ -216,7 +211,7 @@ fn work(
     let mut people = scenario.people.clone();
     people.users = crowd.users();
     Ok(Work {
-        address: remote.address,
+        addresses: remote.addresses.clone(),
         crowd: Arc::clone(crowd),
         people,
         generator: scenario.generator.clone(),
@@ -256,8 +251,8 @@ async fn watch(
 }
 
 /// Asks the server each second how far its order store is behind, until the load is over.
-async fn follow_backlog(running: &Running, address: SocketAddr) -> Vec<Backlog> {
-    let mut reader = BacklogReader::new(address);
+async fn follow_backlog(running: &Running, addresses: &[SocketAddr]) -> Vec<Backlog> {
+    let mut reader = BacklogReader::new(addresses);
     let mut looks = Vec::new();
     let mut next = running.start();
     while !running.is_finished() {

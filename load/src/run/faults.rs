@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::scenario::{Fault, FaultKind};
-use crate::stage::{Backends, Engine};
+use crate::stage::{Backends, Engine, Nodes};
 use crate::{Error, Result};
 
 /// A fault as it happened.
@@ -21,6 +21,8 @@ pub struct Mark {
     pub to_ms: u64,
     /// For a restarted server: how long its start took, recovery included.
     pub start_ms: Option<u64>,
+    /// Whether other nodes had to take over what this one served.
+    pub is_of_a_node: bool,
 }
 
 /// Applies the faults one after another.
@@ -30,7 +32,7 @@ pub struct Mark {
 pub async fn apply(
     faults: &[Fault],
     start: Instant,
-    engine: &mut Engine,
+    nodes: &mut Nodes,
     backends: &Arc<Backends>,
 ) -> Result<Vec<Mark>> {
     let mut marks = Vec::with_capacity(faults.len());
@@ -38,34 +40,42 @@ pub async fn apply(
         tokio::time::sleep_until((start + Duration::from_millis(fault.at_ms)).into()).await;
         let from_ms = since(start);
         let lasts = Duration::from_millis(fault.for_ms);
-        let start_ms = match fault.what {
-            FaultKind::ServerKilled => {
-                engine.kill().await?;
-                tokio::time::sleep(lasts).await;
-                Some(milliseconds(engine.start_again().await?))
-            }
-            FaultKind::ServerRestarted => {
-                engine.stop().await?;
-                tokio::time::sleep(lasts).await;
-                Some(milliseconds(engine.start_again().await?))
-            }
-            FaultKind::ServerFrozen => {
-                engine.freeze()?;
-                tokio::time::sleep(lasts).await;
-                engine.thaw()?;
-                None
-            }
-            _ => {
-                blocking(backends, fault, Backends::begin).await?;
-                tokio::time::sleep(lasts).await;
-                blocking(backends, fault, Backends::end).await?;
-                None
-            }
+        let mut start_ms = None;
+        let mut is_of_a_node = false;
+        let what = if fault.what.is_of_server() {
+            is_of_a_node = nodes.are_several();
+            let (engine, called) = nodes.busiest().await;
+            start_ms = break_server(fault.what, lasts, engine).await?;
+            format!("{called}: {}", fault.what.words())
+        } else {
+            blocking(backends, fault, Backends::begin).await?;
+            tokio::time::sleep(lasts).await;
+            blocking(backends, fault, Backends::end).await?;
+            fault.what.words().to_owned()
         };
-        let what = fault.what.words().to_owned();
-        marks.push(Mark { what, from_ms, to_ms: since(start), start_ms });
+        marks.push(Mark { what, from_ms, to_ms: since(start), start_ms, is_of_a_node });
     }
     Ok(marks)
+}
+
+/// Returns how long the server took to start again, if it did.
+async fn break_server(
+    what: FaultKind,
+    lasts: Duration,
+    engine: &mut Engine,
+) -> Result<Option<u64>> {
+    match what {
+        FaultKind::ServerFrozen => {
+            engine.freeze()?;
+            tokio::time::sleep(lasts).await;
+            engine.thaw()?;
+            return Ok(None);
+        }
+        FaultKind::ServerRestarted => engine.stop().await?,
+        _ => engine.kill().await?,
+    }
+    tokio::time::sleep(lasts).await;
+    Ok(Some(milliseconds(engine.start_again().await?)))
 }
 
 /// Servers are started and stopped by blocking calls.

@@ -25,10 +25,10 @@ pub struct RunOptions {
 /// A server that runs already, and the people to use.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    /// The address on which it listens.
-    pub address: SocketAddr,
-    /// The address on which it shows its figures.
-    pub operations: SocketAddr,
+    /// The addresses on which it listens: of several nodes, one for each.
+    pub addresses: Vec<SocketAddr>,
+    /// The addresses on which it shows its figures.
+    pub operations: Vec<SocketAddr>,
     /// Lines of `seckill mint`.
     pub minted: String,
     /// An operator's token.

@@ -16,7 +16,7 @@ use super::options::Remote;
 use crate::audit::{ClientView, ItemStanding, Rules, StoredOrder, Verdict, compare};
 use crate::drive::Crowd;
 use crate::scenario::Scenario;
-use crate::stage::{Api, Backends, BacklogReader, Engine, OpenSale, OrderStore};
+use crate::stage::{Api, Backends, BacklogReader, Nodes, OpenSale, OrderStore};
 use crate::{Error, Result};
 
 /// Longest wait for the order store to hold everything, unless the scenario says.
@@ -53,7 +53,7 @@ pub struct EngineAudit {
     pub printed: Value,
 }
 
-/// Settles a run against an engine of its own, and stops it.
+/// Settles a run against an engine of its own, or nodes, and stops it.
 ///
 /// # Errors
 /// Returns [`Error`] if counters or order store cannot be read, or the engine does not stop.
@@ -62,14 +62,14 @@ pub async fn settle(
     sale: &OpenSale,
     crowd: &Crowd,
     observed: &Observed,
-    mut engine: Engine,
+    mut nodes: Nodes,
     backends: &Backends,
 ) -> Result<Settled> {
     let load_over = Instant::now();
     let wait_max = stored_wait_max(scenario);
     let mut notes = Vec::new();
     let confirmed = distinct(observed);
-    let store = OrderStore::open(backends.mysql_url().as_deref(), &engine.options().data).await?;
+    let store = OrderStore::open(backends.mysql_url().as_deref(), &nodes.options().data).await?;
     let mut stored_after = None;
     while load_over.elapsed() < wait_max {
         if store.count().await? >= confirmed.len() as u64 {
@@ -82,12 +82,11 @@ pub async fn settle(
         let seconds = wait_max.as_secs();
         notes.push(format!("the order store did not hold every order after {seconds} s"));
     }
-    let mut api = Api::new(engine.address());
     let looking = Instant::now();
     let (standings, mut verdict) = loop {
-        let standings = match api.standings(&sale.items).await {
+        let standings = match Api::standings(&nodes.addresses(), &sale.items).await {
             Ok(standings) => standings,
-            Err(error) => return Err(engine.exit_error().unwrap_or(error)),
+            Err(error) => return Err(nodes.exit_error().unwrap_or(error)),
         };
         let stored = store.read(crowd).await?;
         let verdict = judge(scenario, observed, &standings, Some(&stored.orders));
@@ -100,14 +99,14 @@ pub async fn settle(
         }
         tokio::time::sleep(LOOK_EVERY * 4).await;
     };
-    engine.stop().await?;
+    nodes.stop().await?;
 
-    let file = engine.options().data.with_file_name("confirmations.txt");
+    let file = nodes.options().data.with_file_name("confirmations.txt");
     let lines: String = confirmed.iter().map(|order| format!("{order}\n")).collect();
     std::fs::write(&file, lines).map_err(Error::io("writing the confirmations"))?;
     let path = file.to_string_lossy();
     let (printed, status) =
-        engine.options().call(&["audit", "--json", "--confirmations", &path]).await?;
+        nodes.options().call(&["audit", "--json", "--confirmations", &path]).await?;
     // Exit codes 0 and 1 are verdicts; anything else means that there is none.
     let parsed = serde_json::from_str(&printed)
         .unwrap_or_else(|_| Value::String(format!("no verdict, {status}: {printed}")));
@@ -142,8 +141,8 @@ pub async fn settle_remote(
 ) -> Result<Settled> {
     let wait_max = stored_wait_max(scenario);
     let stored_after = backlog_gone(remote, wait_max).await;
-    let mut api = Api::new(remote.address);
-    let standings = api.standings(&sale.items).await?;
+    let standings = Api::standings(&remote.addresses, &sale.items).await?;
+    let mut api = Api::new(remote.addresses[0]);
     let mut notes = vec![
         "the server is not ours: no order store, no offline audit; orders were read back \
          through the API, and whether all are stored is what its own metrics say"
@@ -179,7 +178,7 @@ pub async fn settle_remote(
 /// How long it took until the server's own figure said that nothing waits for its order store.
 async fn backlog_gone(remote: &Remote, wait_max: Duration) -> Option<Duration> {
     let load_over = Instant::now();
-    let mut reader = BacklogReader::new(remote.operations);
+    let mut reader = BacklogReader::new(&remote.operations);
     while load_over.elapsed() < wait_max {
         if reader.look(0.0).await.is_some_and(|look| look.waiting == 0) {
             return Some(load_over.elapsed());

@@ -35,11 +35,12 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// kill -9 of the engine; started again on the same data after `for_ms`.
+    /// kill -9 of the engine, of several nodes the one that serves the most shards; started again on the same
+    /// data after `for_ms`.
     ServerKilled,
-    /// SIGTERM to the engine; started again when it has gone and `for_ms` have passed.
+    /// SIGTERM to it; started again when it has gone and `for_ms` have passed.
     ServerRestarted,
-    /// The engine is frozen (SIGSTOP) for `for_ms`.
+    /// It is frozen (SIGSTOP) for `for_ms`.
     ServerFrozen,
     /// redis-server is killed and started again after `for_ms`.
     RedisDown,
@@ -53,18 +54,28 @@ pub enum FaultKind {
     MysqlDown,
     /// Each transfer to and from mariadbd takes `delay_ms` longer.
     MysqlSlow,
+    /// Two of etcd's three members are killed and started again after `for_ms`.
+    QuorumLost,
 }
 
 impl FaultKind {
-    /// The backend this breaks; `None` for the engine itself.
+    /// The backend this breaks; `None` for the engine itself, and for the etcd that several nodes have anyway.
     #[must_use]
     pub fn backend(self) -> Option<Backend> {
         match self {
-            Self::ServerKilled | Self::ServerRestarted | Self::ServerFrozen => None,
+            Self::ServerKilled | Self::ServerRestarted | Self::ServerFrozen | Self::QuorumLost => {
+                None
+            }
             Self::RedisDown | Self::RedisEmptied | Self::RedisSlow => Some(Backend::Redis),
             Self::RabbitmqDown => Some(Backend::Rabbitmq),
             Self::MysqlDown | Self::MysqlSlow => Some(Backend::Mysql),
         }
+    }
+
+    /// True for the engine's own process.
+    #[must_use]
+    pub fn is_of_server(self) -> bool {
+        matches!(self, Self::ServerKilled | Self::ServerRestarted | Self::ServerFrozen)
     }
 
     /// True if a delay must be given.
@@ -77,15 +88,16 @@ impl FaultKind {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::ServerKilled => "server killed",
-            Self::ServerRestarted => "server restarted",
-            Self::ServerFrozen => "server frozen",
+            Self::ServerKilled => "killed",
+            Self::ServerRestarted => "restarted",
+            Self::ServerFrozen => "frozen",
             Self::RedisDown => "Redis down",
             Self::RedisEmptied => "Redis emptied",
             Self::RedisSlow => "Redis slow",
             Self::RabbitmqDown => "RabbitMQ down",
             Self::MysqlDown => "MySQL down",
             Self::MysqlSlow => "MySQL slow",
+            Self::QuorumLost => "etcd without a majority",
         }
     }
 }

@@ -10,3 +10,4 @@ pub use faults::{Backend, Fault, FaultKind};
 pub use model::{
     Afterwards, Criteria, Generator, Guard, LoopKind, Mix, People, Retry, Sale, Scenario, Server,
 };
+pub use validate::NODES_MAX;

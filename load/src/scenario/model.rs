@@ -47,18 +47,25 @@ fn default_seed() -> u64 {
 }
 
 /// How the engine is started.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Server {
+    /// Processes that are one shop: 1 is a shop by itself, more are nodes that share an etcd of
+    /// three members, which is started with them.
+    pub nodes: u32,
     /// Shards; the engine's own default when absent.
     pub shards: Option<u32>,
     /// Backends to start privately and hand to the engine. With none, the embedded
     /// ones serve.
-    #[serde(default)]
     pub backends: Vec<Backend>,
     /// Further `SECKILL__SECTION__KEY` settings.
-    #[serde(default)]
     pub environment: BTreeMap<String, String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { nodes: 1, shards: None, backends: Vec::new(), environment: BTreeMap::new() }
+    }
 }
 
 /// The sale to create through the admin API.
@@ -267,6 +274,9 @@ pub struct Criteria {
     pub drained_per_second_min: Option<u64>,
     /// Longest time from a restarted server's start until it confirms again.
     pub serving_again_within_ms: Option<u64>,
+    /// Longest time from the death of a node until each item that was sold on was confirmed again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_over_within_ms: Option<u64>,
     /// Largest resident memory of the server in MiB.
     pub memory_mib_max: Option<f64>,
     /// 99th percentile of the generator's own lateness: beyond it the figures say more

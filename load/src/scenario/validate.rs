@@ -1,6 +1,7 @@
 //! The limits of a scenario. Every run is bounded in people, requests and time, and a
 //! file that asks for more is refused with the limit in the message.
 
+use super::faults::{Backend, FaultKind};
 use super::model::Scenario;
 use crate::plan::SCRIPT_ACCOUNTS;
 use crate::schedule::{Phase, Schedule};
@@ -17,6 +18,8 @@ pub const RATE_MAX: f64 = 1_000_000.0;
 pub const CONNECTIONS_MAX: u32 = 20_000;
 /// Most items of one sale.
 pub const ITEMS_MAX: u32 = 10_000;
+/// Most nodes of one run: each is a process of this machine.
+pub const NODES_MAX: u32 = 9;
 /// Most units of one run: each confirmation is kept for the audit.
 pub const STOCK_MAX: u64 = 10_000_000;
 
@@ -57,10 +60,26 @@ fn sale(scenario: &Scenario) -> Result<(), String> {
     if let Some(guard) = &sale.guard {
         within("sale.guard.spread_ms", guard.spread_ms.into(), 0, 600_000)?;
     }
+    nodes(scenario)?;
     if let Some(shards) = scenario.server.shards {
         within("server.shards", shards.into(), 1, 1024)?;
     }
     Ok(())
+}
+
+fn nodes(scenario: &Scenario) -> Result<(), String> {
+    let server = &scenario.server;
+    within("server.nodes", server.nodes.into(), 1, NODES_MAX.into())?;
+    let has = |backend| server.backends.contains(&backend);
+    let shares = has(Backend::Redis) && has(Backend::Mysql) && !has(Backend::Rabbitmq);
+    check(server.nodes == 1 || shares, || {
+        "server.nodes above 1 needs redis and mysql in server.backends, and no rabbitmq".to_owned()
+    })?;
+    let lost = scenario.fault.iter().any(|fault| fault.what == FaultKind::QuorumLost);
+    check(server.nodes > 1 || !lost, || "quorum_lost needs server.nodes above 1".to_owned())?;
+    check(server.nodes > 1 || scenario.pass.taken_over_within_ms.is_none(), || {
+        "pass.taken_over_within_ms needs server.nodes above 1".to_owned()
+    })
 }
 
 fn people(scenario: &Scenario) -> Result<(), String> {
@@ -182,7 +201,7 @@ fn criteria(scenario: &Scenario) -> Result<(), String> {
     check(pass.confirmed_min.unwrap_or(0) <= ARRIVALS_MAX, || {
         "pass.confirmed_min is more than a run can make".to_owned()
     })?;
-    let restarts = scenario.fault.iter().any(|fault| fault.what.backend().is_none());
+    let restarts = scenario.fault.iter().any(|fault| fault.what.is_of_server());
     check(pass.serving_again_within_ms.is_none() || restarts, || {
         "pass.serving_again_within_ms needs a fault of the server".to_owned()
     })

@@ -178,15 +178,23 @@ impl Api {
         Ok(items)
     }
 
-    /// The counters of each item.
+    /// The counters of each item, from the first of these servers that knows them.
     ///
     /// # Errors
     /// Returns an error as [`Api::call`] does, and [`Error::Server`] if an answer lacks counters.
-    pub async fn standings(&mut self, items: &[String]) -> Result<Vec<ItemStanding>> {
+    pub async fn standings(servers: &[SocketAddr], items: &[String]) -> Result<Vec<ItemStanding>> {
+        let mut servers: Vec<Self> = servers.iter().copied().map(Self::new).collect();
         let mut standings = Vec::with_capacity(items.len());
         for (number, id) in items.iter().enumerate() {
             let path = format!("/api/v1/items/{id}");
-            let answer = self.call(Method::GET, &path, None, None).await?;
+            let mut answer = Err(Error::Server("there is no server".to_owned()));
+            for server in &mut servers {
+                answer = server.call(Method::GET, &path, None, None).await;
+                if answer.is_ok() {
+                    break;
+                }
+            }
+            let answer = answer?;
             let counter = |name: &str| {
                 find(&answer, name)
                     .and_then(Value::as_i64)

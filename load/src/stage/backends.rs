@@ -1,10 +1,10 @@
-//! Private redis-server, rabbitmq-server and mariadbd for one run, and the faults that
+//! Private redis-server, rabbitmq-server, mariadbd and etcd for one run, and the faults that
 //! befall them. Nothing here touches a server that was running before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use harness::{MariaDb, Proxy, RabbitMq, Redis, Server, Start};
+use harness::{Etcd, EtcdOptions, MariaDb, Proxy, RabbitMq, Redis, Server, Start};
 
 use crate::scenario::{Backend, Fault, FaultKind, Scenario};
 use crate::{Error, Result};
@@ -15,12 +15,22 @@ const MYSQL_URL: &str = "SECKILL__ORDERS__MYSQL_URL";
 pub const MARIADB_SETTINGS: [&str; 2] =
     ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"];
 
+/// The members of the etcd that several nodes share: one may die.
+const ETCD_MEMBERS: usize = 3;
+/// How docs/cluster.md advises to run it.
+const ETCD_SETTINGS: [&str; 3] = [
+    "--quota-backend-bytes=8589934592",
+    "--auto-compaction-mode=revision",
+    "--auto-compaction-retention=1000",
+];
+
 /// The backends of one run. Dropping it stops them.
 #[derive(Debug, Default)]
 pub struct Backends {
     redis: Option<Behind<Redis>>,
     rabbitmq: Option<Behind<RabbitMq>>,
     mariadb: Option<Behind<MariaDb>>,
+    etcd: Option<Etcd>,
 }
 
 /// A server behind a proxy that can delay what passes.
@@ -45,7 +55,15 @@ impl Backends {
     /// Returns [`Error::Missing`] if a server is not installed, [`Error::Backend`] if it does not
     /// come up.
     pub fn start(scenario: &Scenario) -> Result<Self> {
-        Self::start_these(&scenario.server.backends, &scenario.fault)
+        let mut backends = Self::start_these(&scenario.server.backends, &scenario.fault)?;
+        if scenario.server.nodes > 1 {
+            let arguments = ETCD_SETTINGS.map(str::to_owned).into();
+            let options =
+                EtcdOptions { members: ETCD_MEMBERS, arguments, ..EtcdOptions::default() };
+            let etcd = Etcd::start_with(options).map_err(|error| backend_error("etcd", &error))?;
+            backends.etcd = Some(etcd);
+        }
+        Ok(backends)
     }
 
     fn start_these(wanted: &[Backend], faults: &[Fault]) -> Result<Self> {
@@ -81,6 +99,8 @@ impl Backends {
         set("SECKILL__CHECKPOINT__REDIS_URL", self.redis.as_ref().map(url));
         set("SECKILL__BROKER__AMQP_URL", self.rabbitmq.as_ref().map(url));
         set(MYSQL_URL, self.mariadb.as_ref().map(url));
+        let endpoints = self.etcd.as_ref().map(|etcd| etcd.endpoints().join(" "));
+        set("SECKILL__CLUSTER__ENDPOINTS", endpoints);
         environment
     }
 
@@ -90,7 +110,8 @@ impl Backends {
         let redis = self.redis.as_ref().and_then(|behind| behind.server.process_id());
         let rabbitmq = self.rabbitmq.as_ref().and_then(|behind| behind.server.process_id());
         let mariadb = self.mariadb.as_ref().and_then(|behind| behind.server.process_id());
-        [redis, rabbitmq, mariadb].into_iter().flatten().collect()
+        let members = self.etcd.iter().flat_map(Etcd::members).map(Server::process_id);
+        [redis, rabbitmq, mariadb].into_iter().chain(members).flatten().collect()
     }
 
     /// The URL of the order store, if it is not the embedded one: the private server of this run, or
@@ -113,6 +134,7 @@ impl Backends {
             FaultKind::RabbitmqDown => self.rabbitmq()?.server.kill(),
             FaultKind::MysqlDown => self.mariadb()?.server.kill(),
             FaultKind::MysqlSlow => self.mariadb()?.proxy("mariadb")?.delay(delay),
+            FaultKind::QuorumLost => self.majority()?.iter().for_each(Server::kill),
             FaultKind::ServerKilled | FaultKind::ServerRestarted | FaultKind::ServerFrozen => {}
         }
         Ok(())
@@ -127,6 +149,7 @@ impl Backends {
             FaultKind::RedisDown => restart("redis", &self.redis()?.server),
             FaultKind::RabbitmqDown => restart("rabbitmq", &self.rabbitmq()?.server),
             FaultKind::MysqlDown => restart("mariadb", &self.mariadb()?.server),
+            FaultKind::QuorumLost => restart_all("etcd", self.majority()?),
             FaultKind::RedisSlow => {
                 self.redis()?.proxy("redis")?.restore();
                 Ok(())
@@ -140,6 +163,11 @@ impl Backends {
             | FaultKind::ServerRestarted
             | FaultKind::ServerFrozen => Ok(()),
         }
+    }
+
+    /// All of etcd's members but the first.
+    fn majority(&self) -> Result<&[Server]> {
+        self.etcd.as_ref().map(|etcd| &etcd.members()[1..]).ok_or_else(|| absent("etcd"))
     }
 
     fn redis(&self) -> Result<&Behind<Redis>> {
@@ -178,6 +206,18 @@ fn url<T: std::ops::Deref<Target = Server>>(behind: &Behind<T>) -> String {
 
 fn restart(name: &'static str, server: &Server) -> Result<()> {
     server.restart().map_err(|error| backend_error(name, &error))
+}
+
+/// Starts them at once: none is ready before most of them are.
+fn restart_all(name: &'static str, servers: &[Server]) -> Result<()> {
+    std::thread::scope(|scope| {
+        let starting: Vec<_> =
+            servers.iter().map(|server| scope.spawn(move || restart(name, server))).collect();
+        let panicked = || Error::Backend { name, reason: "starting it panicked".to_owned() };
+        starting
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(panicked())))
+    })
 }
 
 fn empty(name: &'static str, server: &Server) -> Result<()> {

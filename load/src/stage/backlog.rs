@@ -34,23 +34,32 @@ pub struct Drain {
 }
 
 /// Reads the server's own figures.
-pub struct BacklogReader(Api);
+pub struct BacklogReader(Vec<Api>);
 
 impl BacklogReader {
-    /// A reader of the server at `address`.
+    /// A reader of the servers at these addresses, which are one shop.
     #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
-        Self(Api::with_timeout(address, ANSWER_WAIT_MAX))
+    pub fn new(addresses: &[SocketAddr]) -> Self {
+        let api = |address: &SocketAddr| Api::with_timeout(*address, ANSWER_WAIT_MAX);
+        Self(addresses.iter().map(api).collect())
     }
 
-    /// Looks now; `None` if the server does not answer.
+    /// Looks now, at all that answer together; `None` if none does.
     pub async fn look(&mut self, at_seconds: f64) -> Option<Backlog> {
-        self.0.order(Method::GET, "/metrics", None, None).await.ok()?;
-        let text = String::from_utf8_lossy(self.0.body());
-        let waiting = figure(&text, "seckill_backlog_records")?;
-        // Not there before the first record.
-        let stored = figure(&text, "seckill_stored_records_total").unwrap_or(0);
-        Some(Backlog { at_seconds, waiting, stored })
+        let mut whole: Option<Backlog> = None;
+        for api in &mut self.0 {
+            if api.order(Method::GET, "/metrics", None, None).await.is_err() {
+                continue;
+            }
+            let text = String::from_utf8_lossy(api.body());
+            let Some(waiting) = figure(&text, "seckill_backlog_records") else { continue };
+            // Not there before the first record.
+            let stored = figure(&text, "seckill_stored_records_total").unwrap_or(0);
+            let sum = whole.get_or_insert(Backlog { at_seconds, waiting: 0, stored: 0 });
+            sum.waiting += waiting;
+            sum.stored += stored;
+        }
+        whole
     }
 }
 
@@ -76,7 +85,8 @@ impl Drain {
     }
 }
 
-fn figure(text: &str, name: &str) -> Option<u64> {
+/// The value of a figure without labels in Prometheus' text form.
+pub fn figure(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.trim().parse::<f64>().ok()? as u64)
 }

@@ -1,4 +1,4 @@
-//! Memory and processor time of a process, from /proc.
+//! Memory and processor time of processes, from /proc.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-/// One look at a process.
+/// One look at a server: a process, or several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Sample {
     /// Seconds since the load began.
@@ -17,44 +17,55 @@ pub struct Sample {
     pub processors: f64,
 }
 
-/// Looks at a process again and again, across its restarts.
+/// Looks at processes again and again, across their restarts.
 #[derive(Debug)]
 pub struct Sampler {
-    process: Arc<AtomicU32>,
-    last: Option<(u32, f64, Instant)>,
+    processes: Vec<Watched>,
     ticks_per_second: f64,
 }
 
+#[derive(Debug)]
+struct Watched {
+    process: Arc<AtomicU32>,
+    last: Option<(u32, f64, Instant)>,
+}
+
 impl Sampler {
-    /// A sampler of the process whose id is in `process`; 0 means none.
+    /// A sampler of the processes whose ids are in `processes`; 0 means none.
     #[must_use]
-    pub fn new(process: Arc<AtomicU32>) -> Self {
+    pub fn new(processes: Vec<Arc<AtomicU32>>) -> Self {
         let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
-        Self { process, last: None, ticks_per_second }
+        let watched = |process| Watched { process, last: None };
+        Self { processes: processes.into_iter().map(watched).collect(), ticks_per_second }
     }
 
     /// A sampler of this very process.
     #[must_use]
     pub fn of_this_process() -> Self {
-        Self::new(Arc::new(AtomicU32::new(std::process::id())))
+        Self::new(vec![Arc::new(AtomicU32::new(std::process::id()))])
     }
 
-    /// What the process has used up to now.
+    /// What the processes have used up to now, together.
     pub fn sample(&mut self, at_seconds: f64) -> Sample {
-        let id = self.process.load(Ordering::Relaxed);
-        let now = Instant::now();
-        let Some(used) = self.processor_seconds(id) else {
-            self.last = None;
-            return Sample { at_seconds, ..Sample::default() };
-        };
-        let processors = match self.last {
-            Some((same, before, at)) if same == id => {
-                (used - before) / now.duration_since(at).as_secs_f64().max(1e-3)
+        let mut whole = Sample { at_seconds, ..Sample::default() };
+        for place in 0..self.processes.len() {
+            let id = self.processes[place].process.load(Ordering::Relaxed);
+            let now = Instant::now();
+            let used = self.processor_seconds(id);
+            let last = std::mem::replace(
+                &mut self.processes[place].last,
+                used.map(|used| (id, used, now)),
+            );
+            let Some(used) = used else { continue };
+            if let Some((same, before, at)) = last
+                && same == id
+            {
+                whole.processors +=
+                    (used - before) / now.duration_since(at).as_secs_f64().max(1e-3);
             }
-            _ => 0.0,
-        };
-        self.last = Some((id, used, now));
-        Sample { at_seconds, resident_mib: resident_mib(id), processors }
+            whole.resident_mib += resident_mib(id);
+        }
+        whole
     }
 
     /// Processor seconds the process has used in its life.
