@@ -42,6 +42,19 @@ pub(crate) enum Link {
     Cut,
     /// Connections are accepted and stay; no byte moves.
     Blackhole,
+    /// Only what this side sends arrives.
+    OneWay(Sender),
+}
+
+impl Link {
+    /// Whether what this side sends is passed on.
+    pub(crate) fn passes(self, sender: Sender) -> bool {
+        match self {
+            Self::Up => true,
+            Self::Cut | Self::Blackhole => false,
+            Self::OneWay(heard) => heard == sender,
+        }
+    }
 }
 
 /// What both sides of the thread look at.

@@ -104,6 +104,11 @@ impl Proxy {
         self.order(|orders| orders.link = Link::Blackhole);
     }
 
+    /// Passes on what one side sends, and holds back what the other does until [`Proxy::restore`].
+    pub fn one_way(&self, heard: Sender) {
+        self.order(|orders| orders.link = Link::OneWay(heard));
+    }
+
     /// Passes on `bytes` more bytes from one side, over all connections together, then resets the
     /// connection that sent the last of them; with 0, the one that sends next, whose bytes are
     /// dropped. Once only. `cut_after(Sender::Server, 0)` loses the next answer of any connection.

@@ -9,7 +9,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::fault::{Link, Orders, Sender, Shared, Trap};
+use crate::fault::{Orders, Sender, Shared, Trap};
 
 const CHUNK_BYTES_MAX: usize = 64 * 1_024;
 /// Under way in one direction of one connection.
@@ -89,7 +89,7 @@ impl<'a> Pump<'a> {
         let mut buffer = vec![0; CHUNK_BYTES_MAX];
         loop {
             let orders = *self.orders.borrow_and_update();
-            let up = orders.link == Link::Up;
+            let up = orders.link.passes(self.sender);
             if orders.half_closes != self.half_closes
                 && self.sender == Sender::Server
                 && !self.half_closed

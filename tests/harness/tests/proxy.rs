@@ -173,6 +173,26 @@ fn a_black_hole_keeps_what_is_sent_until_restored() {
 }
 
 #[test]
+fn one_way_passes_what_one_side_sends_alone() {
+    let heard = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::to(heard.local_addr().unwrap());
+    let mut client = TcpStream::connect(proxy.addr()).unwrap();
+    let (mut server, _) = heard.accept().unwrap();
+    proxy.one_way(Sender::Client);
+    let mut arrived = [0; 3];
+    client.write_all(b"one").unwrap();
+    server.read_exact(&mut arrived).unwrap();
+    server.write_all(b"two").unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let error = client.read(&mut [0; 16]).expect_err("nothing comes back");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    client.set_read_timeout(None).unwrap();
+    proxy.restore();
+    client.read_exact(&mut arrived).unwrap();
+    assert_eq!(&arrived, b"two");
+}
+
+#[test]
 fn a_cut_after_bytes_of_the_client_lets_just_those_arrive() {
     let heard = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = Proxy::to(heard.local_addr().unwrap());

@@ -6,7 +6,7 @@
 
 mod ground;
 
-mod cluster;
+pub mod cluster;
 mod cluster_audit;
 mod mariadb;
 mod rabbitmq;

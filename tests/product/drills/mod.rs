@@ -6,6 +6,7 @@
 mod audit;
 mod buy_tokens;
 mod clocks;
+mod cluster;
 mod crash_points;
 mod cut_journal;
 mod damage;
