@@ -15,6 +15,7 @@ pub mod issuer;
 mod kept_files;
 pub mod live;
 mod options;
+mod peers;
 mod progress;
 pub mod recover;
 mod signer;

@@ -12,6 +12,7 @@ pub mod descriptors;
 pub mod http;
 pub mod listening;
 pub mod opening;
+pub mod peers;
 pub mod sales;
 pub mod secrets;
 pub mod service_manager;

@@ -103,6 +103,16 @@ impl Directory {
         (0..self.0.shards).map(ShardId).filter(|shard| !is_owned(shard)).collect()
     }
 
+    /// The other nodes that served a shard at the last look.
+    pub(super) fn others_that_serve(&self) -> Vec<Arc<ClusterNode>> {
+        let places = Arc::clone(&self.0.places.read());
+        let mut others = BTreeMap::new();
+        for owner in places.owners.iter().flatten().filter(|owner| !owner.is_self) {
+            others.insert(owner.name.clone(), Arc::clone(owner));
+        }
+        others.into_values().collect()
+    }
+
     /// The number of all shards.
     pub fn shards(&self) -> u16 {
         self.0.shards

@@ -4,10 +4,11 @@ use super::checkpoint_requests::CheckpointRequests;
 use super::directory::Directory;
 use super::gate::Gate;
 use super::lease::Lease;
+use super::remote::Remote;
 use super::shard::context::Context;
 use super::shard::effects::{Effect, NotDelivered, Release, Reply, ReplySender};
 use super::shard::figures::MailboxFigures;
-use super::shard::idempotency::{IdempotencyKeys, KeyReservation};
+use super::shard::idempotency::{IdempotencyKeys, KeyOrigin, KeyReservation};
 use super::shard::mailbox::{Envelope, PendingCommand};
 use super::shard::permits::Permits;
 use super::shard::recovery::{self, Recovered, RecoveryError};
@@ -20,26 +21,13 @@ use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal::{Journal, JournalId, Log, OpenedLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::{self, OwnershipError};
-use domain::{
-    Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId, Stock, Timestamp,
-};
+use domain::{Buy, Command, ItemId, Outcome, Refusal, ShardId, Stock, Timestamp};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
-
-/// Where a purchase's request id comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeyOrigin {
-    /// The client's `Idempotency-Key`: it may come again, on this item or wrongly on another.
-    Client,
-    /// Made at the edge for this request alone.
-    Edge,
-    /// The buy token's: it may come again, and only on the item for which it was made.
-    Token,
-}
 
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +83,8 @@ struct Inner {
     checkpoint_requests: CheckpointRequests,
     /// Where the shards are that are not served here, if the shop has other nodes.
     directory: OnceLock<Directory>,
+    /// How they are asked.
+    remote: OnceLock<Remote>,
 }
 
 impl Engine {
@@ -191,6 +181,7 @@ impl Engine {
             marks: Mutex::new(marks),
             checkpoint_requests: CheckpointRequests::default(),
             directory: OnceLock::new(),
+            remote: OnceLock::new(),
         })))
     }
 
@@ -224,9 +215,9 @@ impl Engine {
         self.0.context.effect_sink.gates.iter().map(|gate| Arc::clone(&gate)).collect()
     }
 
-    /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
-    /// caller asks [`Gate::refusal`] before.
-    pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
+    /// Decides a purchase in a shard that is served here; answers once that is durable. Knows nothing of the
+    /// gates' fast path: the caller asks [`Gate::refusal`] before.
+    pub(super) async fn buy_here(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
         if gate.is_quarantined() {
             return Reply::NotDelivered(NotDelivered::Quarantined);
         }
@@ -248,30 +239,8 @@ impl Engine {
                 }
             }
         }
-        self.decide(gate.shard(), Command::Buy(buy), reservation, origin == KeyOrigin::Client).await
-    }
-
-    /// Decides a command about an order (pay, cancel) in the shard that its id names.
-    pub async fn decide_order(&self, order_id: OrderId, command: Command) -> Reply {
-        if !self.0.context.router.has(order_id.shard()) {
-            return Reply::Decided(Outcome::Refused(Refusal::OrderNotFound));
-        }
-        self.decide(order_id.shard(), command, None, false).await
-    }
-
-    /// Preheats an item into the shard that the ring gives its product. An item that is there
-    /// already stays in the shard that has it, so that a ring with more shards moves nothing.
-    pub async fn open_item(&self, terms: ItemTerms) -> Reply {
-        let shard = match self.gate(terms.item_id) {
-            Some(gate) => gate.shard(),
-            None => self.0.context.router.owner(&terms.product_id),
-        };
-        self.decide(shard, Command::Open(terms), None, false).await
-    }
-
-    /// Decides an operation (restock, pause, resume, end) on a preheated item.
-    pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
-        self.decide(gate.shard(), command, None, false).await
+        self.decide_here(gate.shard(), Command::Buy(buy), reservation, origin == KeyOrigin::Client)
+            .await
     }
 
     /// Lets no more orders expire, so that a shop that stops can bring the order store up to date. What is
@@ -319,6 +288,17 @@ impl Engine {
     pub(super) fn set_directory(&self, directory: Directory) {
         // It is a node of one cluster for as long as it runs.
         let _ = self.0.directory.set(directory);
+    }
+
+    /// How the shards of other nodes are asked; none if this node is alone, or asks none.
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        self.0.remote.get()
+    }
+
+    /// Makes it known how the shards of other nodes are asked, once.
+    pub(super) fn set_remote(&self, remote: Remote) {
+        // A node has the same links for as long as it runs.
+        let _ = self.0.remote.set(remote);
     }
 
     /// What all shards share.
@@ -419,7 +399,8 @@ impl Engine {
         }
     }
 
-    async fn decide(
+    /// Decides a command in a shard that is served here; answers once that is durable.
+    pub(super) async fn decide_here(
         &self,
         shard: ShardId,
         command: Command,
@@ -427,6 +408,10 @@ impl Engine {
         keyed: bool,
     ) -> Reply {
         if let Some(reason) = self.refusing() {
+            // What is wrong here says nothing of a shard that is elsewhere.
+            if !self.serves(shard) {
+                return Reply::NotDelivered(NotDelivered::Moved);
+            }
             // Beyond the backlog's threshold only new purchases are refused.
             if reason != NotDelivered::BacklogFull || matches!(command, Command::Buy(_)) {
                 return Reply::NotDelivered(reason);

@@ -48,7 +48,18 @@ impl Gate {
     /// The gate of an item as it durably is, of a shard that is served under this lease.
     pub fn new(item: &ItemState, shard: ShardId, lease: Lease) -> Self {
         let buyers = if item.settled { 0 } else { item.counters.allotted as usize };
-        let buyers = buyers.min(BUYERS_MAX);
+        Self::for_buyers(buyers.min(BUYERS_MAX), item, shard, lease)
+    }
+
+    /// The gate of an item of another node's shard, as it was a moment ago: it refuses nothing, and may be
+    /// asked for terms and units.
+    pub(super) fn elsewhere(item: &ItemState, shard: ShardId) -> Self {
+        let gate = Self::for_buyers(0, item, shard, Lease::default());
+        gate.set_stale();
+        gate
+    }
+
+    fn for_buyers(buyers: usize, item: &ItemState, shard: ShardId, lease: Lease) -> Self {
         let gate = Self {
             terms: item.terms.clone(),
             shard,
@@ -80,6 +91,20 @@ impl Gate {
     /// The counters as of the last durable fact.
     pub fn counters(&self) -> ItemCounters {
         self.facts.lock().counters
+    }
+
+    /// The item as it durably is, without the operations that its shard remembers.
+    pub(super) fn state(&self) -> ItemState {
+        let facts = self.facts.lock();
+        ItemState {
+            terms: self.terms.clone(),
+            phase: self.phase(),
+            counters: facts.counters,
+            admission: self.admission(),
+            settled: self.is_settled(),
+            last_seq: facts.seq,
+            operations: Vec::new(),
+        }
     }
 
     /// The item's phase (open, paused, ended) as of the last durable fact.
@@ -138,7 +163,7 @@ impl Gate {
 
     /// Whether the buyer may have an order of the item: no is certain.
     pub fn may_have_bought(&self, user_id: UserId) -> bool {
-        self.is_settled() || self.buyers.may_contain(user_id)
+        self.is_settled() || self.is_stale() || self.buyers.may_contain(user_id)
     }
 
     /// Takes in durable facts as of record `seq`; older ones than it has are ignored.

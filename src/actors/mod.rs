@@ -5,7 +5,8 @@
 //! checkpoints up to date behind the sale. `moving` lets shards come and go, and `cluster` decides which. `status` says how all of them are,
 //! `dependencies` what the engine itself needs, `meaning` what that comes to, `order_store` how far that store is, and `health` puts it
 //! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
-//! is read of the shards.
+//! is read of the shards. What is not served here `forwarding` has another node decide, by `remote`; `serving` is
+//! what this node does for the others.
 
 mod bloom_filter;
 mod checkpoint_requests;
@@ -13,6 +14,7 @@ pub mod cluster;
 mod dependencies;
 mod directory;
 mod engine;
+mod forwarding;
 mod gate;
 mod health;
 mod lease;
@@ -22,27 +24,31 @@ mod order_store;
 mod outside;
 mod pipeline;
 mod reads;
+mod remote;
+mod serving;
 mod settings;
 mod shard;
 mod status;
 mod tasks;
 
+pub use crate::peers::LinkFigures;
 pub use crate::store::outbound::{Outbound, OutboundError, OutboundOptions};
 pub use crate::store::settings::{
     ENTRIES_MAX, KeptSettings, ListedEntry, NOTE_LENGTH_MAX as ENTRY_NOTE_LENGTH_MAX, NewEntry,
     REASON_LENGTH_MAX as SETTING_REASON_LENGTH_MAX, SettingChange, SettingsError, StoredSetting,
 };
 pub use directory::{ClusterNode, Directory, ItemShards};
-pub use engine::{Engine, EngineOptions, KeyOrigin, StartError};
+pub use engine::{Engine, EngineOptions, StartError};
 pub use gate::Gate;
 pub use lease::Lease;
 pub use meaning::Meaning;
 pub use moving::{ArrivedShard, Departure};
 pub use outside::{Kept, KeptOptions};
 pub use pipeline::{BackendOptions, Backends};
+pub use serving::Serving;
 pub use settings::LiveSettings;
 pub use shard::{
-    ChangesMissed, DecisionFigures, Lack, MailboxFigures, NotDelivered, OrderChanges,
+    ChangesMissed, DecisionFigures, KeyOrigin, Lack, MailboxFigures, NotDelivered, OrderChanges,
     RecoveryError, Renewal, RenewedShard, Reply, Ring, renew,
 };
 pub use status::{DependencyStatus, EngineStatus};

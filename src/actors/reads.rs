@@ -1,12 +1,14 @@
 //! What is read of the shards, and where else it may be.
 //!
-//! A node of several knows its own shards and which others there are. Must not change anything.
+//! A node of several reads its own shards itself, and asks the nodes that serve the others. Must not change
+//! anything.
 
 use super::engine::Engine;
 use super::gate::Gate;
 use super::shard::effects::{NotDelivered, OrderChanges};
 use super::shard::mailbox::Envelope;
 use domain::{Buy, ItemId, Order, OrderId, RequestId, ShardId, UserId};
+use std::collections::BTreeSet;
 
 impl Engine {
     /// The order, if its shard holds it: durable, and at once.
@@ -17,6 +19,17 @@ impl Engine {
         if !self.context().router.has(order_id.shard()) {
             return Ok(None);
         }
+        match (self.order_here(order_id).await, self.remote()) {
+            (Err(NotDelivered::Moved), Some(remote)) => remote.order(order_id).await,
+            (found, _) => found,
+        }
+    }
+
+    /// The order, if its shard is served here and holds it.
+    pub(super) async fn order_here(
+        &self,
+        order_id: OrderId,
+    ) -> Result<Option<Order>, NotDelivered> {
         self.ask(order_id.shard(), |answer| Envelope::ReadOrder { order_id, answer }).await
     }
 
@@ -30,7 +43,13 @@ impl Engine {
         user_id: UserId,
         request_id: RequestId,
     ) -> Result<Option<Order>, NotDelivered> {
-        let found = self.order_of_request(gate.shard(), user_id, request_id).await?;
+        let found = self.order_of_request(gate.shard(), user_id, request_id).await;
+        let found = match (found, self.remote()) {
+            (Err(NotDelivered::Moved), Some(remote)) => {
+                remote.order_of_request(gate.shard(), user_id, request_id).await?
+            }
+            (found, _) => found?,
+        };
         Ok(found.filter(|order| order.item_id == gate.terms().item_id))
     }
 
@@ -39,16 +58,37 @@ impl Engine {
     ///
     /// # Errors
     /// Returns [`NotDelivered`] if no permit was left or a shard did not answer in time, and
-    /// [`NotDelivered::Moved`] if some shard is not served here.
+    /// [`NotDelivered::Moved`] if some shard is served by no node that answers.
     pub async fn orders_of(
         &self,
         user_id: UserId,
         before: Option<OrderId>,
         limit: usize,
     ) -> Result<Vec<Order>, NotDelivered> {
-        if !self.serves_all() {
+        if self.serves_all() {
+            return self.orders_of_here(user_id, before, limit).await;
+        }
+        let remote = self.remote().ok_or(NotDelivered::Moved)?;
+        let mut served: BTreeSet<ShardId> = self.served_shards().into_iter().collect();
+        let here = self.orders_of_here(user_id, before, limit);
+        let (here, there) = tokio::join!(here, remote.orders_of(user_id, before, limit));
+        let (mut orders, (mut others, elsewhere)) = (here?, there?);
+        orders.append(&mut others);
+        served.extend(elsewhere);
+        // A page that lacks a shard's orders would say that there are none.
+        if served.len() < usize::from(self.shards()) {
             return Err(NotDelivered::Moved);
         }
+        Ok(newest(orders, limit))
+    }
+
+    /// The newest orders of a buyer in the shards that are served here.
+    pub(super) async fn orders_of_here(
+        &self,
+        user_id: UserId,
+        before: Option<OrderId>,
+        limit: usize,
+    ) -> Result<Vec<Order>, NotDelivered> {
         let mut asked = Vec::new();
         for shard in self.busy_shards() {
             asked.push(self.ask(shard, |answer| Envelope::ReadOrdersOf {
@@ -62,9 +102,7 @@ impl Engine {
         for answer in futures_util::future::join_all(asked).await {
             orders.append(&mut answer?);
         }
-        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.order_id));
-        orders.truncate(limit);
-        Ok(orders)
+        Ok(newest(orders, limit))
     }
 
     /// The order's durable changes from now on.
@@ -92,7 +130,8 @@ impl Engine {
         Ok(false)
     }
 
-    async fn order_of_request(
+    /// The order that this request got on any item of the shard, which is served here.
+    pub(super) async fn order_of_request(
         &self,
         shard: ShardId,
         user_id: UserId,
@@ -108,6 +147,11 @@ impl Engine {
         shards.sort_unstable();
         shards.dedup();
         shards
+    }
+
+    /// Whether the shard is served here.
+    pub(super) fn serves(&self, shard: ShardId) -> bool {
+        self.context().router.serves(shard)
     }
 
     /// Whether every shard is served here. A node alone serves them all.
@@ -133,4 +177,13 @@ impl Engine {
         let Some(directory) = self.directory() else { return false };
         directory.find_item(item_id).await.is_some() || !directory.knows_items()
     }
+}
+
+/// The newest of these, newest first.
+fn newest(mut orders: Vec<Order>, limit: usize) -> Vec<Order> {
+    orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.order_id));
+    // What moved meanwhile may have been read twice.
+    orders.dedup_by_key(|order| order.order_id);
+    orders.truncate(limit);
+    orders
 }

@@ -3,6 +3,7 @@
 //! Must not know how a shard is taken over, nor who should have it.
 
 use super::options;
+use super::peers::{self, CannotListen, Listening};
 use super::stores::Stores;
 use crate::actors::cluster::{Member, MemberOptions, Takeover};
 use crate::actors::{Directory, Engine, Meaning, StartError};
@@ -50,6 +51,9 @@ pub enum ClusterError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The address for peers cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
     /// etcd does not answer, or holds what it should not.
     #[error("etcd: {0}")]
     Registry(#[from] RegistryError),
@@ -92,6 +96,9 @@ impl ClusterError {
         match self {
             Self::Etcd(_) | Self::File { .. } => {
                 "correct cluster.endpoints, or the certificates that [cluster] names"
+            }
+            Self::Listen(_) => {
+                "free the address, or set cluster.listen to another one that the other nodes reach"
             }
             Self::Registry(RegistryError::NameTaken(_)) => {
                 "give each node a cluster.node of its own, or wait until the other process has stopped"
@@ -196,7 +203,9 @@ impl SharedLog {
         http_address: SocketAddr,
     ) -> Result<ClusterNode, ClusterError> {
         let settings = &config.cluster;
-        let record = record(config, http_address);
+        let listening = Listening::begin(config).await?;
+        let advertised = listening.as_ref().map(Listening::advertised);
+        let record = record(config, http_address, advertised.unwrap_or_default());
         let nodes = self.registry.view().await?.nodes;
         let other = nodes.iter().find(|(name, node)| {
             **name != settings.node && node.secret_fingerprint != record.secret_fingerprint
@@ -226,11 +235,13 @@ impl SharedLog {
                 joined => break joined?,
             }
         };
+        engine.reach_peers(peers::links(config, engine));
+        let serving = listening.map(|listening| listening.answer(config, engine));
         engine.expect(NAME, KIND);
         let (watched, directory) = (engine.clone(), member.directory().clone());
         let watch = move || watch(watched.clone(), directory.clone());
         let watch = engine.tasks().keep_running("cluster watch", watch);
-        Ok(ClusterNode { member, watch })
+        Ok(ClusterNode { member, watch, serving })
     }
 }
 
@@ -238,6 +249,8 @@ impl SharedLog {
 pub(super) struct ClusterNode {
     member: Member<EtcdLog, EtcdRegistry>,
     watch: JoinHandle<()>,
+    /// Answers peers, if they reach this node.
+    serving: Option<JoinHandle<()>>,
 }
 
 impl ClusterNode {
@@ -254,6 +267,9 @@ impl ClusterNode {
     pub(super) async fn leave(self) {
         self.watch.abort();
         self.member.leave().await;
+        if let Some(serving) = self.serving {
+            serving.abort();
+        }
     }
 }
 
@@ -334,10 +350,10 @@ fn refuse_own_journal(path: &Path) -> Result<(), ClusterError> {
     Ok(())
 }
 
-fn record(config: &Config, http_address: SocketAddr) -> NodeRecord {
+fn record(config: &Config, http_address: SocketAddr, peer_address: &str) -> NodeRecord {
     NodeRecord {
         incarnation: rand::random(),
-        peer_address: String::new(),
+        peer_address: peer_address.to_owned(),
         http_address: http_address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         secret_fingerprint: config

@@ -55,6 +55,9 @@ pub(super) fn observe(engine: &Engine) {
     gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
     counter!(names::LOG_LINES_LOST_TOTAL).absolute(telemetry::log::lines_lost());
     gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
+    let links = engine.link_figures().unwrap_or_default();
+    gauge!(names::PEER_LINKS).set(links.open as f64);
+    gauge!(names::PEER_BREAKERS_OPEN).set(links.left_alone as f64);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));
         let labels = [("dependency", dependency.name), ("kind", dependency.kind)];

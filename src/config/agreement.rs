@@ -74,6 +74,12 @@ fn check_cluster(config: &Config, must: &mut impl FnMut(bool, &str)) {
         "cluster.endpoints needs tokens.secret: all nodes accept the same tokens",
     );
     must(
+        !cluster.advertise.is_empty()
+            || cluster.listen.is_none_or(|address| !address.ip().is_unspecified()),
+        "cluster.listen names no address that others reach, and needs cluster.advertise: where they reach \
+         this node",
+    );
+    must(
         config.broker.amqp_url.is_none(),
         "cluster.endpoints and broker.amqp_url: one of them. Each node of a cluster hands its records to \
          the order store by itself",
@@ -106,6 +112,8 @@ fn is_safe(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::secret_text::SecretText;
+    use super::super::secret_url::SecretUrl;
     use super::*;
 
     #[test]
@@ -158,6 +166,18 @@ mod tests {
                 "cluster.endpoints needs checkpoint.redis_url",
                 "cluster.endpoints needs tokens.secret",
             ],
+        );
+        check(
+            |config| {
+                config.cluster.endpoints = "http://127.0.0.1:2379".to_owned();
+                config.cluster.node = "a".to_owned();
+                config.cluster.listen = Some(([0, 0, 0, 0], 7080).into());
+                config.tokens.secret = Some(SecretText::new("5e".repeat(32)));
+                let url = |scheme| Some(SecretUrl::new(format!("{scheme}://127.0.0.1/0")));
+                (config.orders.mysql_url, config.checkpoint.redis_url) =
+                    (url("mysql"), url("redis"));
+            },
+            &["cluster.listen names no address that others reach"],
         );
         check(
             |config| config.cluster.user = "shop".to_owned(),

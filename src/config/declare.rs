@@ -4,6 +4,7 @@
 
 use super::secret_url::SecretUrl;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What values a setting may have, beyond its type.
@@ -175,6 +176,40 @@ impl Rule<Option<String>> for TextSuchAs {
 
     fn example(&self) -> Option<&'static str> {
         Some(self.2)
+    }
+}
+
+/// An origin that may be unset, with an example.
+pub struct OriginSuchAs(pub &'static str);
+
+impl Rule<Option<String>> for OriginSuchAs {
+    fn allows(&self, value: &Option<String>) -> bool {
+        value.as_deref().is_none_or(super::texts::is_origin)
+    }
+
+    fn words(&self) -> String {
+        "an origin: scheme, host, and port if it has one, without a path".to_owned()
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.0)
+    }
+}
+
+/// An address to listen on that may be unset, with an example.
+pub struct AddressSuchAs(pub &'static str);
+
+impl Rule<Option<SocketAddr>> for AddressSuchAs {
+    fn allows(&self, _value: &Option<SocketAddr>) -> bool {
+        true
+    }
+
+    fn words(&self) -> String {
+        "an address and a port".to_owned()
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.0)
     }
 }
 

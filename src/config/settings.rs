@@ -8,35 +8,19 @@ use super::choices::{
     VisitId, WhenExceeded,
 };
 use super::declare::{
-    AnyOf, OneOf, PathSuchAs, Rule, Such, TextSuchAs, Url, Within, configuration,
+    AddressSuchAs, AnyOf, OneOf, OriginSuchAs, PathSuchAs, Such, TextSuchAs, Url, Within,
+    configuration,
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretText};
 use super::secret_url::SecretUrl;
 use super::texts::{
-    are_endpoints, are_networks, is_name, is_node_name, is_origin, is_prefix, is_script_url,
-    is_utc_offset, is_word, named_users,
+    are_endpoints, are_networks, is_host_and_port, is_name, is_node_name, is_origin, is_prefix,
+    is_script_url, is_utc_offset, is_word, named_users,
 };
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-
-/// An origin that may be unset, with an example.
-struct OriginSuchAs(&'static str);
-
-impl Rule<Option<String>> for OriginSuchAs {
-    fn allows(&self, value: &Option<String>) -> bool {
-        value.as_deref().is_none_or(is_origin)
-    }
-
-    fn words(&self) -> String {
-        "an origin: scheme, host, and port if it has one, without a path".to_owned()
-    }
-
-    fn example(&self) -> Option<&'static str> {
-        Some(self.0)
-    }
-}
 
 /// Where operations are listened for if nothing else is set.
 pub const OPERATIONS_LISTEN_DEFAULT: SocketAddr =
@@ -370,6 +354,19 @@ configuration! {
             |name: &String| name.is_empty() || is_node_name(name),
             "1 to 63 letters, digits, \"-\", \"_\" and \".\"",
         );
+        /// Where this node listens for the others, which pass on to it what is asked of them for its shards.
+        /// Without it they answer that with 503 `owner_unavailable`. What nodes say to each other is proven,
+        /// and not hidden: keep it on a network of your own.
+        listen: Option<SocketAddr> = None, AddressSuchAs("10.0.0.1:7080");
+        /// Where the others reach that, `host:port`; empty for the address that it listens on, which then has to
+        /// be one that they reach.
+        advertise: String = String::new(), Such(
+            |address: &String| address.is_empty() || is_host_and_port(address),
+            "a host and a port, such as \"shop-1.internal:7080\"",
+        );
+        /// What the nodes prove to each other that they have, the same for all of them. Without it they prove that
+        /// they have `tokens.secret`.
+        secret: Option<SecretText> = None, SecretDigits;
         /// How long others leave a node its shards that is not heard of any more. etcd grants no less than
         /// one and a half times its election timeout.
         lease_ttl_ms: u64 = 5_000, Within(2_000, 60_000);

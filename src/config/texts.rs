@@ -66,6 +66,15 @@ pub(super) fn are_endpoints(text: &str) -> bool {
     })
 }
 
+/// Whether the text is a host and a port.
+pub(super) fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_host = !host.is_empty() && (is_bracketed || host.bytes().all(is_allowed));
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 /// Whether the text can name a node.
 pub(super) fn is_node_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -101,6 +110,18 @@ mod tests {
             assert_eq!(is_node_name(text), expected, "{text}");
         }
         assert!(!is_node_name(&"a".repeat(64)));
+        for (text, expected) in [
+            ("10.0.0.1:7080", true),
+            ("shop-1.internal:1", true),
+            ("[2001:db8::1]:7080", true),
+            ("shop-1", false),
+            (":7080", false),
+            ("a:0", false),
+            ("http://a:7080", false),
+            ("a/b:7080", false),
+        ] {
+            assert_eq!(is_host_and_port(text), expected, "{text}");
+        }
         for (text, expected) in
             [("/a/", true), ("/", false), ("/a", false), ("a/", false), ("/a b/", false)]
         {

@@ -7,7 +7,7 @@
 use super::buy_token::NotGood;
 use super::problem::{Code, Problem};
 use super::state::Edge;
-use crate::actors::{Gate, KeyOrigin, NotDelivered, Reply};
+use crate::actors::{Gate, KeyOrigin, Reply};
 use domain::{Buy, ItemId, Order, Outcome, Refusal, RequestId, UserId};
 use std::sync::Arc;
 
@@ -44,14 +44,10 @@ pub struct Bought {
 ///
 /// # Errors
 /// Returns an `item_not_found` problem if no such item is on sale, or if the path could name none, and an
-/// `owner_unavailable` one if another node has it.
+/// `owner_unavailable` one if another node has it that does not answer.
 pub async fn item(edge: &Edge, item_id: Option<ItemId>) -> Result<Arc<Gate>, Problem> {
     let item_id = item_id.ok_or_else(Problem::item_not_found)?;
-    match edge.engine.gate(item_id) {
-        Some(gate) => Ok(gate),
-        None if edge.engine.may_be_elsewhere(item_id).await => Err(NotDelivered::Moved.into()),
-        None => Err(Problem::item_not_found()),
-    }
+    edge.engine.find_gate(item_id).await?.ok_or_else(Problem::item_not_found)
 }
 
 /// Decides a purchase.

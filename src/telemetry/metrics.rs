@@ -174,6 +174,16 @@ metrics_catalogue! {
         "Look-ups of a sale or a day, by answer: redis, catalogue or absent, which asks neither.";
     DEPENDENCY_UP, Gauge, Count: "seckill_dependency_up",
         "1 while a dependency works, by dependency and kind; without all but the journal the sale goes on.";
+    PEER_CALLS_TOTAL, Counter, Count: "seckill_peer_calls_total",
+        "Calls to other nodes of the shop, by outcome: answered, busy, not_sent, broken or silent.";
+    PEER_CALLS_SERVED_TOTAL, Counter, Count: "seckill_peer_calls_served_total",
+        "Calls that other nodes of the shop made here.";
+    PEER_CALL_DURATION_SECONDS, Histogram, Seconds: "seckill_peer_call_duration_seconds",
+        "Time until another node has answered a call.";
+    PEER_LINKS, Gauge, Count: "seckill_peer_links",
+        "Links that this node has open to others.";
+    PEER_BREAKERS_OPEN, Gauge, Count: "seckill_peer_breakers_open",
+        "Nodes that are left alone at present, because they did not answer.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
         "How far the wall clock has moved from the engine's own since the start.";
     PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
@@ -204,6 +214,9 @@ metrics_catalogue! {
         "What risk rules have found, by rule and mode: in shadow nothing follows.";
 }
 
+/// What becomes of a call to another node: the outcomes of [`PEER_CALLS_TOTAL`].
+pub const PEER_CALL_OUTCOMES: [&str; 5] = ["answered", "busy", "not_sent", "broken", "silent"];
+
 /// Gives the recorder the help text of every metric.
 fn describe() {
     for Metric { name, kind, unit, help } in METRICS.iter().copied() {
@@ -217,7 +230,8 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 12] = [
+const BEGUN_ELSEWHERE: [&str; 13] = [
+    PEER_CALLS_TOTAL,
     RISK_MATCHES_TOTAL,
     PURCHASES_ADMITTED_TOTAL,
     ORDER_CHANGES_TOTAL,
@@ -238,6 +252,9 @@ fn begin_at_zero() {
     let counters = METRICS.iter().filter(|metric| metric.kind == MetricKind::Counter);
     for Metric { name, .. } in counters.filter(|metric| !BEGUN_ELSEWHERE.contains(&metric.name)) {
         counter!(*name).increment(0);
+    }
+    for outcome in PEER_CALL_OUTCOMES {
+        counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(0);
     }
     // The one gauge that is set when something was looked at, and not whenever somebody asks.
     gauge!(ORDER_STORE_MISSING).set(0.0);

@@ -43,3 +43,8 @@ fn check(
 fn the_client_of_etcd_is_what_its_definition_gives() {
     check("src/store/etcd/proto/etcd.proto", "etcdserverpb", |builder| builder.build_server(false));
 }
+
+#[test]
+fn the_link_between_nodes_is_what_its_definition_gives() {
+    check("src/peers/proto/peer.proto", "peer", |builder| builder);
+}

@@ -44,8 +44,36 @@ pub enum NotDelivered {
     Quarantined,
     /// The shard is another node's, or about to be.
     Moved,
+    /// The item is sold for buy tokens now, and there was none: the node that was asked for it knew of the time
+    /// before.
+    NeedsToken,
     /// The engine is draining or has stopped.
     ShuttingDown,
+}
+
+impl NotDelivered {
+    /// All reasons, by the numbers under which nodes tell each other, from 1.
+    const ALL: [Self; 9] = [
+        Self::Overloaded,
+        Self::StorageFull,
+        Self::LogUnavailable,
+        Self::StorageDamaged,
+        Self::BacklogFull,
+        Self::Quarantined,
+        Self::Moved,
+        Self::ShuttingDown,
+        Self::NeedsToken,
+    ];
+
+    /// The number under which nodes tell each other.
+    pub(in crate::actors) fn number(self) -> u8 {
+        (1..).zip(Self::ALL).find(|(_, reason)| *reason == self).map_or(0, |(number, _)| number)
+    }
+
+    /// The reason of this number.
+    pub(in crate::actors) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
 }
 
 /// Sends one reply to the caller. Dropped without one, the caller learns that the outcome is unknown.

@@ -14,6 +14,33 @@ use std::sync::{Arc, OnceLock};
 
 type Key = (UserId, RequestId);
 
+/// Where a purchase's request id comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyOrigin {
+    /// The client's `Idempotency-Key`: it may come again, on this item or wrongly on another.
+    Client,
+    /// Made at the edge for this request alone.
+    Edge,
+    /// The buy token's: it may come again, and only on the item for which it was made.
+    Token,
+}
+
+impl KeyOrigin {
+    /// The number under which nodes tell each other.
+    pub(in crate::actors) fn number(self) -> u8 {
+        match self {
+            Self::Client => 1,
+            Self::Edge => 2,
+            Self::Token => 3,
+        }
+    }
+
+    /// The origin of this number.
+    pub(in crate::actors) fn from_number(number: u8) -> Option<Self> {
+        [Self::Client, Self::Edge, Self::Token].into_iter().find(|origin| origin.number() == number)
+    }
+}
+
 /// Keys under way and keys that got an order.
 #[derive(Clone, Default)]
 pub(in crate::actors) struct IdempotencyKeys(Arc<Inner>);

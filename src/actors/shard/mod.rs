@@ -22,6 +22,7 @@ pub(in crate::actors) mod supervisor;
 
 pub use effects::{ChangesMissed, NotDelivered, OrderChanges, Reply};
 pub use figures::{DecisionFigures, MailboxFigures};
+pub use idempotency::KeyOrigin;
 pub use recovery::{Lack, RecoveryError};
 pub(in crate::actors) use recovery::{TakenOver, take_over};
 pub use renewal::{Renewal, RenewedShard, renew};

@@ -72,6 +72,12 @@ impl Router {
         self.shards().filter(|shard| self.mailboxes[shard.index()].intake() != Intake::Shut)
     }
 
+    /// Whether a shard is served here.
+    pub(in crate::actors) fn serves(&self, shard: ShardId) -> bool {
+        let mailbox = self.mailboxes.get(shard.index());
+        mailbox.is_some_and(|mailbox| mailbox.intake() != Intake::Shut)
+    }
+
     /// A shard's actor, which is no longer the shard's.
     pub(in crate::actors) fn take(&self, shard: ShardId) -> Option<ActorRef<ShardMessage>> {
         self.actors[shard.index()].write().take()

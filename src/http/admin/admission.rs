@@ -39,7 +39,7 @@ pub async fn set(
     SaleAndItem(sale_id, item_id): SaleAndItem,
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
-    let gate = gate_of(&edge, sale_id, item_id)?;
+    let gate = gate_of(&edge, sale_id, item_id).await?;
     let mut errors = FieldErrors::default();
     let admission = guard::read(body, "", gate.terms().window_milliseconds(), &mut errors);
     let admission = errors.or(admission)?;

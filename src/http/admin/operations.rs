@@ -397,7 +397,7 @@ pub async fn operate_item(
     SaleAndItem(sale_id, item_id): SaleAndItem,
     action: ItemAction,
 ) -> Result<(Arc<Gate>, Operated), Problem> {
-    let gate = gate_of(edge, sale_id, item_id)?;
+    let gate = gate_of(edge, sale_id, item_id).await?;
     let operated = decide(edge, &gate, requester.command(item_id, action)).await?;
     Ok((gate, operated))
 }
@@ -406,13 +406,10 @@ pub async fn operate_item(
 ///
 /// # Errors
 /// Returns an `item_not_found` problem if the sale has no such item in a shard, and an `owner_unavailable` one
-/// if another node has it.
-pub fn gate_of(edge: &Edge, sale_id: SaleId, item_id: ItemId) -> Result<Arc<Gate>, Problem> {
-    if edge.engine.is_elsewhere(item_id) {
-        return Err(NotDelivered::Moved.into());
-    }
-    let gate = edge.engine.gate(item_id).filter(|gate| gate.terms().sale_id == sale_id);
-    gate.ok_or_else(Problem::item_not_found)
+/// if another node has it that does not answer.
+pub async fn gate_of(edge: &Edge, sale_id: SaleId, item_id: ItemId) -> Result<Arc<Gate>, Problem> {
+    let gate = edge.engine.find_gate(item_id).await?;
+    gate.filter(|gate| gate.terms().sale_id == sale_id).ok_or_else(Problem::item_not_found)
 }
 
 /// Answers an operation on one item with the item as it is afterwards.

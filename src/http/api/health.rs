@@ -31,8 +31,8 @@ impl ReadyStatus {
             && status.dependencies.iter().all(|dependency| dependency.healthy)
             && edge.challenges.provider_health().is_none_or(|(healthy, _)| healthy)
             && edge.oidc.as_ref().is_none_or(|oidc| oidc.trouble().is_none());
-        // A node of several may have no shard: then it has nothing to sell.
-        let sells = status.accepting && status.shards > 0;
+        // A node of several may have no shard, and reach none.
+        let sells = status.accepting && edge.engine.has_something_to_sell();
         match (sells && !edge.shutdown.is_cancelled(), is_well) {
             (false, _) => Self::NotReady,
             (true, false) => Self::Degraded,

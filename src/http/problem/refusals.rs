@@ -107,6 +107,10 @@ impl From<NotDelivered> for Problem {
                               moment";
                 Self::new(Code::OwnerUnavailable, detail)
             }
+            NotDelivered::NeedsToken => Self::new(
+                Code::BuyTokenRequired,
+                "this item is sold at the buy_url that POST to its buy-token path answers with",
+            ),
             NotDelivered::ShuttingDown => {
                 Self::new(Code::ShuttingDown, "nothing was done: the server is stopping")
             }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub const LASTING: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
-const BUYERS: usize = 160;
+pub const BUYERS: usize = 160;
 const SHARDS: u16 = 4;
 pub const PREFIX: &str = "/seckill/shop/";
 

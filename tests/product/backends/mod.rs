@@ -6,6 +6,7 @@
 
 mod ground;
 
+mod any_node;
 pub mod cluster;
 mod cluster_audit;
 mod mariadb;

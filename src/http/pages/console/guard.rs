@@ -39,7 +39,7 @@ pub async fn show(
     path: SaleAndItem,
 ) -> Result<Response, Problem> {
     visit.user.require(OperatorRole::Operator)?;
-    let gate = gate_of(&edge, path.0, path.1)?;
+    let gate = gate_of(&edge, path.0, path.1).await?;
     let fields = GuardFields::of(gate.admission());
     page(&edge, &visit, StatusCode::OK, path, fields, FormErrors::default()).await
 }
@@ -52,7 +52,7 @@ async fn page(
     fields: GuardFields,
     errors: FormErrors,
 ) -> Result<Response, Problem> {
-    let gate = gate_of(edge, sale_id, item_id)?;
+    let gate = gate_of(edge, sale_id, item_id).await?;
     let title = edge.titles.title(&edge.sales, &gate).await;
     let product = gate.terms().product_id.to_string();
     let page = Guard {
@@ -76,7 +76,7 @@ pub async fn submit(
     entered: Form,
 ) -> Result<Response, Problem> {
     visit.user.require(OperatorRole::Operator)?;
-    let gate = gate_of(&edge, path.0, path.1)?;
+    let gate = gate_of(&edge, path.0, path.1).await?;
     let fields = GuardFields {
         guard: entered.text("challenge").to_owned(),
         lead_seconds: entered.text("lead_seconds").to_owned(),

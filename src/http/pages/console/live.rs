@@ -9,7 +9,7 @@ use super::shell::{ConsoleShell, Section};
 use super::soon::soon;
 use super::visit::Visit;
 use crate::http::admin::draft::Units as UnitsRule;
-use crate::http::admin::operations::{Requester, gates_of, operate_item, operate_sale};
+use crate::http::admin::operations::{Requester, gate_of, gates_of, operate_item, operate_sale};
 use crate::http::api::items::{self, ItemStateView};
 use crate::http::pages::form::{Form, FormErrors};
 use crate::http::pages::problem::Shown;
@@ -311,8 +311,7 @@ pub async fn change_units(
     visit.user.require(OperatorRole::Operator)?;
     let SaleAndItem(sale_id, item_id) = path;
     let is_reduction = entered.has("reduce");
-    let gate = edge.engine.gate(item_id).filter(|gate| gate.terms().sale_id == sale_id);
-    let gate = gate.ok_or_else(Problem::item_not_found)?;
+    let gate = gate_of(&edge, sale_id, item_id).await?;
     let typed = entered.text("units").trim();
     let units = typed.parse::<u64>().ok().and_then(|units| UnitsRule::read(units.into()).ok());
     let before = gate.counters().allotted;

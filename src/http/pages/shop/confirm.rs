@@ -50,9 +50,9 @@ pub async fn show(
     if let Err(log_in) = visit.buyer_or_log_in() {
         return Ok(*log_in);
     }
-    let gate = edge.engine.gate(item_id);
-    let state = gate.map(|gate| items::state(&gate, edge.engine.now()));
-    let obstacle = match state {
+    let gate = edge.engine.find_gate(item_id).await;
+    let state = gate.map(|gate| gate.map(|gate| items::state(&gate, edge.engine.now())));
+    let obstacle = match state.unwrap_or_default() {
         None if edge.engine.is_elsewhere(item_id) => Some(Code::OwnerUnavailable),
         None | Some(ItemStateView::Upcoming) => Some(Code::SaleNotStarted),
         Some(ItemStateView::SoldOut) => Some(Code::SoldOut),
@@ -87,7 +87,7 @@ async fn page(
             limit: u64::from(item.limit_per_user),
             quantity: quantity.to_owned(),
             key,
-            is_guarded: edge.engine.gate(item_id).is_some_and(|gate| gate.needs_token()),
+            is_guarded: matches!(edge.engine.find_gate(item_id).await, Ok(Some(gate)) if gate.needs_token()),
             obstacle: obstacle.map(|code| Shown::of(words, code, None)),
         },
     )

@@ -1,0 +1,104 @@
+//! What is decided wherever its shard is: here, or by the node that serves it.
+//!
+//! Every decision that the edge asks for goes through here. It is tried here first; what finds its shard shut
+//! was not delivered, and goes to the other node. A node alone has no other, and this adds nothing to its way.
+//! Must not know how another node is asked.
+
+use super::engine::Engine;
+use super::gate::Gate;
+use super::remote::Remote;
+use super::shard::effects::{NotDelivered, Reply};
+use super::shard::idempotency::KeyOrigin;
+use crate::peers::{LinkFigures, Links};
+use domain::{Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
+use std::sync::Arc;
+
+impl Engine {
+    /// Has the shards of other nodes asked over these links from now on, if this is a node of a cluster.
+    pub fn reach_peers(&self, links: Links) {
+        if let Some(directory) = self.directory() {
+            let patience = self.context().reply_timeout;
+            self.set_remote(Remote::new(directory.clone(), links, self.clock(), patience));
+        }
+    }
+
+    /// How the links to other nodes are; none if this node is alone, or asks none.
+    pub fn link_figures(&self) -> Option<LinkFigures> {
+        self.remote().map(Remote::link_figures)
+    }
+
+    /// Whether there is something to buy through this node: it serves a shard, or reaches a node that does.
+    pub fn has_something_to_sell(&self) -> bool {
+        self.context().router.served().next().is_some()
+            || self.remote().is_some_and(Remote::reaches_an_owner)
+    }
+
+    /// The item's gate, wherever its shard is: another node's is as it was a second ago at most, and refuses
+    /// nothing. None if there is no such item.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered::Moved`] if the item is another node's that cannot be asked, or if it is not known
+    /// which items there are.
+    pub async fn find_gate(&self, item_id: ItemId) -> Result<Option<Arc<Gate>>, NotDelivered> {
+        if let Some(gate) = self.gate(item_id) {
+            return Ok(Some(gate));
+        }
+        match self.remote() {
+            Some(remote) => remote.gate(item_id).await,
+            None if self.may_be_elsewhere(item_id).await => Err(NotDelivered::Moved),
+            None => Ok(None),
+        }
+    }
+
+    /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
+    /// caller asks [`Gate::refusal`] before.
+    pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
+        match (self.buy_here(gate, buy, origin).await, self.remote()) {
+            (Reply::NotDelivered(NotDelivered::Moved), Some(remote)) => {
+                let Some(_permit) = self.context().permits.take() else {
+                    return Reply::NotDelivered(NotDelivered::Overloaded);
+                };
+                remote.buy(gate.shard(), buy, origin).await
+            }
+            (reply, _) => reply,
+        }
+    }
+
+    /// Decides a command about an order (pay, cancel) in the shard that its id names.
+    pub async fn decide_order(&self, order_id: OrderId, command: Command) -> Reply {
+        if !self.context().router.has(order_id.shard()) {
+            return Reply::Decided(Outcome::Refused(Refusal::OrderNotFound));
+        }
+        self.decide(order_id.shard(), command).await
+    }
+
+    /// Preheats an item into the shard that the ring gives its product. An item that is there
+    /// already stays in the shard that has it, so that a ring with more shards moves nothing.
+    pub async fn open_item(&self, terms: ItemTerms) -> Reply {
+        let shard = match self.gate(terms.item_id) {
+            Some(gate) => gate.shard(),
+            None => self.context().router.owner(&terms.product_id),
+        };
+        self.decide_here(shard, Command::Open(terms), None, false).await
+    }
+
+    /// Decides an operation (restock, pause, resume, end) on a preheated item.
+    pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
+        self.decide(gate.shard(), command).await
+    }
+
+    async fn decide(&self, shard: ShardId, command: Command) -> Reply {
+        let Some(remote) = self.remote() else {
+            return self.decide_here(shard, command, None, false).await;
+        };
+        match self.decide_here(shard, command.clone(), None, false).await {
+            Reply::NotDelivered(NotDelivered::Moved) => {
+                let Some(_permit) = self.context().permits.take() else {
+                    return Reply::NotDelivered(NotDelivered::Overloaded);
+                };
+                remote.decide(shard, command).await
+            }
+            reply => reply,
+        }
+    }
+}

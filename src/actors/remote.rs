@@ -1,0 +1,550 @@
+//! How the node is found and asked that serves a shard which is not served here.
+//!
+//! The directory says who that is. A node that says it is another one is believed once. A link that breaks
+//! after a call was sent leaves open whether it arrived: what may be repeated is sent once more under the same
+//! request id, to the node that serves the shard then, and if the shard knows the request it was this one.
+//! What is known of other nodes' items is kept here for a second. Must not know what is served here.
+
+use super::directory::{ClusterNode, Directory};
+use super::gate::Gate;
+use super::shard::effects::{NotDelivered, Reply};
+use super::shard::idempotency::KeyOrigin;
+use crate::clock::Clock;
+use crate::peers::{Answer, Ask, CallError, Item, LinkFigures, Links};
+use dashmap::DashMap;
+use domain::stock::ItemState;
+use domain::{
+    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, UserId,
+};
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How old what is known of another node's item may be.
+const ITEM_AGE_MAX: Duration = Duration::from_secs(1);
+/// How much a repeat costs of what calls save up, each of them one: so one in ten calls may be repeated.
+const REPEAT_COST: u32 = 10;
+/// What is saved up at most: enough to repeat as many as were under way on a link that breaks.
+const SAVED_MAX: u32 = 1_000 * REPEAT_COST;
+
+/// The other nodes of the shop, as this one asks them.
+#[derive(Debug)]
+pub(super) struct Remote {
+    directory: Directory,
+    links: Links,
+    clock: Clock,
+    /// How long a call may take, repeats included.
+    patience: Duration,
+    items: DashMap<ItemId, Arc<SeenItem>, RandomState>,
+    saved: AtomicU32,
+}
+
+/// What is known of one item of another node's.
+#[derive(Debug, Default)]
+struct SeenItem {
+    /// The gate, and since when it is as it is.
+    gate: Mutex<Option<(Arc<Gate>, Duration)>>,
+    /// Held by who asks its shard.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// An answer, and whether the call may have arrived before as well.
+struct Asked {
+    answer: Answer,
+    was_repeated: bool,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failed {
+    NotDelivered(NotDelivered),
+    Unknown,
+}
+
+impl Remote {
+    /// The nodes of `directory`, asked over `links`; each call may take as long as `patience`.
+    pub(super) fn new(
+        directory: Directory,
+        links: Links,
+        clock: Clock,
+        patience: Duration,
+    ) -> Self {
+        let (items, saved) = (DashMap::default(), AtomicU32::new(SAVED_MAX));
+        Self { directory, links, clock, patience, items, saved }
+    }
+
+    /// How the links are.
+    pub(super) fn link_figures(&self) -> LinkFigures {
+        self.links.keep(|name| self.directory.node(name).is_some());
+        self.links.figures()
+    }
+
+    /// Whether another node serves a shard, and may be asked.
+    pub(super) fn reaches_an_owner(&self) -> bool {
+        let others = self.directory.others_that_serve();
+        others.iter().any(|node| !node.record.peer_address.is_empty())
+    }
+
+    /// Has a purchase decided.
+    pub(super) async fn buy(&self, shard: ShardId, buy: Buy, origin: KeyOrigin) -> Reply {
+        match self.ask(shard, &Ask::Buy { buy, origin: origin.number() }, true).await {
+            // What was sent first may still be under way, and get what this one was refused.
+            Ok(Asked { answer: Answer::Decided(Outcome::Refused(_)), was_repeated: true }) => {
+                Reply::Unknown
+            }
+            asked => reply(asked),
+        }
+    }
+
+    /// Has another command decided.
+    pub(super) async fn decide(&self, shard: ShardId, command: Command) -> Reply {
+        let may_repeat = may_repeat(&command);
+        reply(self.ask(shard, &Ask::Command(command), may_repeat).await)
+    }
+
+    /// Reads an order.
+    pub(super) async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
+        self.find_order(order_id.shard(), &Ask::ReadOrder(order_id)).await
+    }
+
+    /// Reads the order that a request got, on any item of the shard.
+    pub(super) async fn order_of_request(
+        &self,
+        shard: ShardId,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<Order>, NotDelivered> {
+        self.find_order(shard, &Ask::FindRequest(user_id, request_id)).await
+    }
+
+    /// Reads the newest orders of a buyer that other nodes have, each of them once. Returns with them the
+    /// shards that were asked.
+    pub(super) async fn orders_of(
+        &self,
+        user_id: UserId,
+        before: Option<OrderId>,
+        limit: usize,
+    ) -> Result<(Vec<Order>, Vec<ShardId>), NotDelivered> {
+        let ask =
+            Ask::OrdersOf { user_id, before, limit: u16::try_from(limit).unwrap_or(u16::MAX) };
+        let others = self.directory.others_that_serve();
+        let asked = others.iter().map(|node| self.ask_node(node, &ask));
+        let (mut orders, mut shards) = (Vec::new(), Vec::new());
+        for answer in futures_util::future::join_all(asked).await {
+            match answer? {
+                Answer::Orders(mut found, mut served) => {
+                    orders.append(&mut found);
+                    shards.append(&mut served);
+                }
+                answer => return Err(unread(&answer)),
+            }
+        }
+        Ok((orders, shards))
+    }
+
+    /// The gate of an item of another node's, as it was a second ago at most; older if its node does not answer.
+    pub(super) async fn gate(&self, item_id: ItemId) -> Result<Option<Arc<Gate>>, NotDelivered> {
+        let shard = match self.directory.find_item(item_id).await {
+            Some(shard) => shard,
+            None if self.directory.knows_items() => return Ok(None),
+            None => return Err(NotDelivered::Moved),
+        };
+        let seen = Arc::clone(&self.items.entry(item_id).or_default());
+        if let Some(gate) = seen.fresh(self.clock.elapsed()) {
+            return Ok(Some(gate));
+        }
+        // One asks for all: the others take what was known, or wait for the first answer.
+        let _looking = match (seen.looking.try_lock(), seen.known()) {
+            (Ok(looking), _) => looking,
+            (Err(_), Some(known)) => return Ok(Some(known)),
+            (Err(_), None) => seen.looking.lock().await,
+        };
+        if let Some(gate) = seen.fresh(self.clock.elapsed()) {
+            return Ok(Some(gate));
+        }
+        let asked_at = self.clock.elapsed();
+        let found = match self.read(shard, &Ask::ReadItem(item_id)).await {
+            Ok(Answer::Item(Some(item))) => Ok(seen.update(item, shard, asked_at)),
+            // That there is such an item is known.
+            Ok(Answer::Item(None)) => Err(NotDelivered::Moved),
+            Ok(answer) => Err(unread(&answer)),
+            Err(reason) => Err(reason),
+        };
+        found.or_else(|reason| seen.known().ok_or(reason)).map(Some)
+    }
+
+    async fn find_order(&self, shard: ShardId, ask: &Ask) -> Result<Option<Order>, NotDelivered> {
+        match self.read(shard, ask).await? {
+            Answer::Order(order) => Ok(order),
+            answer => Err(unread(&answer)),
+        }
+    }
+
+    /// Asks something that changes nothing.
+    async fn read(&self, shard: ShardId, ask: &Ask) -> Result<Answer, NotDelivered> {
+        match self.ask(shard, ask, true).await {
+            Ok(asked) => Ok(asked.answer),
+            Err(Failed::NotDelivered(reason)) => Err(reason),
+            Err(Failed::Unknown) => Err(NotDelivered::Moved),
+        }
+    }
+
+    /// Asks one node, whatever it serves.
+    async fn ask_node(&self, node: &ClusterNode, ask: &Ask) -> Result<Answer, NotDelivered> {
+        let address = (node.name.as_str(), node.record.peer_address.as_str());
+        let deadline = Instant::now() + self.patience;
+        self.links.call(address, ShardId(0), ask, deadline).await.map_err(|error| match error {
+            CallError::Busy => NotDelivered::Overloaded,
+            CallError::NotSent | CallError::Broken | CallError::Silent => NotDelivered::Moved,
+        })
+    }
+
+    /// Asks the node that serves the shard.
+    async fn ask(&self, shard: ShardId, ask: &Ask, may_repeat: bool) -> Result<Asked, Failed> {
+        let deadline = Instant::now() + self.patience;
+        self.save();
+        let (mut was_repeated, mut was_sent_on) = (false, false);
+        let mut owner = self.directory.owner(shard);
+        loop {
+            // What may have arrived was not refused, whatever follows.
+            let failed = |reason| match was_repeated {
+                true => Failed::Unknown,
+                false => Failed::NotDelivered(reason),
+            };
+            let node = owner.filter(|node| !node.is_self && !node.record.peer_address.is_empty());
+            let Some(node) = node else { return Err(failed(NotDelivered::Moved)) };
+            let address = (node.name.as_str(), node.record.peer_address.as_str());
+            match self.links.call(address, shard, ask, deadline).await {
+                Ok(Answer::NotOwner(next)) if !was_sent_on => {
+                    was_sent_on = true;
+                    owner = match next {
+                        Some(name) => self.directory.node(&name),
+                        None => self.directory.owner(shard).filter(|owner| owner.name != node.name),
+                    };
+                }
+                Ok(Answer::NotOwner(_)) => return Err(failed(NotDelivered::Moved)),
+                Ok(Answer::Busy) => return Err(failed(NotDelivered::Overloaded)),
+                Ok(Answer::NotDelivered(reason)) => {
+                    let reason = NotDelivered::from_number(reason).ok_or(Failed::Unknown)?;
+                    return Err(failed(reason));
+                }
+                Ok(answer) => return Ok(Asked { answer, was_repeated }),
+                Err(CallError::Busy) => return Err(failed(NotDelivered::Overloaded)),
+                Err(CallError::NotSent) => return Err(failed(NotDelivered::Moved)),
+                Err(CallError::Broken) if may_repeat && !was_repeated && self.spend() => {
+                    was_repeated = true;
+                    owner = self.directory.owner(shard);
+                }
+                Err(CallError::Broken | CallError::Silent) => return Err(Failed::Unknown),
+            }
+        }
+    }
+
+    /// Notes that a call was made, which saves up for repeats.
+    fn save(&self) {
+        let more = |saved: u32| (saved < SAVED_MAX).then_some(saved + 1);
+        // Nothing is added to what is full.
+        let _ = self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    /// Whether a call may be repeated: not while most of them would be, or a node that is down would be
+    /// asked twice as much.
+    fn spend(&self) -> bool {
+        let less = |saved: u32| saved.checked_sub(REPEAT_COST);
+        self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+impl SeenItem {
+    fn known(&self) -> Option<Arc<Gate>> {
+        self.gate.lock().as_ref().map(|(gate, _)| Arc::clone(gate))
+    }
+
+    fn fresh(&self, now: Duration) -> Option<Arc<Gate>> {
+        let seen = self.gate.lock();
+        let (gate, seen_at) = seen.as_ref()?;
+        (now.saturating_sub(*seen_at) <= ITEM_AGE_MAX).then(|| Arc::clone(gate))
+    }
+
+    /// Takes in what the item's shard says. The gate stays the same one, because the edge counts there.
+    fn update(&self, item: Item, shard: ShardId, asked_at: Duration) -> Arc<Gate> {
+        let mut seen = self.gate.lock();
+        let gate = match seen.take() {
+            Some((gate, _)) => {
+                gate.publish(item.seq, item.phase, item.admission, item.counters);
+                if item.is_settled && !gate.is_settled() { Arc::new(gate.settle()) } else { gate }
+            }
+            None => {
+                let state = ItemState {
+                    terms: item.terms,
+                    phase: item.phase,
+                    counters: item.counters,
+                    admission: item.admission,
+                    settled: item.is_settled,
+                    last_seq: item.seq,
+                    operations: Vec::new(),
+                };
+                Arc::new(Gate::elsewhere(&state, shard))
+            }
+        };
+        *seen = Some((Arc::clone(&gate), asked_at));
+        gate
+    }
+}
+
+/// Whether a command may be sent twice under one request id, because the second time changes nothing.
+fn may_repeat(command: &Command) -> bool {
+    match command {
+        Command::Operate(operation) => match operation.action {
+            ItemAction::Restock(_) | ItemAction::Reduce(_) => {
+                operation.request.as_ref().is_some_and(|request| request.request_id.is_some())
+            }
+            ItemAction::Pause | ItemAction::Resume | ItemAction::End | ItemAction::Admit(_) => true,
+        },
+        _ => true,
+    }
+}
+
+/// What became of a command. If it was sent twice, what the shard has seen before was this one.
+fn reply(asked: Result<Asked, Failed>) -> Reply {
+    match asked {
+        Ok(Asked { answer: Answer::Decided(outcome), was_repeated }) => {
+            Reply::Decided(match outcome {
+                Outcome::Replayed(order) if was_repeated => Outcome::Placed(order),
+                Outcome::ItemReplayed(counters) if was_repeated => Outcome::Item(counters),
+                outcome => outcome,
+            })
+        }
+        Err(Failed::NotDelivered(reason)) => Reply::NotDelivered(reason),
+        Ok(_) | Err(Failed::Unknown) => Reply::Unknown,
+    }
+}
+
+/// Why an answer to a read is none.
+fn unread(answer: &Answer) -> NotDelivered {
+    match answer {
+        Answer::NotDelivered(reason) => {
+            NotDelivered::from_number(*reason).unwrap_or(NotDelivered::Moved)
+        }
+        Answer::Busy => NotDelivered::Overloaded,
+        _ => NotDelivered::Moved,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::{PeerKey, Serve, Server};
+    use crate::store::journal::fenced::OwnerRecord;
+    use crate::store::registry::{NodeRecord, View};
+    use domain::{Operation, Refusal, Timestamp};
+    use std::collections::VecDeque;
+    use tokio::net::TcpListener;
+    use tokio::task::{AbortHandle, JoinHandle};
+
+    const SHARD: ShardId = ShardId(1);
+    const BUY: Buy =
+        Buy { item_id: ItemId(7), user_id: UserId(8), request_id: RequestId(9), quantity: 1 };
+
+    /// What a node does with what it is asked next.
+    enum Does {
+        Answers(Answer),
+        /// Its shard goes to the other node, and it dies before it answers.
+        Dies,
+    }
+
+    #[derive(Clone)]
+    struct Node(Arc<Script>);
+
+    struct Script {
+        name: &'static str,
+        does: Mutex<VecDeque<Does>>,
+        asked: Mutex<Vec<Ask>>,
+        own: Mutex<Option<AbortHandle>>,
+        directory: Directory,
+        view: Mutex<View>,
+    }
+
+    impl Serve for Node {
+        async fn serve(&self, shard: ShardId, ask: Ask) -> Answer {
+            assert_eq!(shard, SHARD);
+            self.0.asked.lock().push(ask);
+            let does = self.0.does.lock().pop_front().expect("it is asked no more");
+            match does {
+                Does::Answers(answer) => answer,
+                Does::Dies => {
+                    let mut view = self.0.view.lock().clone();
+                    view.owners.insert(SHARD, owner("c"));
+                    self.0.directory.update(view);
+                    self.0.own.lock().take().expect("it lives").abort();
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+
+    fn owner(node: &str) -> OwnerRecord {
+        OwnerRecord { node: node.to_owned(), incarnation: 1, epoch: 1 }
+    }
+
+    fn key() -> PeerKey {
+        PeerKey::of(b"secret")
+    }
+
+    /// Node `a`, which asks, and what `b` and `c` do; the shard is b's.
+    struct World {
+        remote: Remote,
+        nodes: Vec<Node>,
+        _servers: Vec<JoinHandle<()>>,
+    }
+
+    impl World {
+        async fn of(b: Vec<Does>, c: Vec<Does>) -> Self {
+            let clock = Clock::start(Timestamp(0));
+            let directory = Directory::new("a", 4, clock.clone());
+            let (mut view, mut listeners) = (View::default(), Vec::new());
+            for name in ["a", "b", "c"] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+                let address = listener.local_addr().expect("an address").to_string();
+                view.nodes.insert(name.to_owned(), record(address));
+                listeners.push((name, listener));
+            }
+            view.owners.insert(SHARD, owner("b"));
+            view.owners.insert(ShardId(2), owner("a"));
+            directory.update(view.clone());
+            let (mut nodes, mut servers) = (Vec::new(), Vec::new());
+            for ((name, listener), does) in listeners.into_iter().skip(1).zip([b, c]) {
+                let node = Node(Arc::new(Script {
+                    name,
+                    does: Mutex::new(does.into()),
+                    asked: Mutex::default(),
+                    own: Mutex::default(),
+                    directory: directory.clone(),
+                    view: Mutex::new(view.clone()),
+                }));
+                let (own, service) = (name.to_owned(), node.clone());
+                let server = Server { own, key: key(), calls_max: 8, service };
+                let server = tokio::spawn(server.run(Arc::new(listener)));
+                *node.0.own.lock() = Some(server.abort_handle());
+                servers.push(server);
+                nodes.push(node);
+            }
+            let links = Links::new("a", key(), 8, clock.clone());
+            let remote = Remote::new(directory, links, clock, Duration::from_secs(20));
+            Self { remote, nodes, _servers: servers }
+        }
+
+        async fn buy(&self) -> Reply {
+            self.remote.buy(SHARD, BUY, KeyOrigin::Edge).await
+        }
+
+        /// What each node was asked.
+        fn asked(&self) -> Vec<(&'static str, Vec<Ask>)> {
+            self.nodes.iter().map(|node| (node.0.name, node.0.asked.lock().clone())).collect()
+        }
+    }
+
+    fn record(peer_address: String) -> NodeRecord {
+        NodeRecord {
+            incarnation: 1,
+            peer_address,
+            http_address: String::new(),
+            version: String::new(),
+            secret_fingerprint: String::new(),
+            config_version: 0,
+            is_draining: false,
+        }
+    }
+
+    fn order() -> Order {
+        Order {
+            order_id: OrderId(1),
+            item_id: BUY.item_id,
+            sale_id: domain::SaleId(1),
+            user_id: BUY.user_id,
+            request_id: BUY.request_id,
+            attempt: 1,
+            quantity: 1,
+            amount: 5,
+            currency: domain::Currency::CNY,
+            status: domain::OrderStatus::Reserved,
+            expires_at: Timestamp(9),
+        }
+    }
+
+    fn decided(outcome: Outcome) -> Does {
+        Does::Answers(Answer::Decided(outcome))
+    }
+
+    fn not_owner(next: &str) -> Does {
+        Does::Answers(Answer::NotOwner(Some(next.to_owned())))
+    }
+
+    #[tokio::test]
+    async fn what_broke_is_sent_once_more_to_the_present_owner_under_the_same_id() {
+        let world = World::of(vec![Does::Dies], vec![decided(Outcome::Replayed(order()))]).await;
+        let placed = Reply::Decided(Outcome::Placed(order()));
+        assert_eq!(world.buy().await, placed, "what the shard knows is this purchase");
+        let ask = Ask::Buy { buy: BUY, origin: KeyOrigin::Edge.number() };
+        assert_eq!(world.asked(), [("b", vec![ask.clone()]), ("c", vec![ask])]);
+    }
+
+    #[tokio::test]
+    async fn what_may_have_arrived_was_not_refused() {
+        for refused in [
+            decided(Outcome::Refused(Refusal::SoldOut)),
+            Does::Answers(Answer::NotDelivered(NotDelivered::Overloaded.number())),
+            Does::Answers(Answer::Busy),
+        ] {
+            let world = World::of(vec![Does::Dies], vec![refused]).await;
+            assert_eq!(world.buy().await, Reply::Unknown);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restock_that_nobody_named_is_never_sent_twice() {
+        let restock = Operation::unattributed(BUY.item_id, ItemAction::Restock(5));
+        let world = World::of(vec![Does::Dies], Vec::new()).await;
+        assert_eq!(world.remote.decide(SHARD, Command::Operate(restock)).await, Reply::Unknown);
+        assert_eq!(world.asked()[1].1, [], "the other node is not asked");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_knows_better_is_believed_once() {
+        let placed = Outcome::Placed(order());
+        let world = World::of(vec![not_owner("c")], vec![decided(placed)]).await;
+        assert_eq!(world.buy().await, Reply::Decided(placed));
+        let world = World::of(vec![not_owner("c")], vec![not_owner("b")]).await;
+        assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved));
+        let world = World::of(vec![not_owner("x")], Vec::new()).await;
+        assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved), "no such node");
+        let here = world.remote.buy(ShardId(2), BUY, KeyOrigin::Edge).await;
+        assert_eq!(here, Reply::NotDelivered(NotDelivered::Moved), "this node itself");
+        let nobody = world.remote.buy(ShardId(3), BUY, KeyOrigin::Edge).await;
+        assert_eq!(nobody, Reply::NotDelivered(NotDelivered::Moved), "nobody has it");
+    }
+
+    #[tokio::test]
+    async fn repeats_are_few_beside_calls() {
+        let world = World::of(Vec::new(), Vec::new()).await;
+        let repeats = (0..).take_while(|_| world.remote.spend()).count();
+        assert_eq!(repeats, (SAVED_MAX / REPEAT_COST) as usize);
+        (0..REPEAT_COST).for_each(|_| world.remote.save());
+        assert!(world.remote.spend() && !world.remote.spend(), "one for ten calls");
+    }
+
+    #[test]
+    fn every_reason_has_a_number_of_its_own() {
+        for number in 1..=9 {
+            let reason = NotDelivered::from_number(number).expect("a reason");
+            assert_eq!(reason.number(), number);
+        }
+        assert_eq!((NotDelivered::from_number(0), NotDelivered::from_number(10)), (None, None));
+        for origin in [KeyOrigin::Client, KeyOrigin::Edge, KeyOrigin::Token] {
+            assert_eq!(KeyOrigin::from_number(origin.number()), Some(origin));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What this node does for the others: it decides and reads in the shards that it serves.
+//!
+//! A purchase passes the item's gate here, because the node that was asked for it knows of the item only what
+//! it was a moment ago. Nothing is sent on from here: a node that does not serve a shard says which one does.
+
+use super::engine::Engine;
+use super::shard::effects::{NotDelivered, Reply};
+use super::shard::idempotency::KeyOrigin;
+use crate::peers::{Answer, Ask, Item, Serve};
+use domain::{Buy, Order, OrderId, Outcome, Refusal, ShardId, UserId};
+
+/// An engine, as other nodes ask it.
+#[derive(Clone)]
+pub struct Serving(Engine);
+
+impl Serving {
+    /// Lets this engine be asked by other nodes.
+    pub fn new(engine: Engine) -> Self {
+        Self(engine)
+    }
+}
+
+impl Serve for Serving {
+    async fn serve(&self, shard: ShardId, ask: Ask) -> Answer {
+        let engine = &self.0;
+        if let Ask::OrdersOf { user_id, before, limit } = ask {
+            return self.orders_of(user_id, before, usize::from(limit)).await;
+        }
+        if !engine.serves(shard) {
+            return self.not_owner(shard);
+        }
+        match ask {
+            Ask::Buy { buy, origin } => self.buy(shard, buy, origin).await,
+            Ask::Command(command) => {
+                self.answer(shard, engine.decide_here(shard, command, None, false).await)
+            }
+            Ask::ReadOrder(order_id) => self.found(shard, engine.order_here(order_id).await),
+            Ask::FindRequest(user_id, request_id) => {
+                self.found(shard, engine.order_of_request(shard, user_id, request_id).await)
+            }
+            Ask::ReadItem(item_id) => Answer::Item(engine.gate(item_id).map(|gate| {
+                let state = gate.state();
+                Item {
+                    terms: state.terms,
+                    phase: state.phase,
+                    counters: state.counters,
+                    admission: state.admission,
+                    is_settled: state.settled,
+                    seq: state.last_seq,
+                }
+            })),
+            // It was answered above.
+            Ask::OrdersOf { .. } => Answer::Unknown,
+        }
+    }
+}
+
+impl Serving {
+    async fn buy(&self, shard: ShardId, buy: Buy, origin: u8) -> Answer {
+        let engine = &self.0;
+        let Some(origin) = KeyOrigin::from_number(origin) else { return Answer::Unknown };
+        let Some(gate) = engine.gate(buy.item_id) else {
+            // The shard may just be going, and its gates with it.
+            return if engine.serves(shard) {
+                Answer::Decided(Outcome::Refused(Refusal::ItemNotFound))
+            } else {
+                self.not_owner(shard)
+            };
+        };
+        if let Some(refusal) = gate.refusal(engine.now(), buy.user_id) {
+            return Answer::Decided(Outcome::Refused(refusal));
+        }
+        if gate.needs_token() && origin != KeyOrigin::Token {
+            return Answer::NotDelivered(NotDelivered::NeedsToken.number());
+        }
+        self.answer(shard, engine.buy_here(&gate, buy, origin).await)
+    }
+
+    async fn orders_of(&self, user_id: UserId, before: Option<OrderId>, limit: usize) -> Answer {
+        // Before they are asked: what comes meanwhile was not.
+        let served = self.0.served_shards();
+        match self.0.orders_of_here(user_id, before, limit).await {
+            Ok(orders) => Answer::Orders(orders, served),
+            Err(reason) => Answer::NotDelivered(reason.number()),
+        }
+    }
+
+    fn answer(&self, shard: ShardId, reply: Reply) -> Answer {
+        match reply {
+            Reply::Decided(outcome) => Answer::Decided(outcome),
+            Reply::NotDelivered(reason) => self.refused(shard, reason),
+            Reply::Unknown => Answer::Unknown,
+        }
+    }
+
+    fn found(&self, shard: ShardId, found: Result<Option<Order>, NotDelivered>) -> Answer {
+        found.map_or_else(|reason| self.refused(shard, reason), Answer::Order)
+    }
+
+    fn refused(&self, shard: ShardId, reason: NotDelivered) -> Answer {
+        match reason {
+            NotDelivered::Moved => self.not_owner(shard),
+            reason => Answer::NotDelivered(reason.number()),
+        }
+    }
+
+    /// Says who serves the shard, if another node does as far as this one knows.
+    fn not_owner(&self, shard: ShardId) -> Answer {
+        let owner = self.0.directory().and_then(|directory| directory.owner(shard));
+        Answer::NotOwner(owner.filter(|owner| !owner.is_self).map(|owner| owner.name.clone()))
+    }
+}

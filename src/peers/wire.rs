@@ -1,0 +1,432 @@
+//! What one node asks of another, what it is answered, and how both travel.
+//!
+//! Numbers of phases, statuses, actions and admissions are the domain's own, which journals keep as well. What
+//! does not mean anything here is a [`Malformed`] message, and never guessed at. Must not know how a message
+//! is carried, nor who may ask.
+
+use super::proto;
+use super::proto::{answer, call, outcome};
+use domain::{
+    Admission, Buy, Command, Currency, ItemAction, ItemCounters, ItemId, ItemPhase, ItemTerms,
+    Operation, OperatorRequest, Order, OrderId, OrderStatus, Outcome, Refusal, RequestId, SaleId,
+    ShardId, Timestamp, UserId,
+};
+
+/// What is asked of the node that serves a shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Decides a purchase. The gate of the node that is asked is passed there.
+    Buy {
+        /// The purchase, of a buyer who was authenticated.
+        buy: Buy,
+        /// Where its request id comes from, as a number that both nodes agree on.
+        origin: u8,
+    },
+    /// Decides another command.
+    Command(Command),
+    /// Reads an order.
+    ReadOrder(OrderId),
+    /// Reads the order that a request got, on any item of the shard.
+    FindRequest(UserId, RequestId),
+    /// Reads an item.
+    ReadItem(ItemId),
+    /// Reads the newest orders of a buyer in all shards that the node serves.
+    OrdersOf {
+        /// Whose orders they are.
+        user_id: UserId,
+        /// The orders are to be older than this one.
+        before: Option<OrderId>,
+        /// How many there may be, at most 65,535.
+        limit: u16,
+    },
+}
+
+/// An item as its shard has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// The terms under which it was opened.
+    pub terms: ItemTerms,
+    /// What operators made of it since.
+    pub phase: ItemPhase,
+    /// Its units as of its last durable change.
+    pub counters: ItemCounters,
+    /// How it is guarded now.
+    pub admission: Admission,
+    /// Whether its orders are in the order store alone.
+    pub is_settled: bool,
+    /// The number of the last record that changed it.
+    pub seq: u64,
+}
+
+/// What a node answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The command was decided, and that is durable.
+    Decided(Outcome),
+    /// It was never decided, for the reason of this number.
+    NotDelivered(u8),
+    /// It may or may not have been decided.
+    Unknown,
+    /// The shard is not served there; the name of the node that serves it, if that is known.
+    NotOwner(Option<String>),
+    /// More is under way than the node takes from one peer; this was not looked at.
+    Busy,
+    /// The order, if there is one.
+    Order(Option<Order>),
+    /// The item, if there is one.
+    Item(Option<Item>),
+    /// Orders, newest first, and the shards that were asked for them.
+    Orders(Vec<Order>, Vec<ShardId>),
+}
+
+/// A message that means nothing here. The text names what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a message that means nothing here: {0}")]
+pub struct Malformed(pub &'static str);
+
+/// The kinds of refusals, by number.
+mod refusal {
+    pub const ITEM_NOT_FOUND: u32 = 1;
+    pub const ORDER_NOT_FOUND: u32 = 2;
+    pub const SALE_NOT_STARTED: u32 = 3;
+    pub const SALE_ENDED: u32 = 4;
+    pub const SALE_PAUSED: u32 = 5;
+    pub const SOLD_OUT: u32 = 6;
+    pub const LIMIT_REACHED: u32 = 7;
+    pub const ATTEMPTS_EXHAUSTED: u32 = 8;
+    pub const IDEMPOTENCY_KEY_REUSED: u32 = 9;
+    pub const ORDER_CLOSED: u32 = 10;
+    pub const PHASE_CONFLICT: u32 = 11;
+    pub const FEWER_AVAILABLE: u32 = 12;
+    pub const OUT_OF_RANGE: u32 = 13;
+}
+
+/// Puts what is asked into a message.
+///
+/// # Errors
+/// Returns [`Malformed`] if no other node is ever asked that.
+pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
+    let of_order = |order: OrderId, user: UserId| proto::OfOrder { order: order.0, user: user.0 };
+    Ok(match ask {
+        Ask::Buy { buy, origin } => call::What::Buy(proto::Buy {
+            item: buy.item_id.0,
+            user: buy.user_id.0,
+            request: buy.request_id.0,
+            quantity: u32::from(buy.quantity),
+            origin: u32::from(*origin),
+        }),
+        Ask::Command(Command::Pay { order_id, user_id }) => {
+            call::What::Pay(of_order(*order_id, *user_id))
+        }
+        Ask::Command(Command::Cancel { order_id, user_id }) => {
+            call::What::Cancel(of_order(*order_id, *user_id))
+        }
+        Ask::Command(Command::Open(terms)) => call::What::Open(encode_terms(terms)),
+        Ask::Command(Command::Operate(operation)) => {
+            call::What::Operate(encode_operation(operation))
+        }
+        Ask::Command(Command::Buy(_) | Command::Expire { .. } | Command::Settle { .. }) => {
+            return Err(Malformed("a command of the shard's own"));
+        }
+        Ask::ReadOrder(order_id) => call::What::ReadOrder(proto::ReadOrder { order: order_id.0 }),
+        Ask::FindRequest(user, request) => {
+            call::What::FindRequest(proto::FindRequest { user: user.0, request: request.0 })
+        }
+        Ask::ReadItem(item_id) => call::What::ReadItem(proto::ReadItem { item: item_id.0 }),
+        Ask::OrdersOf { user_id, before, limit } => call::What::OrdersOf(proto::OrdersOf {
+            user: user_id.0,
+            before: before.map_or(0, |before| before.0),
+            limit: u32::from(*limit),
+        }),
+    })
+}
+
+/// Reads what is asked.
+///
+/// # Errors
+/// Returns [`Malformed`] if it means nothing here.
+pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
+    Ok(match what.ok_or(Malformed("an unknown call"))? {
+        call::What::Buy(buy) => Ask::Buy {
+            buy: Buy {
+                item_id: ItemId(buy.item),
+                user_id: UserId(buy.user),
+                request_id: RequestId(buy.request),
+                quantity: narrow(buy.quantity, "quantity")?,
+            },
+            origin: narrow(buy.origin, "origin")?,
+        },
+        call::What::Pay(proto::OfOrder { order, user }) => {
+            Ask::Command(Command::Pay { order_id: OrderId(order), user_id: UserId(user) })
+        }
+        call::What::Cancel(proto::OfOrder { order, user }) => {
+            Ask::Command(Command::Cancel { order_id: OrderId(order), user_id: UserId(user) })
+        }
+        call::What::Open(terms) => Ask::Command(Command::Open(decode_terms(terms)?)),
+        call::What::Operate(operation) => {
+            Ask::Command(Command::Operate(decode_operation(operation)?))
+        }
+        call::What::ReadOrder(proto::ReadOrder { order }) => Ask::ReadOrder(OrderId(order)),
+        call::What::FindRequest(proto::FindRequest { user, request }) => {
+            Ask::FindRequest(UserId(user), RequestId(request))
+        }
+        call::What::ReadItem(proto::ReadItem { item }) => Ask::ReadItem(ItemId(item)),
+        call::What::OrdersOf(proto::OrdersOf { user, before, limit }) => Ask::OrdersOf {
+            user_id: UserId(user),
+            before: (before != 0).then_some(OrderId(before)),
+            limit: narrow(limit, "limit")?,
+        },
+    })
+}
+
+/// Puts an answer into a message.
+pub(super) fn encode_answer(answer: Answer) -> answer::What {
+    match answer {
+        Answer::Decided(outcome) => answer::What::Decided(encode_outcome(outcome)),
+        Answer::NotDelivered(reason) => answer::What::NotDelivered(u32::from(reason)),
+        Answer::Unknown => answer::What::Unknown(proto::Unknown {}),
+        Answer::NotOwner(node) => {
+            answer::What::NotOwner(proto::NotOwner { node: node.unwrap_or_default() })
+        }
+        Answer::Busy => answer::What::Busy(proto::Busy {}),
+        Answer::Order(order) => {
+            answer::What::Order(proto::FoundOrder { order: order.as_ref().map(encode_order) })
+        }
+        Answer::Item(item) => {
+            answer::What::Item(proto::FoundItem { item: item.as_ref().map(encode_item) })
+        }
+        Answer::Orders(orders, shards) => answer::What::Orders(proto::FoundOrders {
+            orders: orders.iter().map(encode_order).collect(),
+            shards: shards.iter().map(|shard| u32::from(shard.0)).collect(),
+        }),
+    }
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// Returns [`Malformed`] if it means nothing here.
+pub(super) fn decode_answer(what: Option<answer::What>) -> Result<Answer, Malformed> {
+    Ok(match what.ok_or(Malformed("an unknown answer"))? {
+        answer::What::Decided(outcome) => Answer::Decided(decode_outcome(outcome)?),
+        answer::What::NotDelivered(reason) => Answer::NotDelivered(narrow(reason, "reason")?),
+        answer::What::Unknown(proto::Unknown {}) => Answer::Unknown,
+        answer::What::NotOwner(proto::NotOwner { node }) => {
+            Answer::NotOwner((!node.is_empty()).then_some(node))
+        }
+        answer::What::Busy(proto::Busy {}) => Answer::Busy,
+        answer::What::Order(proto::FoundOrder { order }) => {
+            Answer::Order(order.map(decode_order).transpose()?)
+        }
+        answer::What::Item(proto::FoundItem { item }) => {
+            Answer::Item(item.map(decode_item).transpose()?)
+        }
+        answer::What::Orders(proto::FoundOrders { orders, shards }) => {
+            let orders: Result<_, _> = orders.into_iter().map(decode_order).collect();
+            let shards = shards.into_iter().map(|shard| Ok(ShardId(narrow(shard, "shard")?)));
+            Answer::Orders(orders?, shards.collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+/// A number of a smaller type.
+pub(super) fn narrow<T: TryFrom<u32>>(number: u32, what: &'static str) -> Result<T, Malformed> {
+    T::try_from(number).map_err(|_| Malformed(what))
+}
+
+fn encode_terms(terms: &ItemTerms) -> proto::Terms {
+    proto::Terms {
+        item: terms.item_id.0,
+        sale: terms.sale_id.0,
+        product: terms.product_id.to_string(),
+        price: terms.price,
+        currency: terms.currency.to_string(),
+        allotted: terms.allotted,
+        limit_per_user: u32::from(terms.limit_per_user),
+        payment_window_ms: terms.payment_window_milliseconds,
+        starts_at: terms.starts_at.0,
+        ends_at: terms.ends_at.0,
+        admission: terms.admission.number(),
+    }
+}
+
+fn decode_terms(terms: proto::Terms) -> Result<ItemTerms, Malformed> {
+    Ok(ItemTerms {
+        item_id: ItemId(terms.item),
+        sale_id: SaleId(terms.sale),
+        product_id: terms.product.into_boxed_str(),
+        price: terms.price,
+        currency: currency(&terms.currency)?,
+        allotted: terms.allotted,
+        limit_per_user: narrow(terms.limit_per_user, "limit")?,
+        payment_window_milliseconds: terms.payment_window_ms,
+        starts_at: Timestamp(terms.starts_at),
+        ends_at: Timestamp(terms.ends_at),
+        admission: admission(terms.admission)?,
+    })
+}
+
+fn encode_operation(operation: &Operation) -> proto::Operation {
+    let request = operation.request.as_ref();
+    proto::Operation {
+        item: operation.item_id.0,
+        action: u32::from(operation.action.number()),
+        value: operation.action.value(),
+        operator: request.map(|request| request.operator.to_string()).unwrap_or_default(),
+        request: request.and_then(|request| request.request_id).map_or(0, |id| id.0),
+    }
+}
+
+fn decode_operation(operation: proto::Operation) -> Result<Operation, Malformed> {
+    let action = ItemAction::from_number(narrow(operation.action, "action")?, operation.value);
+    let request = (!operation.operator.is_empty()).then(|| OperatorRequest {
+        operator: operation.operator.into_boxed_str(),
+        request_id: (operation.request != 0).then_some(RequestId(operation.request)),
+    });
+    let (item_id, action) = (ItemId(operation.item), action.ok_or(Malformed("action"))?);
+    Ok(Operation { item_id, action, request })
+}
+
+fn encode_order(order: &Order) -> proto::Order {
+    proto::Order {
+        order: order.order_id.0,
+        item: order.item_id.0,
+        sale: order.sale_id.0,
+        user: order.user_id.0,
+        request: order.request_id.0,
+        attempt: u32::from(order.attempt),
+        quantity: u32::from(order.quantity),
+        amount: order.amount,
+        currency: order.currency.to_string(),
+        status: order.status as u32,
+        expires_at: order.expires_at.0,
+    }
+}
+
+fn decode_order(order: proto::Order) -> Result<Order, Malformed> {
+    let status = OrderStatus::from_number(narrow(order.status, "status")?);
+    Ok(Order {
+        order_id: OrderId(order.order),
+        item_id: ItemId(order.item),
+        sale_id: SaleId(order.sale),
+        user_id: UserId(order.user),
+        request_id: RequestId(order.request),
+        attempt: narrow(order.attempt, "attempt")?,
+        quantity: narrow(order.quantity, "quantity")?,
+        amount: order.amount,
+        currency: currency(&order.currency)?,
+        status: status.ok_or(Malformed("status"))?,
+        expires_at: Timestamp(order.expires_at),
+    })
+}
+
+fn encode_item(item: &Item) -> proto::Item {
+    proto::Item {
+        terms: Some(encode_terms(&item.terms)),
+        phase: item.phase as u32,
+        counters: Some(encode_counters(item.counters)),
+        admission: item.admission.number(),
+        settled: item.is_settled,
+        seq: item.seq,
+    }
+}
+
+fn decode_item(item: proto::Item) -> Result<Item, Malformed> {
+    let phase = ItemPhase::from_number(narrow(item.phase, "phase")?);
+    Ok(Item {
+        terms: decode_terms(item.terms.ok_or(Malformed("terms"))?)?,
+        phase: phase.ok_or(Malformed("phase"))?,
+        counters: decode_counters(item.counters.ok_or(Malformed("counters"))?),
+        admission: admission(item.admission)?,
+        is_settled: item.settled,
+        seq: item.seq,
+    })
+}
+
+fn encode_counters(counters: ItemCounters) -> proto::Counters {
+    let ItemCounters { allotted, available, reserved, sold } = counters;
+    proto::Counters { allotted, available, reserved, sold }
+}
+
+fn decode_counters(counters: proto::Counters) -> ItemCounters {
+    let proto::Counters { allotted, available, reserved, sold } = counters;
+    ItemCounters { allotted, available, reserved, sold }
+}
+
+fn encode_outcome(outcome: Outcome) -> proto::Outcome {
+    let what = match outcome {
+        Outcome::Placed(order) => outcome::What::Placed(encode_order(&order)),
+        Outcome::Replayed(order) => outcome::What::Replayed(encode_order(&order)),
+        Outcome::Order(order) => outcome::What::Order(encode_order(&order)),
+        Outcome::Item(counters) => outcome::What::Item(encode_counters(counters)),
+        Outcome::ItemReplayed(counters) => outcome::What::ItemReplayed(encode_counters(counters)),
+        Outcome::Refused(refusal) => outcome::What::Refused(encode_refusal(refusal)),
+    };
+    proto::Outcome { what: Some(what) }
+}
+
+fn decode_outcome(outcome: proto::Outcome) -> Result<Outcome, Malformed> {
+    Ok(match outcome.what.ok_or(Malformed("an unknown outcome"))? {
+        outcome::What::Placed(order) => Outcome::Placed(decode_order(order)?),
+        outcome::What::Replayed(order) => Outcome::Replayed(decode_order(order)?),
+        outcome::What::Order(order) => Outcome::Order(decode_order(order)?),
+        outcome::What::Item(counters) => Outcome::Item(decode_counters(counters)),
+        outcome::What::ItemReplayed(counters) => Outcome::ItemReplayed(decode_counters(counters)),
+        outcome::What::Refused(refusal) => Outcome::Refused(decode_refusal(refusal)?),
+    })
+}
+
+fn encode_refusal(refused: Refusal) -> proto::Refusal {
+    let (kind, value, order) = match refused {
+        Refusal::ItemNotFound => (refusal::ITEM_NOT_FOUND, 0, None),
+        Refusal::OrderNotFound => (refusal::ORDER_NOT_FOUND, 0, None),
+        Refusal::SaleNotStarted { starts_at } => (refusal::SALE_NOT_STARTED, starts_at.0, None),
+        Refusal::SaleEnded => (refusal::SALE_ENDED, 0, None),
+        Refusal::SalePaused => (refusal::SALE_PAUSED, 0, None),
+        Refusal::SoldOut => (refusal::SOLD_OUT, 0, None),
+        Refusal::LimitReached => (refusal::LIMIT_REACHED, 0, None),
+        Refusal::AttemptsExhausted => (refusal::ATTEMPTS_EXHAUSTED, 0, None),
+        Refusal::IdempotencyKeyReused => (refusal::IDEMPOTENCY_KEY_REUSED, 0, None),
+        Refusal::OrderClosed(order) => (refusal::ORDER_CLOSED, 0, Some(encode_order(&order))),
+        Refusal::PhaseConflict => (refusal::PHASE_CONFLICT, 0, None),
+        Refusal::FewerAvailable { available } => {
+            (refusal::FEWER_AVAILABLE, u64::from(available), None)
+        }
+        Refusal::OutOfRange => (refusal::OUT_OF_RANGE, 0, None),
+    };
+    proto::Refusal { kind, value, order }
+}
+
+fn decode_refusal(refused: proto::Refusal) -> Result<Refusal, Malformed> {
+    Ok(match refused.kind {
+        refusal::ITEM_NOT_FOUND => Refusal::ItemNotFound,
+        refusal::ORDER_NOT_FOUND => Refusal::OrderNotFound,
+        refusal::SALE_NOT_STARTED => {
+            Refusal::SaleNotStarted { starts_at: Timestamp(refused.value) }
+        }
+        refusal::SALE_ENDED => Refusal::SaleEnded,
+        refusal::SALE_PAUSED => Refusal::SalePaused,
+        refusal::SOLD_OUT => Refusal::SoldOut,
+        refusal::LIMIT_REACHED => Refusal::LimitReached,
+        refusal::ATTEMPTS_EXHAUSTED => Refusal::AttemptsExhausted,
+        refusal::IDEMPOTENCY_KEY_REUSED => Refusal::IdempotencyKeyReused,
+        refusal::ORDER_CLOSED => {
+            Refusal::OrderClosed(decode_order(refused.order.ok_or(Malformed("order"))?)?)
+        }
+        refusal::PHASE_CONFLICT => Refusal::PhaseConflict,
+        refusal::FEWER_AVAILABLE => {
+            let available = u32::try_from(refused.value).map_err(|_| Malformed("available"))?;
+            Refusal::FewerAvailable { available }
+        }
+        refusal::OUT_OF_RANGE => Refusal::OutOfRange,
+        _ => return Err(Malformed("refusal")),
+    })
+}
+
+fn currency(text: &str) -> Result<Currency, Malformed> {
+    Currency::parse(text).ok_or(Malformed("currency"))
+}
+
+fn admission(number: u64) -> Result<Admission, Malformed> {
+    Admission::from_number(number).ok_or(Malformed("admission"))
+}
