@@ -19,6 +19,7 @@ mod peers;
 mod progress;
 pub mod recover;
 mod signer;
+pub mod steering;
 mod stores;
 
 pub use cluster::ClusterError;

@@ -1,6 +1,7 @@
 //! The engine's handle: what the edge may ask, and how the engine starts and drains.
 
 use super::checkpoint_requests::CheckpointRequests;
+use super::cluster::Steering;
 use super::directory::Directory;
 use super::gate::Gate;
 use super::lease::Lease;
@@ -85,6 +86,7 @@ struct Inner {
     directory: OnceLock<Directory>,
     /// How they are asked.
     remote: OnceLock<Remote>,
+    steering: OnceLock<Steering>,
 }
 
 impl Engine {
@@ -182,6 +184,7 @@ impl Engine {
             checkpoint_requests: CheckpointRequests::default(),
             directory: OnceLock::new(),
             remote: OnceLock::new(),
+            steering: OnceLock::new(),
         })))
     }
 
@@ -277,6 +280,17 @@ impl Engine {
     /// For how long this node certainly is the owner of what it serves.
     pub fn lease(&self) -> &Lease {
         &self.0.context.effect_sink.lease
+    }
+
+    /// The cluster that this is a node of, to be looked at and steered; none of a shop of its own.
+    pub fn steering(&self) -> Option<&Steering> {
+        self.0.steering.get()
+    }
+
+    /// Sets what the cluster is looked at and steered by, once.
+    pub fn set_steering(&self, steering: Steering) {
+        // Another one would be of the same cluster.
+        let _ = self.0.steering.set(steering);
     }
 
     /// Where the shards are that are not served here; none if this node is alone.

@@ -5,16 +5,18 @@
 use super::options;
 use super::peers::{self, CannotListen, Listening};
 use super::stores::Stores;
-use crate::actors::cluster::{Member, MemberOptions, Takeover};
+use crate::actors::cluster::{Member, MemberOptions, Steering, Takeover};
 use crate::actors::{Directory, Engine, Meaning, StartError};
 use crate::config::{self, Config};
 use crate::opening::{self, EtcdOpenError, Identity, OpenError};
 use crate::store::data_dir::DataDir;
 use crate::store::database::StoreError;
+use crate::store::etcd::Etcd;
 use crate::store::journal::fenced::{Committer, CommitterOptions, EtcdLog, OwnedShards};
 use crate::store::journal::file::disk::RealDisk;
 use crate::store::journal::{JournalId, file};
 use crate::store::registry::{Cluster, EtcdRegistry, FORMAT, NodeRecord, Registry, RegistryError};
+use crate::telemetry::metrics::{ETCD_FILE_BYTES, ETCD_USED_BYTES, SHARDS_UNOWNED};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -32,6 +34,8 @@ const NAME: &str = "cluster";
 const KIND: &str = "etcd";
 /// The time between two looks at how the cluster is, at least.
 const LOOK: Duration = Duration::from_secs(1);
+/// The time between two questions of how large etcd's database is.
+const MEASURE: Duration = Duration::from_secs(10);
 /// How old what is known of the cluster may be before that is told.
 const AGE_MAX: Duration = Duration::from_secs(6);
 /// How far a shard's newest record may be ahead of this node's clock, unless any clock is accepted.
@@ -136,6 +140,7 @@ impl From<OpenError> for ClusterError {
 
 /// The cluster's log and registry, before this node has joined.
 pub(super) struct SharedLog {
+    etcd: Etcd,
     log: EtcdLog,
     registry: EtcdRegistry,
     owned: Arc<OwnedShards>,
@@ -162,8 +167,8 @@ impl SharedLog {
             None => found(config, data_dir, &registry, identity.journal()).await?,
         };
         let identity = agree(&cluster, config.engine.shards, identity)?;
-        let log = EtcdLog::new(etcd, settings.prefix.as_str());
-        Ok(Self { log, registry, owned: Arc::default(), identity })
+        let log = EtcdLog::new(etcd.clone(), settings.prefix.as_str());
+        Ok(Self { etcd, log, registry, owned: Arc::default(), identity })
     }
 
     /// Starts the engine, which serves no shard yet. `on_failure` is called once if the log fails.
@@ -237,9 +242,11 @@ impl SharedLog {
         };
         engine.reach_peers(peers::links(config, engine));
         let serving = listening.map(|listening| listening.answer(config, engine));
+        engine.set_steering(Steering::new(self.etcd.clone(), &settings.prefix));
         engine.expect(NAME, KIND);
         let (watched, directory) = (engine.clone(), member.directory().clone());
-        let watch = move || watch(watched.clone(), directory.clone());
+        let etcd = self.etcd;
+        let watch = move || watch(watched.clone(), directory.clone(), etcd.clone());
         let watch = engine.tasks().keep_running("cluster watch", watch);
         Ok(ClusterNode { member, watch, serving })
     }
@@ -256,8 +263,11 @@ pub(super) struct ClusterNode {
 impl ClusterNode {
     /// Gives every shard to other nodes, if there are any that take them, within this time.
     pub(super) async fn hand_over(&self, limit: Duration) {
-        let others = self.member.directory().nodes();
-        let has_heir = others.iter().any(|node| !node.is_self && !node.record.is_draining);
+        let directory = self.member.directory();
+        let (others, wishes) = (directory.nodes(), directory.view().wishes);
+        let has_heir = others
+            .iter()
+            .any(|node| !node.is_self && !node.record.is_draining && !wishes.drain(&node.name));
         if has_heir && !self.member.drain(limit).await {
             tracing::warn!("not every shard was handed over in time; others claim the rest");
         }
@@ -274,14 +284,28 @@ impl ClusterNode {
 }
 
 /// Reports how the cluster is, for as long as the engine runs.
-async fn watch(engine: Engine, directory: Directory) {
+async fn watch(engine: Engine, directory: Directory, etcd: Etcd) {
     let mut changes = directory.changes();
+    let mut measured: Option<Instant> = None;
     loop {
+        if measured.is_none_or(|at| at.elapsed() >= MEASURE) {
+            measured = Some(Instant::now());
+            measure(&etcd).await;
+        }
         let meaning = look(&engine, &directory);
         let is_well = matches!(meaning, Meaning::ClusterWhole { .. });
         engine.report(NAME, KIND, is_well, meaning);
+        metrics::gauge!(SHARDS_UNOWNED).set(directory.unowned().len() as f64);
         // The time covers what changes without a change of the directory.
         let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+    }
+}
+
+/// Notes how large etcd's database is, if it says so.
+async fn measure(etcd: &Etcd) {
+    if let Ok(status) = etcd.status().await {
+        metrics::gauge!(ETCD_FILE_BYTES).set(status.file_bytes as f64);
+        metrics::gauge!(ETCD_USED_BYTES).set(status.used_bytes as f64);
     }
 }
 

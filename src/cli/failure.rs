@@ -9,8 +9,8 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Exit {
-    /// An audit ran to its end and found an invariant broken, or a shop was asked for its health and does not
-    /// sell.
+    /// An audit ran to its end and found an invariant broken, a shop was asked for its health and does not
+    /// sell, or a cluster was looked at and something is wrong with it.
     Broken = 1,
     /// The command line was not understood, or makes no sense.
     CommandLine = 2,

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod banner;
 pub mod client;
+pub mod cluster;
 pub mod configuration;
 pub mod dead_letters;
 pub mod demo;
@@ -48,7 +49,8 @@ pub struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  an audit found an invariant broken, or the shop that was asked for its health does not sell
+   1  an audit found an invariant broken, the shop that was asked for its health does not sell, or something
+      is wrong with the cluster that was looked at
    2  the command line was not understood
    3  the configuration was refused
    4  the data directory cannot be used, or an audit found nothing broken and could not ask a store
@@ -67,6 +69,9 @@ pub enum Command {
     Migrate,
     /// Begin a new journal where the old one is lost, from what the order store holds
     Recover(recover::RecoverArguments),
+    /// Look at a cluster's nodes and shards, and say which node is to serve which
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Look at what the order store could not take, or send it again
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
@@ -129,6 +134,9 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     let command = arguments.command.unwrap_or_else(|| Command::Serve(ServeArguments::default()));
     match command {
         Command::Serve(arguments) => serve::run(&configuration()?.config, arguments, output)?,
+        Command::Cluster(command) => {
+            return Ok(cluster::run(&configuration()?.config, &command, output)?);
+        }
         Command::DeadLetters(command) => {
             dead_letters::run(&configuration()?.config, &command, output)?;
         }

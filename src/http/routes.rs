@@ -96,8 +96,8 @@ fn buyers() -> OpenApiRouter<Arc<Edge>> {
 
 fn operators() -> OpenApiRouter<Arc<Edge>> {
     use admin::{
-        admission, approval, dead_letters, log, media, operations, operators, orders, preheat,
-        sales,
+        admission, approval, cluster, dead_letters, log, media, operations, operators, orders,
+        preheat, sales,
     };
     OpenApiRouter::default()
         .routes(routes!(sales::list, sales::create))
@@ -116,6 +116,11 @@ fn operators() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(orders::list_of_sale))
         .routes(routes!(admission::set))
         .routes(routes!(orders::list))
+        .routes(routes!(cluster::show))
+        .routes(routes!(cluster::drain))
+        .routes(routes!(cluster::undrain))
+        .routes(routes!(cluster::move_shard))
+        .routes(routes!(cluster::rebalance))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::replay))

@@ -7,6 +7,7 @@ pub mod completeness;
 pub mod lifecycle;
 pub mod operators;
 pub mod preheat;
+mod steering;
 pub mod upcoming;
 
 use crate::actors::Engine;

@@ -114,6 +114,12 @@ metrics_catalogue! {
         "Shards configured.";
     SHARDS_UP, Gauge, Count: "seckill_shards_up",
         "Shards that decide; fewer than seckill_shards means that some products cannot be bought.";
+    SHARDS_UNOWNED, Gauge, Count: "seckill_shards_unowned",
+        "Shards of the cluster that no node serves: their items are not sold. 0 in a shop of its own.";
+    SHARD_TAKEOVERS_TOTAL, Counter, Count: "seckill_shard_takeovers_total",
+        "Shards of the cluster that this node has claimed and serves, or served.";
+    SHARDS_FENCED_TOTAL, Counter, Count: "seckill_shards_fenced_total",
+        "Shards whose append was refused because another node had claimed them: what waited is not on record.";
     SHARD_RESTARTS_TOTAL, Counter, Count: "seckill_shard_restarts_total",
         "Times a shard's actor died and was started again.";
     SHARD_REBUILDS_TOTAL, Counter, Count: "seckill_shard_rebuilds_total",
@@ -134,6 +140,12 @@ metrics_catalogue! {
         "Items that are not settled and have no seckill_item_units, because there are too many.";
     JOURNAL_RECORDS_TOTAL, Counter, Count: "seckill_journal_records_total",
         "Records made durable.";
+    JOURNAL_RESUBMISSIONS_TOTAL, Counter, Count: "seckill_journal_resubmissions_total",
+        "Times a transaction was sent to the cluster's log again: its outcome was not known, or it had no room.";
+    ETCD_FILE_BYTES, Gauge, Bytes: "seckill_etcd_file_bytes",
+        "The database file of the member of etcd that this node asks: the quota counts it.";
+    ETCD_USED_BYTES, Gauge, Bytes: "seckill_etcd_used_bytes",
+        "How much of that file is in use: mostly the cluster's log, as far as it is not trimmed.";
     JOURNAL_BYTES_TOTAL, Counter, Bytes: "seckill_journal_bytes_total",
         "Bytes made durable.";
     JOURNAL_SYNCS_TOTAL, Counter, Count: "seckill_journal_syncs_total",

@@ -5,7 +5,7 @@
 //! that a node which is heard and hears nothing does not stay for ever. The other looks at the registry,
 //! again and again, because watches are hints: it lets go what is another node's, puts itself down again
 //! as the owner of what nobody has claimed, claims what is its own by the [`plan`](super::plan), and hands
-//! over what it is to give away. The engine's lease lasts only while every shard that it serves is put
+//! over what it is to give away, one shard after the other, so that no two of them wait for their next owners. The engine's lease lasts only while every shard that it serves is put
 //! down under the session. Must not know how a shard is moved.
 
 use super::plan::plan;
@@ -14,7 +14,7 @@ use crate::actors::directory::Directory;
 use crate::actors::engine::Engine;
 use crate::store::journal::fenced::{ClaimError, FencedLog, LogError, OwnerRecord, Session};
 use crate::store::registry::{NodeRecord, Registry, RegistryError, View};
-use domain::{ItemId, ShardId, Timestamp};
+use domain::{ItemId, ItemPhase, ShardId, Timestamp};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,6 +22,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+/// The time between two looks of a node that gives everything away.
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// How a node takes part.
 #[derive(Clone, Debug)]
@@ -42,6 +45,15 @@ pub struct MemberOptions {
 pub struct Member<L, R> {
     shared: Arc<Shared<L, R>>,
     tasks: Vec<JoinHandle<()>>,
+}
+
+/// What a node remembers from one look at the registry to the next.
+#[derive(Default)]
+struct Tending {
+    /// When each shard could not be taken over.
+    failed: HashMap<ShardId, Instant>,
+    /// The shard that was given away last, and when.
+    given: Option<(ShardId, Instant)>,
 }
 
 struct Shared<L, R> {
@@ -142,6 +154,8 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
                 }
                 self.shared.turned.notify_one();
                 looked.await;
+                // The next owner takes its time, too.
+                tokio::time::sleep(DRAIN_PAUSE).await;
             }
         };
         tokio::time::timeout(limit, given).await.is_ok()
@@ -235,9 +249,9 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
 
     /// Does, for ever, what the registry asks for.
     async fn tend(&self) {
-        let mut failed = HashMap::new();
+        let mut tending = Tending::default();
         loop {
-            let revision = match self.look(&mut failed).await {
+            let revision = match self.look(&mut tending).await {
                 Ok(revision) => revision,
                 Err(error) => {
                     tracing::debug!(%error, "the cluster cannot be looked at");
@@ -261,7 +275,7 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
     }
 
     /// Looks at the registry once. Returns the revision that was read.
-    async fn look(&self, failed: &mut HashMap<ShardId, Instant>) -> Result<i64, RegistryError> {
+    async fn look(&self, tending: &mut Tending) -> Result<i64, RegistryError> {
         self.publish().await?;
         let view = self.registry.view().await?;
         self.directory.update(view.clone());
@@ -274,21 +288,49 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
         self.keep_owned(&view, &session).await?;
         self.make_whole(&session);
         let engine = &self.takeover.engine;
-        let plan = plan(&view, &self.options.node, engine.shards(), false);
+        let plan = plan(&view, &self.options.node, engine.shards(), |shard| self.has_sale(shard));
         let served = engine.served_shards();
-        for (shard, to) in plan.hand_over.into_iter().filter(|(shard, _)| served.contains(shard)) {
+        for shard in plan.over {
+            if let Some(wish) = view.wishes.moves.get(&shard) {
+                self.registry.end_move(shard, wish).await?;
+            }
+        }
+        let mut given = plan.hand_over.into_iter().filter(|(shard, _)| served.contains(shard));
+        if self.may_give(tending, &view)
+            && let Some((shard, to)) = given.next()
+        {
             tracing::info!(%shard, to, "the shard is given away");
             self.takeover.hand_over(shard).await.map_err(away)?;
+            tending.given = Some((shard, Instant::now()));
         }
         let forgotten = view.owners.iter().filter(|(_, owner)| is_own(owner, &session));
         let forgotten = forgotten.map(|(shard, _)| *shard);
         let wanted = plan.claim.into_iter().chain(forgotten);
         for shard in wanted.filter(|shard| !served.contains(shard)) {
-            if failed.get(&shard).is_none_or(|at| at.elapsed() >= self.options.retry) {
-                self.take(&session, shard, failed).await;
+            if tending.failed.get(&shard).is_none_or(|at| at.elapsed() >= self.options.retry) {
+                self.take(&session, shard, &view, &mut tending.failed).await;
             }
         }
         Ok(view.revision)
+    }
+
+    /// Whether another shard may be given away: the last one has an owner, or waits for it too long.
+    fn may_give(&self, tending: &Tending, view: &View) -> bool {
+        tending.given.is_none_or(|(shard, at)| {
+            view.owners.contains_key(&shard) || at.elapsed() >= self.options.look
+        })
+    }
+
+    /// Whether a sale of some item of the shard is on.
+    fn has_sale(&self, shard: ShardId) -> bool {
+        let engine = &self.takeover.engine;
+        let now = engine.now();
+        engine.gates().iter().any(|gate| {
+            let terms = gate.terms();
+            gate.shard() == shard
+                && gate.phase() != ItemPhase::Ended
+                && (terms.starts_at..terms.ends_at).contains(&now)
+        })
     }
 
     /// Tells the others what has changed of this node.
@@ -367,6 +409,7 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
         &self,
         session: &Session,
         shard: ShardId,
+        view: &View,
         failed: &mut HashMap<ShardId, Instant>,
     ) {
         match self.takeover.take(session, shard).await {
@@ -378,6 +421,12 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
             Err(error) => {
                 if failed.insert(shard, Instant::now()).is_none() {
                     tracing::error!(%shard, %error, "the shard is not served: it cannot be taken over");
+                }
+                // Another node may be able to, which waits for this one while the wish lasts.
+                if let Some(wish) = view.wishes.moves.get(&shard)
+                    && let Err(error) = self.registry.end_move(shard, wish).await
+                {
+                    tracing::debug!(%error, "the wish stays until it ends by itself");
                 }
             }
         }

@@ -2,8 +2,10 @@
 
 mod member;
 mod plan;
+mod steering;
 mod takeover;
 
 pub use member::{Member, MemberOptions};
 pub use plan::{Plan, plan};
+pub use steering::{NodeStanding, Rebalance, ShardStanding, Standing, Steering, SteeringError};
 pub use takeover::{Takeover, TakeoverError};

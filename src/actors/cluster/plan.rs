@@ -4,9 +4,9 @@
 //! A shard belongs where a hash of node and shard is highest (rendezvous hashing: Thaler and Ravishankar,
 //! 1998), so that a node that comes or goes moves its own share and nothing else. An owner that lives and
 //! is not draining keeps what it has: moving a shard stops its sale for a moment, and only an operator's
-//! rebalance asks for that. Pure.
+//! wish asks for that. Pure.
 
-use crate::store::registry::View;
+use crate::store::registry::{MoveWish, View};
 use domain::ShardId;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -17,30 +17,54 @@ pub struct Plan {
     pub claim: Vec<ShardId>,
     /// Shards that this node owns and should give to another one, with that one's name.
     pub hand_over: Vec<(ShardId, String)>,
+    /// Shards of this node of which an operator's wish is over: it is fulfilled, or will not be.
+    pub over: Vec<ShardId>,
 }
 
-/// The plan of node `own` for a cluster of `shards` shards. With `rebalance` it gives away what would be
-/// another node's if all began anew.
-pub fn plan(view: &View, own: &str, shards: u16, rebalance: bool) -> Plan {
+/// The plan of node `own` for a cluster of `shards` shards. `has_sale` says whether a sale of a shard's items
+/// is on, of the shards that the node owns.
+pub fn plan(view: &View, own: &str, shards: u16, has_sale: impl Fn(ShardId) -> bool) -> Plan {
     let mut plan = Plan::default();
-    let willing: Vec<&str> = view
-        .nodes
-        .iter()
-        .filter(|(_, node)| !node.is_draining)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let is_draining = view.nodes.get(own).is_none_or(|node| node.is_draining);
+    let willing = willing(view);
+    let is_draining = !willing.contains(&own);
     for shard in (0..shards).map(ShardId) {
-        let Some(home) = home(&willing, shard) else { continue };
-        match view.owners.get(&shard) {
-            None if home == own => plan.claim.push(shard),
-            Some(owner) if owner.node == own && home != own && (is_draining || rebalance) => {
-                plan.hand_over.push((shard, home.to_owned()));
-            }
-            _ => {}
+        let owner = view.owners.get(&shard);
+        let is_own = owner.is_some_and(|owner| owner.node == own);
+        let wish = view.wishes.moves.get(&shard);
+        // Asked for what is this node's alone.
+        let is_spared = |wish: &MoveWish| is_own && wish.spares_sales && has_sale(shard);
+        let granted = wish.filter(|wish| willing.contains(&wish.to.as_str()) && !is_spared(wish));
+        let Some(place) = granted.map(|wish| wish.to.as_str()).or(home(&willing, shard)) else {
+            continue;
+        };
+        if owner.is_none() && place == own {
+            plan.claim.push(shard);
+        }
+        if is_own && place != own && (is_draining || granted.is_some()) {
+            plan.hand_over.push((shard, place.to_owned()));
+        }
+        if is_own && wish.is_some() && (granted.is_none() || place == own) {
+            plan.over.push(shard);
         }
     }
     plan
+}
+
+/// The shards that would be elsewhere if all began anew, and where.
+pub(super) fn balance(view: &View, shards: u16) -> Vec<(ShardId, String)> {
+    let willing = willing(view);
+    let moves = (0..shards).map(ShardId).filter_map(|shard| {
+        let (owner, home) = (view.owners.get(&shard)?, home(&willing, shard)?);
+        (owner.node != home).then(|| (shard, home.to_owned()))
+    });
+    moves.collect()
+}
+
+/// The nodes that take shards.
+fn willing(view: &View) -> Vec<&str> {
+    let nodes = view.nodes.iter();
+    let willing = nodes.filter(|(name, node)| !node.is_draining && !view.wishes.drain(name));
+    willing.map(|(name, _)| name.as_str()).collect()
 }
 
 /// The node where a shard belongs among these.
@@ -59,9 +83,9 @@ fn weight(node: &str, shard: ShardId) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, plan};
+    use super::{Plan, balance, plan};
     use crate::store::journal::fenced::OwnerRecord;
-    use crate::store::registry::{NodeRecord, View};
+    use crate::store::registry::{DrainWish, MoveWish, NodeRecord, View};
     use domain::ShardId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -95,16 +119,31 @@ mod tests {
         shares
     }
 
+    /// Wishes each of these shards to a node.
+    fn wish(view: &mut View, moves: Vec<(ShardId, String)>, spares_sales: bool) {
+        for (shard, to) in moves {
+            let wish = MoveWish { to, spares_sales, by: String::new(), nonce: 1 };
+            view.wishes.moves.insert(shard, wish);
+        }
+    }
+
     /// Each node does what its plan says, until none has anything to do. Returns how many shards moved.
-    fn settle(view: &mut View, rebalance: bool) -> usize {
+    fn settle(view: &mut View) -> usize {
+        settle_beside_sales(view, |_| false)
+    }
+
+    fn settle_beside_sales(view: &mut View, has_sale: impl Fn(ShardId) -> bool) -> usize {
         let mut moved = 0;
         for _ in 0..8 {
             let plans: Vec<(String, Plan)> = view
                 .nodes
                 .keys()
-                .map(|own| (own.clone(), plan(view, own, SHARDS, rebalance)))
+                .map(|own| (own.clone(), plan(view, own, SHARDS, &has_sale)))
                 .collect();
             for (own, plan) in plans {
+                for shard in plan.over {
+                    view.wishes.moves.remove(&shard);
+                }
                 for (shard, _) in plan.hand_over {
                     view.owners.remove(&shard);
                     moved += 1;
@@ -116,13 +155,14 @@ mod tests {
             }
         }
         assert_eq!(view.owners.len(), usize::from(SHARDS), "every shard has an owner");
+        assert!(view.wishes.moves.is_empty(), "no wish stays: {:?}", view.wishes);
         moved
     }
 
     #[test]
     fn a_cluster_shares_its_shards_about_evenly() {
         let mut view = view(&["a", "b", "c"]);
-        settle(&mut view, false);
+        settle(&mut view);
         let shares = shares(&view);
         assert!(shares.values().all(|share| (12..=32).contains(share)), "{shares:?}");
     }
@@ -130,37 +170,78 @@ mod tests {
     #[test]
     fn a_node_that_joins_takes_nothing_that_lives_until_it_is_asked_for() {
         let mut view = view(&["a", "b"]);
-        settle(&mut view, false);
+        settle(&mut view);
         view.nodes.insert("c".to_owned(), node(false));
-        assert_eq!(settle(&mut view, false), 0);
-        assert!(settle(&mut view, true) > 0);
+        assert_eq!(settle(&mut view), 0);
+        let moves = balance(&view, SHARDS);
+        let count = moves.len();
+        wish(&mut view, moves, false);
+        assert_eq!(settle(&mut view), count);
         assert!(shares(&view)["c"] > 8);
-        assert_eq!(settle(&mut view, true), 0, "once balanced, nothing moves");
+        assert_eq!(balance(&view, SHARDS), [], "once balanced, nothing moves");
+    }
+
+    #[test]
+    fn a_wish_is_fulfilled_once_and_one_that_cannot_be_is_over() {
+        let mut view = view(&["a", "b"]);
+        settle(&mut view);
+        let owner = |view: &View| view.owners[&ShardId(3)].node.clone();
+        let first = owner(&view);
+        let other = if first == "a" { "b" } else { "a" };
+        wish(&mut view, vec![(ShardId(3), other.to_owned())], false);
+        assert_eq!(settle(&mut view), 1);
+        assert_eq!(owner(&view), other);
+        assert_eq!(settle(&mut view), 0, "it stays there");
+        for (to, has_sale) in [("nobody", false), (other, false), (first.as_str(), true)] {
+            wish(&mut view, vec![(ShardId(3), to.to_owned())], true);
+            assert_eq!(settle_beside_sales(&mut view, |_| has_sale), 0, "{to}");
+        }
+        // Of one that nobody owns, too: the one that it is wished to takes it.
+        view.owners.remove(&ShardId(3));
+        wish(&mut view, vec![(ShardId(3), other.to_owned())], true);
+        assert_eq!(settle(&mut view), 0);
+        assert_eq!(owner(&view), other);
+    }
+
+    #[test]
+    fn a_node_that_is_to_be_drained_gives_everything_away_until_that_is_taken_back() {
+        let mut view = view(&["a", "b", "c"]);
+        settle(&mut view);
+        let had = shares(&view)["b"];
+        view.wishes.drains.insert("b".to_owned(), DrainWish { by: String::new() });
+        wish(&mut view, vec![(ShardId(3), "b".to_owned())], false);
+        assert_eq!(settle(&mut view), had, "and takes nothing, wished or not");
+        assert_eq!(shares(&view)["b"], 0);
+        view.wishes.drains.clear();
+        assert_eq!(settle(&mut view), 0, "it takes nothing back by itself");
+        let moves = balance(&view, SHARDS);
+        wish(&mut view, moves, false);
+        assert_eq!(settle(&mut view), had);
     }
 
     #[test]
     fn a_draining_node_gives_everything_away_and_claims_nothing() {
         let mut view = view(&["a", "b", "c"]);
-        settle(&mut view, false);
+        settle(&mut view);
         let had = shares(&view)["b"];
         view.nodes.insert("b".to_owned(), node(true));
-        assert_eq!(settle(&mut view, false), had, "and nobody else's moves");
+        assert_eq!(settle(&mut view), had, "and nobody else's moves");
         assert_eq!(shares(&view)["b"], 0);
     }
 
     #[test]
     fn the_last_node_keeps_what_it_has_when_it_drains() {
         let mut view = view(&["a"]);
-        settle(&mut view, false);
+        settle(&mut view);
         view.nodes.insert("a".to_owned(), node(true));
-        assert_eq!(plan(&view, "a", SHARDS, false), Plan::default());
+        assert_eq!(plan(&view, "a", SHARDS, |_| false), Plan::default());
         view.owners.remove(&ShardId(3));
-        assert_eq!(plan(&view, "a", SHARDS, false), Plan::default());
+        assert_eq!(plan(&view, "a", SHARDS, |_| false), Plan::default());
     }
 
     #[test]
     fn who_is_no_node_claims_nothing() {
-        assert_eq!(plan(&view(&["a"]), "b", SHARDS, false), Plan::default());
+        assert_eq!(plan(&view(&["a"]), "b", SHARDS, |_| false), Plan::default());
     }
 
     proptest! {
@@ -170,12 +251,12 @@ mod tests {
         fn a_node_that_dies_moves_its_own_shards_and_no_others(names in prop::collection::btree_set("[a-z]{1,8}", 2..9)) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let mut view = view(&names);
-            settle(&mut view, false);
+            settle(&mut view);
             let before = view.owners.clone();
             let dead = names[0];
             view.nodes.remove(dead);
             view.owners.retain(|_, owner| owner.node != dead);
-            prop_assert_eq!(settle(&mut view, false), 0);
+            prop_assert_eq!(settle(&mut view), 0);
             for (shard, owner) in &before {
                 prop_assert!(owner.node == dead || view.owners[shard] == *owner);
             }

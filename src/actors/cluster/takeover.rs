@@ -11,6 +11,7 @@ use crate::store::checkpoint::CheckpointStore;
 use crate::store::journal::fenced::{Claim, ClaimError, FencedLog, LogError, OwnedShards, Session};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::{self, OwnershipError};
+use crate::telemetry::metrics::SHARD_TAKEOVERS_TOTAL;
 use domain::ShardId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,7 @@ impl<L: FencedLog> Takeover<L> {
                 let epoch = claim.epoch;
                 self.owned.open(claim, ends);
                 self.engine.open_shard(ArrivedShard { stock, epoch, mark }).await;
+                metrics::counter!(SHARD_TAKEOVERS_TOTAL).increment(1);
                 tracing::info!(%shard, epoch, "the shard is served here now");
                 Ok(())
             }

@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod approval;
 mod change;
+pub mod cluster;
 pub mod dead_letters;
 pub mod draft;
 pub mod guard;

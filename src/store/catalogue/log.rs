@@ -72,6 +72,14 @@ impl Catalogue {
             subject: "dead_letters".to_owned(),
             detail: serde_json::json!({ "count": count }),
         };
+        self.note(&entry).await
+    }
+
+    /// Appends an entry whose change is made elsewhere.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
+    pub async fn note(&self, entry: &LogEntry) -> Result<(), CatalogueError> {
         writing!(&self.database, |connection| {
             append!(connection, entry)?;
             Ok(())

@@ -1,17 +1,21 @@
 //! The registry in etcd.
 
-use super::{Cluster, NodeRecord, Registry, RegistryError, View};
+use super::{Cluster, DrainWish, MoveWish, NodeRecord, Registry, RegistryError, View, Wishes};
 use crate::store::etcd::{Condition, Etcd, EtcdError, Operation, Stored, Transaction, prefix_end};
 use crate::store::journal::fenced::{OwnerRecord, Session};
 use domain::{ItemId, ShardId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// The most keys of one kind that are read: far more nodes than there are shards.
 const KEYS_MAX: u32 = 4_096;
+/// Where what operators want is noted: between the nodes and the owners, so that one watch sees all three.
+const WISHES: &str = "operators/";
 /// The most keys that one transaction sets: etcd takes 128.
 const OPERATIONS_MAX: usize = 100;
 
@@ -52,6 +56,33 @@ impl EtcdRegistry {
             found.push((name.to_owned(), read(stored)?));
         }
         Ok((found, page.revision))
+    }
+
+    /// What operators want, at `revision`.
+    async fn wishes(&self, revision: i64) -> Result<Wishes, RegistryError> {
+        let mut wishes = Wishes::default();
+        let (found, _) = self.all::<Value>(WISHES, revision).await?;
+        for (name, value) in found {
+            let wrong = |error: &dyn Display| damaged(name.as_bytes(), &error.to_string());
+            match name.split_once('/') {
+                Some(("drain", node)) => {
+                    let wish = serde_json::from_value(value).map_err(|error| wrong(&error))?;
+                    wishes.drains.insert(node.to_owned(), wish);
+                }
+                Some(("move", shard)) => {
+                    let shard = shard.parse().map_err(|error| wrong(&error))?;
+                    let wish = serde_json::from_value(value).map_err(|error| wrong(&error))?;
+                    wishes.moves.insert(ShardId(shard), wish);
+                }
+                // A later version's, which this one cannot fulfil.
+                _ => {}
+            }
+        }
+        Ok(wishes)
+    }
+
+    fn move_key(&self, shard: ShardId) -> Vec<u8> {
+        self.key(&format!("{WISHES}move/{shard}"))
     }
 }
 
@@ -136,7 +167,8 @@ impl Registry for EtcdRegistry {
             let number = shard.parse().map_err(|error| damaged(shard.as_bytes(), &error))?;
             owners.insert(ShardId(number), owner);
         }
-        Ok(View { revision, nodes: nodes.into_iter().collect(), owners })
+        let wishes = self.wishes(revision).await?;
+        Ok(View { revision, nodes: nodes.into_iter().collect(), owners, wishes })
     }
 
     async fn note_items(&self, items: &[(ItemId, ShardId)]) -> Result<(), RegistryError> {
@@ -171,8 +203,50 @@ impl Registry for EtcdRegistry {
         }
     }
 
+    async fn wish_drain(&self, node: &str, wish: Option<&DrainWish>) -> Result<(), RegistryError> {
+        let key = self.key(&format!("{WISHES}drain/{node}"));
+        let operation = match wish {
+            Some(wish) => Operation::put(key, written(wish)),
+            None => Operation::Delete(key),
+        };
+        let then = vec![operation];
+        self.etcd.commit(Transaction { then, ..Transaction::default() }).await?;
+        Ok(())
+    }
+
+    async fn wish_moves(
+        &self,
+        wishes: &[(ShardId, MoveWish)],
+        lasting: Duration,
+    ) -> Result<(), RegistryError> {
+        if wishes.is_empty() {
+            return Ok(());
+        }
+        let lease = self.etcd.grant(lasting).await?.id;
+        for some in wishes.chunks(OPERATIONS_MAX) {
+            let put = |(shard, wish): &(ShardId, MoveWish)| {
+                let (key, value) = (self.move_key(*shard), written(wish));
+                Operation::Put { key, value, lease }
+            };
+            let then = some.iter().map(put).collect();
+            self.etcd.commit(Transaction { then, ..Transaction::default() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_move(&self, shard: ShardId, wish: &MoveWish) -> Result<(), RegistryError> {
+        let key = self.move_key(shard);
+        let transaction = Transaction {
+            conditions: vec![Condition::Is(key.clone(), written(wish))],
+            then: vec![Operation::Delete(key)],
+            otherwise: Vec::new(),
+        };
+        self.etcd.commit(transaction).await?;
+        Ok(())
+    }
+
     async fn changed(&self, behind: i64) -> Result<(), RegistryError> {
-        // Both kinds in one watch: between them lies nothing that changes often.
+        // All kinds in one watch, the wishes between the other two: none of them changes often.
         let (start, end) = (self.key("nodes/"), prefix_end(&self.key("owner/")));
         let mut watch = self.etcd.watch(&start, &end, behind + 1).await?;
         watch.next().await?;

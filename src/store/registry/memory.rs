@@ -1,7 +1,7 @@
 //! A registry in memory, beside a log in memory, for tests and simulations. Leases end by the time that
 //! passes, or when a test says so; a node can be cut off from it.
 
-use super::{Cluster, NodeRecord, Registry, RegistryError, View};
+use super::{Cluster, DrainWish, MoveWish, NodeRecord, Registry, RegistryError, View, Wishes};
 use crate::store::journal::fenced::{MemoryLog, Session};
 use domain::{ItemId, ShardId};
 use parking_lot::Mutex;
@@ -32,6 +32,9 @@ struct State {
     leases: BTreeMap<i64, Instant>,
     last_lease: i64,
     items: BTreeMap<ItemId, ShardId>,
+    drains: BTreeMap<String, DrainWish>,
+    /// Each wish, and when it ends by itself.
+    moves: BTreeMap<ShardId, (MoveWish, Instant)>,
 }
 
 impl MemoryRegistry {
@@ -77,6 +80,7 @@ impl MemoryRegistry {
         for lease in over {
             state.end(lease, &self.log);
         }
+        state.moves.retain(|_, (_, end)| *end > now);
         let looked = look(&mut state);
         if self.is_deaf.load(Ordering::Acquire) {
             return Err(RegistryError::Unavailable("the answer was lost".to_owned()));
@@ -150,7 +154,9 @@ impl Registry for MemoryRegistry {
     async fn view(&self) -> Result<View, RegistryError> {
         self.look(|state| {
             let nodes = state.nodes.iter().map(|(name, (node, _))| (name.clone(), node.clone()));
-            View { revision: 0, nodes: nodes.collect(), owners: self.log.owners() }
+            let moves = state.moves.iter().map(|(shard, (wish, _))| (*shard, wish.clone()));
+            let wishes = Wishes { drains: state.drains.clone(), moves: moves.collect() };
+            View { revision: 0, nodes: nodes.collect(), owners: self.log.owners(), wishes }
         })
     }
 
@@ -160,6 +166,31 @@ impl Registry for MemoryRegistry {
 
     async fn items(&self) -> Result<Vec<(ItemId, ShardId)>, RegistryError> {
         self.look(|state| state.items.iter().map(|(item, shard)| (*item, *shard)).collect())
+    }
+
+    async fn wish_drain(&self, node: &str, wish: Option<&DrainWish>) -> Result<(), RegistryError> {
+        self.look(|state| match wish {
+            Some(wish) => drop(state.drains.insert(node.to_owned(), wish.clone())),
+            None => drop(state.drains.remove(node)),
+        })
+    }
+
+    async fn wish_moves(
+        &self,
+        wishes: &[(ShardId, MoveWish)],
+        lasting: Duration,
+    ) -> Result<(), RegistryError> {
+        let end = Instant::now() + lasting;
+        let wishes = wishes.iter().map(|(shard, wish)| (*shard, (wish.clone(), end)));
+        self.look(|state| state.moves.extend(wishes))
+    }
+
+    async fn end_move(&self, shard: ShardId, wish: &MoveWish) -> Result<(), RegistryError> {
+        self.look(|state| {
+            if state.moves.get(&shard).is_some_and(|(noted, _)| noted == wish) {
+                state.moves.remove(&shard);
+            }
+        })
     }
 
     async fn changed(&self, _: i64) -> Result<(), RegistryError> {

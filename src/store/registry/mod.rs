@@ -6,6 +6,7 @@
 //! cluster       identity, number of shards and format, as JSON: written once
 //! nodes/{node}  who the node is and how it is reached, as JSON; ends with its lease
 //! items/{item}  the shard that has an item, in decimal digits: never changed
+//! operators/…   what operators want: drain/{node} and move/{s}, as JSON
 //! owner/{s}     written by claims ([`FencedLog`](super::journal::fenced::FencedLog)), read here
 //! ```
 //!
@@ -13,15 +14,18 @@
 
 mod etcd;
 mod memory;
+mod wishes;
 
 pub use etcd::EtcdRegistry;
 pub use memory::MemoryRegistry;
+pub use wishes::{DrainWish, MoveWish, Wishes};
 
 use super::journal::JournalId;
 use super::journal::fenced::{OwnerRecord, Session};
 use domain::{ItemId, ShardId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The version of what a cluster keeps in common. A node that knows another one must not join.
 pub const FORMAT: u32 = 1;
@@ -72,6 +76,8 @@ pub struct View {
     pub nodes: BTreeMap<String, NodeRecord>,
     /// The shards that have an owner.
     pub owners: BTreeMap<ShardId, OwnerRecord>,
+    /// What operators want.
+    pub wishes: Wishes,
 }
 
 /// Why the registry has no answer.
@@ -164,6 +170,37 @@ pub trait Registry: Send + Sync + 'static {
     /// # Errors
     /// Returns [`RegistryError`] if there is no answer.
     fn items(&self) -> impl Future<Output = Result<Vec<(ItemId, ShardId)>, RegistryError>> + Send;
+
+    /// Notes that a node is to be drained, or that it is not.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer.
+    fn wish_drain(
+        &self,
+        node: &str,
+        wish: Option<&DrainWish>,
+    ) -> impl Future<Output = Result<(), RegistryError>> + Send;
+
+    /// Notes that shards are to be elsewhere, in the place of what was wished of them before. A wish that
+    /// lasts longer than `lasting` ends by itself.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer: some of it may be noted.
+    fn wish_moves(
+        &self,
+        wishes: &[(ShardId, MoveWish)],
+        lasting: Duration,
+    ) -> impl Future<Output = Result<(), RegistryError>> + Send;
+
+    /// Ends a wish that a shard moves, fulfilled or not, unless another one is in its place.
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if there is no answer.
+    fn end_move(
+        &self,
+        shard: ShardId,
+        wish: &MoveWish,
+    ) -> impl Future<Output = Result<(), RegistryError>> + Send;
 
     /// Waits until something has changed behind this revision. It is a hint: it may come without a
     /// change, and one that is missed is found by the next [`Registry::view`].

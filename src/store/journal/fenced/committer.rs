@@ -12,6 +12,7 @@ use super::{Appended, Entry, FencedLog, LogError};
 use crate::store::journal::log::{Batch, Log, LogHandle, LogReader, Part};
 use crate::store::journal::record;
 use crate::store::journal::status::LogStatus;
+use crate::telemetry::metrics::{JOURNAL_RESUBMISSIONS_TOTAL, SHARDS_FENCED_TOTAL};
 use domain::ShardId;
 use rand::RngExt;
 use std::collections::BTreeMap;
@@ -189,6 +190,7 @@ impl<L: FencedLog> Committer<L> {
                 Appended::Unknown(why) => why,
             };
             self.wait(&silence, why).await?;
+            metrics::counter!(JOURNAL_RESUBMISSIONS_TOTAL).increment(1);
         }
         self.shared.status.set_has_room(true);
         self.shared.status.set_unreachable(false);
@@ -225,6 +227,7 @@ impl<L: FencedLog> Committer<L> {
                         shard = shard.0,
                         "another node owns this shard now: what waited here is not on record"
                     );
+                    metrics::counter!(SHARDS_FENCED_TOTAL).increment(1);
                     self.shared.owned.lose(shard);
                     fenced.push(shard);
                 }

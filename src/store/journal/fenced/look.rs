@@ -81,6 +81,20 @@ impl LogLook {
         self.revision
     }
 
+    /// Where a shard's log begins and ends; none if nobody ever owned it, or that cannot be read.
+    pub fn ends(&self, shard: ShardId) -> Option<(Base, Head)> {
+        let ends = self.ends.get(shard.index())?.as_ref().ok()?;
+        ends.head.map(|head| (ends.base, head))
+    }
+
+    /// What is wrong with the values that the logs hang on, in words.
+    pub fn damage(&self) -> impl Iterator<Item = String> {
+        let ends = self.ends.iter().enumerate();
+        ends.filter_map(|(shard, ends)| {
+            ends.as_ref().err().map(|why| format!("the log of shard {shard} is damaged: {why}"))
+        })
+    }
+
     /// Each shard's last record that was trimmed, 0 where none was or that cannot be read.
     pub fn base_seqs(&self) -> Vec<u64> {
         self.ends.iter().map(|ends| ends.as_ref().map_or(0, |ends| ends.base.seq)).collect()
