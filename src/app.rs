@@ -11,6 +11,7 @@ mod error;
 pub mod export;
 mod external;
 mod figures;
+pub mod founding;
 pub mod issuer;
 mod kept_files;
 pub mod live;

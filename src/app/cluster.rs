@@ -109,15 +109,16 @@ impl ClusterError {
             }
             Self::Registry(_) => "make etcd reachable (cluster.endpoints) and start again",
             Self::OwnJournal(_) => {
-                "give the node a data directory of its own (data.dir); a shop that has sold alone does not \
-                 become a cluster by this version"
+                "give the node a data directory of its own (data.dir); a shop that has sold alone becomes a \
+                 cluster by `seckill cluster init --from`"
             }
             Self::OtherShop { .. } => {
                 "give the node a data directory of its own (data.dir), or correct cluster.prefix"
             }
             Self::Emptied(_) => {
                 "correct cluster.endpoints or cluster.prefix; if etcd was lost for good, bring its data back \
-                 from a snapshot: a new cluster beside these orders would sell their units again"
+                 from a snapshot, or go on with `seckill cluster restore`: a new cluster beside these orders would \
+                 sell their units again"
             }
             Self::Unasked(_) => "make the order store reachable (orders.mysql_url) and start again",
             Self::Shards { .. } => "set engine.shards to the cluster's number: it never changes",

@@ -157,7 +157,7 @@ fn append(journal: &Journal<()>, records: &[Record]) {
 }
 
 /// Replaces the checkpoints, which are of the lost journal's numbers.
-async fn write_checkpoints(
+pub(super) async fn write_checkpoints(
     checkpoints: &CheckpointStore,
     epoch: u64,
     renewal: &Renewal,

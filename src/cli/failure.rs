@@ -67,7 +67,8 @@ pub fn without_cluster(config: &Config, what: &str) -> Result<(), Failure> {
         exit: Exit::Configuration,
         what: format!("{what}: the log of a cluster is in etcd, and this command reads a data directory's"),
         meaning: "nothing was read and nothing was changed".to_owned(),
-        remedy: "look at `GET /readyz?verbose` of the nodes; docs/cluster.md tells what they do by themselves"
+        remedy: "`seckill cluster restore` does it where etcd is lost for good; docs/cluster.md tells what nodes do \
+                 by themselves"
             .to_owned(),
     })
 }

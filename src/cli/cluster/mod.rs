@@ -1,14 +1,17 @@
 //! `seckill cluster`: how a cluster is, and what its nodes are to do. Needs etcd and nothing else.
 
+mod founding;
 mod report;
 
 use super::failure::{Exit, Failure};
+use crate::app::founding as beginning;
 use crate::app::steering::{
     self, DrainOutcome, MoveOutcome, Steering, SteeringError, SteeringOpenError,
 };
 use crate::config::Config;
 use domain::ShardId;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -49,6 +52,14 @@ pub enum ClusterCommand {
         #[arg(long)]
         with_sales: bool,
     },
+    /// Make a cluster of a shop that has sold alone, with its journal; nothing may serve meanwhile
+    Init {
+        /// The data directory of the shop
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+    },
+    /// Bring a cluster back whose etcd is lost for good, from MySQL and Redis; nothing may serve meanwhile
+    Restore,
 }
 
 /// Shows the configured cluster or has its nodes do something, and waits until they have.
@@ -86,6 +97,12 @@ pub fn run(
             }
             ClusterCommand::Move { shard, node } => {
                 move_shard(&steering, *shard, node, output).await?;
+            }
+            ClusterCommand::Init { from } => {
+                founding::print_founded(&beginning::init(config, from).await?, output)?;
+            }
+            ClusterCommand::Restore => {
+                founding::print_restored(&beginning::restore(config).await?, output)?;
             }
             ClusterCommand::Rebalance { with_sales } => {
                 rebalance(&steering, *with_sales, output).await?;

@@ -119,6 +119,40 @@ pub struct MoveView {
     pub to: String,
 }
 
+impl ClusterView {
+    fn example() -> Self {
+        Self {
+            identity: "b8f1a3c2d4e5f607".to_owned(),
+            revision: 1_234,
+            nodes: vec![NodeView {
+                name: "shop-1".to_owned(),
+                incarnation: "f8364746e7299e05".to_owned(),
+                http_address: "10.0.0.4:8080".to_owned(),
+                version: "0.1.0".to_owned(),
+                shards: 1,
+                draining: false,
+            }],
+            shards: vec![ShardView {
+                shard: 0,
+                owner: Some("shop-1".to_owned()),
+                epoch: 3,
+                last_record: 120,
+                trimmed_record: 100,
+                batches: 12,
+                moves_to: None,
+            }],
+            etcd: EtcdView {
+                version: "3.4.23".to_owned(),
+                file_bytes: 69_632,
+                used_bytes: 57_344,
+                has_leader: true,
+                full: false,
+            },
+            troubles: Vec::new(),
+        }
+    }
+}
+
 impl From<Standing> for ClusterView {
     fn from(standing: Standing) -> Self {
         let Standing { cluster, revision, nodes, shards, etcd, troubles } = standing;
@@ -172,7 +206,8 @@ impl From<ShardStanding> for ShardView {
 /// shop that is no cluster has none.
 #[utoipa::path(
     get, path = "/api/v1/admin/cluster", tag = "operators",
-    responses((status = 200, description = "The cluster as it is", body = ClusterView)),
+    responses((status = 200, description = "The cluster as it is", body = ClusterView,
+        example = json!(ClusterView::example()))),
     security(("token" = []))
 )]
 pub async fn show(
@@ -249,7 +284,8 @@ pub async fn move_shard(
 #[utoipa::path(
     post, path = "/api/v1/admin/cluster/rebalance", tag = "operators",
     request_body(content = RebalanceRequest, example = json!({ "with_sales": false })),
-    responses((status = 202, description = "The nodes do it", body = RebalanceView)),
+    responses((status = 202, description = "The nodes do it", body = RebalanceView,
+        example = json!(RebalanceView { moves: vec![MoveView { shard: 3, to: "shop-2".to_owned() }] }))),
     security(("token" = []))
 )]
 pub async fn rebalance(

@@ -9,6 +9,7 @@ mod ground;
 mod any_node;
 pub mod cluster;
 mod cluster_audit;
+mod cluster_begin;
 mod cluster_steer;
 mod mariadb;
 mod rabbitmq;

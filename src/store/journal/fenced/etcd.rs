@@ -47,8 +47,8 @@ pub struct OwnerRecord {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Epoch {
     pub(super) epoch: u64,
-    incarnation: u64,
-    nonce: u64,
+    pub(super) incarnation: u64,
+    pub(super) nonce: u64,
 }
 
 /// What a claim finds.
