@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Nodes that have started take over what is free within this time.
 const READY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Where nodes listen for each other.
+const ANY_PORT: &str = "127.0.0.1:0";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A node that is down, frozen or busy is not waited for.
 const ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -45,6 +47,7 @@ impl Nodes {
                 ("data".to_owned(), "server.log".to_owned())
             } else {
                 environment.insert("SECKILL__CLUSTER__NODE".to_owned(), name(number));
+                environment.insert("SECKILL__CLUSTER__LISTEN".to_owned(), ANY_PORT.to_owned());
                 environment.insert("SECKILL__TOKENS__SECRET".to_owned(), secret.clone());
                 (name(number), format!("{}.log", name(number)))
             };
