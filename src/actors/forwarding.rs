@@ -50,6 +50,22 @@ impl Engine {
         }
     }
 
+    /// The item's gate as far as it is known without asking: of another node's item as it was when somebody last
+    /// looked.
+    pub fn known_gate(&self, item_id: ItemId) -> Option<Arc<Gate>> {
+        self.gate(item_id).or_else(|| self.remote()?.known_gate(item_id))
+    }
+
+    /// Looks at those of these items that are other nodes', so that their gates are known as they are now. One
+    /// that cannot be looked at stays as it was.
+    pub async fn look_at(&self, items: impl IntoIterator<Item = ItemId>) {
+        let (Some(remote), Some(directory)) = (self.remote(), self.directory()) else { return };
+        let is_elsewhere =
+            |item: &ItemId| self.gate(*item).is_none() && directory.shard_of(*item).is_some();
+        let elsewhere = items.into_iter().filter(is_elsewhere);
+        futures_util::future::join_all(elsewhere.map(|item| remote.gate(item))).await;
+    }
+
     /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
     /// caller asks [`Gate::refusal`] before.
     pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
@@ -75,11 +91,10 @@ impl Engine {
     /// Preheats an item into the shard that the ring gives its product. An item that is there
     /// already stays in the shard that has it, so that a ring with more shards moves nothing.
     pub async fn open_item(&self, terms: ItemTerms) -> Reply {
-        let shard = match self.gate(terms.item_id) {
-            Some(gate) => gate.shard(),
-            None => self.context().router.owner(&terms.product_id),
-        };
-        self.decide_here(shard, Command::Open(terms), None, false).await
+        let noted = || self.directory()?.shard_of(terms.item_id);
+        let shard = self.gate(terms.item_id).map(|gate| gate.shard()).or_else(noted);
+        let shard = shard.unwrap_or_else(|| self.context().router.owner(&terms.product_id));
+        self.decide(shard, Command::Open(terms)).await
     }
 
     /// Decides an operation (restock, pause, resume, end) on a preheated item.

@@ -150,8 +150,13 @@ impl Engine {
     }
 
     /// Whether the shard is served here.
-    pub(super) fn serves(&self, shard: ShardId) -> bool {
+    pub fn serves(&self, shard: ShardId) -> bool {
         self.context().router.serves(shard)
+    }
+
+    /// Whether the shop has other nodes.
+    pub fn is_one_of_several(&self) -> bool {
+        self.directory().is_some()
     }
 
     /// Whether every shard is served here. A node alone serves them all.

@@ -9,6 +9,7 @@ use super::proto::{self, FromCaller, FromServer};
 use super::{Answer, Ask, CallError, Links, PeerKey, Serve, Server};
 use crate::clock::Clock;
 use domain::{OrderId, ShardId, Timestamp};
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream};
 use hyper::server::conn::http2;
@@ -256,7 +257,7 @@ async fn a_proof_that_was_overheard_or_is_sent_back_opens_nothing() {
     assert_eq!(shop.begun.load(Ordering::Acquire), 0);
 }
 
-/// A node without the secret, to which others are led: it has `victim` make its proof.
+/// A node without the secret, to which others are led: it has `victim` make its proof, and welcomes everybody.
 #[derive(Clone)]
 struct Impostor {
     victim: String,
@@ -280,7 +281,9 @@ impl Peer for Impostor {
             let challenge = stranger.greet("b", "a", nonce).await;
             Ok(FromServer { message: Some(Heard::Challenge(challenge)) })
         };
-        Ok(Response::new(Box::pin(stream::once(challenge))))
+        let welcome = FromServer { message: Some(Heard::Welcome(proto::Welcome {})) };
+        let told = stream::once(challenge).chain(stream::iter([Ok(welcome)]));
+        Ok(Response::new(Box::pin(told.chain(stream::pending()))))
     }
 }
 

@@ -62,17 +62,22 @@ async fn advance(engine: &Engine, sales: &Sales, sale: &Sale) -> bool {
     if is_over && !take_step(engine, sales, sale, SaleStep::End).await {
         return false;
     }
-    // A sale that ended before its preheat has no item in any shard.
-    // An item that another node may have is not known to be released.
-    let is_released = sale.items.iter().all(|item| match engine.gate(item.item_id) {
-        Some(gate) => gate.is_settled(),
-        None => engine.directory().is_none_or(|directory| {
-            directory.knows_items() && directory.shard_of(item.item_id).is_none()
-        }),
-    });
     (is_over || sale.status == SaleStatus::Ended)
-        && is_released
+        && is_released(engine, sale).await
         && take_step(engine, sales, sale, SaleStep::Settle).await
+}
+
+/// Whether no shard holds an order of the sale any more. A sale that ended before its preheat has no item in any
+/// shard; an item of another node's that does not answer is not known to be released.
+async fn is_released(engine: &Engine, sale: &Sale) -> bool {
+    for item in &sale.items {
+        match engine.find_gate(item.item_id).await {
+            Ok(Some(gate)) if gate.is_settled() => {}
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Takes a step. Returns false if it was refused, because an operator may have taken it already.

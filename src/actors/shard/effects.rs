@@ -274,3 +274,17 @@ impl OrderWatchers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_number_of_its_own() {
+        for number in 1..=9 {
+            let reason = NotDelivered::from_number(number).expect("a reason");
+            assert_eq!(reason.number(), number);
+        }
+        assert_eq!((NotDelivered::from_number(0), NotDelivered::from_number(10)), (None, None));
+    }
+}

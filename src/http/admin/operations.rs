@@ -4,7 +4,7 @@
 
 use super::change;
 use super::draft::Units;
-use crate::actors::{Gate, NotDelivered, Reply};
+use crate::actors::{Gate, Reply};
 use crate::http::api::example;
 use crate::http::api::items::{self, CountersView, ItemStateView, ItemView};
 use crate::http::auth::bearer::Operator;
@@ -206,11 +206,8 @@ pub async fn operate_sale(
     sale_id: SaleId,
     action: ItemAction,
 ) -> Result<OperatedSale, Problem> {
-    // Half of a sale must not be paused.
-    if !edge.engine.serves_all() {
-        return Err(NotDelivered::Moved.into());
-    }
-    let gates = gates_of(edge, sale_id);
+    // Half of a sale must not be paused: before anything is done, all of it is found.
+    let gates = gates_of(edge, sale_id).await?;
     if gates.is_empty() {
         return without_gates(edge, requester, sale_id, action).await;
     }
@@ -266,11 +263,21 @@ async fn without_gates(
 }
 
 /// Returns the gates of a sale's items, by item; none if it is not preheated.
-pub fn gates_of(edge: &Edge, sale_id: SaleId) -> Vec<Arc<Gate>> {
-    let mut gates: Vec<_> =
-        edge.engine.gates().into_iter().filter(|gate| gate.terms().sale_id == sale_id).collect();
+///
+/// # Errors
+/// Returns a problem if other nodes may have some of them and one of these, or the catalogue, does not answer.
+pub async fn gates_of(edge: &Edge, sale_id: SaleId) -> Result<Vec<Arc<Gate>>, Problem> {
+    let mut gates = Vec::new();
+    if edge.engine.serves_all() {
+        gates.extend(edge.engine.gates());
+        gates.retain(|gate| gate.terms().sale_id == sale_id);
+    } else {
+        for item in &edge.sales.sale(sale_id).await?.items {
+            gates.extend(edge.engine.find_gate(item.item_id).await?);
+        }
+    }
     gates.sort_by_key(|gate| gate.terms().item_id);
-    gates
+    Ok(gates)
 }
 
 /// Has the item's shard decide an operation.

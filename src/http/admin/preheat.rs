@@ -88,6 +88,7 @@ pub async fn show(
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<PreheatList>, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
+    edge.engine.look_at(sale.items.iter().map(|item| item.item_id)).await;
     let items = check(&edge, &sale);
     let stage = sale.status.stage(edge.engine.now(), sale.starts_at, sale.ends_at);
     Ok(Json(PreheatList {
@@ -109,7 +110,7 @@ impl PreheatItem {
 /// Returns how each of the sale's items is in its shard, in the order of display.
 pub fn check(edge: &Edge, sale: &Sale) -> Vec<PreheatItem> {
     let check = |item: &SaleItem| {
-        let gate = edge.engine.gate(item.item_id);
+        let gate = edge.engine.known_gate(item.item_id);
         let terms_agree = gate.as_ref().is_some_and(|gate| *gate.terms() == sale.terms(item));
         PreheatItem {
             item_id: item.item_id.to_string(),

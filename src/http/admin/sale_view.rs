@@ -109,7 +109,7 @@ pub struct AdminItem {
 /// Returns the item as operators see it now.
 pub fn view_item(edge: &Edge, item: &SaleItem, starts_at: Timestamp) -> AdminItem {
     let offer = &item.offer;
-    let gate = edge.engine.gate(item.item_id);
+    let gate = edge.engine.known_gate(item.item_id);
     let admission = gate.as_ref().map_or(offer.admission, |gate| gate.admission());
     AdminItem {
         item_id: item.item_id.to_string(),

@@ -108,6 +108,7 @@ pub async fn list(
 ) -> Result<Json<AdminSalePage>, Problem> {
     let (limit, before) = query.read::<SaleId>()?;
     let (sales, has_more) = sales::page(&edge, &[], before, limit).await?;
+    edge.engine.look_at(sales.iter().flat_map(|sale| &sale.items).map(|item| item.item_id)).await;
     let data = sales.iter().map(|sale| sale_view::view(&edge, sale)).collect();
     Ok(Json(AdminSalePage { data, has_more }))
 }
@@ -133,6 +134,7 @@ pub async fn show(
     Id(sale_id): Id<SaleId>,
 ) -> Result<SaleAnswer, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
+    edge.engine.look_at(sale.items.iter().map(|item| item.item_id)).await;
     Ok(SaleAnswer::new(sale_view::view(&edge, &sale)))
 }
 

@@ -28,6 +28,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const HEARTBEAT: &[u8] = b":\n\n";
+/// The time between two looks at an order whose shard another node serves.
+const LOOK: Duration = Duration::from_secs(1);
 /// The header with the identity of the last event that a client has.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -109,6 +111,13 @@ impl Events {
         last_event(Code::Unauthenticated, why)
     }
 
+    /// The order as it is now, if it is not as it was shown. For one whose shard another node serves: changes are
+    /// told there alone.
+    async fn changed(&self, shown: &Order) -> Option<Order> {
+        let order = orders::find(&self.edge, shown.order_id, shown.user_id).await.ok()?;
+        (order != *shown).then_some(order)
+    }
+
     /// Returns the next piece of the stream, or `None` at its end.
     async fn next(&mut self) -> Option<Bytes> {
         if self.is_over {
@@ -128,12 +137,19 @@ impl Events {
         let deadline = tokio::time::sleep(self.heartbeat.min(self.session.left(&self.edge)));
         tokio::pin!(deadline);
         loop {
+            let is_elsewhere = !self.edge.engine.serves(shown.order_id.shard());
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
                 () = &mut deadline => return Some(match self.session.over(&self.edge) {
                     Some(why) => self.end(why),
                     None => Bytes::from_static(HEARTBEAT),
                 }),
+                () = tokio::time::sleep(LOOK), if self.edge.engine.is_one_of_several() => {
+                    if is_elsewhere && let Some(order) = self.changed(&shown).await {
+                        self.shown = Some(order);
+                        return Some(render(&order));
+                    }
+                }
                 change = self.changes.next() => match change {
                     // The order was first shown with this change already.
                     Ok(Some(order)) if order == shown => {}

@@ -83,7 +83,7 @@ fn view_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) 
         list_price: item.list_price,
         ..view
     };
-    if let Some(gate) = edge.engine.gate(item.item_id) {
+    if let Some(gate) = edge.engine.known_gate(item.item_id) {
         return shown(items::view(&gate, now));
     }
     // The item is not preheated yet, or its shard has evicted it already.
@@ -118,13 +118,15 @@ pub async fn list(
 ) -> Result<Json<SalePage>, Problem> {
     if let Some(day) = query.day()? {
         let day = edge.sales.of_day(day).await?;
+        look_at(&edge, &day.sales).await;
         let data = day.sales.iter().map(|sale| view(&edge, sale)).collect();
         return Ok(Json(SalePage { data, has_more: day.has_more }));
     }
     let (limit, before) = query.page().read::<SaleId>()?;
     let (sales, has_more) = page(&edge, &PUBLIC_STATUSES, before, limit).await?;
-    let sales = sales.iter().filter_map(Sale::public);
-    Ok(Json(SalePage { data: sales.map(|sale| view(&edge, &sale)).collect(), has_more }))
+    let sales: Vec<PublicSale> = sales.iter().filter_map(Sale::public).collect();
+    look_at(&edge, &sales).await;
+    Ok(Json(SalePage { data: sales.iter().map(|sale| view(&edge, sale)).collect(), has_more }))
 }
 
 /// Returns a page of sales in one of these statuses, and whether there are more.
@@ -170,5 +172,12 @@ pub async fn show(
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<SaleView>, Problem> {
     let sale = edge.sales.public_sale(sale_id).await?.ok_or_else(Problem::sale_not_found)?;
+    look_at(&edge, [sale.as_ref()]).await;
     Ok(Json(view(&edge, &sale)))
+}
+
+/// Looks at the units of the sales' items that are other nodes'.
+async fn look_at(edge: &Edge, sales: impl IntoIterator<Item = &PublicSale>) {
+    let items = sales.into_iter().flat_map(|sale| &sale.items);
+    edge.engine.look_at(items.map(|item| item.item_id)).await;
 }

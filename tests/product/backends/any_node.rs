@@ -4,6 +4,9 @@
 use super::cluster::{BUYERS, LASTING, Servers, decided, settled};
 use crate::support::{Attempt, Crowd, OpenSale, Random, Server, Site, Witness, until};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// A node that listens for its peers.
 fn site(servers: &Servers, node: &str) -> Site {
@@ -74,6 +77,104 @@ async fn asks_the_wrong_nodes(
     assert!(owner.figure("seckill_peer_calls_served_total").await > 0);
 }
 
+/// What operators do to items, and what readers see of them, at nodes that have nothing.
+async fn operates_the_wrong_nodes(
+    owner: &Server,
+    others: [&Server; 2],
+    shop: &OpenSale,
+    witness: &Witness,
+) {
+    let [second, third] = others;
+    let mut clients = [second.client().await, third.client().await, owner.client().await];
+    let item = shop.items[0];
+    let shown = owner.get(&format!("/api/v1/items/{item}")).await.json();
+    let sale = format!("/api/v1/admin/sales/{}", shown["sale_id"].as_str().expect("an id"));
+    let try_to_buy = Attempt { item, buyer: 3, key: "while-it-is-paused".to_owned() };
+    let mut operate = async |node: usize, path: &str, body: &str| {
+        let path = format!("{sale}{path}");
+        let key = [("idempotency-key", path.as_str())];
+        let answer = clients[node].send("POST", &path, &shop.operator, &key, body).await;
+        let answer = answer.expect("it answers");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    };
+    let paused = operate(0, "/pause", "").await;
+    assert_eq!(paused["items"].as_array().map(Vec::len), Some(shop.items.len()), "all of them");
+    let answer = shop.buy(&mut third.client().await, item, 3, &try_to_buy.key).await;
+    let answer = answer.expect("it answers");
+    assert_eq!((answer.status, answer.code().as_str()), (409, "sale_paused"));
+    operate(1, "/resume", "").await;
+    let restock = format!("/items/{item}/restock");
+    for node in [1, 0] {
+        let restocked = operate(node, &restock, r#"{"units":5}"#).await;
+        assert_eq!(restocked["counters"]["allotted"], LASTING.allotted + 5, "once");
+    }
+    assert_eq!(decided(&[third], shop, witness, &try_to_buy).await, (0, 201));
+    for path in [
+        format!("/api/v1/items/{item}"),
+        format!("/api/v1/sales/{}", shown["sale_id"].as_str().expect("an id")),
+    ] {
+        until("every node to show the same units", async || {
+            let expected = owner.get(&path).await.json()["counters"].clone();
+            for node in others {
+                let shown = node.get(&path).await;
+                assert_eq!(shown.status, 200, "{}", shown.text());
+                if shown.json()["counters"] != expected {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+    }
+}
+
+/// A stream of an order's events, as it comes.
+struct Followed(TcpStream, String);
+
+impl Followed {
+    async fn open(node: &Server, shop: &OpenSale, order: u64, buyer: usize) -> Self {
+        let mut stream = TcpStream::connect(node.address()).await.expect("it listens");
+        let token = &shop.tokens[buyer];
+        let request = format!(
+            "GET /api/v1/orders/{order}/events HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        Self(stream, String::new())
+    }
+
+    async fn tells(&mut self, words: &str) {
+        while !self.1.contains(words) {
+            let mut piece = [0; 4_096];
+            let read = self.0.read(&mut piece);
+            let read = tokio::time::timeout(Duration::from_secs(60), read).await;
+            let count = read.expect("it goes on").expect("it is readable");
+            assert!(count > 0, "it ended: {}", self.1);
+            self.1.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+    }
+}
+
+/// Who follows an order at one node hears what was done to it at another.
+async fn follows_at_the_wrong_nodes(nodes: [&Server; 3], shop: &OpenSale, witness: &Witness) {
+    let attempt = Attempt { item: shop.items[1], buyer: 4, key: "followed".to_owned() };
+    decided(&[nodes[1]], shop, witness, &attempt).await;
+    let orders = witness.orders();
+    let mut found = orders.iter().filter(|(_, seen)| seen.attempt.key == attempt.key);
+    let order = *found.next().expect("an order").0;
+    let mut streams = Vec::new();
+    for node in nodes {
+        let mut followed = Followed::open(node, shop, order, attempt.buyer).await;
+        followed.tells("id: reserved").await;
+        streams.push(followed);
+    }
+    let paid = shop.step(&mut nodes[2].client().await, order, attempt.buyer, "pay").await;
+    assert_eq!(paid.expect("it answers").status, 200);
+    for followed in &mut streams {
+        followed.tells("id: paid").await;
+    }
+}
+
 /// Every unknown purchase is repeated, and every order that a buyer knows is shown by every node, as one.
 async fn agree(nodes: &[&Server], shop: &OpenSale, witness: &Witness) {
     for (number, attempt) in witness.take_unknown(|_| true).into_iter().enumerate() {
@@ -104,6 +205,9 @@ async fn any_node_takes_any_request() {
     settled(&[&first, &second, &third]).await;
     let witness = Arc::new(Witness::default());
     asks_the_wrong_nodes(&first, [&second, &third], &shop, &witness).await;
+
+    operates_the_wrong_nodes(&first, [&second, &third], &shop, &witness).await;
+    follows_at_the_wrong_nodes([&first, &second, &third], &shop, &witness).await;
 
     // The owner dies in the midst of what another node hands to it.
     let mut random = Random::of("a wrong node");

@@ -104,7 +104,7 @@ async fn page(
     sale_id: SaleId,
     again: Again,
 ) -> Result<Response, Problem> {
-    let gates = gates_of(edge, sale_id);
+    let gates = gates_of(edge, sale_id).await?;
     let sale = match soon(edge.sales.sale(sale_id)).await {
         Some(Ok(sale)) => Some(sale),
         // The shards have all that a brake needs.
@@ -202,7 +202,9 @@ pub async fn figures(
     Id(sale_id): Id<SaleId>,
 ) -> Json<Figures> {
     let now = edge.engine.now();
-    let items = gates_of(&edge, sale_id).into_iter().map(|gate| {
+    // What cannot be looked at keeps its last figures on the page.
+    let gates = gates_of(&edge, sale_id).await.unwrap_or_default();
+    let items = gates.into_iter().map(|gate| {
         let (units, state) = (Units::from(gate.counters()), items::state(&gate, now));
         ItemFigures {
             item: gate.terms().item_id.to_string(),
