@@ -97,12 +97,17 @@ async fn a_cluster_comes_back_whose_etcd_is_lost_for_good() {
     refused(&site, &["restore"], DATA, "etcd holds shop");
     // All that was confirmed is in a store, so that all of it has to come back.
     until("the order store to catch up", async || first.is_whole().await.then_some(())).await;
+    // Redis goes on where MariaDB does not.
+    servers.mariadb.kill();
+    trade(&first, &shop, &witness, "after the order store").await;
     first.checkpointed().await;
     first.kill().await;
+    servers.mariadb.restart().expect("it comes back");
     servers.etcd.cli(&["del", "--prefix", PREFIX]).expect("lost");
     assert_eq!(site.fail_to_start().await.code(), Some(DATA));
     let text = told(&site, &["restore"]);
     assert!(text.contains("items are paused"), "{text}");
+    assert!(!text.contains("  0 records came from the checkpoints"), "{text}");
     refused(&site, &["restore"], DATA, "etcd holds shop");
 
     let first = site.start().await;
