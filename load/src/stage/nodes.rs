@@ -29,7 +29,7 @@ pub struct Nodes(Vec<Engine>);
 
 impl Nodes {
     /// Starts so many processes of the program, each with a directory below `home`, and waits until every
-    /// shard is served. Several of them need [`super::Backends`] with etcd in `environment`.
+    /// shard is served, by all of them. Several of them need [`super::Backends`] with etcd in `environment`.
     ///
     /// # Errors
     /// Returns an error if [`Engine::start`] does, and [`Error::Server`] if they do not become a shop.
@@ -58,6 +58,9 @@ impl Nodes {
             nodes.0.push(Engine::start(options).await?);
         }
         if count > 1 {
+            nodes.wait_for_owners().await?;
+            // The first took every shard before there was another.
+            nodes.options().call_well(&["cluster", "rebalance"]).await?;
             nodes.wait_for_owners().await?;
         }
         Ok(nodes)
