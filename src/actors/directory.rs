@@ -50,6 +50,8 @@ struct Inner {
     places: RwLock<Arc<Places>>,
     changes: watch::Sender<u64>,
     items: Kept<ItemShards>,
+    /// Those of the shards that this node has given away: it must not deny what it has just sold.
+    given_away: RwLock<ItemShards>,
 }
 
 /// The cluster at one look.
@@ -72,6 +74,7 @@ impl Directory {
             places: RwLock::default(),
             changes: watch::Sender::new(0),
             items: Kept::new("the cluster's items", ITEMS, clock),
+            given_away: RwLock::default(),
         }))
     }
 
@@ -136,7 +139,13 @@ impl Directory {
 
     /// The shard that has the item, if that is known here.
     pub fn shard_of(&self, item_id: ItemId) -> Option<ShardId> {
-        self.0.items.current().and_then(|(items, _)| items.get(&item_id).copied())
+        let read = self.0.items.current().and_then(|(items, _)| items.get(&item_id).copied());
+        read.or_else(|| self.0.given_away.read().get(&item_id).copied())
+    }
+
+    /// Notes the items of a shard that this node serves no longer.
+    pub(super) fn give_away(&self, shard: ShardId, items: impl Iterator<Item = ItemId>) {
+        self.0.given_away.write().extend(items.map(|item_id| (item_id, shard)));
     }
 
     /// The shard that has the item. One that is not known here is asked the registry for, once a second at
@@ -238,5 +247,13 @@ mod tests {
         view.nodes.remove("b");
         directory.update(view);
         assert_eq!((at(1), *changes.borrow()), (None, 2));
+    }
+
+    #[test]
+    fn what_was_served_here_is_known_before_the_registry_is_asked() {
+        let directory = Directory::new("a", 4, Clock::start(Timestamp(0)));
+        assert_eq!(directory.shard_of(ItemId(7)), None);
+        directory.give_away(ShardId(1), [ItemId(7)].into_iter());
+        assert_eq!(directory.shard_of(ItemId(7)), Some(ShardId(1)));
     }
 }

@@ -10,6 +10,7 @@ use super::remote::Remote;
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
 use crate::peers::{LinkFigures, Links};
+use crate::telemetry::text::Histogram;
 use domain::{Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
 use std::sync::Arc;
 
@@ -25,6 +26,11 @@ impl Engine {
     /// How the links to other nodes are; none if this node is alone, or asks none.
     pub fn link_figures(&self) -> Option<LinkFigures> {
         self.remote().map(Remote::link_figures)
+    }
+
+    /// How long other nodes took to answer since the start; none if this node is alone, or asks none.
+    pub fn peer_call_durations(&self) -> Option<&Histogram> {
+        self.remote().map(Remote::call_durations)
     }
 
     /// Whether there is something to buy through this node: it serves a shard, or reaches a node that does.

@@ -102,6 +102,10 @@ impl Engine {
         }
         self.supervisor().shut(shard).await;
         context.journal.shut(shard).await;
+        if let Some(directory) = self.directory() {
+            let given_away = gates.iter().filter(|gate| gate.shard() == shard);
+            directory.give_away(shard, given_away.map(|gate| *gate.key()));
+        }
         gates.retain(|_, gate| gate.shard() != shard);
         self.set_mark(shard, None);
     }

@@ -11,6 +11,7 @@ use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
 use crate::clock::Clock;
 use crate::peers::{Answer, Ask, CallError, Item, LinkFigures, Links};
+use crate::telemetry::text::Histogram;
 use dashmap::DashMap;
 use domain::stock::ItemState;
 use domain::{
@@ -74,6 +75,11 @@ impl Remote {
     ) -> Self {
         let (items, saved) = (DashMap::default(), AtomicU32::new(SAVED_MAX));
         Self { directory, links, clock, patience, items, saved }
+    }
+
+    /// How long other nodes took to answer since the start.
+    pub(super) fn call_durations(&self) -> &Histogram {
+        self.links.durations()
     }
 
     /// How the links are.

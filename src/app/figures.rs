@@ -83,6 +83,11 @@ pub(super) fn render(engine: &Engine, sales: &Sales, data_dir: &DataDir) -> Stri
     let name = names::JOURNAL_BATCH_RECORDS;
     header(&mut out, name);
     engine.journal_status().batch_records().render(name, "", &mut out);
+    let name = names::PEER_CALL_DURATION_SECONDS;
+    header(&mut out, name);
+    if let Some(durations) = engine.peer_call_durations() {
+        durations.render(name, "", &mut out);
+    }
     for (name, histogram) in [
         (names::MAILBOX_WAIT_SECONDS, &engine.mailboxes().waits),
         (names::MAILBOX_BATCH_REQUESTS, &engine.mailboxes().batches),

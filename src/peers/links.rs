@@ -8,7 +8,8 @@ use super::handshake::PeerKey;
 use super::link::{CallError, Ends, Link, LinkError};
 use super::wire::{self, Answer, Ask};
 use crate::clock::Clock;
-use crate::telemetry::metrics::{PEER_CALL_DURATION_SECONDS, PEER_CALL_OUTCOMES, PEER_CALLS_TOTAL};
+use crate::telemetry::metrics::{PEER_CALL_OUTCOMES, PEER_CALLS_TOTAL};
+use crate::telemetry::text::Histogram;
 use domain::ShardId;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ struct Inner {
     calls_max: usize,
     clock: Clock,
     peers: RwLock<HashMap<String, Arc<Peer>>>,
+    /// Of the calls that were answered.
+    durations: Histogram,
 }
 
 /// One peer, at one address.
@@ -66,7 +69,8 @@ impl Links {
     /// The links of node `own`, on each of which `calls_max` calls may be under way. None is open yet.
     pub fn new(own: &str, key: PeerKey, calls_max: usize, clock: Clock) -> Self {
         let (own, peers) = (own.to_owned(), RwLock::default());
-        Self(Arc::new(Inner { own, key, calls_max, clock, peers }))
+        let durations = Histogram::of_durations();
+        Self(Arc::new(Inner { own, key, calls_max, clock, peers, durations }))
     }
 
     /// Asks the node of this name, which listens at `address`, and waits for its answer until `deadline`.
@@ -94,9 +98,14 @@ impl Links {
         metrics::counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(1);
         if called.is_ok() {
             let took = self.0.clock.elapsed().saturating_sub(began);
-            metrics::histogram!(PEER_CALL_DURATION_SECONDS).record(took.as_secs_f64());
+            self.0.durations.observe(took, 1);
         }
         called
+    }
+
+    /// How long other nodes took to answer since the start.
+    pub fn durations(&self) -> &Histogram {
+        &self.0.durations
     }
 
     /// How the links are.

@@ -268,8 +268,10 @@ fn begin_at_zero() {
     for outcome in PEER_CALL_OUTCOMES {
         counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(0);
     }
-    // The one gauge that is set when something was looked at, and not whenever somebody asks.
-    gauge!(ORDER_STORE_MISSING).set(0.0);
+    // Those gauges that are set when something was looked at, and not whenever somebody asks.
+    for name in [ORDER_STORE_MISSING, SHARDS_UNOWNED, ETCD_FILE_BYTES, ETCD_USED_BYTES] {
+        gauge!(name).set(0.0);
+    }
 }
 
 #[cfg(test)]
