@@ -58,11 +58,14 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
     let Asked { item: gate, quantity, key, token } = asked;
     let (user_id, item_id) = (caller.user_id, gate.terms().item_id);
     let refusal = gate.refusal(edge.engine.now(), user_id);
-    // Who comes in vain hears so first: it is the cheapest answer. Of a settled item the gate knows no
-    // buyer, so any of them may be repeating a purchase.
-    let is_over = refusal == Some(Refusal::SaleEnded) && gate.is_settled();
-    let refusal = refusal.map(|refusal| opening(edge, &gate, user_id, token, refusal));
-    if let Some(refusal) = refusal.filter(|_| !is_over) {
+    // Who comes in vain hears so first: it is the cheapest answer. But of a settled item the gate knows no
+    // buyer, so any of them may be repeating a purchase; and a token has a slot of its own, which is told.
+    let goes_on = match refusal {
+        Some(Refusal::SaleEnded) => gate.is_settled(),
+        Some(Refusal::SaleNotStarted { .. }) => token.is_some(),
+        _ => false,
+    };
+    if let Some(refusal) = refusal.filter(|_| !goes_on) {
         return Err(refusal.into());
     }
     let ((request_id, origin), barred) = admit(edge, &gate, user_id, key, token)?;
@@ -86,26 +89,6 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
         Reply::Decided(Outcome::Order(_) | Outcome::Item(_) | Outcome::ItemReplayed(_))
         | Reply::Unknown => Err(Problem::outcome_unknown()),
     }
-}
-
-/// Has a refusal before the start name the slot of the buyer's token, if there is a good one: the sale's start
-/// is too early for it.
-fn opening(
-    edge: &Edge,
-    gate: &Gate,
-    user_id: UserId,
-    token: Option<&str>,
-    refusal: Refusal,
-) -> Refusal {
-    let (Refusal::SaleNotStarted { starts_at }, Some(token)) = (refusal, token) else {
-        return refusal;
-    };
-    let now = edge.engine.now();
-    let opens_at = match edge.buy_tokens.verify(now, token, gate.terms().item_id, user_id) {
-        Ok(token) => token.opens_at.max(starts_at),
-        Err(NotGood) => starts_at,
-    };
-    Refusal::SaleNotStarted { starts_at: opens_at }
 }
 
 /// Returns the purchase's identity, and why it may get no new order, if it may not: the buy token names

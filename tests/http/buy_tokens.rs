@@ -130,6 +130,8 @@ async fn tokens_come_before_the_start_and_buy_from_their_slot() {
         assert!(slot < 600_000, "{first}");
         assert!((300_000..301_000).contains(&(at("expires_at") - at("opens_at"))), "{first}");
         slots.push(slot);
+        let others = buy(&shop, first["buy_url"].as_str().unwrap(), user + 100).await;
+        assert_eq!(others.problem(), (403, "buy_token_invalid".to_owned()));
         let too_early = buy(&shop, first["buy_url"].as_str().unwrap(), user).await;
         assert_eq!(too_early.problem(), (409, "sale_not_started".to_owned()));
         assert_eq!(too_early.json()["starts_at"], first["opens_at"], "the slot, not the start");
