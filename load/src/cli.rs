@@ -48,9 +48,6 @@ pub enum Command {
 pub struct RunArguments {
     /// The scenario file.
     pub scenario: PathBuf,
-    /// The engine's program; by default the workspace's release build, made if need be.
-    #[arg(long, value_name = "PATH")]
-    pub server_bin: Option<PathBuf>,
     /// Use a server that runs already, such as `http://127.0.0.1:8080`; needs the tokens.
     #[arg(long, value_name = "URL", requires_all = ["tokens", "operator_token", "approver_token"])]
     pub url: Option<String>,
@@ -75,19 +72,9 @@ pub struct RunArguments {
     /// How many threads the generator has.
     #[arg(long, default_value_t = drive::default_threads(), value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
-    /// How many seconds longer than usual the sale may take to get ready, for a program that is not a
-    /// release build.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600))]
-    pub patience: u64,
-    /// Keep the server's data and log in this directory, which is to be new or empty.
-    #[arg(long, value_name = "DIR")]
-    pub keep: Option<PathBuf>,
-    /// Write the report as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the report as one HTML page.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    /// The program, and where what was found goes.
+    #[command(flatten)]
+    pub common: CommonArguments,
 }
 
 /// Arguments of `load cluster`.
@@ -96,6 +83,14 @@ pub struct ClusterArguments {
     /// How many nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=i64::from(NODES_MAX)))]
     pub nodes: u32,
+    /// The program, and where what was found goes.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// What every run is told.
+#[derive(Debug, Args)]
+pub struct CommonArguments {
     /// The engine's program; by default the workspace's release build, made if need be.
     #[arg(long, value_name = "PATH")]
     pub server_bin: Option<PathBuf>,
@@ -103,7 +98,7 @@ pub struct ClusterArguments {
     /// release build.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600))]
     pub patience: u64,
-    /// Keep the nodes' data and logs in this directory, which is to be new or empty.
+    /// Keep data and logs in this directory, which is to be new or empty.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
     /// Write the report as JSON.
@@ -161,14 +156,7 @@ fn until_interrupted(work: impl Future<Output = Result<bool>>) -> Result<bool> {
 
 async fn run_scenario(arguments: RunArguments) -> Result<bool> {
     let scenario = Scenario::read(&arguments.scenario)?;
-    let options = RunOptions {
-        binary: arguments.server_bin.clone(),
-        threads: arguments.threads,
-        closed_loop: arguments.closed_loop,
-        patience: Duration::from_secs(arguments.patience),
-        keep: arguments.keep.clone(),
-        progress: std::io::stderr().is_terminal(),
-    };
+    let options = options(&arguments.common, arguments.threads, arguments.closed_loop);
     let findings = match &arguments.url {
         None => run(scenario, &options).await?,
         Some(url) => {
@@ -176,7 +164,7 @@ async fn run_scenario(arguments: RunArguments) -> Result<bool> {
             run_remote(scenario, &options, &remote).await?
         }
     };
-    tell(findings, arguments.json.as_deref(), arguments.html.as_deref())
+    tell(findings, &arguments.common)
 }
 
 /// The scenario of `load cluster`, whose file need not be there.
@@ -185,26 +173,29 @@ const CLUSTER: &str = include_str!("../scenarios/cluster-owner-killed.toml");
 async fn run_cluster(arguments: ClusterArguments) -> Result<bool> {
     let mut scenario = Scenario::parse(CLUSTER, Path::new("cluster-owner-killed.toml"))?;
     scenario.server.nodes = arguments.nodes;
-    let options = RunOptions {
-        binary: arguments.server_bin.clone(),
-        threads: drive::default_threads(),
-        closed_loop: None,
-        patience: Duration::from_secs(arguments.patience),
-        keep: arguments.keep.clone(),
+    let options = options(&arguments.common, drive::default_threads(), None);
+    tell(run(scenario, &options).await?, &arguments.common)
+}
+
+fn options(common: &CommonArguments, threads: u32, closed_loop: Option<u32>) -> RunOptions {
+    RunOptions {
+        binary: common.server_bin.clone(),
+        threads,
+        closed_loop,
+        patience: Duration::from_secs(common.patience),
+        keep: common.keep.clone(),
         progress: std::io::stderr().is_terminal(),
-    };
-    let findings = run(scenario, &options).await?;
-    tell(findings, arguments.json.as_deref(), arguments.html.as_deref())
+    }
 }
 
 /// Prints and writes the report; true if all holds.
-fn tell(findings: Findings, json: Option<&Path>, html: Option<&Path>) -> Result<bool> {
+fn tell(findings: Findings, common: &CommonArguments) -> Result<bool> {
     let report = Report::new(findings);
     print(&report.table())?;
-    if let Some(path) = json {
+    if let Some(path) = &common.json {
         report.write_json(path)?;
     }
-    if let Some(path) = html {
+    if let Some(path) = &common.html {
         report.write_html(path)?;
     }
     Ok(report.passed)
