@@ -4,8 +4,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use domain::risk::{EntryKind, Lists};
 use domain::{
-    Address, Admission, Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId,
-    ShardId, Stock, Timestamp, UserId,
+    Address, Admission, Buckets, Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId,
+    SaleId, ShardId, Stock, Timestamp, UserId,
 };
 use seckill::actors::Ring;
 use seckill::http::limits::Limits;
@@ -56,6 +56,7 @@ fn stock_of(buyers: u64) -> Stock {
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     };
     decide_and_apply(&mut stock, &Command::Open(terms));
     for user in 0..buyers {

@@ -3,8 +3,8 @@
 //! Prints seconds and the process's peak memory.
 
 use domain::{
-    Admission, Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId, ShardId,
-    Stock, Timestamp, UserId,
+    Admission, Buckets, Buy, Command, Currency, ItemId, ItemTerms, Record, RequestId, SaleId,
+    ShardId, Stock, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions};
 use seckill::clock::Stopwatch;
@@ -148,6 +148,7 @@ fn terms(shard: ShardId, allotted: u32) -> ItemTerms {
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     }
 }
 

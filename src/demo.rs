@@ -131,6 +131,7 @@ fn draft(title: &str, starts_at: Timestamp, offers: &[(&str, &str, u64, u64, u32
                 description: None,
                 picture: None,
                 admission: Admission::OPEN,
+                buckets: 1,
             })
             .collect(),
     }

@@ -17,6 +17,7 @@ use super::shard::router::Router;
 use super::shard::supervisor::{self, Supervision, TICK};
 use super::status::PipelineStatus;
 use super::tasks::Tasks;
+use super::transfers::{self, Transfers};
 use crate::clock::{self, Clock};
 use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal::{Journal, JournalId, Log, OpenedLog};
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +89,8 @@ struct Inner {
     /// How they are asked.
     remote: OnceLock<Remote>,
     steering: OnceLock<Steering>,
+    /// What moves units between buckets.
+    transfers: OnceLock<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -174,7 +178,7 @@ impl Engine {
         let status = PipelineStatus::new(&context.journal.base_seqs(), context.clock.now());
         let tasks = Tasks::new(context.clock.clone());
         let supervisor = supervisor::start(Arc::clone(&context), stocks, &tasks).await?;
-        Ok(Self(Arc::new(Inner {
+        let engine = Self(Arc::new(Inner {
             context,
             supervisor,
             tasks,
@@ -185,7 +189,13 @@ impl Engine {
             directory: OnceLock::new(),
             remote: OnceLock::new(),
             steering: OnceLock::new(),
-        })))
+            transfers: OnceLock::new(),
+        }));
+        let transfers = Transfers::new(Arc::clone(engine.context()));
+        let transfers = move || transfers::run(transfers.clone());
+        // The engine is new, and this is the first one.
+        let _ = engine.0.transfers.set(engine.0.tasks.keep_running("transfers", transfers));
+        Ok(engine)
     }
 
     /// The journal that checkpoints and order store must belong to.
@@ -242,8 +252,8 @@ impl Engine {
                 }
             }
         }
-        self.decide_here(gate.shard(), Command::Buy(buy), reservation, origin == KeyOrigin::Client)
-            .await
+        let shard = gate.shard_of(buy.user_id);
+        self.decide_here(shard, Command::Buy(buy), reservation, origin == KeyOrigin::Client).await
     }
 
     /// Lets no more orders expire, so that a shop that stops can bring the order store up to date. What is
@@ -269,6 +279,9 @@ impl Engine {
             );
         }
         self.0.supervisor.abort();
+        if let Some(transfers) = self.0.transfers.get() {
+            transfers.abort();
+        }
         let journal = Arc::clone(&context.journal);
         // A sync that hangs cannot be cancelled; it ends with the process.
         let closed = tokio::task::spawn_blocking(move || journal.close());

@@ -9,9 +9,10 @@ use super::gate::Gate;
 use super::remote::Remote;
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
+use super::transfers::Transfers;
 use crate::peers::{LinkFigures, Links};
 use crate::telemetry::text::Histogram;
-use domain::{Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
+use domain::{Buckets, Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
 use std::sync::Arc;
 
 impl Engine {
@@ -76,11 +77,17 @@ impl Engine {
     /// caller asks [`Gate::refusal`] before.
     pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
         match (self.buy_here(gate, buy, origin).await, self.remote()) {
+            // The item is there, and the buyer's bucket is opened in a moment.
+            (Reply::Decided(Outcome::Refused(Refusal::ItemNotFound)), _)
+                if !gate.terms().buckets.is_one() =>
+            {
+                Reply::NotDelivered(NotDelivered::Overloaded)
+            }
             (Reply::NotDelivered(NotDelivered::Moved), Some(remote)) => {
                 let Some(_permit) = self.context().permits.take() else {
                     return Reply::NotDelivered(NotDelivered::Overloaded);
                 };
-                remote.buy(gate.shard(), buy, origin).await
+                remote.buy(gate.shard_of(buy.user_id), buy, origin).await
             }
             (reply, _) => reply,
         }
@@ -103,9 +110,57 @@ impl Engine {
         self.decide(shard, Command::Open(terms)).await
     }
 
-    /// Decides an operation (restock, pause, resume, end) on a preheated item.
+    /// Preheats an item's buckets into the shard that the ring gives its product and the next ones; what is there
+    /// already stays where it is. The first bucket is opened last, and answers for all.
+    pub async fn open_buckets(&self, mut terms: ItemTerms, buckets: u8) -> Reply {
+        if u16::from(buckets).min(self.buckets_max()) <= 1 {
+            return self.open_item(terms).await;
+        }
+        terms.buckets = match self.find_gate(terms.item_id).await {
+            Ok(Some(gate)) => gate.terms().buckets.clone(),
+            Ok(None) => {
+                let shards = self.context().router.owners(&terms.product_id, buckets);
+                Buckets::over(shards).unwrap_or_default()
+            }
+            Err(reason) => return Reply::NotDelivered(reason),
+        };
+        if terms.buckets.is_one() {
+            // There is one shard alone.
+            return self.open_item(terms).await;
+        }
+        let mut first = Reply::Unknown;
+        for shard in terms.buckets.shards().iter().rev() {
+            first = self.decide(*shard, Command::Open(terms.clone())).await;
+            if !matches!(first, Reply::Decided(Outcome::Item(_))) {
+                break;
+            }
+        }
+        first
+    }
+
+    /// How many buckets an item may have here: as many as there are shards. Nodes do not move units between each
+    /// other, so that in a shop of several nodes an item has one.
+    pub fn buckets_max(&self) -> u16 {
+        if self.is_one_of_several() { 1 } else { self.shards() }
+    }
+
+    /// Decides an operation (restock, pause, resume, end) on a preheated item. Of several buckets the first one
+    /// decides and the others follow; if not all do at once, the outcome is unknown, and they do so later.
     pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
-        self.decide(gate.shard(), command).await
+        let reply = self.decide(gate.shard(), command).await;
+        let is_one = gate.terms().buckets.is_one();
+        match reply {
+            Reply::Decided(Outcome::Item(_)) if !is_one => {
+                match Transfers::new(Arc::clone(self.context())).follow_first_bucket(gate).await {
+                    true => Reply::Decided(Outcome::Item(gate.counters())),
+                    false => Reply::Unknown,
+                }
+            }
+            Reply::Decided(Outcome::ItemReplayed(_)) if !is_one => {
+                Reply::Decided(Outcome::ItemReplayed(gate.counters()))
+            }
+            reply => reply,
+        }
     }
 
     async fn decide(&self, shard: ShardId, command: Command) -> Reply {

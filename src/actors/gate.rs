@@ -6,10 +6,15 @@
 
 use super::bloom_filter::BloomFilter;
 use super::lease::Lease;
+pub(super) use super::parts::Part;
+use super::parts::Parts;
 use crossbeam_utils::atomic::AtomicCell;
 use domain::invariants;
 use domain::stock::ItemState;
-use domain::{Admission, ItemCounters, ItemPhase, ItemTerms, Refusal, ShardId, Timestamp, UserId};
+use domain::{
+    Admission, Exchange, ItemCounters, ItemPhase, ItemTerms, Refusal, ShardId, Timestamp, Transfer,
+    UserId,
+};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -38,16 +43,23 @@ pub struct Gate {
     rate_cell: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Facts {
     seq: u64,
     counters: ItemCounters,
+    /// What each of several buckets has.
+    parts: Option<Box<Parts>>,
 }
 
 impl Gate {
     /// The gate of an item as it durably is, of a shard that is served under this lease.
     pub fn new(item: &ItemState, shard: ShardId, lease: Lease) -> Self {
-        let buyers = if item.settled { 0 } else { item.counters.allotted as usize };
+        let buyers = match item.exchange {
+            // Buyers of all buckets come here.
+            Some(_) => item.terms.allotted as usize,
+            None if item.settled => 0,
+            None => item.counters.allotted as usize,
+        };
         Self::for_buyers(buyers.min(BUYERS_MAX), item, shard, lease)
     }
 
@@ -62,19 +74,29 @@ impl Gate {
     fn for_buyers(buyers: usize, item: &ItemState, shard: ShardId, lease: Lease) -> Self {
         let gate = Self {
             terms: item.terms.clone(),
-            shard,
+            shard: item.terms.buckets.shard(0).unwrap_or(shard),
             phase: AtomicCell::new(item.phase),
             admission: AtomicU64::new(item.admission.number()),
             sold_out: AtomicBool::new(false),
             quarantined: AtomicBool::new(false),
-            settled: AtomicBool::new(item.settled),
+            settled: AtomicBool::new(item.settled && item.exchange.is_none()),
             stale: AtomicBool::new(false),
             lease,
-            facts: Mutex::new(Facts { seq: 0, counters: item.counters }),
+            facts: Mutex::new(Facts {
+                seq: 0,
+                counters: item.counters,
+                parts: item
+                    .exchange
+                    .as_ref()
+                    .map(|_| Box::new(Parts::new(item.terms.buckets.count()))),
+            }),
             buyers: BloomFilter::for_members(buyers),
             rate_cell: AtomicU64::new(0),
         };
-        gate.publish(item.last_seq, item.phase, item.admission, item.counters);
+        // What is known of buckets is shown when it is durable.
+        if item.exchange.is_none() {
+            gate.show(item);
+        }
         gate
     }
 
@@ -83,9 +105,22 @@ impl Gate {
         &self.terms
     }
 
-    /// The shard that owns the item.
+    /// The shard that owns the item; of several buckets, that of bucket 0.
     pub fn shard(&self) -> ShardId {
         self.shard
+    }
+
+    /// The shard that decides for a buyer of the item.
+    pub fn shard_of(&self, user_id: UserId) -> ShardId {
+        self.terms.buckets.shard_of(self.terms.item_id, user_id).unwrap_or(self.shard)
+    }
+
+    /// The shards that have the item: one, or that of each bucket.
+    pub fn shards(&self) -> &[ShardId] {
+        match self.terms.buckets.shards() {
+            [] => std::slice::from_ref(&self.shard),
+            shards => shards,
+        }
     }
 
     /// The counters as of the last durable fact.
@@ -93,18 +128,33 @@ impl Gate {
         self.facts.lock().counters
     }
 
-    /// The item as it durably is, without the operations that its shard remembers.
-    pub(super) fn state(&self) -> ItemState {
+    /// The item as it durably is in one of its shards, without the operations that the shard remembers; none if
+    /// that is not known.
+    pub(super) fn state_in(&self, shard: ShardId) -> Option<ItemState> {
         let facts = self.facts.lock();
-        ItemState {
+        if let Some(parts) = &facts.parts {
+            let part = parts.get(self.terms.buckets.number_in(shard)?)?;
+            return Some(ItemState {
+                terms: self.terms.clone(),
+                phase: part.phase,
+                counters: part.counters,
+                admission: part.admission,
+                settled: part.is_settled,
+                exchange: Some(Box::new(part.exchange.clone())),
+                last_seq: part.seq,
+                operations: Vec::new(),
+            });
+        }
+        Some(ItemState {
             terms: self.terms.clone(),
             phase: self.phase(),
             counters: facts.counters,
             admission: self.admission(),
             settled: self.is_settled(),
+            exchange: None,
             last_seq: facts.seq,
             operations: Vec::new(),
-        }
+        })
     }
 
     /// The item's phase (open, paused, ended) as of the last durable fact.
@@ -166,6 +216,78 @@ impl Gate {
         self.is_settled() || self.is_stale() || self.buyers.may_contain(user_id)
     }
 
+    /// Takes in an item as it durably is in one of its shards.
+    pub(super) fn show(&self, item: &ItemState) {
+        match &item.exchange {
+            None => self.publish(item.last_seq, item.phase, item.admission, item.counters),
+            Some(exchange) => self.publish_bucket(Part {
+                seq: item.last_seq,
+                phase: item.phase,
+                admission: item.admission,
+                counters: item.counters,
+                exchange: (**exchange).clone(),
+                is_settled: item.settled,
+            }),
+        }
+    }
+
+    /// Takes in what is durable of one of several buckets. Bucket 0 has the item's phase and guard.
+    pub(super) fn publish_bucket(&self, part: Part) {
+        let mut facts = self.facts.lock();
+        let Some(parts) = &mut facts.parts else { return };
+        parts.update(part);
+        let (counters, are_known) = (parts.counters(), parts.are_known());
+        if let Some(first) = parts.get(0) {
+            self.phase.store(first.phase);
+            self.admission.store(first.admission.number(), Ordering::Release);
+        }
+        if parts.are_settled() {
+            self.settled.store(true, Ordering::Release);
+        }
+        facts.counters = counters;
+        self.sold_out.store(are_known && counters.available == 0, Ordering::Release);
+    }
+
+    /// Units that could come to the bucket which has exchanged this, as of the last durable facts; none if that is
+    /// not known.
+    pub(super) fn units_elsewhere(&self, own: &Exchange) -> Option<u32> {
+        self.facts.lock().parts.as_ref()?.elsewhere(own)
+    }
+
+    /// What is durably known of the item's buckets; none if it has one.
+    pub(super) fn parts(&self) -> Option<Parts> {
+        self.facts.lock().parts.as_deref().cloned()
+    }
+
+    /// The transfers between the item's buckets that are not settled.
+    pub fn open_transfers(&self) -> Vec<Transfer> {
+        let facts = self.facts.lock();
+        facts.parts.as_ref().map_or(Vec::new(), |parts| parts.open(self.terms.item_id))
+    }
+
+    /// Units between the item's buckets.
+    pub fn units_under_way(&self) -> u32 {
+        self.facts.lock().parts.as_ref().map_or(0, |parts| parts.units_under_way())
+    }
+
+    /// Notes that a bucket of the item is settled; true if all are now.
+    pub(super) fn settle_bucket(&self, bucket: u8) -> bool {
+        self.facts.lock().parts.as_mut().is_some_and(|parts| parts.settle(bucket))
+    }
+
+    /// Notes that one of the item's shards goes; true if nothing is known of the item without it.
+    pub(super) fn forget(&self, shard: ShardId) -> bool {
+        let bucket = self.terms.buckets.number_in(shard);
+        let mut facts = self.facts.lock();
+        match (bucket, &mut facts.parts) {
+            (Some(bucket), Some(parts)) => {
+                self.sold_out.store(false, Ordering::Release);
+                parts.forget(bucket)
+            }
+            _ => true,
+        }
+    }
+
     /// Takes in durable facts as of record `seq`; older ones than it has are ignored.
     pub(super) fn publish(
         &self,
@@ -179,7 +301,7 @@ impl Gate {
         if seq < facts.seq {
             return;
         }
-        *facts = Facts { seq, counters };
+        (facts.seq, facts.counters) = (seq, counters);
         self.phase.store(phase);
         self.admission.store(admission.number(), Ordering::Release);
         self.sold_out.store(counters.available == 0, Ordering::Release);
@@ -205,7 +327,7 @@ impl Gate {
             settled: AtomicBool::new(true),
             stale: AtomicBool::new(self.stale.load(Ordering::Acquire)),
             lease: self.lease.clone(),
-            facts: Mutex::new(*facts),
+            facts: Mutex::new(facts.clone()),
             buyers: BloomFilter::for_members(0),
             rate_cell: AtomicU64::new(self.rate_cell.load(Ordering::Relaxed)),
         }
@@ -229,7 +351,7 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use domain::{Currency, ItemId, SaleId};
+    use domain::{Buckets, Currency, ItemId, SaleId};
 
     fn item(allotted: u32) -> ItemState {
         ItemState {
@@ -244,12 +366,14 @@ mod tests {
                 starts_at: Timestamp(10),
                 ends_at: Timestamp(20),
                 admission: Admission::OPEN,
+                buckets: Buckets::ONE,
                 payment_window_milliseconds: 1_000,
             },
             phase: ItemPhase::Open,
             counters: ItemCounters { allotted, available: allotted, reserved: 0, sold: 0 },
             admission: Admission::OPEN,
             settled: false,
+            exchange: None,
             last_seq: 1,
             operations: Vec::new(),
         }

@@ -22,6 +22,7 @@ mod meaning;
 mod moving;
 mod order_store;
 mod outside;
+mod parts;
 mod pipeline;
 mod reads;
 mod remote;
@@ -30,6 +31,7 @@ mod settings;
 mod shard;
 mod status;
 mod tasks;
+mod transfers;
 
 pub use crate::peers::LinkFigures;
 pub use crate::store::outbound::{Outbound, OutboundError, OutboundOptions};

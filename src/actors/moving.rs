@@ -91,7 +91,7 @@ impl Engine {
         let context = self.context();
         context.router.mailbox(shard).set_intake(Intake::Upkeep);
         let gates = &context.effect_sink.gates;
-        gates.iter().filter(|gate| gate.shard() == shard).for_each(|gate| gate.set_stale());
+        gates.iter().filter(|gate| gate.shards() == [shard]).for_each(|gate| gate.set_stale());
         if departure == Departure::HandedOver {
             self.take_leave(shard).await;
         }
@@ -106,7 +106,7 @@ impl Engine {
             let given_away = gates.iter().filter(|gate| gate.shard() == shard);
             directory.give_away(shard, given_away.map(|gate| *gate.key()));
         }
-        gates.retain(|_, gate| gate.shard() != shard);
+        context.effect_sink.forget(shard);
         self.set_mark(shard, None);
     }
 

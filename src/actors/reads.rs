@@ -43,10 +43,11 @@ impl Engine {
         user_id: UserId,
         request_id: RequestId,
     ) -> Result<Option<Order>, NotDelivered> {
-        let found = self.order_of_request(gate.shard(), user_id, request_id).await;
+        let shard = gate.shard_of(user_id);
+        let found = self.order_of_request(shard, user_id, request_id).await;
         let found = match (found, self.remote()) {
             (Err(NotDelivered::Moved), Some(remote)) => {
-                remote.order_of_request(gate.shard(), user_id, request_id).await?
+                remote.order_of_request(shard, user_id, request_id).await?
             }
             (found, _) => found?,
         };
@@ -117,7 +118,7 @@ impl Engine {
         buy: &Buy,
     ) -> Result<bool, NotDelivered> {
         let Buy { user_id, request_id, item_id, .. } = *buy;
-        let own = self.order_of_request(gate.shard(), user_id, request_id).await?;
+        let own = self.order_of_request(gate.shard_of(user_id), user_id, request_id).await?;
         if let Some(order) = own {
             return Ok(order.item_id != item_id);
         }
@@ -140,10 +141,15 @@ impl Engine {
         self.ask(shard, |answer| Envelope::FindRequest { user_id, request_id, answer }).await
     }
 
-    /// Shards that own an item.
+    /// Shards that own an item. Of several buckets, some may be other nodes'.
     fn busy_shards(&self) -> Vec<ShardId> {
-        let mut shards: Vec<ShardId> =
-            self.context().effect_sink.gates.iter().map(|gate| gate.shard()).collect();
+        let mut shards = Vec::new();
+        for gate in self.context().effect_sink.gates.iter() {
+            match gate.shards() {
+                [shard] => shards.push(*shard),
+                several => shards.extend(several.iter().filter(|shard| self.serves(**shard))),
+            }
+        }
         shards.sort_unstable();
         shards.dedup();
         shards

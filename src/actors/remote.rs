@@ -283,24 +283,22 @@ impl SeenItem {
     /// Takes in what the item's shard says. The gate stays the same one, because the edge counts there.
     fn update(&self, item: Item, shard: ShardId, asked_at: Duration) -> Arc<Gate> {
         let mut seen = self.gate.lock();
-        let gate = match seen.take() {
-            Some((gate, _)) => {
-                gate.publish(item.seq, item.phase, item.admission, item.counters);
-                if item.is_settled && !gate.is_settled() { Arc::new(gate.settle()) } else { gate }
-            }
-            None => {
-                let state = ItemState {
-                    terms: item.terms,
-                    phase: item.phase,
-                    counters: item.counters,
-                    admission: item.admission,
-                    settled: item.is_settled,
-                    last_seq: item.seq,
-                    operations: Vec::new(),
-                };
-                Arc::new(Gate::elsewhere(&state, shard))
-            }
+        let state = ItemState {
+            terms: item.terms,
+            phase: item.phase,
+            counters: item.counters,
+            admission: item.admission,
+            settled: item.is_settled,
+            exchange: item.exchange,
+            last_seq: item.seq,
+            operations: Vec::new(),
         };
+        let known = seen.take().map(|(gate, _)| gate);
+        let mut gate = known.unwrap_or_else(|| Arc::new(Gate::elsewhere(&state, shard)));
+        gate.show(&state);
+        if state.settled && state.exchange.is_none() && !gate.is_settled() {
+            gate = Arc::new(gate.settle());
+        }
         *seen = Some((Arc::clone(&gate), asked_at));
         gate
     }

@@ -38,16 +38,17 @@ impl Serve for Serving {
             Ask::FindRequest(user_id, request_id) => {
                 self.found(shard, engine.order_of_request(shard, user_id, request_id).await)
             }
-            Ask::ReadItem(item_id) => Answer::Item(engine.gate(item_id).map(|gate| {
-                let state = gate.state();
-                Item {
+            Ask::ReadItem(item_id) => Answer::Item(engine.gate(item_id).and_then(|gate| {
+                let state = gate.state_in(shard)?;
+                Some(Item {
                     terms: state.terms,
                     phase: state.phase,
                     counters: state.counters,
                     admission: state.admission,
                     is_settled: state.settled,
                     seq: state.last_seq,
-                }
+                    exchange: state.exchange,
+                })
             })),
             // It was answered above.
             Ask::OrdersOf { .. } => Answer::Unknown,

@@ -174,6 +174,10 @@ fn render_items(gates: &[Arc<Gate>], out: &mut String) {
             let _ = writeln!(out, "{name}{{item=\"{item}\",state=\"{state}\"}} {units}");
         }
     }
+    let name = names::BUCKET_UNITS_UNDER_WAY;
+    header(out, name);
+    let under_way: u64 = gates.iter().map(|gate| u64::from(gate.units_under_way())).sum();
+    let _ = writeln!(out, "{name} {under_way}");
     let name = names::STOCK_IMBALANCED_ITEMS;
     header(out, name);
     let is_wrong = |gate: &&Arc<Gate>| invariants::i1_balance(&gate.counters()).is_err();

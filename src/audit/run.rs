@@ -151,14 +151,17 @@ async fn judge(
     let look = log.look().await?;
     let base = look.base();
     if base.iter().any(|seq| *seq > 0) {
-        match (&stored, &options.orders) {
-            (Some(stored), Some(orders)) => {
-                assume_what_was_deleted(&look, stored, orders, &base, &mut pass.ledger).await?;
+        match &stored {
+            Some(stored) => {
+                assume_what_was_deleted(&look, stored, &base, &mut pass.ledger).await?;
             }
-            _ => pass.is_blind = true,
+            None => pass.is_blind = true,
         }
     }
     let read = pass.read(&look, stored.as_ref()).await?;
+    if !pass.is_blind {
+        pass.ledger.judge_transfers();
+    }
     if let Some(confirmations) = &options.confirmations {
         pass.judge_confirmations(confirmations);
     }

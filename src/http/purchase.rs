@@ -86,7 +86,12 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
         Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
         Reply::NotDelivered(reason) => Err(reason.into()),
         // No other outcome belongs to a purchase.
-        Reply::Decided(Outcome::Order(_) | Outcome::Item(_) | Outcome::ItemReplayed(_))
+        Reply::Decided(
+            Outcome::Order(_)
+            | Outcome::Item(_)
+            | Outcome::ItemReplayed(_)
+            | Outcome::Transferred(_),
+        )
         | Reply::Unknown => Err(Problem::outcome_unknown()),
     }
 }

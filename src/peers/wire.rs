@@ -7,9 +7,9 @@
 use super::proto;
 use super::proto::{answer, call, outcome};
 use domain::{
-    Admission, Buy, Command, Currency, ItemAction, ItemCounters, ItemId, ItemPhase, ItemTerms,
-    Operation, OperatorRequest, Order, OrderId, OrderStatus, Outcome, Refusal, RequestId, SaleId,
-    ShardId, Timestamp, UserId,
+    Admission, Buckets, Buy, Command, Currency, Exchange, ItemAction, ItemCounters, ItemId,
+    ItemPhase, ItemTerms, Operation, OperatorRequest, Order, OrderId, OrderStatus, Outcome, Peer,
+    Refusal, RequestId, SaleId, ShardId, Timestamp, Transfer, UnitsWanted, UserId,
 };
 
 /// What is asked of the node that serves a shard.
@@ -56,6 +56,8 @@ pub struct Item {
     pub is_settled: bool,
     /// The number of the last record that changed it.
     pub seq: u64,
+    /// Of one of several buckets, what it has exchanged with the others.
+    pub exchange: Option<Box<Exchange>>,
 }
 
 /// What a node answers.
@@ -125,6 +127,16 @@ pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
         Ask::Command(Command::Operate(operation)) => {
             call::What::Operate(encode_operation(operation))
         }
+        Ask::Command(Command::SendUnits(UnitsWanted { item_id, to, units, .. })) => {
+            let (item, to) = (item_id.0, u32::from(*to));
+            call::What::SendUnits(proto::UnitsWanted { item, to, units: *units })
+        }
+        Ask::Command(Command::ReceiveUnits(transfer)) => {
+            call::What::ReceiveUnits(encode_transfer(transfer))
+        }
+        Ask::Command(Command::SettleTransfer(transfer)) => {
+            call::What::SettleTransfer(encode_transfer(transfer))
+        }
         Ask::Command(Command::Buy(_) | Command::Expire { .. } | Command::Settle { .. }) => {
             return Err(Malformed("a command of the shard's own"));
         }
@@ -165,6 +177,17 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
         call::What::Open(terms) => Ask::Command(Command::Open(decode_terms(terms)?)),
         call::What::Operate(operation) => {
             Ask::Command(Command::Operate(decode_operation(operation)?))
+        }
+        call::What::SendUnits(proto::UnitsWanted { item, to, units }) => {
+            let (item_id, to) = (ItemId(item), narrow(to, "bucket")?);
+            let wanted = UnitsWanted { item_id, to, units, buyers_wait: false };
+            Ask::Command(Command::SendUnits(wanted))
+        }
+        call::What::ReceiveUnits(transfer) => {
+            Ask::Command(Command::ReceiveUnits(decode_transfer(transfer)?))
+        }
+        call::What::SettleTransfer(transfer) => {
+            Ask::Command(Command::SettleTransfer(decode_transfer(transfer)?))
         }
         call::What::ReadOrder(proto::ReadOrder { order }) => Ask::ReadOrder(OrderId(order)),
         call::What::FindRequest(proto::FindRequest { user, request }) => {
@@ -247,10 +270,13 @@ fn encode_terms(terms: &ItemTerms) -> proto::Terms {
         starts_at: terms.starts_at.0,
         ends_at: terms.ends_at.0,
         admission: terms.admission.number(),
+        buckets: terms.buckets.shards().iter().map(|shard| u32::from(shard.0)).collect(),
     }
 }
 
 fn decode_terms(terms: proto::Terms) -> Result<ItemTerms, Malformed> {
+    let shards = terms.buckets.into_iter().map(|shard| Ok(ShardId(narrow(shard, "shard")?)));
+    let buckets = Buckets::over(shards.collect::<Result<_, _>>()?).ok_or(Malformed("buckets"))?;
     Ok(ItemTerms {
         item_id: ItemId(terms.item),
         sale_id: SaleId(terms.sale),
@@ -263,6 +289,42 @@ fn decode_terms(terms: proto::Terms) -> Result<ItemTerms, Malformed> {
         starts_at: Timestamp(terms.starts_at),
         ends_at: Timestamp(terms.ends_at),
         admission: admission(terms.admission)?,
+        buckets,
+    })
+}
+
+fn encode_transfer(transfer: &Transfer) -> proto::Transfer {
+    let Transfer { item_id, from, to, number, units } = *transfer;
+    proto::Transfer { item: item_id.0, from: from.into(), to: to.into(), number, units }
+}
+
+fn decode_transfer(transfer: proto::Transfer) -> Result<Transfer, Malformed> {
+    let proto::Transfer { item, from, to, number, units } = transfer;
+    let (from, to) = (narrow(from, "bucket")?, narrow(to, "bucket")?);
+    Ok(Transfer { item_id: ItemId(item), from, to, number, units })
+}
+
+fn encode_exchange(exchange: &Exchange) -> proto::Exchange {
+    let others = exchange.peers.iter().map(|peer| {
+        let Peer { bucket, sent, open_units, received } = *peer;
+        proto::Exchanged { bucket: bucket.into(), sent, open_units, received }
+    });
+    proto::Exchange {
+        bucket: exchange.bucket.into(),
+        allotted: exchange.allotted,
+        others: others.collect(),
+    }
+}
+
+fn decode_exchange(exchange: proto::Exchange) -> Result<Exchange, Malformed> {
+    let peers = exchange.others.into_iter().map(|other| {
+        let proto::Exchanged { bucket, sent, open_units, received } = other;
+        Ok(Peer { bucket: narrow(bucket, "bucket")?, sent, open_units, received })
+    });
+    Ok(Exchange {
+        bucket: narrow(exchange.bucket, "bucket")?,
+        allotted: exchange.allotted,
+        peers: peers.collect::<Result<_, _>>()?,
     })
 }
 
@@ -328,6 +390,7 @@ fn encode_item(item: &Item) -> proto::Item {
         admission: item.admission.number(),
         settled: item.is_settled,
         seq: item.seq,
+        exchange: item.exchange.as_deref().map(encode_exchange),
     }
 }
 
@@ -340,6 +403,7 @@ fn decode_item(item: proto::Item) -> Result<Item, Malformed> {
         admission: admission(item.admission)?,
         is_settled: item.settled,
         seq: item.seq,
+        exchange: item.exchange.map(decode_exchange).transpose()?.map(Box::new),
     })
 }
 
@@ -360,6 +424,7 @@ fn encode_outcome(outcome: Outcome) -> proto::Outcome {
         Outcome::Order(order) => outcome::What::Order(encode_order(&order)),
         Outcome::Item(counters) => outcome::What::Item(encode_counters(counters)),
         Outcome::ItemReplayed(counters) => outcome::What::ItemReplayed(encode_counters(counters)),
+        Outcome::Transferred(transfer) => outcome::What::Transferred(encode_transfer(&transfer)),
         Outcome::Refused(refusal) => outcome::What::Refused(encode_refusal(refusal)),
     };
     proto::Outcome { what: Some(what) }
@@ -372,6 +437,7 @@ fn decode_outcome(outcome: proto::Outcome) -> Result<Outcome, Malformed> {
         outcome::What::Order(order) => Outcome::Order(decode_order(order)?),
         outcome::What::Item(counters) => Outcome::Item(decode_counters(counters)),
         outcome::What::ItemReplayed(counters) => Outcome::ItemReplayed(decode_counters(counters)),
+        outcome::What::Transferred(transfer) => Outcome::Transferred(decode_transfer(transfer)?),
         outcome::What::Refused(refusal) => Outcome::Refused(decode_refusal(refusal)?),
     })
 }

@@ -60,7 +60,7 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
     let mut missing = None;
     for item in &sale.items {
         let item_id = item.item_id;
-        match engine.open_item(sale.terms(item)).await {
+        match engine.open_buckets(sale.terms(item), item.offer.buckets).await {
             // Another node's to load: it may have done so.
             Reply::NotDelivered(NotDelivered::Moved) => {
                 if !engine.is_elsewhere(item_id) {

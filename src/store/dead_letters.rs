@@ -7,7 +7,7 @@ use super::broker::{BrokerAddress, BrokerError};
 use super::database::StoreError;
 use super::journal::record;
 use super::orders::{OrderStore, SetAside};
-use domain::{Event, ItemAction, Operation};
+use domain::{Event, ItemAction, Operation, Transfer};
 
 /// A handle to the dead letters of a broker and of an order store, as far as there are any.
 #[derive(Clone, Debug)]
@@ -90,6 +90,14 @@ pub fn subject(event: &Event) -> String {
             ItemAction::End => format!("item {item_id} ended"),
             ItemAction::Admit(_) => format!("item {item_id} guarded otherwise"),
         },
+        Event::UnitsSent(transfer) => moved(transfer, "sent"),
+        Event::UnitsReceived(transfer) => moved(transfer, "received"),
+        Event::TransferSettled(transfer) => moved(transfer, "settled"),
         Event::ItemSettled(item_id) => format!("item {item_id} settled"),
     }
+}
+
+fn moved(transfer: &Transfer, what: &str) -> String {
+    let Transfer { item_id, from, to, number, units } = transfer;
+    format!("item {item_id}: transfer {number} of {units} from bucket {from} to {to} {what}")
 }

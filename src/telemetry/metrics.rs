@@ -110,6 +110,12 @@ metrics_catalogue! {
         "Orders that came to a status, by status: reserved, paid, cancelled, expired or refund_due.";
     STOCK_IMBALANCED_ITEMS, Gauge, Count: "seckill_stock_imbalanced_items",
         "Items whose available, reserved and sold units do not sum to allotted: each is a defect.";
+    BUCKET_UNITS_UNDER_WAY, Gauge, Count: "seckill_bucket_units_under_way",
+        "Units that one bucket of an item has sent and the other one has not received yet.";
+    BUCKET_TRANSFERS_TOTAL, Counter, Count: "seckill_bucket_transfers_total",
+        "Times units went from one bucket of an item to another one, which had none left.";
+    BUCKET_UNITS_MOVED_TOTAL, Counter, Count: "seckill_bucket_units_moved_total",
+        "Units that went from one bucket of an item to another one.";
     SHARDS, Gauge, Count: "seckill_shards",
         "Shards configured.";
     SHARDS_UP, Gauge, Count: "seckill_shards_up",

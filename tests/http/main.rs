@@ -2,6 +2,7 @@
 
 mod admission;
 mod auditing;
+mod buckets;
 mod buy_tokens;
 mod buying;
 mod challenges;

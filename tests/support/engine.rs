@@ -1,8 +1,8 @@
 //! An engine in the process on a real disk, asked as the edge asks: the gate first.
 
 use domain::{
-    Admission, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation,
-    Order, Outcome, RequestId, SaleId, Timestamp, UserId,
+    Admission, Buckets, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms,
+    Operation, Order, Outcome, RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply, StartError};
 use seckill::store::checkpoint::CheckpointStore;
@@ -103,6 +103,7 @@ pub fn terms(item: u64, allotted: u32, window_milliseconds: u64) -> ItemTerms {
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     }
 }
 

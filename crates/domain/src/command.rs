@@ -2,6 +2,7 @@
 //!
 //! Business results are values, not errors: `SoldOut` is an [`Outcome`].
 
+use crate::buckets::{Transfer, UnitsWanted};
 use crate::ids::{ItemId, OrderId, RequestId, Timestamp, UserId};
 use crate::operation::Operation;
 use crate::order::Order;
@@ -48,6 +49,12 @@ pub enum Command {
     Open(ItemTerms),
     /// Change an item on an operator's behalf.
     Operate(Operation),
+    /// Give units to another bucket of the item.
+    SendUnits(UnitsWanted),
+    /// Take in what another bucket of the item has sent.
+    ReceiveUnits(Transfer),
+    /// The units that were sent have arrived.
+    SettleTransfer(Transfer),
     /// Release the orders of an ended item, all of which are closed and in the order store up to
     /// `stored_seq`.
     Settle {
@@ -108,6 +115,8 @@ pub enum Outcome {
     Item(ItemCounters),
     /// The item as it is now: this request's operation was done before.
     ItemReplayed(ItemCounters),
+    /// The transfer as the bucket has it: begun, received or settled, now or before.
+    Transferred(Transfer),
     /// The command was refused; nothing changed.
     Refused(Refusal),
 }

@@ -1,5 +1,6 @@
 //! Facts: what a shard has decided. A shard's state is the fold of its records, and nothing else.
 
+use crate::buckets::Transfer;
 use crate::ids::{ItemId, ShardId, Timestamp};
 use crate::operation::Operation;
 use crate::order::Order;
@@ -13,6 +14,12 @@ pub enum Event {
     ItemOpened(ItemTerms),
     /// An operator changed an item.
     ItemOperated(Operation),
+    /// A bucket of an item has sent units to another one.
+    UnitsSent(Transfer),
+    /// A bucket of an item has got the units of another one.
+    UnitsReceived(Transfer),
+    /// The units that a bucket has sent have arrived.
+    TransferSettled(Transfer),
     /// The shard released the orders of an ended item, which the order store holds.
     ItemSettled(ItemId),
     /// An order, as it is from now on: `Reserved` is the grant, any other status a change. Whole, so
@@ -26,6 +33,9 @@ impl Event {
         match self {
             Self::ItemOpened(terms) => terms.item_id,
             Self::ItemOperated(operation) => operation.item_id,
+            Self::UnitsSent(transfer)
+            | Self::UnitsReceived(transfer)
+            | Self::TransferSettled(transfer) => transfer.item_id,
             Self::ItemSettled(item_id) => *item_id,
             Self::Order(order) => order.item_id,
         }

@@ -1,7 +1,8 @@
 //! What is on sale: an item's terms, its phase and its three counters.
 
 use crate::admission::Admission;
-use crate::ids::{ItemId, SaleId, Timestamp};
+use crate::buckets::Buckets;
+use crate::ids::{ItemId, SaleId, ShardId, Timestamp};
 use std::fmt;
 
 /// An ISO 4217 currency code, three upper-case letters.
@@ -93,6 +94,8 @@ pub struct ItemTerms {
     pub ends_at: Timestamp,
     /// How it is guarded when it is opened. Operators may change that later, and this stays.
     pub admission: Admission,
+    /// Where its units are if several shards sell them.
+    pub buckets: Buckets,
 }
 
 /// What operators have made of an item; whether it is live also depends on the clock.
@@ -136,6 +139,16 @@ impl ItemTerms {
     /// The counters of an item that has sold nothing.
     pub fn counters(&self) -> ItemCounters {
         ItemCounters { allotted: self.allotted, available: self.allotted, reserved: 0, sold: 0 }
+    }
+
+    /// The counters that the item has at first in a shard; none if it has several buckets, and none of them
+    /// there.
+    pub fn counters_in(&self, shard: ShardId) -> Option<ItemCounters> {
+        if self.buckets.is_one() {
+            return Some(self.counters());
+        }
+        let allotted = self.buckets.share(self.allotted, self.buckets.number_in(shard)?);
+        Some(ItemCounters { allotted, available: allotted, reserved: 0, sold: 0 })
     }
 }
 

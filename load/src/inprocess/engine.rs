@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Admission, Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp, UserId,
+    Admission, Buckets, Buy, Currency, ItemId, ItemTerms, Outcome, RequestId, SaleId, Timestamp,
+    UserId,
 };
 use seckill::actors::{Engine, EngineOptions, Gate, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
@@ -109,6 +110,7 @@ fn terms(item_id: ItemId, allotted: u32) -> Result<ItemTerms> {
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     })
 }
 

@@ -327,7 +327,7 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
         let now = engine.now();
         engine.gates().iter().any(|gate| {
             let terms = gate.terms();
-            gate.shard() == shard
+            gate.shards().contains(&shard)
                 && gate.phase() != ItemPhase::Ended
                 && (terms.starts_at..terms.ends_at).contains(&now)
         })

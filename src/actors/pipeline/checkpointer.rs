@@ -354,14 +354,12 @@ impl CheckpointerState {
         for gate in engine.gates() {
             let over = gate.terms().ends_at.plus_milliseconds(retention) <= now;
             let closed = gate.phase() == ItemPhase::Ended || gate.terms().ends_at <= now;
-            if over && closed && gate.counters().reserved == 0 && !gate.is_settled() {
-                engine.decide_own(
-                    gate.shard(),
-                    Command::Settle {
-                        item_id: gate.terms().item_id,
-                        stored_seq: covered[gate.shard().index()],
-                    },
-                );
+            let is_moving = !gate.open_transfers().is_empty();
+            if over && closed && gate.counters().reserved == 0 && !is_moving && !gate.is_settled() {
+                for shard in gate.shards() {
+                    let (item_id, stored_seq) = (gate.terms().item_id, covered[shard.index()]);
+                    engine.decide_own(*shard, Command::Settle { item_id, stored_seq });
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::figures::MailboxFigures;
 use super::mailbox::{Envelope, ShardMessage};
 use super::processor::{Damaged, ShardProcessor};
+use crate::telemetry::metrics::REQUESTS_OVERDUE_TOTAL;
 use domain::{ShardId, Stock, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
@@ -70,6 +71,8 @@ impl Actor for Shard {
             ShardMessage::Tick => {
                 processor.end_quarantines(now);
                 let expires = state.context.expiring.load(Ordering::Acquire);
+                let overdue = processor.answer_overdue(state.context.deadline());
+                metrics::counter!(REQUESTS_OVERDUE_TOTAL).increment(overdue);
                 let limit = if expires { state.context.expiries_per_tick } else { 0 };
                 let expired = processor.expire(now, limit);
                 let router = &state.context.router;

@@ -3,16 +3,16 @@
 use super::effects::{Effect, EffectSink};
 use super::figures::{MailboxFigures, ShardFigures};
 use super::idempotency::IdempotencyKeys;
+use super::parked::Parked;
 use super::permits::Permits;
 use super::processor::ShardProcessor;
 use super::recovery;
 use super::router::Router;
-use crate::actors::gate::Gate;
 use crate::clock::Clock;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::journal::{Journal, JournalId};
 use crate::telemetry::metrics::SHARD_REBUILDS_TOTAL;
-use domain::{ShardId, Stock};
+use domain::{ShardId, Stock, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -51,16 +51,21 @@ impl Context {
             Arc::clone(&self.journal),
             self.effect_sink.clone(),
             self.idempotency_keys.clone(),
+            Parked::new((self.permits.limit() / 4).max(1)),
         )
+    }
+
+    /// What was admitted before has waited too long.
+    pub(in crate::actors) fn deadline(&self) -> Timestamp {
+        let timeout = u64::try_from(self.reply_timeout.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.clock.now().0.saturating_sub(timeout))
     }
 
     /// Opens the gates of a recovered shard's items.
     pub(in crate::actors) fn open_gates(&self, stock: &Stock) {
         let gates = &self.effect_sink.gates;
         for item in stock.items() {
-            let lease = self.effect_sink.lease.clone();
-            let gate = Gate::new(item, stock.shard(), lease);
-            gates.insert(item.terms.item_id, Arc::new(gate));
+            self.effect_sink.open_gate(item, stock.shard());
         }
         for order in stock.orders() {
             if let Some(gate) = gates.get(&order.item_id) {

@@ -6,10 +6,14 @@
 
 use super::idempotency::KeyReservation;
 use super::permits::Permit;
-use crate::actors::gate::Gate;
+use super::wishes::Wishes;
+use crate::actors::gate::{Gate, Part};
 use crate::actors::lease::Lease;
 use dashmap::DashMap;
-use domain::{Admission, ItemCounters, ItemId, ItemPhase, Order, OrderId, Outcome, Timestamp};
+use domain::stock::ItemState;
+use domain::{
+    Admission, ItemCounters, ItemId, ItemPhase, Order, OrderId, Outcome, ShardId, Timestamp,
+};
 use foldhash::fast::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,8 +128,11 @@ pub(in crate::actors) enum Effect {
         admission: Admission,
         counters: ItemCounters,
     },
-    /// Puts a settled item's smaller gate in the place of the one that knew its buyers.
-    SettleGate { gate: Arc<Gate> },
+    /// Shows the new state of one of an item's buckets at its gate.
+    UpdateBucket { gate: Arc<Gate>, part: Box<Part> },
+    /// Puts a settled item's smaller gate in the place of the one that knew its buyers; of several buckets, when
+    /// the last one is settled.
+    SettleGate { gate: Arc<Gate>, bucket: Option<u8> },
     /// Lets the edge find a new item's gate.
     OpenGate { gate: Arc<Gate> },
     /// Tells the order's watchers of its new state.
@@ -136,6 +143,22 @@ pub(in crate::actors) enum Effect {
     Call(Box<dyn FnOnce() + Send>),
 }
 
+impl Effect {
+    /// Shows the item at its gate as it is in its shard now.
+    pub(in crate::actors) fn of_item(gate: &Arc<Gate>, item: &ItemState) -> Self {
+        let (gate, seq, phase) = (Arc::clone(gate), item.last_seq, item.phase);
+        let (admission, counters) = (item.admission, item.counters);
+        match &item.exchange {
+            None => Self::UpdateGate { gate, seq, phase, admission, counters },
+            Some(exchange) => {
+                let (exchange, is_settled) = ((**exchange).clone(), item.settled);
+                let part = Part { seq, phase, admission, counters, exchange, is_settled };
+                Self::UpdateBucket { gate, part: Box::new(part) }
+            }
+        }
+    }
+}
+
 /// All gates by item.
 pub(in crate::actors) type Gates = Arc<DashMap<ItemId, Arc<Gate>, RandomState>>;
 
@@ -143,14 +166,45 @@ pub(in crate::actors) type Gates = Arc<DashMap<ItemId, Arc<Gate>, RandomState>>;
 #[derive(Clone)]
 pub(in crate::actors) struct EffectSink {
     pub(in crate::actors) gates: Gates,
+    /// Those of items of several buckets, from the first one that is opened.
+    pub(in crate::actors) shared_gates: Gates,
     /// Told when a gate has come.
     pub(in crate::actors) gate_opened: Arc<Notify>,
     pub(in crate::actors) watchers: OrderWatchers,
+    /// Units that buckets want of others.
+    pub(in crate::actors) wishes: Wishes,
     /// For how long this node certainly is the owner.
     pub(in crate::actors) lease: Lease,
 }
 
 impl EffectSink {
+    /// The gate of an item that is in a shard: a new one, which the buckets of one item share.
+    pub(in crate::actors) fn gate(&self, item: &ItemState, shard: ShardId) -> Arc<Gate> {
+        let new = || Arc::new(Gate::new(item, shard, self.lease.clone()));
+        match item.exchange {
+            None => new(),
+            Some(_) => Arc::clone(&self.shared_gates.entry(item.terms.item_id).or_insert_with(new)),
+        }
+    }
+
+    /// Knows a shard's items no more, of several buckets when the last one here has gone.
+    pub(in crate::actors) fn forget(&self, shard: ShardId) {
+        self.gates.retain(|item_id, gate| {
+            let is_gone = gate.shards().contains(&shard) && gate.forget(shard);
+            if is_gone {
+                self.shared_gates.remove(item_id);
+            }
+            !is_gone
+        });
+    }
+
+    /// Opens the gate of an item of a recovered shard.
+    pub(in crate::actors) fn open_gate(&self, item: &ItemState, shard: ShardId) {
+        let gate = self.gate(item, shard);
+        gate.show(item);
+        self.gates.insert(item.terms.item_id, gate);
+    }
+
     /// Carries out the effects, in their order. What they rest on is durable.
     pub(in crate::actors) fn release(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
@@ -167,7 +221,11 @@ impl EffectSink {
                 Effect::UpdateGate { gate, seq, phase, admission, counters } => {
                     gate.publish(seq, phase, admission, counters);
                 }
-                Effect::SettleGate { gate } => {
+                Effect::UpdateBucket { gate, part } => gate.publish_bucket(*part),
+                Effect::SettleGate { gate, bucket: Some(bucket) }
+                    if !gate.settle_bucket(bucket) => {}
+                Effect::SettleGate { gate, .. } => {
+                    self.shared_gates.remove(&gate.terms().item_id);
                     self.gates.insert(gate.terms().item_id, Arc::new(gate.settle()));
                 }
                 Effect::OpenGate { gate } => {
@@ -192,8 +250,14 @@ pub(in crate::actors) struct Release {
 impl Release {
     pub(in crate::actors) fn new(lease: Lease) -> Self {
         let watchers = OrderWatchers::default();
-        let (gates, gate_opened) = (Arc::default(), Arc::default());
-        let effect_sink = EffectSink { gates, gate_opened, watchers, lease };
+        let effect_sink = EffectSink {
+            gates: Arc::default(),
+            shared_gates: Arc::default(),
+            gate_opened: Arc::default(),
+            watchers,
+            wishes: Wishes::default(),
+            lease,
+        };
         Self { effect_sink, durable_moved: Arc::default() }
     }
 

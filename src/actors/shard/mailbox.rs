@@ -44,6 +44,8 @@ pub(in crate::actors) enum Envelope {
     RestoreChanges { changes: Box<Changes>, owner: Option<u64> },
     /// Copies the whole state, for a checkpoint that builds on none.
     ReadSnapshot { answer: oneshot::Sender<Snapshot> },
+    /// Looks again at what waits for units of an item: the item's other buckets were asked.
+    LookAgain { item_id: ItemId },
     /// Nothing: answered once everything before it is durable.
     Flush { answer: oneshot::Sender<()> },
 }
@@ -96,6 +98,10 @@ impl PendingCommand {
             Command::Open(terms) => Some(terms.item_id),
             Command::Operate(Operation { item_id, .. }) | Command::Settle { item_id, .. } => {
                 Some(*item_id)
+            }
+            Command::SendUnits(wanted) => Some(wanted.item_id),
+            Command::ReceiveUnits(transfer) | Command::SettleTransfer(transfer) => {
+                Some(transfer.item_id)
             }
             Command::Pay { .. } | Command::Cancel { .. } | Command::Expire { .. } => None,
         }

@@ -2,7 +2,8 @@
 //!
 //! In the order of a purchase: `permits` and `idempotency` bound what comes in, `router` and `ring`
 //! find the shard, `mailbox` keeps what was admitted, `actor` and `processor` decide, `effects` are
-//! released once they are durable; `figures` are counted on the way. `context` is what all shards share; `supervisor`, `quarantine` and
+//! released once they are durable; `figures` are counted on the way. What finds a
+//! dry bucket waits as `parked`, and `wishes` tell of it. `context` is what all shards share; `supervisor`, `quarantine` and
 //! `recovery` are for failures.
 
 mod actor;
@@ -11,6 +12,7 @@ pub(in crate::actors) mod effects;
 pub(in crate::actors) mod figures;
 pub(in crate::actors) mod idempotency;
 pub(in crate::actors) mod mailbox;
+mod parked;
 pub(in crate::actors) mod permits;
 mod processor;
 mod quarantine;
@@ -19,6 +21,7 @@ mod renewal;
 pub(in crate::actors) mod ring;
 pub(in crate::actors) mod router;
 pub(in crate::actors) mod supervisor;
+pub(in crate::actors) mod wishes;
 
 pub use effects::{ChangesMissed, NotDelivered, OrderChanges, Reply};
 pub use figures::{DecisionFigures, MailboxFigures};

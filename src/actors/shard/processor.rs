@@ -13,13 +13,16 @@ use super::effects::{Effect, EffectSink, NotDelivered, Reply};
 use super::figures::{BatchFigures, ShardFigures};
 use super::idempotency::IdempotencyKeys;
 use super::mailbox::{Envelope, PendingCommand};
+use super::parked::{Parked, units_taken};
 use super::quarantine::Quarantine;
 use crate::actors::gate::Gate;
 use crate::crash::crash_point;
 use crate::store::journal::{Journal, record};
 use crate::telemetry::metrics::SHARD_PANICS_TOTAL;
 use domain::stock::Decision;
-use domain::{Command, Event, ItemId, Order, OrderStatus, Outcome, Record, Stock, Timestamp};
+use domain::{
+    Command, Event, ItemId, Order, OrderStatus, Outcome, Record, Refusal, Stock, Timestamp,
+};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,6 +38,9 @@ pub(in crate::actors) struct ShardProcessor {
     effect_sink: EffectSink,
     idempotency_keys: IdempotencyKeys,
     quarantine: Quarantine,
+    /// What waits for units of other buckets, and the items of which units have come.
+    parked: Parked,
+    replenished: Vec<ItemId>,
     /// The shard's cell, and what the batch adds to it.
     figures: Arc<ShardFigures>,
     batch: BatchFigures,
@@ -69,6 +75,7 @@ impl ShardProcessor {
         journal: Arc<Journal<Effect>>,
         effect_sink: EffectSink,
         idempotency_keys: IdempotencyKeys,
+        parked: Parked,
     ) -> Self {
         let mut processor = Self {
             stock,
@@ -76,6 +83,8 @@ impl ShardProcessor {
             effect_sink,
             idempotency_keys,
             quarantine: Quarantine::default(),
+            parked,
+            replenished: Vec::new(),
             figures,
             batch: BatchFigures::default(),
             gates: HashMap::default(),
@@ -123,6 +132,10 @@ impl ShardProcessor {
         while let Some(envelope) = batch.pop_front() {
             let done = match envelope {
                 Envelope::Command(pending) => self.decide(now, pending),
+                Envelope::LookAgain { item_id } => {
+                    self.look_again(item_id, batch);
+                    Ok(())
+                }
                 read => {
                     self.read(read);
                     Ok(())
@@ -131,6 +144,9 @@ impl ShardProcessor {
             if let Err(damaged) = done {
                 self.hand_over_undamaged();
                 return Err(damaged);
+            }
+            while let Some(item_id) = self.replenished.pop() {
+                self.serve(item_id, None, batch);
             }
         }
         self.hand_over();
@@ -168,14 +184,23 @@ impl ShardProcessor {
             }
         }
         self.expired_up_to = self.stock.seq();
-        self.hand_over();
-        Ok(())
+        let mut served = VecDeque::new();
+        while let Some(item_id) = self.replenished.pop() {
+            self.serve(item_id, None, &mut served);
+        }
+        // What a defect leaves in it was not decided, and its callers are told that they cannot know.
+        self.work(now, &mut served)
+    }
+
+    /// Answers what waits for units and was admitted before `deadline`.
+    pub(in crate::actors) fn answer_overdue(&mut self, deadline: Timestamp) -> u64 {
+        self.parked.answer_overdue(deadline)
     }
 
     /// Whether anything may become due by time alone: an unpaid order, or the end of a quarantine.
     pub(in crate::actors) fn may_be_due(&self) -> bool {
         let has_unpaid = self.stock.items().iter().any(|item| item.counters.reserved > 0);
-        has_unpaid || self.quarantine.is_waiting()
+        has_unpaid || self.quarantine.is_waiting() || !self.parked.is_empty()
     }
 
     /// Lets items whose quarantine is over be tried again.
@@ -200,9 +225,22 @@ impl ShardProcessor {
             pending.reply_sender.send(Reply::NotDelivered(NotDelivered::Quarantined));
             return Ok(());
         }
-        let Some(Decision { event, outcome }) = self.decision(now, &mut pending, item_id) else {
+        if let Command::SendUnits(wanted) = &mut pending.command {
+            wanted.buyers_wait = self.parked.waits(wanted.item_id);
+        }
+        let Some(Decision { event, mut outcome }) = self.decision(now, &mut pending, item_id)
+        else {
             return Ok(());
         };
+        if let Outcome::Refused(refusal @ (Refusal::SoldOut | Refusal::FewerAvailable { .. })) =
+            &mut outcome
+            && let Some(units) = units_taken(&pending.command)
+            && let Some(item_id) = item_id
+            && self.may_come(item_id, units, refusal)
+        {
+            self.park(item_id, pending);
+            return Ok(());
+        }
         crash_point("shard-after-decide");
         self.batch.purchases += u64::from(matches!(pending.command, Command::Buy(_)));
         let changes_item = event.is_some();
@@ -229,6 +267,62 @@ impl ShardProcessor {
         }
         self.reply(outcome, pending, changes_item);
         Ok(())
+    }
+
+    /// Whether so many units may come to a dry bucket from the item's others. If it is certain that they do not,
+    /// corrects how many there are.
+    fn may_come(&self, item_id: ItemId, units: u32, refusal: &mut Refusal) -> bool {
+        let Some(item) = self.stock.item(item_id) else { return false };
+        let (Some(exchange), Some(gate)) = (&item.exchange, self.gates.get(&item_id)) else {
+            return false;
+        };
+        let Some(elsewhere) = gate.units_elsewhere(exchange) else { return true };
+        let all = item.counters.available.saturating_add(elsewhere);
+        if let Refusal::FewerAvailable { available } = refusal {
+            *available = all;
+        }
+        units <= all
+    }
+
+    /// Lets a command wait for units of the item's other buckets.
+    fn park(&mut self, item_id: ItemId, pending: PendingCommand) {
+        match self.parked.push(item_id, pending) {
+            Ok(Some(wanted)) => self.wish(item_id, wanted),
+            Ok(None) => {}
+            Err(mut pending) => {
+                pending.reply_sender.send(Reply::NotDelivered(NotDelivered::Overloaded));
+            }
+        }
+    }
+
+    fn wish(&self, item_id: ItemId, units: u32) {
+        let exchange = self.stock.item(item_id).and_then(|item| item.exchange.as_ref());
+        if let Some(exchange) = exchange {
+            self.effect_sink.wishes.tell((item_id, exchange.bucket), units);
+        }
+    }
+
+    /// Looks again at what waits for units, now that the other buckets were asked: what can be decided comes to
+    /// the front of the batch, and for the rest they are asked once more.
+    fn look_again(&mut self, item_id: ItemId, batch: &mut VecDeque<Envelope>) {
+        let Some(item) = self.stock.item(item_id) else { return };
+        let (available, gate) = (item.counters.available, self.gates.get(&item_id));
+        let elsewhere =
+            item.exchange.as_ref().zip(gate).and_then(|(own, gate)| gate.units_elsewhere(own));
+        let at_most = elsewhere.map(|elsewhere| available.saturating_add(elsewhere));
+        self.serve(item_id, at_most, batch);
+        if let Some(wanted) = self.parked.ask_again(item_id) {
+            self.wish(item_id, wanted);
+        }
+    }
+
+    /// Puts what waits for units and can be decided now in front of the batch, first in, first out.
+    fn serve(&mut self, item_id: ItemId, at_most: Option<u32>, batch: &mut VecDeque<Envelope>) {
+        let available = self.stock.item(item_id).map_or(0, |item| item.counters.available);
+        let decidable = self.parked.take_decidable(item_id, available, at_most);
+        for pending in decidable.into_iter().rev() {
+            batch.push_front(Envelope::Command(pending));
+        }
     }
 
     /// Decides the command, again if it panics; none if it was answered without a decision.
@@ -288,6 +382,9 @@ impl ShardProcessor {
         if let Event::Order(order) = &record.event {
             self.batch.count_order(order.status);
         }
+        if self.parked.waits(record.event.item_id()) {
+            self.replenished.push(record.event.item_id());
+        }
         record::encode(&record, &mut self.bytes);
         self.records += 1;
         self.last_seq = record.seq;
@@ -337,7 +434,7 @@ impl ShardProcessor {
 
     fn read(&mut self, envelope: Envelope) {
         match envelope {
-            Envelope::Command(_) => {}
+            Envelope::Command(_) | Envelope::LookAgain { .. } => {}
             Envelope::ReadOrder { order_id, answer } => {
                 self.answer(answer, self.stock.order(order_id));
             }
@@ -382,8 +479,7 @@ impl ShardProcessor {
 
     fn open_gate(&mut self, item_id: ItemId) {
         if let Some(item) = self.stock.item(item_id) {
-            let lease = self.effect_sink.lease.clone();
-            let gate = Arc::new(Gate::new(item, self.stock.shard(), lease));
+            let gate = self.effect_sink.gate(item, self.stock.shard());
             self.gates.insert(item_id, Arc::clone(&gate));
             self.effects.push(Effect::OpenGate { gate });
         }
@@ -413,16 +509,14 @@ impl ShardProcessor {
         let mut effects: Vec<Effect> = Vec::with_capacity(self.touched.len() + self.effects.len());
         for item_id in self.touched.drain(..) {
             if let (Some(item), Some(gate)) = (self.stock.item(item_id), self.gates.get(&item_id)) {
-                effects.push(Effect::UpdateGate {
-                    gate: Arc::clone(gate),
-                    seq: item.last_seq,
-                    phase: item.phase,
-                    admission: item.admission,
-                    counters: item.counters,
-                });
+                effects.push(Effect::of_item(gate, item));
                 if item.settled {
-                    effects.push(Effect::SettleGate { gate: Arc::clone(gate) });
-                    self.gates.remove(&item_id);
+                    let bucket = item.exchange.as_ref().map(|exchange| exchange.bucket);
+                    effects.push(Effect::SettleGate { gate: Arc::clone(gate), bucket });
+                    // Units that were on their way to a bucket may come to it later.
+                    if bucket.is_none() {
+                        self.gates.remove(&item_id);
+                    }
                 }
             }
         }

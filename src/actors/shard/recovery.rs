@@ -435,6 +435,7 @@ fn from_rows(
             },
             admission: item.admission,
             settled: item.settled,
+            exchange: item.exchange.clone(),
             last_seq: item.last_seq,
             operations: item.operations.clone(),
         })

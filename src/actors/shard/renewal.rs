@@ -108,7 +108,7 @@ impl Writer {
         Self { stock, base_seq, records: Vec::new(), at }
     }
 
-    /// Leads on to `newer`, if there is one, and pauses what still sells.
+    /// Leads on to `newer`, if there is one, and pauses what still sells; what has several buckets, it ends.
     fn finish(mut self, newer: Option<&Stock>) -> Result<RenewedShard, Violation> {
         if let Some(newer) = newer {
             self.at = self.at.max(newer.at());
@@ -121,8 +121,14 @@ impl Writer {
         let from_checkpoint = self.records.len();
         let selling = self.stock.items().to_vec();
         for item in selling {
-            if item.phase == ItemPhase::Open && !item.settled {
-                self.operate(item.terms.item_id, ItemAction::Pause)?;
+            let item_id = item.terms.item_id;
+            match item.phase {
+                _ if item.settled => {}
+                ItemPhase::Ended => {}
+                // Of units that were between its buckets each shard may know something else.
+                _ if item.exchange.is_some() => self.operate(item_id, ItemAction::End)?,
+                ItemPhase::Open => self.operate(item_id, ItemAction::Pause)?,
+                ItemPhase::Paused => {}
             }
         }
         let Self { stock, base_seq, records, .. } = self;

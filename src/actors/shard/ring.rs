@@ -36,6 +36,23 @@ impl Ring {
         let next = self.places.partition_point(|(at, _)| *at < place);
         self.places.get(next).or(self.places.first()).map_or(ShardId(0), |(_, shard)| *shard)
     }
+
+    /// The first `count` shards from a product's place on: its owner, and the next ones on the circle. Fewer if
+    /// there are not so many.
+    pub fn owners(&self, product_id: &str, count: u8) -> Vec<ShardId> {
+        let place = place(b"product", product_id.as_bytes());
+        let next = self.places.partition_point(|(at, _)| *at < place);
+        let mut owners = Vec::with_capacity(usize::from(count));
+        for (_, shard) in self.places[next..].iter().chain(&self.places[..next]) {
+            if owners.len() >= usize::from(count) {
+                break;
+            }
+            if !owners.contains(shard) {
+                owners.push(*shard);
+            }
+        }
+        owners
+    }
 }
 
 /// A place on the circle, the same on every machine and in every version.
@@ -80,5 +97,18 @@ mod tests {
         let owners: Vec<u16> =
             ["phone", "153", "152", "151", ""].iter().map(|id| ring.owner(id).0).collect();
         assert_eq!(owners, [13, 14, 16, 34, 59]);
+    }
+
+    #[test]
+    fn buckets_are_in_shards_of_their_own_and_the_first_one_at_the_owner() {
+        let ring = Ring::new(5, 20);
+        for product in (0..200).map(|product| format!("product-{product}")) {
+            let three = ring.owners(&product, 3);
+            assert_eq!((three.len(), three[0]), (3, ring.owner(&product)));
+            let mut all = ring.owners(&product, 64);
+            assert_eq!(all[..3], three[..], "more buckets move none");
+            all.sort_unstable();
+            assert_eq!(all, (0..5).map(ShardId).collect::<Vec<_>>());
+        }
     }
 }

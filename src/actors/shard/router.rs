@@ -32,6 +32,11 @@ impl Router {
         self.ring.owner(product_id)
     }
 
+    /// The shards of a product's buckets, at most `count`.
+    pub(in crate::actors) fn owners(&self, product_id: &str, count: u8) -> Vec<ShardId> {
+        self.ring.owners(product_id, count)
+    }
+
     /// Whether there is such a shard.
     pub(in crate::actors) fn has(&self, shard: ShardId) -> bool {
         shard.index() < self.mailboxes.len()

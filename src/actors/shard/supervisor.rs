@@ -11,7 +11,7 @@ use super::effects::{Effect, NotDelivered, Reply};
 use super::mailbox::{Intake, ShardMessage};
 use crate::actors::tasks::{KilledOnDrop, Tasks};
 use crate::telemetry::metrics::{REQUESTS_OVERDUE_TOTAL, SHARD_RESTARTS_TOTAL};
-use domain::{ShardId, Stock, Timestamp};
+use domain::{ShardId, Stock};
 use parking_lot::RwLock;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::HashMap;
@@ -293,8 +293,7 @@ impl SupervisorState {
         if context.permits.used() == 0 {
             return;
         }
-        let timeout = u64::try_from(context.reply_timeout.as_millis()).unwrap_or(u64::MAX);
-        let deadline = Timestamp(context.clock.now().0.saturating_sub(timeout));
+        let deadline = context.deadline();
         let mut overdue = 0_u64;
         for mut command in context.router.take_overdue(deadline) {
             command.reply_sender.send(Reply::NotDelivered(NotDelivered::Overloaded));

@@ -11,6 +11,7 @@ use crate::http::request::rules::{
     self, Characters, CurrencyCode, Instant, Integer, List, Nested, Paragraphs, Rule, Text,
 };
 use crate::sales::CatalogueError;
+use domain::buckets::BUCKETS_MAX;
 use domain::catalogue::{
     DESCRIPTION_LENGTH_MAX, ITEMS_PER_SALE_MAX, Offer, PictureId, SaleDraft, TITLE_LENGTH_MAX,
 };
@@ -26,12 +27,14 @@ use utoipa::openapi::{RefOr, Schema};
 
 const LIMIT_PER_USER_DEFAULT: u16 = 1;
 const PAYMENT_WINDOW_SECONDS_DEFAULT: u64 = 600;
+const BUCKETS_DEFAULT: u8 = 1;
 
 type Title = Text<TITLE_LENGTH_MAX>;
 type Description = Paragraphs<DESCRIPTION_LENGTH_MAX>;
 type Offers = List<OfferRequest, 1, ITEMS_PER_SALE_MAX>;
 type Price = Integer<u64, 0, PRICE_MAX>;
 type LimitPerUser = Integer<u16, 1, { LIMIT_PER_USER_MAX as u64 }>;
+type BucketCount = Integer<u8, 1, { BUCKETS_MAX as u64 }>;
 type PaymentWindowSeconds = Integer<u64, 1, { PAYMENT_WINDOW_MILLISECONDS_MAX / 1000 }>;
 /// Units of an item: what a sale begins with, or what a restock adds.
 pub type Units = Integer<u32, 1, { ALLOTTED_MAX as u64 }>;
@@ -76,6 +79,9 @@ body! {
         Nullable picture: PictureName,
         /// How the item is guarded from the moment it goes on sale; everybody may buy it if absent.
         Nullable admission: Nested<AdmissionRequest>,
+        /// Over how many shards the item's units are spread: more than 1 for an item that more buyers want at
+        /// once than one shard can decide about. At most as many as the shop has shards.
+        Nullable buckets: BucketCount = BUCKETS_DEFAULT,
     }
 }
 
@@ -142,13 +148,26 @@ impl Rule for PictureName {
     }
 }
 
-/// Reads the draft in `body`.
+/// Reads the draft in `body`, for a shop in which an item may have so many buckets.
 ///
 /// # Errors
 /// Returns an `invalid_field` problem with all that is wrong with it.
-pub fn read(body: Map<String, Value>, now: Timestamp) -> Result<SaleDraft, Problem> {
+pub fn read(
+    body: Map<String, Value>,
+    now: Timestamp,
+    buckets_max: u16,
+) -> Result<SaleDraft, Problem> {
     let mut errors = FieldErrors::default();
     let draft = read_sale(body, now, &mut errors);
+    for (position, offer) in draft.items.iter().enumerate() {
+        if u16::from(offer.buckets) > buckets_max {
+            let detail = match buckets_max {
+                1 => "must be 1: this shop has one shard, or several nodes".to_owned(),
+                _ => format!("must be at most {buckets_max}, the number of shards"),
+            };
+            errors.push(FieldError::new(format!("/items/{position}/buckets"), detail));
+        }
+    }
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
     }
@@ -218,6 +237,7 @@ fn read_offer(
         description: offer.description,
         picture: offer.picture,
         admission,
+        buckets: offer.buckets.unwrap_or(BUCKETS_DEFAULT),
     }
 }
 
@@ -282,7 +302,7 @@ mod tests {
             parent.insert(name.to_owned(), value);
         }
         let Value::Object(body) = sale else { panic!("the sale is an object") };
-        match read(body, NOW) {
+        match read(body, NOW, 64) {
             Ok(_) => Vec::new(),
             Err(problem) => problem.errors.shown.into_iter().map(|error| error.pointer).collect(),
         }
@@ -293,7 +313,7 @@ mod tests {
         let mut sale = sale();
         sale["ends_at"] = json!("2026-11-21T14:00:00+01:00");
         let Value::Object(body) = sale else { panic!("the sale is an object") };
-        let draft = read(body, NOW).unwrap();
+        let draft = read(body, NOW, 64).unwrap();
         assert_eq!(draft.ends_at.0 - draft.starts_at.0, 3_600_000);
         assert_eq!(draft.items[0].limit_per_user, 1);
         assert_eq!(draft.items[0].payment_window_milliseconds, 600_000);
@@ -369,7 +389,7 @@ mod tests {
         sale["items"][0]["allotted"] = json!(0);
         sale["title"] = json!("");
         let Value::Object(body) = sale else { panic!("the sale is an object") };
-        let found: Vec<String> = read(body, NOW)
+        let found: Vec<String> = read(body, NOW, 64)
             .unwrap_err()
             .errors
             .shown
@@ -384,7 +404,7 @@ mod tests {
     fn the_documents_examples_are_accepted() {
         for example in [example_of_flash_sale(), example_of_open_sale()] {
             let Value::Object(body) = example else { panic!("the sale is an object") };
-            let draft = read(body, NOW).unwrap();
+            let draft = read(body, NOW, 64).unwrap();
             assert_eq!(draft.items[0].title, example::ITEM_TITLE);
         }
     }
@@ -396,7 +416,7 @@ mod tests {
         let again = sale["items"][0].clone();
         sale["items"].as_array_mut().unwrap().push(again);
         let Value::Object(body) = sale else { panic!("the sale is an object") };
-        let problem = read(body, NOW).unwrap_err();
+        let problem = read(body, NOW, 64).unwrap_err();
         assert_eq!(problem.errors.shown[0].pointer, "/items/1/product_id");
     }
 }

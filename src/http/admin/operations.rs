@@ -295,7 +295,9 @@ pub async fn decide(edge: &Edge, gate: &Gate, command: Command) -> Result<Operat
         }
         Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
         Reply::NotDelivered(reason) => Err(reason.into()),
-        Reply::Decided(Outcome::Order(_) | Outcome::Placed(_) | Outcome::Replayed(_))
+        Reply::Decided(
+            Outcome::Order(_) | Outcome::Placed(_) | Outcome::Replayed(_) | Outcome::Transferred(_),
+        )
         | Reply::Unknown => Err(Problem::new(
             Code::OutcomeUnknown,
             "it may or may not have been done: look at the item before you repeat it",

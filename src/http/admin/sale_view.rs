@@ -102,6 +102,9 @@ pub struct AdminItem {
     /// everybody may buy it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission: Option<AdmissionView>,
+    /// Over how many shards the item's units are spread; absent if one shard has them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<u8>,
     /// The item's units, once the item is in its shard.
     pub counters: Option<CountersView>,
 }
@@ -124,6 +127,7 @@ pub fn view_item(edge: &Edge, item: &SaleItem, starts_at: Timestamp) -> AdminIte
         description: offer.description.clone(),
         picture: offer.picture.map(|picture| picture.to_string()),
         admission: AdmissionView::of(admission, starts_at),
+        buckets: Some(offer.buckets).filter(|buckets| *buckets > 1),
         counters: gate.map(|gate| gate.counters().into()),
     }
 }
@@ -202,6 +206,7 @@ impl AdminItem {
             description: Some(example::DESCRIPTION.to_owned()),
             picture: None,
             admission: None,
+            buckets: None,
             counters,
         }
     }

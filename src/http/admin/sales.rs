@@ -67,7 +67,7 @@ pub async fn create(
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
     let now = edge.engine.now();
-    let draft = draft::read(body, now)?;
+    let draft = draft::read(body, now, edge.engine.buckets_max())?;
     let changed = edge.sales.create_sale(&edge.engine, &draft, editor.change(now)).await?;
     let sale = changed.sale;
     let created = CreatedSale {
@@ -164,7 +164,7 @@ pub async fn replace(
     JsonObject(body): JsonObject,
 ) -> Result<SaleAnswer, Problem> {
     let now = edge.engine.now();
-    let draft = draft::read(body, now)?;
+    let draft = draft::read(body, now, edge.engine.buckets_max())?;
     let change = editor.change(now);
     let changed = edge.sales.replace_sale(&edge.engine, sale_id, &draft, change).await?;
     let sale = sale_view::view(&edge, &changed.sale);

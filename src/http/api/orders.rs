@@ -428,12 +428,11 @@ async fn decide(edge: &Edge, order: &Order, command: Command) -> Result<OrderAns
         }
         Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
         Reply::NotDelivered(reason) => Err(reason.into()),
-        Reply::Decided(Outcome::Item(_) | Outcome::ItemReplayed(_)) | Reply::Unknown => {
-            Err(Problem::new(
-                Code::OutcomeUnknown,
-                "it may or may not have been done: look at the order, or repeat the request",
-            ))
-        }
+        Reply::Decided(Outcome::Item(_) | Outcome::ItemReplayed(_) | Outcome::Transferred(_))
+        | Reply::Unknown => Err(Problem::new(
+            Code::OutcomeUnknown,
+            "it may or may not have been done: look at the order, or repeat the request",
+        )),
     }
 }
 

@@ -167,7 +167,11 @@ async fn settled(edge: &Edge, order: Order) -> Result<Order, Problem> {
         Reply::NotDelivered(reason) => Err(reason.into()),
         // No other outcome belongs to a payment.
         Reply::Decided(
-            Outcome::Placed(_) | Outcome::Replayed(_) | Outcome::Item(_) | Outcome::ItemReplayed(_),
+            Outcome::Placed(_)
+            | Outcome::Replayed(_)
+            | Outcome::Item(_)
+            | Outcome::ItemReplayed(_)
+            | Outcome::Transferred(_),
         )
         | Reply::Unknown => Err(Problem::outcome_unknown()),
     }

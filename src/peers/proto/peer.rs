@@ -81,7 +81,7 @@ pub struct Call {
     pub budget_ms: u32,
     #[prost(uint32, tag = "3")]
     pub shard: u32,
-    #[prost(oneof = "call::What", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "call::What", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub what: ::core::option::Option<call::What>,
 }
 /// Nested message and enum types in `Call`.
@@ -106,6 +106,12 @@ pub mod call {
         ReadItem(super::ReadItem),
         #[prost(message, tag = "12")]
         OrdersOf(super::OrdersOf),
+        #[prost(message, tag = "13")]
+        SendUnits(super::UnitsWanted),
+        #[prost(message, tag = "14")]
+        ReceiveUnits(super::Transfer),
+        #[prost(message, tag = "15")]
+        SettleTransfer(super::Transfer),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -210,6 +216,33 @@ pub struct Terms {
     pub ends_at: u64,
     #[prost(uint64, tag = "11")]
     pub admission: u64,
+    /// The shards of several buckets, by the buckets' numbers.
+    #[prost(uint32, repeated, tag = "12")]
+    pub buckets: ::prost::alloc::vec::Vec<u32>,
+}
+/// What a bucket of an item asks another one for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnitsWanted {
+    #[prost(uint64, tag = "1")]
+    pub item: u64,
+    #[prost(uint32, tag = "2")]
+    pub to: u32,
+    #[prost(uint32, tag = "3")]
+    pub units: u32,
+}
+/// Units on their way between two buckets of an item.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Transfer {
+    #[prost(uint64, tag = "1")]
+    pub item: u64,
+    #[prost(uint32, tag = "2")]
+    pub from: u32,
+    #[prost(uint32, tag = "3")]
+    pub to: u32,
+    #[prost(uint32, tag = "4")]
+    pub number: u32,
+    #[prost(uint32, tag = "5")]
+    pub units: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Operation {
@@ -264,7 +297,7 @@ pub struct Counters {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::What", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "outcome::What", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub what: ::core::option::Option<outcome::What>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -283,6 +316,8 @@ pub mod outcome {
         ItemReplayed(super::Counters),
         #[prost(message, tag = "6")]
         Refused(super::Refusal),
+        #[prost(message, tag = "7")]
+        Transferred(super::Transfer),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -311,12 +346,12 @@ pub struct FoundOrder {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<Order>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FoundItem {
     #[prost(message, optional, tag = "1")]
     pub item: ::core::option::Option<Item>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Item {
     #[prost(message, optional, tag = "1")]
     pub terms: ::core::option::Option<Terms>,
@@ -330,6 +365,31 @@ pub struct Item {
     pub settled: bool,
     #[prost(uint64, tag = "6")]
     pub seq: u64,
+    /// Of one of several buckets.
+    #[prost(message, optional, tag = "7")]
+    pub exchange: ::core::option::Option<Exchange>,
+}
+/// What a bucket has exchanged with the item's others.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Exchange {
+    #[prost(uint32, tag = "1")]
+    pub bucket: u32,
+    /// Units of the whole item.
+    #[prost(uint32, tag = "2")]
+    pub allotted: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub others: ::prost::alloc::vec::Vec<Exchanged>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Exchanged {
+    #[prost(uint32, tag = "1")]
+    pub bucket: u32,
+    #[prost(uint32, tag = "2")]
+    pub sent: u32,
+    #[prost(uint32, tag = "3")]
+    pub open_units: u32,
+    #[prost(uint32, tag = "4")]
+    pub received: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FoundOrders {

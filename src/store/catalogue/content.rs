@@ -43,6 +43,8 @@ const DESCRIPTION: u64 = 1;
 const PICTURE: u64 = 2;
 /// What stands before an admission's number.
 const ADMISSION: u64 = 3;
+/// What stands before a number of buckets.
+const BUCKETS: u64 = 4;
 
 /// Every field in its order, each with a length or of a fixed one, so that no two drafts read alike.
 fn digest(draft: &SaleDraft) -> u64 {
@@ -65,6 +67,7 @@ fn digest(draft: &SaleDraft) -> u64 {
             description: _,
             picture: _,
             admission: _,
+            buckets: _,
         } = offer;
         add_text(&mut digest, product_id);
         add_text(&mut digest, title);
@@ -93,6 +96,11 @@ fn digest(draft: &SaleDraft) -> u64 {
             add_number(&mut digest, position as u64);
             add_number(&mut digest, ADMISSION);
             add_number(&mut digest, offer.admission.number());
+        }
+        if offer.buckets != 1 {
+            add_number(&mut digest, position as u64);
+            add_number(&mut digest, BUCKETS);
+            add_number(&mut digest, offer.buckets.into());
         }
     }
     digest.digest()
@@ -127,6 +135,7 @@ mod tests {
             description: None,
             picture: None,
             admission: Admission::OPEN,
+            buckets: 1,
         };
         SaleDraft {
             title: "Fruit".to_owned(),
@@ -150,7 +159,9 @@ mod tests {
 
     #[test]
     fn every_field_counts() {
-        let changes: [fn(&mut SaleDraft); 18] = [
+        let changes: [fn(&mut SaleDraft); 20] = [
+            |draft| draft.items[0].buckets = 2,
+            |draft| draft.items[1].buckets = 2,
             |draft| draft.items[0].admission.buy_token = true,
             |draft| draft.items[1].admission.buy_token = true,
             |draft| draft.title.push('s'),

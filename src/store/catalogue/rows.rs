@@ -40,6 +40,7 @@ pub(super) type ItemRow = (
     Option<String>,
     Option<Vec<u8>>,
     i64,
+    i64,
 );
 
 /// Decodes sales in the order of their rows, each with its items in the order of theirs.
@@ -93,7 +94,7 @@ fn read_sale(row: SaleRow, items: Vec<SaleItem>) -> Result<Sale, StoreError> {
 fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
     let (item_id, _, product_id, title, price, list_price, currency, allotted, limit, window, ..) =
         row;
-    let (description, picture, admission) = (row.10, row.11, row.12);
+    let (description, picture, admission, buckets) = (row.10, row.11, row.12, row.13);
     let place = |column: &'static str| format!("item {item_id}, {column}");
     let offer = Offer {
         product_id,
@@ -111,6 +112,7 @@ fn read_item(row: ItemRow) -> Result<SaleItem, StoreError> {
         admission: Admission::from_number(admission.cast_unsigned()).ok_or_else(|| {
             StoreError::corrupt(format!("{}: there is no {admission}", place("admission")))
         })?,
+        buckets: number(place("buckets"), buckets)?,
     };
     Ok(SaleItem { item_id: ItemId(number(place("item_id"), item_id)?), offer })
 }

@@ -31,8 +31,8 @@ const SALE: &str = "SELECT sale_id, title, starts_at, ends_at, status, revision,
 static ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
         "SELECT item_id, sale_id, product_id, title, price, list_price, currency, allotted, \
-         limit_per_user, payment_window_milliseconds, description, picture, admission \
-         FROM sale_items WHERE sale_id IN (",
+         limit_per_user, payment_window_milliseconds, description, picture, admission, \
+         buckets FROM sale_items WHERE sale_id IN (",
         "?",
         ") ORDER BY sale_id, position",
     )
@@ -45,16 +45,17 @@ static HELD_ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
 
 const INSERT_ITEM: &str = "INSERT INTO sale_items (position, title, price, list_price, currency, \
                            allotted, limit_per_user, payment_window_milliseconds, description, \
-                           picture, admission, product_id, sale_id) \
-                           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                           picture, admission, buckets, product_id, sale_id) \
+                           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const INSERT_ITEM_AS: &str = "INSERT INTO sale_items (position, title, price, list_price, \
                               currency, allotted, limit_per_user, payment_window_milliseconds, \
-                              description, picture, admission, product_id, sale_id, item_id) \
-                              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                              description, picture, admission, buckets, product_id, sale_id, \
+                              item_id) \
+                              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UPDATE_ITEM: &str = "UPDATE sale_items SET position = ?, title = ?, price = ?, \
                            list_price = ?, currency = ?, allotted = ?, limit_per_user = ?, \
                            payment_window_milliseconds = ?, description = ?, picture = ?, \
-                           admission = ?, product_id = ? WHERE item_id = ?";
+                           admission = ?, buckets = ?, product_id = ? WHERE item_id = ?";
 
 /// Writes an item's columns, in the order of [`INSERT_ITEM`] and [`UPDATE_ITEM`], then its keys.
 macro_rules! write_item {
@@ -71,6 +72,7 @@ macro_rules! write_item {
             .bind($offer.description.as_deref())
             .bind($offer.picture.as_ref().map(|picture| picture.0.as_slice()))
             .bind($offer.admission.number().cast_signed())
+            .bind(i64::from($offer.buckets))
             .bind($offer.product_id.as_str())
             $(.bind($key))+
             .execute(&mut *$connection)

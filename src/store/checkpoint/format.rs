@@ -3,7 +3,8 @@
 //! ```text
 //! version u8   1
 //! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released, 5 item with
-//!              its operations, 6 item that is or was guarded, with its operations
+//!              its operations, 6 item that is or was guarded, with its operations, 40 item of
+//!              several buckets
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
@@ -11,7 +12,10 @@
 //! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
 //!         last seq u64; if with operations, as many as there are bytes for, each request id u64,
 //!         action u8, units u32; if guarded, before them the admissions that it was opened with
-//!         and that it has now u64 each, and an operation has its value u64 in place of units
+//!         and that it has now u64 each, and an operation has its value u64 in place of units;
+//!         if of several buckets, as if guarded, and before the operations its shards as in a
+//!         record, units of the whole item u32, and as many other buckets as a u8 says, each
+//!         number u8, last transfer to it, units of that which are open, last one from it u32
 //! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
 //!         quantity, attempt, live units u16; status u8, 0 if released; zero u8
 //! ```
@@ -20,12 +24,12 @@
 //! not taken for its own. Part numbers and layouts are never reused; a change takes a new version.
 //! Must not know which store keeps the bytes.
 
-use crate::store::journal::record::{encode_terms, take_terms};
+use crate::store::journal::record::{encode_buckets, encode_terms, take_buckets, take_terms};
 use domain::operation::RememberedOperation;
 use domain::stock::{CHUNK_ENTRIES, Chunk, Entry, ItemState};
 use domain::{
-    Admission, ItemAction, ItemCounters, ItemPhase, ItemTerms, OrderId, OrderStatus, RequestId,
-    ShardId, Timestamp, UserId,
+    Admission, Buckets, Exchange, ItemAction, ItemCounters, ItemPhase, ItemTerms, OrderId,
+    OrderStatus, Peer, RequestId, ShardId, Timestamp, UserId,
 };
 use std::sync::Arc;
 
@@ -36,6 +40,7 @@ const PART_CHUNK: u8 = 3;
 const PART_VACANT_CHUNK: u8 = 4;
 const PART_OPERATED_ITEM: u8 = 5;
 const PART_GUARDED_ITEM: u8 = 6;
+const PART_BUCKET: u8 = 40;
 
 /// The status byte of an order that was released; the statuses' own numbers begin at 1.
 const STATUS_RELEASED: u8 = 0;
@@ -48,6 +53,8 @@ const ITEM_TAIL_LENGTH: usize = 26;
 const OPERATION_LENGTH: usize = 13;
 const ADMISSIONS_LENGTH: usize = 16;
 const GUARDED_OPERATION_LENGTH: usize = 17;
+const EXCHANGE_LENGTH: usize = 5;
+const PEER_LENGTH: usize = 13;
 
 /// The length in bytes of a full encoded chunk, from which the sizes of batches are estimated.
 pub(super) const CHUNK_LENGTH_MAX: usize =
@@ -90,6 +97,7 @@ pub(super) fn decode_header(shard: ShardId, bytes: &[u8]) -> Result<Header, Malf
 
 pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Vec<u8> {
     let part = part_of(item);
+    let has_admissions = matches!(part, PART_GUARDED_ITEM | PART_BUCKET);
     seal(shard, position, part, |bytes| {
         encode_terms(&item.terms, bytes);
         bytes.push(item.phase as u8);
@@ -99,14 +107,17 @@ pub(super) fn encode_item(shard: ShardId, position: u32, item: &ItemState) -> Ve
         }
         bytes.push(u8::from(item.settled));
         bytes.extend_from_slice(&item.last_seq.to_le_bytes());
-        if part == PART_GUARDED_ITEM {
+        if has_admissions {
             bytes.extend_from_slice(&item.terms.admission.number().to_le_bytes());
             bytes.extend_from_slice(&item.admission.number().to_le_bytes());
+        }
+        if let Some(exchange) = &item.exchange {
+            encode_exchange(&item.terms.buckets, exchange, bytes);
         }
         for RememberedOperation { request_id, action } in &item.operations {
             bytes.extend_from_slice(&request_id.0.to_le_bytes());
             bytes.push(action.number());
-            if part == PART_GUARDED_ITEM {
+            if has_admissions {
                 bytes.extend_from_slice(&action.value().to_le_bytes());
             } else {
                 bytes.extend_from_slice(&action.units().to_le_bytes());
@@ -122,6 +133,7 @@ fn part_of(item: &ItemState) -> u8 {
         item.operations.iter().any(|done| matches!(done.action, ItemAction::Admit(_)));
     let is_guarded = [item.terms.admission, item.admission] != [Admission::OPEN; 2];
     match () {
+        () if item.exchange.is_some() => PART_BUCKET,
         () if is_guarded || was_admitted => PART_GUARDED_ITEM,
         () if item.operations.is_empty() => PART_ITEM,
         () => PART_OPERATED_ITEM,
@@ -134,22 +146,28 @@ pub(super) fn decode_item(
     bytes: &[u8],
 ) -> Result<ItemState, Malformed> {
     let (part, mut body) = open(shard, position, bytes)?;
-    if !matches!(part, PART_ITEM | PART_OPERATED_ITEM | PART_GUARDED_ITEM) {
+    if !matches!(part, PART_ITEM | PART_OPERATED_ITEM | PART_GUARDED_ITEM | PART_BUCKET) {
         return Err(Malformed("not an item"));
     }
     let terms = take_terms(&mut body).map_err(|malformed| Malformed(malformed.0))?;
     let (tail, mut rest) =
         body.split_first_chunk::<ITEM_TAIL_LENGTH>().ok_or(Malformed("item's length"))?;
     let mut admissions = [Admission::OPEN; 2];
-    if part == PART_GUARDED_ITEM {
+    if matches!(part, PART_GUARDED_ITEM | PART_BUCKET) {
         let (numbers, behind) =
             rest.split_first_chunk::<ADMISSIONS_LENGTH>().ok_or(Malformed("item's length"))?;
         admissions = [admission_at(numbers, 0)?, admission_at(numbers, 8)?];
         rest = behind;
     }
+    let (mut buckets, mut exchange) = (Buckets::ONE, None);
+    if part == PART_BUCKET {
+        let decoded;
+        (buckets, decoded) = take_exchange(shard, &mut rest)?;
+        exchange = Some(Box::new(decoded));
+    }
     let operations = decode_operations(part, rest)?;
     Ok(ItemState {
-        terms: ItemTerms { admission: admissions[0], ..terms },
+        terms: ItemTerms { admission: admissions[0], buckets, ..terms },
         admission: admissions[1],
         phase: ItemPhase::from_number(tail[0]).ok_or(Malformed("unknown phase"))?,
         counters: ItemCounters {
@@ -163,13 +181,55 @@ pub(super) fn decode_item(
             1 => true,
             _ => return Err(Malformed("neither settled nor not")),
         },
+        exchange,
         last_seq: u64_at(tail, 18),
         operations,
     })
 }
 
+fn encode_exchange(buckets: &Buckets, exchange: &Exchange, bytes: &mut Vec<u8>) {
+    encode_buckets(buckets, bytes);
+    bytes.extend_from_slice(&exchange.allotted.to_le_bytes());
+    // One for each other bucket at most.
+    bytes.push(exchange.peers.len() as u8);
+    for Peer { bucket, sent, open_units, received } in &exchange.peers {
+        bytes.push(*bucket);
+        for number in [sent, open_units, received] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+}
+
+/// Takes the item's buckets, and what the one in this shard has exchanged, off the front of `bytes`.
+fn take_exchange(shard: ShardId, bytes: &mut &[u8]) -> Result<(Buckets, Exchange), Malformed> {
+    let buckets = take_buckets(bytes).map_err(|malformed| Malformed(malformed.0))?;
+    let bucket = buckets.number_in(shard).ok_or(Malformed("no bucket is in the shard"))?;
+    let (head, rest) =
+        bytes.split_first_chunk::<EXCHANGE_LENGTH>().ok_or(Malformed("item's length"))?;
+    let (peers, rest) = rest
+        .split_at_checked(usize::from(head[4]) * PEER_LENGTH)
+        .ok_or(Malformed("item's length"))?;
+    let peers: Vec<Peer> = peers
+        .as_chunks::<PEER_LENGTH>()
+        .0
+        .iter()
+        .map(|peer| Peer {
+            bucket: peer[0],
+            sent: u32_at(peer, 1),
+            open_units: u32_at(peer, 5),
+            received: u32_at(peer, 9),
+        })
+        .collect();
+    // They are looked for by their numbers.
+    if !peers.is_sorted_by(|one, next| one.bucket < next.bucket) {
+        return Err(Malformed("buckets out of place"));
+    }
+    *bytes = rest;
+    Ok((buckets, Exchange { bucket, allotted: u32_at(head, 0), peers }))
+}
+
 fn decode_operations(part: u8, bytes: &[u8]) -> Result<Vec<RememberedOperation>, Malformed> {
-    if part == PART_GUARDED_ITEM {
+    if matches!(part, PART_GUARDED_ITEM | PART_BUCKET) {
         let (operations, rest) = bytes.as_chunks::<GUARDED_OPERATION_LENGTH>();
         let decoded = operations.iter().map(|one| operation(one, u64_at(one, 9)));
         return whole(rest).and_then(|()| decoded.collect());
@@ -380,6 +440,7 @@ mod tests {
                             starts_at: Timestamp(long[4]),
                             ends_at: Timestamp(long[5]),
                             admission: admission(long[0]),
+                            buckets: Buckets::ONE,
                         },
                         admission: admission(long[1]),
                         phase: ItemPhase::from_number(phase).expect("in range"),
@@ -390,6 +451,7 @@ mod tests {
                             sold: middle[4],
                         },
                         settled,
+                        exchange: None,
                         last_seq: long[6],
                         operations,
                     }
@@ -397,10 +459,30 @@ mod tests {
             )
     }
 
+    /// The item as one of several buckets, the second of which is in this shard.
+    fn of_several(
+        item: ItemState,
+        shard: ShardId,
+        [sent, open_units, received]: [u32; 3],
+    ) -> ItemState {
+        let shards = [1, 0, 2].map(|step| ShardId(shard.0 + step)).to_vec();
+        let peers = vec![
+            Peer { bucket: 0, sent, open_units, received },
+            Peer { bucket: 2, sent: received, open_units: sent, received: open_units },
+        ];
+        let exchange = Exchange { bucket: 1, allotted: sent, peers };
+        let buckets = Buckets::over(shards).expect("distinct shards");
+        ItemState {
+            exchange: Some(Box::new(exchange)),
+            terms: ItemTerms { buckets, ..item.terms },
+            ..item
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded(
-            shard: u16, number: u32, item in item(), long: [u64; 4],
+            shard: u16, number: u32, item in item(), long: [u64; 4], middle: [u32; 3],
             entries in prop::collection::vec(entry(), 1..=CHUNK_ENTRIES),
         ) {
             let shard = ShardId(shard);
@@ -409,7 +491,14 @@ mod tests {
                 Header { epoch, seq, at: Timestamp(at), last_order_id: OrderId(last) };
             prop_assert_eq!(decode_header(shard, &encode_header(shard, &header)), Ok(header));
             let bytes = encode_item(shard, number, &item);
-            prop_assert_eq!(decode_item(shard, number, &bytes), Ok(item));
+            prop_assert_eq!(decode_item(shard, number, &bytes), Ok(item.clone()));
+            let place = ShardId(shard.0 % 1_000);
+            let bucket = of_several(item, place, middle);
+            let bytes = encode_item(place, number, &bucket);
+            prop_assert_eq!(decode_item(place, number, &bytes), Ok(bucket));
+            for length in 0..bytes.len() {
+                prop_assert!(decode_item(place, number, &bytes[..length]).is_err());
+            }
             let chunk = Chunk::from_entries(&entries).expect("not too many");
             let bytes = encode_chunk(shard, number, Some(&chunk));
             prop_assert!(bytes.len() <= CHUNK_LENGTH_MAX);

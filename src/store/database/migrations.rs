@@ -32,6 +32,7 @@ const SQLITE: &[Step] = &[
     (15, "admission", include_str!("../catalogue/migrations/sqlite/0015_admission.sql")),
     (16, "external users", include_str!("../catalogue/migrations/sqlite/0016_external_users.sql")),
     (17, "ended sessions", include_str!("../catalogue/migrations/sqlite/0017_ended_sessions.sql")),
+    (40, "buckets", include_str!("../catalogue/migrations/sqlite/0040_buckets.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -49,6 +50,7 @@ const MYSQL: &[Step] = &[
     (15, "admission", include_str!("../catalogue/migrations/mysql/0015_admission.sql")),
     (16, "external users", include_str!("../catalogue/migrations/mysql/0016_external_users.sql")),
     (17, "ended sessions", include_str!("../catalogue/migrations/mysql/0017_ended_sessions.sql")),
+    (40, "buckets", include_str!("../catalogue/migrations/mysql/0040_buckets.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

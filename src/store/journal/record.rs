@@ -17,13 +17,13 @@
 
 use domain::order::{Order, OrderStatus};
 use domain::{
-    Admission, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest, OrderId,
-    Record, RequestId, SaleId, ShardId, Timestamp, UserId,
+    Admission, Buckets, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest,
+    OrderId, Record, RequestId, SaleId, ShardId, Timestamp, Transfer, UserId,
 };
 
-/// The longest encoded record in bytes, its length field included: an `ItemOpened` of a guarded item
-/// with the longest product id.
-pub const RECORD_LENGTH_MAX: usize = 160;
+/// The longest encoded record in bytes, its length field included: an `ItemOpened` of an item with the most
+/// buckets and the longest product id.
+pub const RECORD_LENGTH_MAX: usize = 240;
 
 const LENGTH_FIELD: usize = 2;
 
@@ -37,6 +37,10 @@ const KIND_ORDER: u8 = 7;
 const KIND_ITEM_OPERATED: u8 = 8;
 const KIND_ITEM_ADMISSION: u8 = 9;
 const KIND_GUARDED_ITEM_OPENED: u8 = 10;
+const KIND_UNITS_SENT: u8 = 40;
+const KIND_UNITS_RECEIVED: u8 = 41;
+const KIND_TRANSFER_SETTLED: u8 = 42;
+const KIND_BUCKET_OPENED: u8 = 43;
 
 /// The bytes are not a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -54,10 +58,17 @@ pub fn encode(record: &Record, buffer: &mut Vec<u8>) {
     match &record.event {
         Event::ItemOpened(terms) => {
             encode_terms(terms, buffer);
-            if kind_of_opening(terms) == KIND_GUARDED_ITEM_OPENED {
+            let kind = kind_of_opening(terms);
+            if kind != KIND_ITEM_OPENED {
                 buffer.extend_from_slice(&terms.admission.number().to_le_bytes());
             }
+            if kind == KIND_BUCKET_OPENED {
+                encode_buckets(&terms.buckets, buffer);
+            }
         }
+        Event::UnitsSent(transfer)
+        | Event::UnitsReceived(transfer)
+        | Event::TransferSettled(transfer) => encode_transfer(transfer, buffer),
         Event::ItemOperated(operation) => encode_operation(operation, buffer),
         Event::ItemSettled(item_id) => buffer.extend_from_slice(&item_id.0.to_le_bytes()),
         Event::Order(order) => encode_order(order, buffer),
@@ -113,6 +124,14 @@ pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
             }
             Event::ItemOpened(ItemTerms { admission, ..terms })
         }
+        KIND_BUCKET_OPENED => {
+            let terms = decode_terms(&mut fields)?;
+            let (admission, buckets) = (fields.admission()?, fields.buckets()?);
+            Event::ItemOpened(ItemTerms { admission, buckets, ..terms })
+        }
+        KIND_UNITS_SENT => Event::UnitsSent(decode_transfer(&mut fields)?),
+        KIND_UNITS_RECEIVED => Event::UnitsReceived(decode_transfer(&mut fields)?),
+        KIND_TRANSFER_SETTLED => Event::TransferSettled(decode_transfer(&mut fields)?),
         KIND_ITEM_OPERATED | KIND_ITEM_RESTOCKED | KIND_ITEM_PAUSED | KIND_ITEM_RESUMED
         | KIND_ITEM_ENDED | KIND_ITEM_ADMISSION => {
             Event::ItemOperated(decode_operation(kind, &mut fields)?)
@@ -132,14 +151,19 @@ fn kind(event: &Event) -> u8 {
     match event {
         Event::ItemOpened(terms) => kind_of_opening(terms),
         Event::ItemOperated(operation) => kind_of_operation(operation),
+        Event::UnitsSent(_) => KIND_UNITS_SENT,
+        Event::UnitsReceived(_) => KIND_UNITS_RECEIVED,
+        Event::TransferSettled(_) => KIND_TRANSFER_SETTLED,
         Event::ItemSettled(_) => KIND_ITEM_SETTLED,
         Event::Order(_) => KIND_ORDER,
     }
 }
 
-/// Items that nothing guards keep the kind, and with it the bytes, that version 0.1.0 gave them.
+/// Items that nothing guards keep the kind, and with it the bytes, that version 0.1.0 gave them; so do items of
+/// one bucket those of version 0.2.0.
 fn kind_of_opening(terms: &ItemTerms) -> u8 {
     match terms.admission {
+        _ if !terms.buckets.is_one() => KIND_BUCKET_OPENED,
         Admission::OPEN => KIND_ITEM_OPENED,
         _ => KIND_GUARDED_ITEM_OPENED,
     }
@@ -209,7 +233,52 @@ fn decode_operation(kind: u8, fields: &mut Fields<'_>) -> Result<Operation, Malf
     Ok(Operation { item_id, action, request })
 }
 
-/// Appends an item's terms, in the layout of `ItemOpened`: without the admission, which stands elsewhere.
+/// Appends the shards of several buckets: how many, then for each four of them the low byte of each number, and
+/// one byte with the two bits above of each, because they have ten.
+pub fn encode_buckets(buckets: &Buckets, buffer: &mut Vec<u8>) {
+    buffer.push(buckets.count());
+    for four in buckets.shards().chunks(4) {
+        let mut high = 0;
+        for (place, shard) in four.iter().enumerate() {
+            let [low, above] = shard.0.to_le_bytes();
+            buffer.push(low);
+            high |= above << (2 * place);
+        }
+        buffer.push(high);
+    }
+}
+
+/// Takes the shards of several buckets off the front of `bytes`.
+///
+/// # Errors
+/// Returns [`MalformedRecord`] if they are cut short, or not several.
+pub fn take_buckets(bytes: &mut &[u8]) -> Result<Buckets, MalformedRecord> {
+    let mut fields = Fields(bytes);
+    let buckets = fields.buckets()?;
+    *bytes = fields.0;
+    Ok(buckets)
+}
+
+/// Item u64, giving and getting bucket u8 each, number and units u32 each.
+fn encode_transfer(transfer: &Transfer, buffer: &mut Vec<u8>) {
+    let Transfer { item_id, from, to, number, units } = transfer;
+    buffer.extend_from_slice(&item_id.0.to_le_bytes());
+    buffer.extend_from_slice(&[*from, *to]);
+    buffer.extend_from_slice(&number.to_le_bytes());
+    buffer.extend_from_slice(&units.to_le_bytes());
+}
+
+fn decode_transfer(fields: &mut Fields<'_>) -> Result<Transfer, MalformedRecord> {
+    Ok(Transfer {
+        item_id: ItemId(fields.u64()?),
+        from: fields.u8()?,
+        to: fields.u8()?,
+        number: fields.u32()?,
+        units: fields.u32()?,
+    })
+}
+
+/// Appends an item's terms, in the layout of `ItemOpened`: without admission and buckets, which stand elsewhere.
 pub fn encode_terms(terms: &ItemTerms, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&terms.item_id.0.to_le_bytes());
     buffer.extend_from_slice(&terms.sale_id.0.to_le_bytes());
@@ -250,10 +319,11 @@ fn decode_terms(fields: &mut Fields<'_>) -> Result<ItemTerms, MalformedRecord> {
         starts_at,
         ends_at,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     })
 }
 
-/// Takes an item's terms off the front of `bytes`; their admission is not among them.
+/// Takes an item's terms off the front of `bytes`; admission and buckets are not among them.
 ///
 /// # Errors
 /// Returns [`MalformedRecord`] if they are cut short or hold an impossible value.
@@ -333,6 +403,23 @@ impl<'a> Fields<'a> {
         Admission::from_number(self.u64()?).ok_or(MalformedRecord("not an admission"))
     }
 
+    fn buckets(&mut self) -> Result<Buckets, MalformedRecord> {
+        let mut left = usize::from(self.u8()?);
+        let mut shards = Vec::with_capacity(left);
+        while left > 0 {
+            let four = self.take(left.min(4))?;
+            let mut high = self.u8()?;
+            for low in four {
+                shards.push(ShardId(u16::from_le_bytes([*low, high & 3])));
+                high >>= 2;
+            }
+            left -= four.len();
+        }
+        Buckets::over(shards)
+            .filter(|buckets| !buckets.is_one())
+            .ok_or(MalformedRecord("not the shards of several buckets"))
+    }
+
     fn currency(&mut self) -> Result<Currency, MalformedRecord> {
         let code = std::str::from_utf8(self.take(3)?).ok().and_then(Currency::parse);
         code.ok_or(MalformedRecord("not a currency code"))
@@ -340,106 +427,4 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::Challenge;
-    use proptest::prelude::*;
-
-    fn order() -> impl Strategy<Value = Order> {
-        (any::<[u64; 7]>(), any::<[u16; 2]>(), 1_u8..=5).prop_map(|(long, short, status)| Order {
-            order_id: OrderId(long[0]),
-            item_id: ItemId(long[1]),
-            sale_id: SaleId(long[2]),
-            user_id: UserId(long[3]),
-            request_id: RequestId(long[4]),
-            attempt: short[0],
-            quantity: short[1],
-            amount: long[5],
-            currency: Currency::parse("CNY").expect("a code"),
-            status: OrderStatus::from_number(status).expect("in range"),
-            expires_at: Timestamp(long[6]),
-        })
-    }
-
-    fn admission() -> impl Strategy<Value = Admission> {
-        let guarded = (0..3_usize, 0..=86_400_u32, 0..=600_000_u32).prop_map(
-            |(challenge, lead_seconds, spread_milliseconds)| Admission {
-                buy_token: true,
-                challenge: Challenge::ALL[challenge],
-                lead_seconds,
-                spread_milliseconds,
-            },
-        );
-        prop_oneof![Just(Admission::OPEN), guarded]
-    }
-
-    fn terms() -> impl Strategy<Value = ItemTerms> {
-        (any::<[u64; 6]>(), any::<u32>(), any::<u16>(), "[a-z0-9_-]{1,64}", admission()).prop_map(
-            |(long, allotted, limit_per_user, product_id, admission)| ItemTerms {
-                item_id: ItemId(long[0]),
-                sale_id: SaleId(long[1]),
-                product_id: product_id.into(),
-                price: long[2],
-                currency: Currency::parse("EUR").expect("a code"),
-                allotted,
-                limit_per_user,
-                payment_window_milliseconds: long[3],
-                starts_at: Timestamp(long[4]),
-                ends_at: Timestamp(long[5]),
-                admission,
-            },
-        )
-    }
-
-    fn operation() -> impl Strategy<Value = Operation> {
-        let action = (1_u8..=5, 1..u64::from(u32::MAX)).prop_map(|(number, units)| {
-            let with_units = ItemAction::from_number(number, units);
-            with_units.or(ItemAction::from_number(number, 0)).expect("in range")
-        });
-        let action = prop_oneof![action, admission().prop_map(ItemAction::Admit)];
-        let id = proptest::option::of((1..u64::MAX).prop_map(RequestId));
-        let request =
-            proptest::option::of(("[a-z0-9]{1,64}", id).prop_map(|(operator, request_id)| {
-                OperatorRequest { operator: operator.into(), request_id }
-            }));
-        (any::<u64>(), action, request).prop_map(|(id, action, request)| Operation {
-            item_id: ItemId(id),
-            action,
-            request,
-        })
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            order().prop_map(Event::Order),
-            terms().prop_map(Event::ItemOpened),
-            operation().prop_map(Event::ItemOperated),
-            any::<u64>().prop_map(|id| Event::ItemSettled(ItemId(id))),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_encoded_is_decoded(shard: u16, seq: u64, at: u64, event in event()) {
-            let record = Record { shard: ShardId(shard), seq, at: Timestamp(at), event };
-            let mut bytes = Vec::new();
-            encode(&record, &mut bytes);
-            prop_assert!(bytes.len() <= RECORD_LENGTH_MAX);
-            let mut rest = bytes.as_slice();
-            prop_assert_eq!(decode(&mut rest), Ok(record.clone()));
-            prop_assert!(rest.is_empty());
-            for length in 0..bytes.len() {
-                prop_assert!(decode(&mut &bytes[..length]).is_err());
-            }
-            let twice = [bytes.as_slice(), &bytes, &[0]].concat();
-            let decoded: Vec<_> = each_record(&twice).collect();
-            let cut_short = Err(MalformedRecord("cut short"));
-            prop_assert_eq!(decoded, [Ok(record.clone()), Ok(record), cut_short]);
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes: Vec<u8>) {
-            let _ = decode(&mut bytes.as_slice());
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@
 //! tell whether it had been either before. Pure.
 
 use super::items::item_kind;
-use domain::{Admission, Event, Order, OrderStatus, Record, ShardId};
+use domain::{Admission, Event, Order, OrderStatus, Record, ShardId, Transfer};
 use std::ops::AddAssign;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -85,6 +85,19 @@ impl Seal {
     fn of_item_record(record: &Record) -> Self {
         let Some((item_id, kind)) = item_kind(&record.event) else { return Self::default() };
         let detail = match &record.event {
+            Event::ItemOpened(terms) if !terms.buckets.is_one() => {
+                let shards = terms.buckets.shards().iter();
+                shards.fold(
+                    hash([terms.price, u64::from(terms.allotted), terms.admission.number()]),
+                    |digest, shard| hash([digest, u64::from(shard.0)]),
+                )
+            }
+            Event::UnitsSent(transfer)
+            | Event::UnitsReceived(transfer)
+            | Event::TransferSettled(transfer) => {
+                let Transfer { from, to, number, units, .. } = *transfer;
+                hash([from.into(), to.into(), number.into(), units.into()])
+            }
             Event::ItemOpened(terms) if terms.admission != Admission::OPEN => {
                 hash([terms.price, u64::from(terms.allotted), terms.admission.number()])
             }

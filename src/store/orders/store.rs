@@ -3,7 +3,7 @@
 use super::apply::{Applied, ApplyError};
 use super::batch::Batch;
 use super::conflict::{Conflicts, SetAside};
-use super::items::{self, StoredItem};
+use super::items::StoredItem;
 use super::mysql::MySqlOrders;
 use super::progress::{Sealed, ShardProgress};
 use super::progress_rows::Census;
@@ -383,7 +383,7 @@ impl OrderStore {
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
     pub async fn items(&self) -> Result<Vec<StoredItem>, StoreError> {
-        items::fold(&self.item_records().await?)
+        StoredItem::fold(&self.item_records().await?)
     }
 
     /// Returns all records of items, by shard and `seq`.

@@ -2,6 +2,7 @@
 //! are wrong.
 
 mod addresses;
+mod buckets;
 mod crowds;
 mod memory;
 mod orders;

@@ -5,8 +5,8 @@
 
 use crate::support::Site;
 use domain::{
-    Admission, Buy, Command, Currency, Event, ItemId, ItemTerms, Record, RequestId, SaleId,
-    ShardId, Stock, Timestamp, UserId,
+    Admission, Buckets, Buy, Command, Currency, Event, ItemId, ItemTerms, Record, RequestId,
+    SaleId, ShardId, Stock, Timestamp, UserId,
 };
 use seckill::store::journal::file::disk::RealDisk;
 use seckill::store::journal::file::{FileLog, Options, SEGMENT_BYTES_MIN};
@@ -119,5 +119,6 @@ fn terms() -> ItemTerms {
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     }
 }

@@ -63,7 +63,8 @@ async fn a_lost_catalogue_gives_no_number_out_twice() {
     // A sale of other prices, and none of the old ones' numbers.
     let tokens = Vec::new();
     let (operator, approver) = (shop.operator.clone(), shop.approver.clone());
-    let again = crate::support::OpenSale::open(&server, tokens, operator, approver, &[OFFER]).await;
+    let again =
+        crate::support::OpenSale::open(&server, tokens, operator, approver, &[OFFER], 1).await;
     assert_eq!(again.items, [4]);
     server.stop().await;
     let verdict = site.audit([]);

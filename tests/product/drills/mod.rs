@@ -4,6 +4,7 @@
 //! `SECKILL_SEED` runs it again with that one.
 
 mod audit;
+mod buckets;
 mod buy_tokens;
 mod clocks;
 mod cluster;

@@ -4,8 +4,8 @@
 //! as docs/drills.md says.
 
 use domain::{
-    Admission, Buy, Command, Currency, ItemCounters, ItemId, ItemTerms, Order, Outcome, RequestId,
-    SaleId, Timestamp, UserId,
+    Admission, Buckets, Buy, Command, Currency, ItemCounters, ItemId, ItemTerms, Order, Outcome,
+    RequestId, SaleId, Timestamp, UserId,
 };
 use seckill::actors::{Engine, EngineOptions, KeyOrigin, Reply};
 use seckill::store::checkpoint::CheckpointStore;
@@ -121,6 +121,7 @@ async fn two_hundred_thousand_orders_come_back_as_they_were() {
             starts_at: Timestamp(0),
             ends_at: Timestamp::MAX,
             admission: Admission::OPEN,
+            buckets: Buckets::ONE,
         };
         let opened = engine.open_item(terms).await;
         assert!(matches!(opened, Reply::Decided(Outcome::Item(_))), "{opened:?}");

@@ -28,13 +28,14 @@ pub struct OpenSale {
 }
 
 impl OpenSale {
-    /// Creates, submits and approves a sale that is on.
+    /// Creates, submits and approves a sale that is on, of items of so many buckets each.
     pub async fn open(
         server: &Server,
         tokens: Vec<String>,
         operator: String,
         approver: String,
         offers: &[Offer],
+        buckets: u8,
     ) -> Self {
         let items: Vec<Value> = offers
             .iter()
@@ -43,7 +44,7 @@ impl OpenSale {
                 json!({
                     "product_id": format!("product-{index}"), "title": "Drill", "price": 100 + index,
                     "currency": "EUR", "allotted": offer.allotted, "limit_per_user": offer.limit,
-                    "payment_window_seconds": offer.window_seconds,
+                    "payment_window_seconds": offer.window_seconds, "buckets": buckets,
                 })
             })
             .collect();

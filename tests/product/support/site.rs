@@ -200,10 +200,21 @@ impl Site {
 
     /// A shop with these offers open for this many buyers, in a process that serves.
     pub async fn open_sale(&self, server: &Server, buyers: usize, offers: &[Offer]) -> OpenSale {
+        self.open_sale_of_buckets(server, buyers, offers, 1).await
+    }
+
+    /// Such a shop, of which each item has so many buckets.
+    pub async fn open_sale_of_buckets(
+        &self,
+        server: &Server,
+        buyers: usize,
+        offers: &[Offer],
+        buckets: u8,
+    ) -> OpenSale {
         let tokens = self.mint_buyers(1, buyers);
         let operator = self.mint("--operator", "otto");
         let approver = self.mint("--approver", "anna");
-        OpenSale::open(server, tokens, operator, approver, offers).await
+        OpenSale::open(server, tokens, operator, approver, offers, buckets).await
     }
 
     /// `seckill audit` on what is here.

@@ -1,8 +1,8 @@
 //! A shard that makes random decisions, for tests of what keeps its state.
 
 use domain::{
-    Admission, Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, OrderId, Record,
-    RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
+    Admission, Buckets, Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, OrderId,
+    Record, RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -51,6 +51,7 @@ impl RandomShard {
             starts_at: START,
             ends_at: START.plus_milliseconds(DAY_MILLISECONDS),
             admission: Admission::OPEN,
+            buckets: Buckets::ONE,
         }));
     }
 

@@ -23,6 +23,7 @@ fn offer(product_id: &str) -> Offer {
         description: None,
         picture: None,
         admission: guarded(2_000),
+        buckets: 3,
     }
 }
 

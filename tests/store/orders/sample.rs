@@ -1,8 +1,8 @@
 //! Records for the checks.
 
 use domain::{
-    Admission, Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Record,
-    RequestId, SaleId, ShardId, Timestamp, UserId,
+    Admission, Buckets, Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId,
+    OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -61,6 +61,7 @@ pub fn terms(item: u64) -> ItemTerms {
         starts_at: NOW,
         ends_at: NOW.plus_milliseconds(3_600_000),
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::picture::PictureId;
 use crate::admission::Admission;
+use crate::buckets::BUCKETS_MAX;
 use crate::ids::Timestamp;
 use crate::sale::{
     ALLOTTED_MAX, AMOUNT_MAX, Currency, LIMIT_PER_USER_MAX, PAYMENT_WINDOW_MILLISECONDS_MAX,
@@ -57,6 +58,8 @@ pub struct Offer {
     pub picture: Option<PictureId>,
     /// How it is guarded when it goes on sale.
     pub admission: Admission,
+    /// Over how many shards its units are spread, 1 to [`BUCKETS_MAX`].
+    pub buckets: u8,
 }
 
 /// The text by which a repeated request is recognised, so it must not change: what came later is in it
@@ -81,6 +84,9 @@ impl fmt::Debug for Offer {
         }
         if self.admission != Admission::OPEN {
             offer.field("admission", &self.admission);
+        }
+        if self.buckets != 1 {
+            offer.field("buckets", &self.buckets);
         }
         offer.finish()
     }
@@ -161,6 +167,11 @@ impl Offer {
             (1..=LIMIT_PER_USER_MAX).contains(&self.limit_per_user),
             format!("must be 1 to {LIMIT_PER_USER_MAX}"),
         );
+        check(
+            "buckets",
+            (1..=BUCKETS_MAX).contains(&self.buckets),
+            format!("must be 1 to {BUCKETS_MAX}"),
+        );
         let window = PAYMENT_WINDOW_MILLISECONDS_MIN..=PAYMENT_WINDOW_MILLISECONDS_MAX;
         check(
             "payment_window_seconds",
@@ -219,6 +230,7 @@ mod tests {
             description: None,
             picture: None,
             admission: Admission::OPEN,
+            buckets: 1,
         };
         SaleDraft {
             title: "noon".to_owned(),
@@ -247,6 +259,8 @@ mod tests {
         assert!(format!("{offer:?}").ends_with("600000, description: \"red\" }"));
         offer.admission.buy_token = true;
         assert!(format!("{offer:?}").contains("\"red\", admission: Admission"));
+        offer.buckets = 2;
+        assert!(format!("{offer:?}").ends_with(", buckets: 2 }"));
     }
 
     #[test]
@@ -269,6 +283,8 @@ mod tests {
             },
             &["items[0].price"],
         );
+        check(|draft| draft.items[0].buckets = 0, &["items[0].buckets"]);
+        check(|draft| draft.items[0].buckets = 65, &["items[0].buckets"]);
         check(|draft| draft.items[0].limit_per_user = 0, &["items[0].limit_per_user"]);
         check(
             |draft| draft.items[0].payment_window_milliseconds = 999,

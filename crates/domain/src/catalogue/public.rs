@@ -7,6 +7,7 @@ use super::picture::PictureId;
 use super::sale::{Sale, SaleItem};
 use crate::admission::Admission;
 use crate::approval::SaleStatus;
+use crate::buckets::Buckets;
 use crate::ids::{ItemId, SaleId, Timestamp};
 use crate::sale::{Currency, ItemTerms};
 
@@ -125,6 +126,7 @@ impl PublicSale {
             starts_at: self.starts_at,
             ends_at: self.ends_at,
             admission: item.admission,
+            buckets: Buckets::ONE,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::draft::Offer;
 use crate::approval::{Makers, SaleStatus};
+use crate::buckets::Buckets;
 use crate::ids::{ItemId, SaleId, Timestamp};
 use crate::sale::ItemTerms;
 
@@ -62,6 +63,7 @@ impl Sale {
             starts_at: self.starts_at,
             ends_at: self.ends_at,
             admission: item.offer.admission,
+            buckets: Buckets::ONE,
         }
     }
 

@@ -6,7 +6,9 @@ use super::checks::{
     UnitCounts, Verdict, i1_balance, i2_not_below_zero, i5_dense, i6_limit, i7_granted_once,
     i10_ends_once, i14_price,
 };
+use super::transfers::Transfers;
 use crate::event::{Event, Record};
+use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, UserId};
 use crate::operation::{ItemAction, OPERATIONS_REMEMBERED, Operation};
 use crate::order::{Order, OrderStatus};
@@ -20,6 +22,7 @@ pub struct Ledger {
     shards: BTreeMap<ShardId, u64>,
     last_order_ids: HashMap<ShardId, OrderId>,
     items: HashMap<ItemId, LedgerItem>,
+    transfers: Transfers,
     orders: HashMap<OrderId, Order>,
     requests: HashMap<(UserId, RequestId), OrderId>,
     buyers: HashMap<(ItemId, UserId), Buyer>,
@@ -31,9 +34,17 @@ pub struct Ledger {
 pub struct LedgerItem {
     /// The terms under which it was opened.
     pub terms: ItemTerms,
-    /// Its counters, by the ledger's own arithmetic.
-    pub counters: UnitCounts,
-    shard: ShardId,
+    /// Units of all its buckets that were put on sale.
+    allotted: i64,
+    /// By the shards that have one: one alone, if nothing was said of buckets.
+    buckets: BTreeMap<ShardId, Bucket>,
+}
+
+/// An item's part in one shard.
+#[derive(Clone, Debug)]
+struct Bucket {
+    /// By the ledger's own arithmetic.
+    counters: UnitCounts,
     phase: ItemPhase,
     is_settled: bool,
     /// Requests of the latest operations.
@@ -70,6 +81,36 @@ impl Finding {
 }
 
 impl LedgerItem {
+    /// The counters of all its buckets together; units under way between two are in none.
+    pub fn counters(&self) -> UnitCounts {
+        self.buckets.values().fold(UnitCounts::default(), |sum, bucket| {
+            let UnitCounts { allotted, available, reserved, sold } = bucket.counters;
+            UnitCounts {
+                allotted: sum.allotted + allotted,
+                available: sum.available + available,
+                reserved: sum.reserved + reserved,
+                sold: sum.sold + sold,
+            }
+        })
+    }
+}
+
+impl Bucket {
+    fn new(allotted: i64) -> Self {
+        Self {
+            counters: UnitCounts { allotted, available: allotted, reserved: 0, sold: 0 },
+            phase: ItemPhase::Open,
+            is_settled: false,
+            requests: VecDeque::new(),
+        }
+    }
+
+    /// Adds units to what is allotted and available.
+    fn add(&mut self, units: i64) {
+        self.counters.allotted += units;
+        self.counters.available += units;
+    }
+
     /// Whether an operation can follow; if so, it does.
     fn operate(&mut self, operation: &Operation) -> Verdict {
         let item_id = operation.item_id;
@@ -90,13 +131,9 @@ impl LedgerItem {
                 if allotted > i64::from(ALLOTTED_MAX) {
                     return Err(format!("item {item_id} has {allotted} units allotted"));
                 }
-                self.counters.allotted = allotted;
-                self.counters.available += units;
+                self.add(units);
             }
-            ItemAction::Reduce(_) => {
-                self.counters.allotted -= units;
-                self.counters.available -= units;
-            }
+            ItemAction::Reduce(_) => self.add(-units),
             ItemAction::Admit(_) => {}
             _ if self.phase == ItemPhase::Ended => {
                 return Err(format!("item {item_id} had ended"));
@@ -128,8 +165,8 @@ impl Ledger {
             event => {
                 let verdict = self.operate(record.shard, event);
                 self.judge(Rule::Form, &place, verdict);
-                if let Some(item) = self.items.get(&event.item_id()) {
-                    let available = item.counters.available;
+                if let Some(bucket) = self.bucket(event.item_id(), record.shard) {
+                    let available = bucket.counters.available;
                     let verdict = i2_not_below_zero("available", available);
                     self.judge(Invariant::I2, &place, verdict);
                 }
@@ -137,29 +174,45 @@ impl Ledger {
         }
     }
 
-    /// Takes an item as given, with nothing sold: its preheat is no longer on record.
-    pub fn assume_item(&mut self, shard: ShardId, terms: ItemTerms, allotted: i64) {
+    /// Takes an item's part in a shard as given, with nothing sold: its preheat is no longer on record. Of an item
+    /// of several buckets, with what this one has exchanged with the others.
+    pub fn assume_item(
+        &mut self,
+        shard: ShardId,
+        terms: ItemTerms,
+        allotted: i64,
+        exchange: Option<&Exchange>,
+    ) {
         let item_id = terms.item_id;
-        let counters = UnitCounts { allotted, available: allotted, reserved: 0, sold: 0 };
-        let phase = ItemPhase::Open;
-        let requests = VecDeque::new();
-        let item = LedgerItem { terms, counters, shard, phase, is_settled: false, requests };
-        self.items.insert(item_id, item);
+        let whole = exchange.map_or(allotted, |exchange| i64::from(exchange.allotted));
+        let is_kept_here = exchange.is_none_or(|exchange| exchange.bucket == 0);
+        let item = self.items.entry(item_id).or_insert_with(|| LedgerItem {
+            terms,
+            allotted: whole,
+            buckets: BTreeMap::new(),
+        });
+        if is_kept_here {
+            item.allotted = whole;
+        }
+        item.buckets.insert(shard, Bucket::new(allotted));
+        if let Some(exchange) = exchange {
+            self.transfers.assume(item_id, exchange);
+        }
     }
 
     /// Takes an order of a known item as given: its grant is no longer on record.
     pub fn assume_order(&mut self, order: Order) {
         self.enter(&order);
         let units = i64::from(order.quantity);
-        if let Some(item) = self.items.get_mut(&order.item_id)
+        if let Some(bucket) = self.bucket(order.item_id, order.order_id.shard())
             && order.status.is_live()
         {
-            item.counters.available -= units;
+            bucket.counters.available -= units;
             match order.status {
-                OrderStatus::Paid => item.counters.sold += units,
-                _ => item.counters.reserved += units,
+                OrderStatus::Paid => bucket.counters.sold += units,
+                _ => bucket.counters.reserved += units,
             }
-            let available = item.counters.available;
+            let available = bucket.counters.available;
             let verdict = i2_not_below_zero("available", available);
             self.judge(Invariant::I2, "order store", verdict);
         }
@@ -204,24 +257,98 @@ impl Ledger {
     fn operate(&mut self, shard: ShardId, event: &Event) -> Verdict {
         let item_id = event.item_id();
         if let Event::ItemOpened(terms) = event {
-            if self.items.contains_key(&terms.item_id) {
-                return Err(format!("item {item_id} was opened twice"));
-            }
-            self.assume_item(shard, terms.clone(), i64::from(terms.allotted));
-            return Ok(());
+            return self.open(shard, terms);
         }
-        let Some(item) = self.items.get_mut(&item_id).filter(|item| item.shard == shard) else {
+        let Some(item) = self.items.get_mut(&item_id) else {
             return Err(format!("item {item_id} was never opened"));
         };
+        let Some(bucket) = item.buckets.get_mut(&shard) else {
+            return Err(format!("item {item_id} was never opened in shard {shard}"));
+        };
         match event {
-            Event::ItemOperated(operation) => return item.operate(operation),
-            Event::ItemSettled(_) if item.counters.reserved > 0 => {
+            Event::ItemOperated(operation) => {
+                bucket.operate(operation)?;
+                item.allotted += match operation.action {
+                    ItemAction::Reduce(units) => -i64::from(units),
+                    action => i64::from(action.units()),
+                };
+            }
+            Event::ItemSettled(_) if bucket.counters.reserved > 0 => {
                 return Err(format!("item {item_id} was settled with reserved units"));
             }
-            Event::ItemSettled(_) => item.is_settled = true,
+            Event::ItemSettled(_) => bucket.is_settled = true,
+            Event::UnitsSent(transfer) => {
+                self.transfers.sent(transfer, item.terms.buckets.number_in(shard))?;
+                bucket.add(-i64::from(transfer.units));
+            }
+            Event::UnitsReceived(transfer) => {
+                self.transfers.received(transfer, item.terms.buckets.number_in(shard))?;
+                bucket.add(i64::from(transfer.units));
+            }
+            Event::TransferSettled(transfer) => {
+                self.transfers.settled(transfer, item.terms.buckets.number_in(shard))?;
+            }
             Event::ItemOpened(_) | Event::Order(_) => {}
         }
         Ok(())
+    }
+
+    fn open(&mut self, shard: ShardId, terms: &ItemTerms) -> Verdict {
+        let item_id = terms.item_id;
+        let allotted = terms.counters_in(shard).map(|counters| counters.allotted);
+        let Some(allotted) = allotted else {
+            return Err(format!("item {item_id} has no bucket in shard {shard}"));
+        };
+        let item = self.items.entry(item_id).or_insert_with(|| LedgerItem {
+            terms: terms.clone(),
+            allotted: terms.allotted.into(),
+            buckets: BTreeMap::new(),
+        });
+        let is_another = terms.buckets.is_one() && !item.buckets.is_empty();
+        if is_another || item.buckets.contains_key(&shard) {
+            return Err(format!("item {item_id} was opened twice"));
+        }
+        if item.terms != *terms {
+            return Err(format!("the buckets of item {item_id} were opened with other terms"));
+        }
+        item.buckets.insert(shard, Bucket::new(allotted.into()));
+        Ok(())
+    }
+
+    fn bucket(&mut self, item_id: ItemId, shard: ShardId) -> Option<&mut Bucket> {
+        self.items.get_mut(&item_id)?.buckets.get_mut(&shard)
+    }
+
+    /// Judges what can be told of several shards only when all of them were read: what was sent was received
+    /// once, and the units of all buckets and those between them are the item's (I1).
+    pub fn judge_transfers(&mut self) {
+        let mut verdicts = Vec::new();
+        for (item_id, item) in &self.items {
+            // A bucket that was never opened has sold nothing: its preheat was cut short.
+            if item.buckets.len() < usize::from(item.terms.buckets.count()).max(2) {
+                continue;
+            }
+            let allotted = self
+                .transfers
+                .under_way(*item_id)
+                .map(|under_way| (item.counters().allotted + under_way, under_way));
+            verdicts.push(allotted.and_then(|(sum, under_way)| match sum == item.allotted {
+                true => Ok(()),
+                false => Err(format!(
+                    "item {item_id} has {} units allotted ≠ {sum} in its buckets, of which \
+                     {under_way} are under way",
+                    item.allotted
+                )),
+            }));
+        }
+        for verdict in verdicts {
+            self.judge(Invariant::I1, "buckets", verdict);
+        }
+    }
+
+    /// Units that were sent by a bucket and received by none, of all items.
+    pub fn units_under_way(&self) -> i64 {
+        self.items.keys().filter_map(|item| self.transfers.under_way(*item).ok()).sum()
     }
 
     fn grant(&mut self, place: &str, shard: ShardId, order: &Order) {
@@ -240,9 +367,10 @@ impl Ledger {
         self.enter(order);
         let live_units = self.buyer(order).live_units;
         let Some(item) = self.items.get_mut(&order.item_id) else { return };
-        item.counters.available -= i64::from(order.quantity);
-        item.counters.reserved += i64::from(order.quantity);
-        let (counters, price) = (item.counters, item.terms.price);
+        let Some(bucket) = item.buckets.get_mut(&shard) else { return };
+        bucket.counters.available -= i64::from(order.quantity);
+        bucket.counters.reserved += i64::from(order.quantity);
+        let (counters, price) = (bucket.counters, item.terms.price);
         let limit = u32::from(item.terms.limit_per_user);
         self.judge(Invariant::I2, place, i2_not_below_zero("available", counters.available));
         self.judge(Invariant::I1, place, i1_balance(counters));
@@ -251,11 +379,16 @@ impl Ledger {
     }
 
     fn form_of_grant(&mut self, shard: ShardId, order: &Order) -> Verdict {
-        let item = self.items.get(&order.item_id).filter(|item| item.shard == shard);
-        let Some(item) = item else {
+        let item = self.items.get(&order.item_id);
+        let Some((item, bucket)) = item.and_then(|item| Some((item, item.buckets.get(&shard)?)))
+        else {
             return Err(format!("item {} was never opened", order.item_id));
         };
-        if item.is_settled {
+        let buckets = &item.terms.buckets;
+        if buckets.shard_of(order.item_id, order.user_id).is_some_and(|own| own != shard) {
+            return Err(format!("order {} is in another bucket than its buyer", order.order_id));
+        }
+        if bucket.is_settled {
             return Err(format!("item {} was settled", order.item_id));
         }
         if order.order_id.shard() != shard {
@@ -274,7 +407,8 @@ impl Ledger {
     }
 
     fn change(&mut self, place: &str, shard: ShardId, order: &Order) {
-        let is_settled = self.items.get(&order.item_id).is_some_and(|item| item.is_settled);
+        let bucket = self.bucket(order.item_id, shard);
+        let is_settled = bucket.is_some_and(|bucket| bucket.is_settled);
         let before = self.orders.get(&order.order_id).copied();
         let before = before.filter(|_| order.order_id.shard() == shard);
         let form = match before {
@@ -299,16 +433,16 @@ impl Ledger {
         if before.status.is_live() && !order.status.is_live() {
             self.buyer(order).live_units -= u32::from(order.quantity);
         }
-        let Some(item) = self.items.get_mut(&order.item_id) else { return };
+        let Some(bucket) = self.bucket(order.item_id, shard) else { return };
         if before.status == OrderStatus::Reserved {
             let units = i64::from(order.quantity);
-            item.counters.reserved -= units;
+            bucket.counters.reserved -= units;
             if order.status == OrderStatus::Paid {
-                item.counters.sold += units;
+                bucket.counters.sold += units;
             } else {
-                item.counters.available += units;
+                bucket.counters.available += units;
             }
-            let counters = item.counters;
+            let counters = bucket.counters;
             self.judge(Invariant::I2, place, i2_not_below_zero("reserved", counters.reserved));
             self.judge(Invariant::I1, place, i1_balance(counters));
         }

@@ -7,6 +7,7 @@
 mod catalogue;
 mod checks;
 mod ledger;
+mod transfers;
 
 pub use catalogue::{Invariant, Rule};
 pub use checks::{

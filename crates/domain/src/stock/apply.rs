@@ -4,6 +4,7 @@ use super::orders::{Entry, NO_SLOT};
 use super::state::{ExpiryCursor, ItemState, Stock};
 use super::violation::{Broken, Violation};
 use crate::event::{Event, Record};
+use crate::exchange::Exchange;
 use crate::ids::ItemId;
 use crate::invariants::{
     Invariant, i1_balance, i2_not_below_zero, i5_dense, i6_limit, i7_granted_once, i10_ends_once,
@@ -32,15 +33,21 @@ impl Stock {
         match event {
             Event::Order(order) if order.status == OrderStatus::Reserved => self.place(seq, order),
             Event::Order(order) => self.change(seq, order),
-            Event::ItemOpened(terms) => self.insert_item(ItemState {
-                terms: terms.clone(),
-                phase: ItemPhase::Open,
-                counters: terms.counters(),
-                admission: terms.admission,
-                settled: false,
-                last_seq: seq,
-                operations: Vec::new(),
-            }),
+            Event::ItemOpened(terms) => {
+                let opened = ItemState::opened(terms.clone(), self.shard, seq);
+                self.insert_item(
+                    opened.ok_or_else(|| Broken::form("no bucket of the item is here"))?,
+                )
+            }
+            Event::UnitsSent(transfer) => {
+                self.exchange(transfer, seq, Exchange::send, ItemCounters::reduce)
+            }
+            Event::UnitsReceived(transfer) => {
+                self.exchange(transfer, seq, Exchange::receive, ItemCounters::restock)
+            }
+            Event::TransferSettled(transfer) => {
+                self.exchange(transfer, seq, Exchange::settle, |counters, _| Ok(counters))
+            }
             Event::ItemOperated(operation) => self.operate_item(operation, seq),
             Event::ItemSettled(item_id) => self.settle_item(*item_id, seq),
         }
@@ -58,6 +65,9 @@ impl Stock {
         }
         if order.order_id.shard() != self.shard {
             return Err(Broken::form("the order is another shard's"));
+        }
+        if !self.has_bucket_of(item, order.user_id) {
+            return Err(Broken::form("the order is in another bucket than its buyer"));
         }
         if order.order_id <= self.last_order_id {
             return Err(Broken::form("the order's id does not grow"));
@@ -182,8 +192,18 @@ impl Stock {
         }
         let mut counters = item.counters;
         match (operation.action, operation.action.phase()) {
-            (ItemAction::Restock(units), _) => counters = counters.restock(units)?,
-            (ItemAction::Reduce(units), _) => counters = counters.reduce(units)?,
+            (ItemAction::Restock(units), _) => {
+                counters = counters.restock(units)?;
+                if let Some(exchange) = &mut item.exchange {
+                    exchange.allotted = exchange.allotted.saturating_add(units);
+                }
+            }
+            (ItemAction::Reduce(units), _) => {
+                counters = counters.reduce(units)?;
+                if let Some(exchange) = &mut item.exchange {
+                    exchange.allotted = exchange.allotted.saturating_sub(units);
+                }
+            }
             (ItemAction::Admit(admission), _) => item.admission = admission,
             (_, Some(_)) if item.phase == ItemPhase::Ended => {
                 return Err(Broken::form("the item had ended"));
@@ -197,11 +217,11 @@ impl Stock {
         Ok(())
     }
 
-    fn known(&self, item_id: ItemId) -> Result<u32, Broken> {
+    pub(super) fn known(&self, item_id: ItemId) -> Result<u32, Broken> {
         self.position(item_id).ok_or_else(|| Broken::form("the item was never opened"))
     }
 
-    fn touch_item(&mut self, position: u32, seq: u64, counters: ItemCounters) {
+    pub(super) fn touch_item(&mut self, position: u32, seq: u64, counters: ItemCounters) {
         let item = &mut self.items[position as usize];
         debug_assert_eq!(i1_balance(&counters), Ok(()), "each step keeps the balance");
         item.counters = counters;

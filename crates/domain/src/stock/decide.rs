@@ -19,7 +19,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn refused(refusal: Refusal) -> Self {
+    pub(super) fn refused(refusal: Refusal) -> Self {
         Self { event: None, outcome: Outcome::Refused(refusal) }
     }
 
@@ -48,14 +48,20 @@ impl Stock {
                 Decision::refused(Refusal::OutOfRange)
             }
             Command::Open(terms) => match self.item(terms.item_id) {
-                None => Decision {
-                    event: Some(Event::ItemOpened(terms.clone())),
-                    outcome: Outcome::Item(terms.counters()),
+                None => match terms.counters_in(self.shard) {
+                    Some(counters) => Decision {
+                        event: Some(Event::ItemOpened(terms.clone())),
+                        outcome: Outcome::Item(counters),
+                    },
+                    None => Decision::refused(Refusal::PhaseConflict),
                 },
                 Some(item) if item.terms == *terms => item_unchanged(item),
                 Some(_) => Decision::refused(Refusal::PhaseConflict),
             },
             Command::Operate(operation) => self.operate(now, operation),
+            Command::SendUnits(wanted) => self.send_units(now, *wanted),
+            Command::ReceiveUnits(transfer) => self.receive_units(transfer),
+            Command::SettleTransfer(transfer) => self.settle_transfer(transfer),
             Command::Settle { item_id, stored_seq } => self.settle(now, *item_id, *stored_seq),
         }
     }
@@ -65,6 +71,9 @@ impl Stock {
             return Decision::refused(Refusal::ItemNotFound);
         };
         let item = &self.items[position as usize];
+        if !self.has_bucket_of(item, buy.user_id) {
+            return Decision::refused(Refusal::ItemNotFound);
+        }
         let newest = self.buyers.find(&self.orders, position, buy.user_id);
         let mut live_units = 0;
         let mut attempts = 0;
@@ -184,7 +193,16 @@ impl Stock {
             action if action.phase() == Some(item.phase) => return item_unchanged(item),
             _ => {}
         }
-        match counters_after(item.counters, operation.action) {
+        // What is allotted or taken away is the whole item's: one bucket alone keeps that.
+        let is_of_another_bucket = item.exchange.as_ref().is_some_and(|own| own.bucket != 0);
+        if is_of_another_bucket && operation.action.units() > 0 {
+            return Decision::refused(Refusal::PhaseConflict);
+        }
+        let elsewhere = match &item.exchange {
+            Some(exchange) => exchange.allotted.saturating_sub(item.counters.allotted),
+            None => 0,
+        };
+        match counters_after(item.counters, elsewhere, operation.action) {
             Ok(counters) => Decision {
                 event: Some(Event::ItemOperated(operation.clone())),
                 outcome: Outcome::Item(counters),
@@ -201,7 +219,8 @@ impl Stock {
             return item_unchanged(item);
         }
         let ended = item.phase == ItemPhase::Ended || now >= item.terms.ends_at;
-        if !ended || item.counters.reserved > 0 || item.last_seq > stored_seq {
+        let gives = item.exchange.as_ref().is_some_and(|exchange| exchange.has_open());
+        if !ended || gives || item.counters.reserved > 0 || item.last_seq > stored_seq {
             return Decision::refused(Refusal::PhaseConflict);
         }
         Decision { event: Some(Event::ItemSettled(item_id)), outcome: Outcome::Item(item.counters) }
@@ -212,16 +231,22 @@ impl Stock {
     }
 }
 
-/// An item's counters after an operator's action.
-fn counters_after(counters: ItemCounters, action: ItemAction) -> Result<ItemCounters, Refusal> {
+/// An item's counters after an operator's action; `elsewhere` units of it are in other buckets.
+fn counters_after(
+    counters: ItemCounters,
+    elsewhere: u32,
+    action: ItemAction,
+) -> Result<ItemCounters, Refusal> {
     let ItemCounters { allotted, available, .. } = counters;
     match action {
-        ItemAction::Restock(units) => match allotted.checked_add(units) {
-            Some(allotted) if units > 0 && allotted <= ALLOTTED_MAX => {
-                Ok(ItemCounters { allotted, available: available + units, ..counters })
+        ItemAction::Restock(units) => {
+            let whole = allotted.checked_add(elsewhere).and_then(|whole| whole.checked_add(units));
+            if units == 0 || whole.is_none_or(|whole| whole > ALLOTTED_MAX) {
+                return Err(Refusal::OutOfRange);
             }
-            _ => Err(Refusal::OutOfRange),
-        },
+            let (allotted, available) = (allotted + units, available + units);
+            Ok(ItemCounters { allotted, available, ..counters })
+        }
         ItemAction::Reduce(0) => Err(Refusal::OutOfRange),
         ItemAction::Reduce(units) => match available.checked_sub(units) {
             // What is available is part of what is allotted (I1).

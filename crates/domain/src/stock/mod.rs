@@ -2,7 +2,8 @@
 //!
 //! [`Stock::decide`] (in `decide.rs`) looks and proposes, [`Stock::apply`] (in `apply.rs`) is the
 //! only thing that changes state, live and in recovery alike; so a recovered shard equals the one
-//! that died (I9). `state.rs` holds what there is and shows it, `snapshot.rs` takes it to a
+//! that died (I9). `state.rs` holds what there is and shows it, `transfer.rs` moves
+//! units between the buckets of an item, `snapshot.rs` takes it to a
 //! checkpoint and back, `from_order_store.rs` makes it anew from rows.
 //!
 //! Owns items, orders and buyers of the shard; knows no clock, no disk, no actor.
@@ -14,6 +15,7 @@ mod from_order_store;
 mod orders;
 mod snapshot;
 mod state;
+mod transfer;
 mod violation;
 
 pub use decide::Decision;

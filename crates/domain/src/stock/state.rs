@@ -5,6 +5,7 @@
 use super::buyers::BuyerIndex;
 use super::orders::{Entry, OrderTable};
 use crate::admission::Admission;
+use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
 use crate::operation::RememberedOperation;
 use crate::order::{Order, OrderStatus};
@@ -39,6 +40,8 @@ pub struct ItemState {
     pub admission: Admission,
     /// Whether its orders were released from memory.
     pub settled: bool,
+    /// What it has exchanged with the item's other buckets, if it has others.
+    pub exchange: Option<Box<Exchange>>,
     /// The number of the last record that concerned it.
     pub last_seq: u64,
     /// The latest operations whose requests are known, oldest first: at most
@@ -47,6 +50,23 @@ pub struct ItemState {
 }
 
 impl ItemState {
+    /// The item as it is opened in a shard by record `seq`; none if it has several buckets, and none of them
+    /// there.
+    pub fn opened(terms: ItemTerms, shard: ShardId, seq: u64) -> Option<Self> {
+        let counters = terms.counters_in(shard)?;
+        let bucket = terms.buckets.number_in(shard);
+        Some(Self {
+            phase: ItemPhase::Open,
+            counters,
+            admission: terms.admission,
+            settled: false,
+            exchange: bucket.map(|bucket| Box::new(Exchange::new(bucket, terms.allotted))),
+            last_seq: seq,
+            operations: Vec::new(),
+            terms,
+        })
+    }
+
     /// The remembered operation of this request, if there is one.
     pub fn operation_of(&self, request_id: RequestId) -> Option<&RememberedOperation> {
         self.operations.iter().find(|done| done.request_id == request_id)
@@ -181,6 +201,12 @@ impl Stock {
             }
         }
         due
+    }
+
+    /// Whether the buyer may have orders of the item here: in its other buckets nobody knows of them.
+    pub(super) fn has_bucket_of(&self, item: &ItemState, user_id: UserId) -> bool {
+        let terms = &item.terms;
+        terms.buckets.shard_of(terms.item_id, user_id).is_none_or(|shard| shard == self.shard)
     }
 
     pub(super) fn position(&self, item_id: ItemId) -> Option<u32> {

@@ -107,9 +107,7 @@ fn from_order_store(shop: &Shard) -> Stock {
     for record in &shop.records {
         match &record.event {
             Event::Order(order) => versions.insert(order.order_id, record.seq),
-            Event::ItemOpened(terms) => opened.insert(terms.item_id, record.seq),
-            Event::ItemOperated(operation) => opened.insert(operation.item_id, record.seq),
-            Event::ItemSettled(item_id) => opened.insert(*item_id, record.seq),
+            event => opened.insert(event.item_id(), record.seq),
         };
     }
     let items = shop.stock.items().iter().map(|item| ItemState {

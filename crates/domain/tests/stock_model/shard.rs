@@ -2,9 +2,9 @@
 
 use domain::invariants::{Ledger, UnitCounts};
 use domain::{
-    Admission, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms, Operation,
-    OperatorRequest, Order, OrderId, Outcome, Record, RequestId, SaleId, ShardId, Stock, Timestamp,
-    UserId,
+    Admission, Buckets, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms,
+    Operation, OperatorRequest, Order, OrderId, Outcome, Record, RequestId, SaleId, ShardId, Stock,
+    Timestamp, UserId,
 };
 
 /// When the sale begins.
@@ -38,6 +38,7 @@ pub fn terms(item: u64, allotted: u32, limit: u16, window_milliseconds: u64) -> 
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     }
 }
 
@@ -157,7 +158,7 @@ impl Shard {
         for item in self.stock.items() {
             let modelled = &self.ledger.items()[&item.terms.item_id];
             let counters = UnitCounts::from(&item.counters);
-            assert_eq!(counters, modelled.counters, "item {}", item.terms.item_id);
+            assert_eq!(counters, modelled.counters(), "item {}", item.terms.item_id);
         }
     }
 

@@ -184,7 +184,8 @@ async fn save(
         return show(edge, visit, StatusCode::OK, form);
     }
     let now = edge.engine.now();
-    let read = draft::read(form.fields.body(edge.options.pages.utc_offset), now);
+    let body = form.fields.body(edge.options.pages.utc_offset);
+    let read = draft::read(body, now, edge.engine.buckets_max());
     let draft = match read {
         Ok(draft) => draft,
         Err(problem) if problem.code == Code::InvalidField => {

@@ -45,6 +45,9 @@ pub struct OfferFields {
     pub limit_per_user: String,
     /// How long an order may stay unpaid, in seconds.
     pub payment_window_seconds: String,
+    /// Over how many shards its units are spread; empty if one has them all.
+    #[serde(default)]
+    pub buckets: String,
     /// What is said of it, in paragraphs; empty if nothing is.
     #[serde(default)]
     pub description: String,
@@ -76,7 +79,7 @@ pub struct Difference {
 /// The fields of an item: name in the form, and how to get at it.
 type Column = (&'static str, fn(&mut OfferFields) -> &mut String);
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     ("product_id", |offer| &mut offer.product_id),
     ("title", |offer| &mut offer.title),
     ("price", |offer| &mut offer.price),
@@ -85,6 +88,7 @@ const COLUMNS: [Column; 13] = [
     ("allotted", |offer| &mut offer.allotted),
     ("limit_per_user", |offer| &mut offer.limit_per_user),
     ("payment_window_seconds", |offer| &mut offer.payment_window_seconds),
+    ("buckets", |offer| &mut offer.buckets),
     ("description", |offer| &mut offer.description),
     ("picture", |offer| &mut offer.picture),
     // The rules say what is wrong with these below `admission`.
@@ -100,6 +104,7 @@ impl OfferFields {
             currency: Currency::CNY.to_string(),
             limit_per_user: "1".to_owned(),
             payment_window_seconds: "600".to_owned(),
+            buckets: "1".to_owned(),
             lead_seconds: "60".to_owned(),
             spread_milliseconds: "0".to_owned(),
             ..Self::default()
@@ -119,6 +124,7 @@ impl OfferFields {
             allotted: offer.allotted.to_string(),
             limit_per_user: offer.limit_per_user.to_string(),
             payment_window_seconds: (offer.payment_window_milliseconds / 1000).to_string(),
+            buckets: offer.buckets.to_string(),
             description: offer.description.clone().unwrap_or_default(),
             picture: offer.picture.map(|picture| picture.to_string()).unwrap_or_default(),
             guard,
@@ -141,6 +147,9 @@ impl OfferFields {
         });
         if !self.list_price.trim().is_empty() {
             body["list_price"] = money(&self.list_price);
+        }
+        if !self.buckets.trim().is_empty() {
+            body["buckets"] = number(&self.buckets);
         }
         // Browsers send line breaks as two characters.
         let description = self.description.replace("\r\n", "\n");
@@ -354,6 +363,7 @@ pub fn column_label(words: Words, name: &str) -> String {
         "currency" => words.offer_currency(),
         "allotted" => words.offer_allotted(),
         "limit_per_user" => words.offer_limit(),
+        "buckets" => words.offer_buckets(),
         "description" => words.offer_description(),
         "picture" => words.offer_picture(),
         "admission-challenge" => words.offer_guard(),
@@ -382,6 +392,7 @@ pub fn errors_of(words: Words, problems: &FieldErrors) -> FormErrors {
             "allotted" => words.rule_allotted(),
             "limit_per_user" => words.rule_limit(),
             "payment_window_seconds" => words.rule_window(),
+            "buckets" => words.rule_buckets(),
             "description" => words.rule_description(),
             "picture" => words.rule_picture(),
             "challenge" => words.rule_guard(),

@@ -364,6 +364,9 @@ super::words! {
     offer_lead_hint();
     offer_spread();
     offer_spread_hint();
+    offer_buckets();
+    offer_buckets_hint();
+    rule_buckets();
     rule_guard();
     rule_lead();
     rule_spread();
