@@ -13,6 +13,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("load", &["domain", "harness", "seckill"]),
     ("tests", &["domain", "harness", "seckill"]),
     ("tests/harness", &[]),
+    ("tests/simulation", &["domain", "harness", "seckill"]),
 ];
 
 /// All that the domain depends on: tables, their hashes, and error types.

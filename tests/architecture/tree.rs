@@ -18,6 +18,7 @@ pub const SOURCES: &[Sources] = &[
     Sources { directory: "crates/domain/src", crate_name: "domain" },
     Sources { directory: "load/src", crate_name: "load" },
     Sources { directory: "tests/harness/src", crate_name: "harness" },
+    Sources { directory: "tests/simulation/src", crate_name: "simulation" },
     Sources { directory: "tests/support", crate_name: "support" },
 ];
 

@@ -81,6 +81,7 @@ fn old_words_are_gone() {
         ("tests/harness", "rs"),
         ("tests/http", "rs"),
         ("tests/product", "rs"),
+        ("tests/simulation", "rs"),
         ("tests/store", "rs"),
         ("tests/support", "rs"),
     ] {

@@ -4,6 +4,7 @@
 //! Seeds are printed when they fail; `SECKILL_SEED=number` runs one again.
 
 mod book;
+mod cluster_seeds;
 mod dice;
 mod disk;
 mod engine;

@@ -42,6 +42,7 @@ macro_rules! contract {
                 what_is_given_back_can_be_claimed_at_once,
                 trimming_leaves_the_base,
                 only_the_owner_trims,
+                a_late_trim_takes_nothing_back,
                 a_late_repeat_does_not_bring_a_trimmed_batch_back,
             }
         }
@@ -221,6 +222,27 @@ async fn trimming_leaves_the_base(world: &impl World) {
     let next = world.begin("b", 1).await;
     let claim = log.claim(&next, SHARD).await.expect("a claim");
     assert_eq!(claim.base, two.as_base());
+}
+
+async fn a_late_trim_takes_nothing_back(world: &impl World) {
+    let session = world.begin("a", 1).await;
+    let log = world.log();
+    let claim = log.claim(&session, SHARD).await.expect("a claim");
+    let mut heads = vec![claim.head];
+    for name in 1..=4 {
+        let last = *heads.last().expect("a head");
+        heads.push(append(log, &claim, last, 1, name).await);
+    }
+    // The first comes once more, behind the second; none of them knows the base by its claim.
+    for trimmed in [1, 3, 1] {
+        log.trim(&claim, heads[trimmed].as_base()).await.expect("trimmed");
+    }
+    assert_eq!(names(log, SHARD, 0).await, [4]);
+    let again = log.claim(&session, SHARD).await.expect("a claim");
+    assert_eq!(again.base, heads[3].as_base());
+    // One that knows the base goes on from there.
+    log.trim(&again, heads[4].as_base()).await.expect("trimmed");
+    assert_eq!(log.claim(&session, SHARD).await.expect("a claim").base, heads[4].as_base());
 }
 
 async fn only_the_owner_trims(world: &impl World) {

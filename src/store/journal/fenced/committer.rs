@@ -101,9 +101,13 @@ impl<L: FencedLog> Committer<L> {
         Self { shared: Arc::new(shared), runtime, options }
     }
 
-    /// Appends what the parts hold of shards that this node owns, in as many transactions as the limits
-    /// ask for. Returns the shards whose parts are not durable.
-    async fn append(&self, bytes: &[u8], parts: &[Part]) -> io::Result<Vec<ShardId>> {
+    /// Makes a batch durable as [`Log::commit`] does, for a caller that has no thread to block: appends what
+    /// its parts hold of shards that this node owns, in as many transactions as the limits ask for. One batch
+    /// at a time. Returns the shards whose parts are not durable.
+    ///
+    /// # Errors
+    /// Returns the log's error if it is not known what became of the batch.
+    pub async fn commit_batch(&self, Batch { bytes, parts }: &Batch) -> io::Result<Vec<ShardId>> {
         let mut fenced = Vec::new();
         let mut joined: BTreeMap<ShardId, Joined> = BTreeMap::new();
         let mut joined_bytes = 0;
@@ -328,7 +332,7 @@ impl<L: FencedLog> Log for Committer<L> {
     }
 
     fn commit(&mut self, batch: &mut Batch) -> io::Result<Vec<ShardId>> {
-        self.runtime.block_on(self.append(&batch.bytes, &batch.parts))
+        self.runtime.block_on(self.commit_batch(batch))
     }
 }
 

@@ -59,6 +59,9 @@ struct Present {
     base: Base,
 }
 
+/// How often a trim looks again at a base that changes meanwhile.
+const TRIM_ATTEMPTS_MAX: usize = 4;
+
 impl EtcdLog {
     /// The log below `prefix`, which ends with a slash: `/seckill/shop/`.
     pub fn new(etcd: Etcd, prefix: impl Into<String>) -> Self {
@@ -88,12 +91,7 @@ impl EtcdLog {
                     Err(error) => Err(damaged(&found.key, &error)),
                 })
                 .transpose()?,
-            base: base
-                .map(|found| {
-                    Base::decode(&found.value).map_err(|error| damaged(&found.key, &error))
-                })
-                .transpose()?
-                .unwrap_or_default(),
+            base: base.as_ref().map(base_of).transpose()?.unwrap_or_default(),
         })
     }
 
@@ -125,6 +123,8 @@ impl EtcdLog {
             self.put_owner(session, &claim),
             Operation::put(self.keys.epoch(shard), epoch_value(&claim)),
             Operation::put(self.keys.head(shard), claim.head.encode()),
+            // Until now the owner before could trim.
+            Operation::Get(self.keys.base(shard)),
         ];
         let otherwise = vec![
             Operation::Get(self.keys.owner(shard)),
@@ -189,19 +189,27 @@ impl FencedLog for EtcdLog {
             }
             return Err(ClaimError::Raced(shard));
         }
-        let (claim, transaction) = self.claiming(session, shard, &present);
+        let (mut claim, transaction) = self.claiming(session, shard, &present);
         let answer = match self.etcd.commit(transaction).await {
             Ok(answer) => answer,
             Err(error) if error.may_have_happened() => {
                 let last = self.etcd.get(&self.keys.epoch(shard)).await.map_err(LogError::from)?;
                 return match last {
-                    Some(last) if last.value == epoch_value(&claim) => Ok(claim),
+                    Some(last) if last.value == epoch_value(&claim) => {
+                        claim.base = self.present(shard).await?.base;
+                        Ok(claim)
+                    }
                     _ => Err(ClaimError::Log(error.into())),
                 };
             }
             Err(error) => return Err(ClaimError::Log(error.into())),
         };
-        if answer.held { Ok(claim) } else { Err(self.refusal(session, shard, &answer)?) }
+        if !answer.held {
+            return Err(self.refusal(session, shard, &answer)?);
+        }
+        let base = answer.read.first().and_then(Option::as_ref);
+        claim.base = base.map(base_of).transpose()?.unwrap_or_default();
+        Ok(claim)
     }
 
     async fn renew(&self, session: &Session, claim: &Claim) -> Result<(), LogError> {
@@ -279,19 +287,47 @@ impl FencedLog for EtcdLog {
 
     async fn trim(&self, claim: &Claim, base: Base) -> Result<(), LogError> {
         let shard = claim.shard;
-        let transaction = Transaction {
-            conditions: vec![Condition::Is(self.keys.epoch(shard), epoch_value(claim))],
-            then: vec![
-                Operation::DeleteRange(
-                    self.keys.batch(shard, 0),
-                    self.keys.batch(shard, base.batch.saturating_add(1)),
-                ),
-                Operation::put(self.keys.base(shard), base.encode()),
-            ],
-            otherwise: Vec::new(),
-        };
-        let answer = self.etcd.commit(transaction).await?;
-        if answer.held { Ok(()) } else { Err(LogError::NotOwner(shard)) }
+        let (epoch_key, base_key) = (self.keys.epoch(shard), self.keys.base(shard));
+        let mut seen = (claim.base != Base::default()).then(|| claim.base.encode());
+        for _ in 0..TRIM_ATTEMPTS_MAX {
+            // Compared, because an earlier one that comes late would put its base in the place of this one,
+            // and the batches between the two are gone.
+            let as_seen = match &seen {
+                Some(value) => Condition::Is(base_key.clone(), value.clone()),
+                None => Condition::Absent(base_key.clone()),
+            };
+            let transaction = Transaction {
+                conditions: vec![Condition::Is(epoch_key.clone(), epoch_value(claim)), as_seen],
+                then: vec![
+                    Operation::DeleteRange(
+                        self.keys.batch(shard, 0),
+                        self.keys.batch(shard, base.batch.saturating_add(1)),
+                    ),
+                    Operation::put(base_key.clone(), base.encode()),
+                ],
+                otherwise: vec![
+                    Operation::Get(epoch_key.clone()),
+                    Operation::Get(base_key.clone()),
+                ],
+            };
+            let answer = self.etcd.commit(transaction).await?;
+            if answer.held {
+                return Ok(());
+            }
+            let mut read = answer.read.into_iter();
+            let epoch = read.next().flatten();
+            if epoch.is_none_or(|epoch| epoch.value != epoch_value(claim)) {
+                return Err(LogError::NotOwner(shard));
+            }
+            // The answer to an earlier one was lost, or that one was late.
+            let present = read.next().flatten();
+            let decoded = present.as_ref().map(base_of).transpose()?;
+            if decoded.is_some_and(|present| present.batch >= base.batch) {
+                return Ok(());
+            }
+            seen = present.map(|present| present.value);
+        }
+        Err(LogError::Unavailable("the base of the log keeps changing".to_owned()))
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LogError> {
@@ -304,6 +340,10 @@ impl FencedLog for EtcdLog {
         self.etcd.commit(transaction).await?;
         Ok(())
     }
+}
+
+fn base_of(found: &Stored) -> Result<Base, LogError> {
+    Base::decode(&found.value).map_err(|error| damaged(&found.key, &error))
 }
 
 impl Keys {

@@ -237,8 +237,12 @@ impl FencedLog for MemoryLog {
         if !state.is_claims(claim) {
             return Err(LogError::NotOwner(claim.shard));
         }
-        state.batches.retain(|(shard, batch), _| *shard != claim.shard || *batch > base.batch);
-        state.bases.insert(claim.shard, base);
+        let present = state.bases.entry(claim.shard).or_default();
+        // One that comes late takes nothing back.
+        if present.batch < base.batch {
+            *present = base;
+            state.batches.retain(|(shard, batch), _| *shard != claim.shard || *batch > base.batch);
+        }
         Ok(())
     }
 

@@ -167,7 +167,8 @@ pub trait FencedLog: Send + Sync + 'static {
         batches_max: usize,
     ) -> impl Future<Output = Result<Vec<StoredBatch>, LogError>> + Send;
 
-    /// Deletes a shard's batches up to the one that `base` names, and keeps `base` instead of them.
+    /// Deletes a shard's batches up to the one that `base` names, and keeps `base` instead of them. What is
+    /// trimmed further already stays so: a call that was held on its way takes nothing back.
     ///
     /// # Errors
     /// Returns [`LogError::NotOwner`] if the shard was claimed since.
