@@ -1,6 +1,6 @@
 //! What is on sale in the simulation, to whom, and how long things take.
 
-use domain::{Admission, Currency, ItemId, ItemTerms, SaleId, ShardId, Timestamp};
+use domain::{Admission, Buckets, Currency, ItemId, ItemTerms, SaleId, ShardId, Timestamp};
 
 pub const SHARDS: u16 = 3;
 pub const ITEMS_OF_SHARD: u64 = 2;
@@ -44,5 +44,6 @@ pub fn terms(item_id: ItemId) -> ItemTerms {
         starts_at: Timestamp(0),
         ends_at: Timestamp::MAX,
         admission: Admission::OPEN,
+        buckets: Buckets::ONE,
     }
 }

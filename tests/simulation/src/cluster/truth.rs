@@ -5,7 +5,7 @@
 use super::question::{Answered, Kind, Reply};
 use super::shop::ALLOTTED;
 use crate::finding::Finding;
-use domain::invariants::{Invariant, Ledger};
+use domain::invariants::{Invariant, Ledger, LedgerItem};
 use domain::{
     Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, Refusal, RequestId, ShardId,
     Stock, UserId,
@@ -124,7 +124,7 @@ impl Truth {
     fn note(&mut self, now: u64, found: &Record) {
         let (seq, item_id) = (found.seq, found.event.item_id());
         if let Some(item) = self.ledger.items().get(&item_id) {
-            let available = item.counters.available;
+            let available = item.counters().available;
             self.available.entry(item_id).or_default().0.push((seq, now, available));
         }
         let Event::Order(order) = &found.event else { return };
@@ -261,7 +261,7 @@ impl Truth {
             return Err(Finding::of(Invariant::I9, text));
         }
         for item in stock.items() {
-            let counted = self.ledger.items().get(&item.terms.item_id).map(|own| own.counters);
+            let counted = self.ledger.items().get(&item.terms.item_id).map(LedgerItem::counters);
             if counted != Some((&item.counters).into()) {
                 let text = format!("shard {shard} has {:?}, on record {counted:?}", item.counters);
                 return Err(Finding::of(Invariant::I9, text));
@@ -306,6 +306,6 @@ impl Truth {
     /// An item's units that can be bought.
     pub fn available(&self, item_id: ItemId) -> i64 {
         let item = self.ledger.items().get(&item_id);
-        item.map_or(i64::from(ALLOTTED), |item| item.counters.available)
+        item.map_or(i64::from(ALLOTTED), |item| item.counters().available)
     }
 }
