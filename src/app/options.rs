@@ -46,7 +46,7 @@ pub fn backend(config: &Config) -> BackendOptions {
 /// Returns the edge's limits, with this many connections.
 pub fn http(config: &Config, connections_max: usize) -> http::Options {
     let milliseconds = Duration::from_millis;
-    let settings = &config.http;
+    let (settings, grpc) = (&config.http, &config.grpc);
     http::Options {
         connections_max: http::ConnectionsMax {
             all: connections_max,
@@ -95,6 +95,7 @@ pub fn http(config: &Config, connections_max: usize) -> http::Options {
         sandbox_payments: config.payments.sandbox,
         sandbox_delay_max: milliseconds(config.payments.sandbox_delay_ms_max),
         compat: compat(config),
+        grpc: grpc.enabled.then_some(http::GrpcOptions { reflection: grpc.reflection }),
     }
 }
 

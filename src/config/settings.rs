@@ -522,6 +522,14 @@ configuration! {
         settle: CompatSettle = CompatSettle::Paid, AnyOf("\"paid\" or \"reserved\"");
     }
 
+    /// The same operations over gRPC, at the port of http.listen: docs/grpc.md.
+    grpc: Grpc {
+        /// Whether they are served.
+        enabled: bool = false, AnyOf("true or false");
+        /// Whether the server describes its services to clients that ask, such as grpcurl.
+        reflection: bool = true, AnyOf("true or false");
+    }
+
     /// A sale for trying the product out.
     demo: Demo {
         /// Whether an empty data directory is filled with a sale that starts seconds later.

@@ -6,7 +6,7 @@
 //! `identity/` what a browser's visitor is known by, `request/` reads what a request says, `problem/` tells what is wrong with it. The handlers are in
 //! `api/` (buyers and the public), `admin/` (operators) and `pages/` (browsers), a file per resource;
 //! `api/buy.rs` has the purchase, which does not go through the router, and `purchase.rs` what all
-//! interfaces do with one. `compat.rs` speaks as an older order service did. `operations.rs` is for those who run the shop, on a listener of its own.
+//! interfaces do with one. `grpc/` has the same operations over gRPC, and `compat.rs` speaks as an older order service did. `operations.rs` is for those who run the shop, on a listener of its own.
 //!
 //! Knows the actors' handles, the sales and the domain. Must not know where anything is stored.
 
@@ -22,6 +22,7 @@ mod compat;
 mod document;
 mod edge;
 mod forwarded;
+mod grpc;
 mod identity;
 mod illustration;
 pub mod limits;
@@ -48,6 +49,7 @@ pub use compat::options::{CompatOptions, Settle};
 pub use edge::server::{Listeners, serve};
 pub use edge::unread::UnreadBytesMax;
 pub use forwarded::{ClientAddressOptions, ClientAddressSource};
+pub use grpc::options::GrpcOptions;
 pub use identity::link as operator_link;
 pub use limits::LimitOptions;
 pub use live::NAMES as LIVE_DOCUMENTS;

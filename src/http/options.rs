@@ -5,6 +5,7 @@ use super::challenge::ChallengeOptions;
 use super::compat::options::CompatOptions;
 use super::edge::unread::UnreadBytesMax;
 use super::forwarded::ClientAddressOptions;
+use super::grpc::options::GrpcOptions;
 use super::limits::LimitOptions;
 use super::pages::times::UtcOffset;
 use super::pages::visits::VisitorId;
@@ -129,6 +130,8 @@ pub struct Options {
     pub sandbox_delay_max: Duration,
     /// How clients of the older order service are served, if they are.
     pub compat: Option<CompatOptions>,
+    /// How the shop is served over gRPC, if it is.
+    pub grpc: Option<GrpcOptions>,
 }
 
 impl Default for Options {
@@ -171,6 +174,7 @@ impl Default for Options {
             sandbox_payments: true,
             sandbox_delay_max: Duration::from_secs(20),
             compat: None,
+            grpc: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod completeness;
 pub mod lifecycle;
 pub mod operators;
+mod pages;
 pub mod preheat;
 mod steering;
 pub mod upcoming;
@@ -18,11 +19,11 @@ use crate::store::dead_letters::{DeadLetters, DeadLettersError};
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::orders::{OrderStore, StoredOrder};
 use crate::store::read_cache::ReadCache;
-use domain::catalogue::{Day, PictureId, PublicSale, Sale, SaleDraft, SalesOfDay};
+use domain::catalogue::{Day, PictureId, PublicSale, Sale, SaleDraft, SaleList};
 use domain::order::Cursor;
 use domain::{
-    ItemId, ItemTerms, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStatus, SaleStep,
-    Timestamp, UserId,
+    ItemId, ItemTerms, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStep, Timestamp,
+    UserId,
 };
 use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
 use std::collections::HashMap;
@@ -290,7 +291,7 @@ impl Sales {
     ///
     /// # Errors
     /// Returns [`ReadError`] if neither cache nor catalogue answers.
-    pub async fn of_day(&self, day: Day) -> Result<Arc<SalesOfDay>, ReadError> {
+    pub async fn of_day(&self, day: Day) -> Result<Arc<SaleList>, ReadError> {
         self.read_cache.day(day, || self.catalogue.sales_of_day(day)).await
     }
 
@@ -301,20 +302,6 @@ impl Sales {
     /// catalogue does not answer.
     pub async fn sale(&self, sale_id: SaleId) -> Result<Sale, CatalogueError> {
         self.catalogue.sale(sale_id).await?.ok_or(CatalogueError::SaleNotFound)
-    }
-
-    /// Returns a page of sales in one of these statuses, newest first, created before `before` if
-    /// given; at most `limit`.
-    ///
-    /// # Errors
-    /// Returns [`CatalogueError`] if the catalogue does not answer.
-    pub async fn page(
-        &self,
-        statuses: &[SaleStatus],
-        before: Option<SaleId>,
-        limit: usize,
-    ) -> Result<Vec<Sale>, CatalogueError> {
-        self.catalogue.sales(statuses, before, limit).await
     }
 
     /// Returns the account of this name, as the catalogue has it or, if it does not answer within a

@@ -210,6 +210,8 @@ metrics_catalogue! {
         "Requests answered, by route (buy or other) and class of status.";
     HTTP_PROBLEMS_TOTAL, Counter, Count: "seckill_http_problems_total",
         "Problems answered, purchases excepted, by code.";
+    GRPC_REQUESTS_TOTAL, Counter, Count: "seckill_grpc_requests_total",
+        "Calls over gRPC answered, by code; purchases count among the purchases, too.";
     HTTP_REQUEST_DURATION_SECONDS, Histogram, Seconds: "seckill_http_request_duration_seconds",
         "Time from a request's head to its answer's head; after the first 1024, purchases by a sample of one in 16.";
     HTTP_REQUESTS_IN_FLIGHT, Gauge, Count: "seckill_http_requests_in_flight",
@@ -248,7 +250,7 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 13] = [
+const BEGUN_ELSEWHERE: [&str; 14] = [
     PEER_CALLS_TOTAL,
     RISK_MATCHES_TOTAL,
     PURCHASES_ADMITTED_TOTAL,
@@ -258,6 +260,7 @@ const BEGUN_ELSEWHERE: [&str; 13] = [
     PURCHASES_TOTAL,
     HTTP_PROBLEMS_TOTAL,
     HTTP_REQUESTS_TOTAL,
+    GRPC_REQUESTS_TOTAL,
     HTTP_CONNECTIONS_ACCEPTED_TOTAL,
     HTTP_CONNECTIONS_REFUSED_TOTAL,
     TASK_RESTARTS_TOTAL,

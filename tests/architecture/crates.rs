@@ -8,10 +8,11 @@ use std::fs;
 
 /// Each crate of the workspace, and which of the others it may depend on. Tests may depend on more.
 const MEMBERS: &[(&str, &[&str])] = &[
-    ("", &["domain"]),
+    ("", &["domain", "proto"]),
     ("crates/domain", &[]),
+    ("crates/proto", &[]),
     ("load", &["domain", "harness", "seckill"]),
-    ("tests", &["domain", "harness", "seckill"]),
+    ("tests", &["domain", "harness", "proto", "seckill"]),
     ("tests/harness", &[]),
     ("tests/simulation", &["domain", "harness", "seckill"]),
 ];
@@ -24,7 +25,7 @@ const LABORATORY_NAMES_ENGINE: &str = "load/src/inprocess";
 
 /// The most crates in the tree, `Cargo.lock` with the workspace's own. Each costs time in every cold
 /// build, and this one is the first that a stranger waits for: raise it for what earns that.
-const CRATES_MAX: usize = 575;
+const CRATES_MAX: usize = 580;
 
 /// What the pure heart never names.
 const IMPURE: &[&str] = &[

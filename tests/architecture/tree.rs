@@ -16,6 +16,7 @@ pub struct Sources {
 pub const SOURCES: &[Sources] = &[
     Sources { directory: "src", crate_name: "seckill" },
     Sources { directory: "crates/domain/src", crate_name: "domain" },
+    Sources { directory: "crates/proto/src", crate_name: "proto" },
     Sources { directory: "load/src", crate_name: "load" },
     Sources { directory: "tests/harness/src", crate_name: "harness" },
     Sources { directory: "tests/simulation/src", crate_name: "simulation" },

@@ -10,6 +10,7 @@ mod compat;
 mod console;
 mod cross_check;
 mod document;
+mod grpc;
 mod limits;
 mod live;
 mod media;

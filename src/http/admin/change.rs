@@ -3,9 +3,8 @@
 
 use super::sale_view::AdminSale;
 use crate::http::auth::bearer::{Admin, Operator};
-use crate::http::edge::service::IDEMPOTENT_REPLAYED;
 use crate::http::problem::Problem;
-use crate::http::request::idempotency_key::operator_key;
+use crate::http::request::idempotency_key::{IDEMPOTENT_REPLAYED, operator_key};
 use crate::http::state::Edge;
 use crate::sales::{Base, Change};
 use axum::Json;

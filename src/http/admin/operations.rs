@@ -424,6 +424,7 @@ pub async fn gate_of(edge: &Edge, sale_id: SaleId, item_id: ItemId) -> Result<Ar
 /// Answers an operation on one item with the item as it is afterwards.
 pub fn answer_item(edge: &Edge, gate: &Gate, operated: &Operated) -> Response {
     let now = edge.engine.now();
-    let view = ItemView { counters: operated.counters.into(), ..items::view(gate, now) };
+    let view =
+        ItemView { counters: operated.counters.into(), ..items::view(&items::look(gate, now)) };
     (change::replayed(operated.is_repeat), Json(view)).into_response()
 }

@@ -3,7 +3,6 @@
 use super::change::{self, Editor, IfMatch, SaleAnswer};
 use super::draft::{self, SaleRequest};
 use super::sale_view::{self, AdminSale, CreatedSale};
-use crate::http::api::sales;
 use crate::http::auth::bearer::Operator;
 use crate::http::problem::Problem;
 use crate::http::request::extract::{JsonObject, Parameters};
@@ -107,7 +106,7 @@ pub async fn list(
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<AdminSalePage>, Problem> {
     let (limit, before) = query.read::<SaleId>()?;
-    let (sales, has_more) = sales::page(&edge, &[], before, limit).await?;
+    let (sales, has_more) = edge.sales.page_and_more(&[], before, limit).await?;
     edge.engine.look_at(sales.iter().flat_map(|sale| &sale.items).map(|item| item.item_id)).await;
     let data = sales.iter().map(|sale| sale_view::view(&edge, sale)).collect();
     Ok(Json(AdminSalePage { data, has_more }))

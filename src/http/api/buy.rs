@@ -16,7 +16,7 @@ use crate::http::purchase::{self, Asked, Bought, Caller};
 use crate::http::request::fields::{self, Body as _};
 use crate::http::request::idempotency_key::{self, IdempotencyKey};
 use crate::http::request::path::Id;
-use crate::http::request::rules::Integer;
+use crate::http::request::rules::{Integer, Rule as _};
 use crate::http::request::{body, json, query};
 use crate::http::state::Edge;
 use bytes::Bytes;
@@ -64,6 +64,17 @@ pub struct Named {
     pub item_id: Option<ItemId>,
     /// Where the buy token is in the path, if there is one.
     pub token: Option<Range<usize>>,
+}
+
+/// Returns the units that a number says: one if it is 0, which is none.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if nobody may buy so many at once.
+pub fn quantity_of(number: u32) -> Result<u16, Problem> {
+    match number {
+        0 => Ok(QUANTITY_DEFAULT),
+        _ => Quantity::read(number.into()).map_err(|detail| Problem::field("/quantity", detail)),
+    }
 }
 
 /// Returns what the request's path names, if the request is a purchase.

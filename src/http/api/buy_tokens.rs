@@ -2,7 +2,7 @@
 //! here, before the start, so that a guarded purchase costs no more than another.
 
 use super::example;
-use crate::actors::Gate;
+use crate::actors::{Gate, KeyOrigin};
 use crate::http::address::ClientAddress;
 use crate::http::admit;
 use crate::http::auth::bearer::Buyer;
@@ -22,7 +22,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::risk::Action;
-use domain::{ItemId, ItemPhase, Refusal, Timestamp, UserId};
+use domain::{Address, ItemId, ItemPhase, Refusal, RequestId, Timestamp, UserId};
 use hyper::header::CACHE_CONTROL;
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -62,7 +62,8 @@ pub struct BuyTokenView {
 }
 
 impl BuyTokenView {
-    fn of(item_id: ItemId, text: String, token: &BuyToken) -> Self {
+    fn of(item_id: ItemId, given: GivenToken) -> Self {
+        let GivenToken { text, token } = given;
         Self {
             buy_url: format!("/api/v1/items/{item_id}/buy/{text}"),
             token: text,
@@ -135,26 +136,75 @@ pub async fn issue(
     headers: HeaderMap,
     OptionalJsonObject(body): OptionalJsonObject,
 ) -> Result<impl IntoResponse, Problem> {
-    let person = Person { user_id: Some(user_id), address };
-    let issued = issue_to(&edge, person, user_id, item_id, &headers, body).await;
+    let issued = issue_to(&edge, user_id, address, item_id, &headers, body).await;
     edge.metrics.token_asked(issued.is_ok());
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(issued?)))
 }
 
 async fn issue_to(
     edge: &Edge,
-    person: Person,
     user_id: UserId,
+    address: Address,
     item_id: ItemId,
     headers: &HeaderMap,
     body: Map<String, Value>,
 ) -> Result<BuyTokenView, Problem> {
+    let unique = edge.unique_number();
+    let asked = Asked {
+        item_id,
+        user_id,
+        address,
+        key: idempotency_key::idempotency_key(headers, user_id, unique)?,
+        solution: BuyTokenRequest::parse(body)?.challenge,
+    };
+    let given = give(edge, asked).await?;
+    Ok(BuyTokenView::of(item_id, given))
+}
+
+/// Returns the solution of a challenge that a message has.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if it is too long.
+pub fn solution(text: Option<String>) -> Result<Option<String>, Problem> {
+    let body = text.map(|text| ("challenge".to_owned(), Value::String(text)));
+    Ok(BuyTokenRequest::parse(body.into_iter().collect())?.challenge)
+}
+
+/// Who asks for a buy token, and with what.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The item that it is for.
+    pub item_id: ItemId,
+    /// The buyer who asks.
+    pub user_id: UserId,
+    /// Where the buyer asks from.
+    pub address: Address,
+    /// The request's identity within its buyer's requests, and who gave it.
+    pub key: (RequestId, KeyOrigin),
+    /// The solution of the item's challenge, if one was sent.
+    pub solution: Option<String>,
+}
+
+/// A buy token that was given out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GivenToken {
+    /// What a purchase sends.
+    pub text: String,
+    /// What it says.
+    pub token: BuyToken,
+}
+
+/// Gives out a buy token.
+///
+/// # Errors
+/// Returns a problem if the item has none for this buyer now, or the challenge was not solved.
+pub async fn give(edge: &Edge, asked: Asked) -> Result<GivenToken, Problem> {
+    let Asked { item_id, user_id, address, key: (request_id, origin), solution } = asked;
     let gate = purchase::item(edge, Some(item_id)).await?;
-    let (unique, _) = idempotency_key::idempotency_key(headers, user_id, edge.unique_number())?;
-    let solution = BuyTokenRequest::parse(body)?.challenge;
     let now = edge.engine.now();
     check_open(&gate, now)?;
     edge.limits.token_of_user(user_id, edge.clock.elapsed())?;
+    let person = Person { user_id: Some(user_id), address };
     let action = admit::admit(edge, Moment::Token, person)?;
     let demand = Demand::of(gate.admission().challenge, action == Action::Harder);
     let subject = Subject { item_id, user_id };
@@ -164,17 +214,15 @@ async fn issue_to(
             edge.risk.failed_challenge(user_id, edge.clock.elapsed());
         }
     })?;
-    let nonce = match solved {
-        Some(solution) => edge.buy_tokens.nonce("solution", &solution),
-        None if idempotency_key::is_sent(headers) => {
-            edge.buy_tokens.nonce("key", &unique.0.to_be_bytes())
-        }
-        None => rand::random(),
+    let nonce = match (solved, origin) {
+        (Some(solution), _) => edge.buy_tokens.nonce("solution", &solution),
+        (None, KeyOrigin::Client) => edge.buy_tokens.nonce("key", &request_id.0.to_be_bytes()),
+        (None, _) => rand::random(),
     };
     let is_last = action == Action::Last;
     let token = token(edge, &gate, user_id, nonce, is_last, now);
     let text = edge.buy_tokens.issue(now, &token, item_id, user_id);
-    Ok(BuyTokenView::of(item_id, text, &token))
+    Ok(GivenToken { text, token })
 }
 
 /// Makes the token that the buyer gets at `now`; one that a risk rule puts last has the end of the spread for
@@ -232,25 +280,30 @@ pub async fn challenge(
     ClientAddress(address): ClientAddress,
     Id(item_id): Id<ItemId>,
 ) -> Result<Response, Problem> {
-    let person = Person { user_id: Some(user_id), address };
-    let given = challenge_for(&edge, person, Subject { item_id, user_id }).await;
+    let given = challenge_for(&edge, user_id, address, item_id).await;
     edge.metrics.challenged(given.is_ok());
     Ok(([(CACHE_CONTROL, "no-store")], Json(given?)).into_response())
 }
 
-async fn challenge_for(
+/// Returns the challenge of an item for a buyer.
+///
+/// # Errors
+/// Returns a problem if the sale is over, or a risk rule does not admit the buyer.
+pub async fn challenge_for(
     edge: &Edge,
-    person: Person,
-    subject: Subject,
+    user_id: UserId,
+    address: Address,
+    item_id: ItemId,
 ) -> Result<Given<'_>, Problem> {
-    let gate = purchase::item(edge, Some(subject.item_id)).await?;
+    let gate = purchase::item(edge, Some(item_id)).await?;
     let now = edge.engine.now();
     if now >= gate.terms().ends_at || gate.phase() == ItemPhase::Ended {
         return Err(Refusal::SaleEnded.into());
     }
+    let person = Person { user_id: Some(user_id), address };
     let action = admit::admit(edge, Moment::Challenge, person)?;
     let demand = Demand::of(gate.admission().challenge, action == Action::Harder);
-    Ok(edge.challenges.give(demand, subject, now))
+    Ok(edge.challenges.give(demand, Subject { item_id, user_id }, now))
 }
 
 /// Returns a challenge as the document shows it.

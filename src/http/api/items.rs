@@ -164,19 +164,32 @@ pub fn state(gate: &Gate, now: Timestamp) -> ItemStateView {
     }
 }
 
-/// Returns the gate's item at `now`, without what only the catalogue knows.
-pub fn view(gate: &Gate, now: Timestamp) -> ItemView {
-    let terms = gate.terms();
-    view_terms(terms, gate.admission(), state(gate, now), gate.counters().into())
+/// An item as it is at one moment, without what only the catalogue knows.
+#[derive(Clone, Debug)]
+pub struct SeenItem {
+    /// On which terms it is sold.
+    pub terms: ItemTerms,
+    /// How it is guarded.
+    pub admission: Admission,
+    /// Whether it can be bought.
+    pub state: ItemStateView,
+    /// How many units there are, and how many of them are sold.
+    pub counters: ItemCounters,
 }
 
-/// Returns an item of these terms, without what only the catalogue knows.
-pub fn view_terms(
-    terms: &ItemTerms,
-    admission: Admission,
-    state: ItemStateView,
-    counters: CountersView,
-) -> ItemView {
+/// Returns the gate's item as it is at `now`.
+pub fn look(gate: &Gate, now: Timestamp) -> SeenItem {
+    SeenItem {
+        terms: gate.terms().clone(),
+        admission: gate.admission(),
+        state: state(gate, now),
+        counters: gate.counters(),
+    }
+}
+
+/// Returns an item as buyers see it, without what only the catalogue knows.
+pub fn view(seen: &SeenItem) -> ItemView {
+    let SeenItem { terms, admission, state, counters } = seen;
     ItemView {
         item_id: terms.item_id.to_string(),
         sale_id: terms.sale_id.to_string(),
@@ -193,9 +206,9 @@ pub fn view_terms(
         ends_at: timestamp::to_string(terms.ends_at),
         revision: revision(terms),
         refresh_after_ms: None,
-        state,
-        counters,
-        admission: AdmissionView::of(admission, terms.starts_at),
+        state: *state,
+        counters: (*counters).into(),
+        admission: AdmissionView::of(*admission, terms.starts_at),
     }
 }
 
@@ -235,7 +248,7 @@ pub async fn show(
         refresh_after_ms: Some(refresh_after_ms),
         title: title.as_ref().map(|title| title.title.to_string()),
         list_price: title.and_then(|title| title.list_price),
-        ..view(&gate, edge.engine.now())
+        ..view(&look(&gate, edge.engine.now()))
     };
     // A second old is new enough, and spares the server a crowd that reloads.
     Ok(([(CACHE_CONTROL, "public, max-age=1")], Json(view)))

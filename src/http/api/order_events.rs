@@ -1,4 +1,5 @@
-//! `GET /api/v1/orders/{order}/events`: each change of an order, as server-sent events.
+//! `GET /api/v1/orders/{order}/events`: each change of an order, as server-sent events and as what other
+//! interfaces make of it.
 //!
 //! The order comes first as it is, then after each durable change. The stream ends when the order can
 //! no longer change, when the session that it was opened with is over, when the server drains, or when the
@@ -63,34 +64,67 @@ pub async fn watch(
     Extension(connection): Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // Watch before reading: a change between the two would be lost otherwise.
-    let changes = edge.engine.watch_order(order_id);
-    let order = orders::find(&edge, order_id, session.user_id).await?;
-    let is_known = headers.get(LAST_EVENT_ID).is_some_and(|known| known == order.status.name());
-    if is_known && is_final(order.status) {
+    let begun = OrderEvents::find(&edge, session, order_id).await?;
+    let status = begun.order.status;
+    let is_known = headers.get(LAST_EVENT_ID).is_some_and(|known| known == status.name());
+    if is_known && is_final(status) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let open = edge.event_streams.open(session.user_id)?;
-    let events = Events {
-        next: Some(order),
-        shown: None,
-        session,
-        is_over: false,
-        changes,
-        shutdown: edge.shutdown.clone(),
-        heartbeat: edge.options.event_heartbeat,
-        edge,
-        _open: open,
-        _on: connection.begin_event_stream(),
-    };
-    let events = stream::unfold(events, |mut events| async move {
-        let event = events.next().await?;
+    let events = stream::unfold(begun.open(&connection)?, |mut events| async move {
+        let event = match events.next().await? {
+            Change::Order(order) => render(&order),
+            Change::None => Bytes::from_static(HEARTBEAT),
+            Change::SessionOver(why) => last_event(Code::Unauthenticated, why),
+        };
         Some((event, events))
     });
     Ok(event_streams::answer(events))
 }
 
-struct Events {
+/// What a stream of an order's changes tells next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The order as it is now.
+    Order(Order),
+    /// Nothing has changed for a while.
+    None,
+    /// Nothing more will be told, because the session is over: why.
+    SessionOver(&'static str),
+}
+
+/// An order whose changes are watched, before they are told.
+pub struct Begun {
+    order: Order,
+    changes: OrderChanges,
+    session: BuyerSession,
+    edge: Arc<Edge>,
+}
+
+impl Begun {
+    /// Opens the stream of the changes, over this connection.
+    ///
+    /// # Errors
+    /// Returns a `too_many_event_streams` problem if the buyer has as many as one may have, and an
+    /// `overloaded` one if all have.
+    pub fn open(self, connection: &Arc<Connection>) -> Result<OrderEvents, Problem> {
+        let Self { order, changes, session, edge } = self;
+        Ok(OrderEvents {
+            next: Some(order),
+            shown: None,
+            session,
+            is_over: false,
+            changes,
+            shutdown: edge.shutdown.clone(),
+            heartbeat: edge.options.event_heartbeat,
+            _open: edge.event_streams.open(session.user_id)?,
+            _on: connection.begin_event_stream(),
+            edge,
+        })
+    }
+}
+
+/// The changes of an order, as they come.
+pub struct OrderEvents {
     next: Option<Order>,
     shown: Option<Order>,
     session: BuyerSession,
@@ -104,11 +138,26 @@ struct Events {
     _on: EventStreamGuard,
 }
 
-impl Events {
+impl OrderEvents {
+    /// Begins to watch an order of the session's buyer.
+    ///
+    /// # Errors
+    /// Returns the problems of [`orders::find`].
+    pub async fn find(
+        edge: &Arc<Edge>,
+        session: BuyerSession,
+        order_id: OrderId,
+    ) -> Result<Begun, Problem> {
+        // Watch before reading: a change between the two would be lost otherwise.
+        let changes = edge.engine.watch_order(order_id);
+        let order = orders::find(edge, order_id, session.user_id).await?;
+        Ok(Begun { order, changes, session, edge: Arc::clone(edge) })
+    }
+
     /// Tells the client why its session is over.
-    fn end(&mut self, why: &str) -> Bytes {
+    fn end(&mut self, why: &'static str) -> Change {
         self.is_over = true;
-        last_event(Code::Unauthenticated, why)
+        Change::SessionOver(why)
     }
 
     /// The order as it is now, if it is not as it was shown. For one whose shard another node serves: changes are
@@ -118,14 +167,19 @@ impl Events {
         (order != *shown).then_some(order)
     }
 
-    /// Returns the next piece of the stream, or `None` at its end.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// Shows the order as it is now.
+    fn show(&mut self, order: Order) -> Change {
+        self.shown = Some(order);
+        Change::Order(order)
+    }
+
+    /// Returns what to tell next, or `None` at the end.
+    pub async fn next(&mut self) -> Option<Change> {
         if self.is_over {
             return None;
         }
         if let Some(order) = self.next.take() {
-            self.shown = Some(order);
-            return Some(render(&order));
+            return Some(self.show(order));
         }
         let shown = self.shown?;
         if is_final(shown.status) {
@@ -142,27 +196,22 @@ impl Events {
                 () = self.shutdown.cancelled() => return None,
                 () = &mut deadline => return Some(match self.session.over(&self.edge) {
                     Some(why) => self.end(why),
-                    None => Bytes::from_static(HEARTBEAT),
+                    None => Change::None,
                 }),
                 () = tokio::time::sleep(LOOK), if self.edge.engine.is_one_of_several() => {
                     if is_elsewhere && let Some(order) = self.changed(&shown).await {
-                        self.shown = Some(order);
-                        return Some(render(&order));
+                        return Some(self.show(order));
                     }
                 }
                 change = self.changes.next() => match change {
                     // The order was first shown with this change already.
                     Ok(Some(order)) if order == shown => {}
-                    Ok(Some(order)) => {
-                        self.shown = Some(order);
-                        return Some(render(&order));
-                    }
+                    Ok(Some(order)) => return Some(self.show(order)),
                     // More changes than the channel holds: the order as it is now has all of them.
                     Err(ChangesMissed) => {
                         let order =
                             orders::find(&self.edge, shown.order_id, shown.user_id).await.ok()?;
-                        self.shown = Some(order);
-                        return Some(render(&order));
+                        return Some(self.show(order));
                     }
                     Ok(None) => return None,
                 },

@@ -6,11 +6,10 @@
 use super::order_view::{self, OrderView};
 use crate::actors::{NotDelivered, Reply};
 use crate::http::auth::bearer::Buyer;
-use crate::http::edge::service::IDEMPOTENT_REPLAYED;
 use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{OptionalJsonObject, Parameters};
 use crate::http::request::fields::{Body, body};
-use crate::http::request::idempotency_key::{self, IdempotencyKey};
+use crate::http::request::idempotency_key::{self, IDEMPOTENT_REPLAYED, IdempotencyKey};
 use crate::http::request::page::PageQuery;
 use crate::http::request::path::Id;
 use crate::http::request::rules::{self, NamedSchema, Nested, Rule};

@@ -1,7 +1,7 @@
 //! Sales as buyers see them: those that were approved, with their items and the items' units.
 
 use super::example;
-use super::items::{self, CountersView, ItemStateView, ItemView};
+use super::items::{self, ItemStateView, ItemView, SeenItem};
 use crate::http::problem::Problem;
 use crate::http::request::extract::Parameters;
 use crate::http::request::page::SalesQuery;
@@ -11,8 +11,8 @@ use crate::http::state::Edge;
 use crate::http::timestamp;
 use axum::Json;
 use axum::extract::State;
-use domain::catalogue::{PUBLIC_STATUSES, PublicItem, PublicSale, Sale};
-use domain::{ItemCounters, SaleId, SaleStatus, Timestamp};
+use domain::catalogue::{PublicItem, PublicSale, SaleList};
+use domain::{SaleId, SaleStatus, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -76,23 +76,26 @@ pub fn view(edge: &Edge, sale: &PublicSale) -> SaleView {
 }
 
 fn view_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) -> ItemView {
-    let shown = |view: ItemView| ItemView {
+    ItemView {
         title: Some(item.title.clone()),
         description: item.description.clone(),
         picture: item.picture.map(|picture| picture.to_string()),
         list_price: item.list_price,
-        ..view
-    };
+        ..items::view(&look_at_item(edge, sale, item, now))
+    }
+}
+
+/// Returns an item of a sale as it is at `now`: as its gate says, and as the sale does where there is none.
+pub fn look_at_item(edge: &Edge, sale: &PublicSale, item: &PublicItem, now: Timestamp) -> SeenItem {
     if let Some(gate) = edge.engine.known_gate(item.item_id) {
-        return shown(items::view(&gate, now));
+        return items::look(&gate, now);
     }
     // The item is not preheated yet, or its shard has evicted it already.
     let terms = sale.terms(item);
     let is_over =
         now >= sale.ends_at || matches!(sale.status, SaleStatus::Ended | SaleStatus::Settled);
     let state = if is_over { ItemStateView::Ended } else { ItemStateView::Upcoming };
-    let counters: ItemCounters = terms.counters();
-    shown(items::view_terms(&terms, terms.admission, state, CountersView::from(counters)))
+    SeenItem { admission: terms.admission, state, counters: terms.counters(), terms }
 }
 
 /// Lists sales.
@@ -116,37 +119,25 @@ pub async fn list(
     State(edge): State<Arc<Edge>>,
     Parameters(query): Parameters<SalesQuery>,
 ) -> Result<Json<SalePage>, Problem> {
-    if let Some(day) = query.day()? {
-        let day = edge.sales.of_day(day).await?;
-        look_at(&edge, &day.sales).await;
-        let data = day.sales.iter().map(|sale| view(&edge, sale)).collect();
-        return Ok(Json(SalePage { data, has_more: day.has_more }));
-    }
-    let (limit, before) = query.page().read::<SaleId>()?;
-    let (sales, has_more) = page(&edge, &PUBLIC_STATUSES, before, limit).await?;
-    let sales: Vec<PublicSale> = sales.iter().filter_map(Sale::public).collect();
-    look_at(&edge, &sales).await;
-    Ok(Json(SalePage { data: sales.iter().map(|sale| view(&edge, sale)).collect(), has_more }))
+    let found = listed(&edge, query).await?;
+    let data = found.sales.iter().map(|sale| view(&edge, sale)).collect();
+    Ok(Json(SalePage { data, has_more: found.has_more }))
 }
 
-/// Returns a page of sales in one of these statuses, and whether there are more.
+/// Returns the sales that a query asks for, and has their units looked at.
 ///
 /// # Errors
-/// Returns an `overloaded` problem if the catalogue does not answer.
-pub async fn page(
-    edge: &Edge,
-    statuses: &[SaleStatus],
-    before: Option<SaleId>,
-    limit: usize,
-) -> Result<(Vec<Sale>, bool), Problem> {
-    let found = edge.sales.page(statuses, before, limit).await?;
-    let has_more = match found.last() {
-        Some(last) if found.len() == limit => {
-            !edge.sales.page(statuses, Some(last.sale_id), 1).await?.is_empty()
-        }
-        _ => false,
+/// Returns an `invalid_field` problem if the query is not valid, an `overloaded` one if too many ask, and a
+/// `records_unavailable` one if the catalogue does not answer.
+pub async fn listed(edge: &Edge, query: SalesQuery) -> Result<Arc<SaleList>, Problem> {
+    let found = if let Some(day) = query.day()? {
+        edge.sales.of_day(day).await?
+    } else {
+        let (limit, before) = query.page().read::<SaleId>()?;
+        edge.sales.public_page(before, limit).await?
     };
-    Ok((found, has_more))
+    look_at(edge, &found.sales).await;
+    Ok(found)
 }
 
 /// Shows a sale.
@@ -171,9 +162,17 @@ pub async fn show(
     State(edge): State<Arc<Edge>>,
     Id(sale_id): Id<SaleId>,
 ) -> Result<Json<SaleView>, Problem> {
+    find(&edge, sale_id).await.map(|sale| Json(view(&edge, &sale)))
+}
+
+/// Returns a sale that everybody may see, and has its units looked at.
+///
+/// # Errors
+/// Returns a `sale_not_found` problem if there is none, and those of [`listed`].
+pub async fn find(edge: &Edge, sale_id: SaleId) -> Result<Arc<PublicSale>, Problem> {
     let sale = edge.sales.public_sale(sale_id).await?.ok_or_else(Problem::sale_not_found)?;
-    look_at(&edge, [sale.as_ref()]).await;
-    Ok(Json(view(&edge, &sale)))
+    look_at(edge, [sale.as_ref()]).await;
+    Ok(sale)
 }
 
 /// Looks at the units of the sales' items that are other nodes'.

@@ -365,6 +365,17 @@ fn begin(edge: &Edge, moment: Moment, user_name: &str, address: Address) -> Resu
     Ok(if is_crowd { Queue::Crowd } else { Queue::Own })
 }
 
+/// Returns a name and a password that follow the rules.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if they do not.
+pub fn check_credentials(user_name: String, password: String) -> Result<(String, String), Problem> {
+    let fields = [("user_name", user_name), ("password", password)];
+    let body = fields.map(|(name, value)| (name.to_owned(), Value::String(value)));
+    read(body.into_iter().collect())
+        .map(|Credentials { user_name, password }| (user_name, password))
+}
+
 fn read(body: Map<String, Value>) -> Result<Credentials, Problem> {
     // Both are required.
     let CredentialsRequest { user_name, password } = CredentialsRequest::parse(body)?;

@@ -40,7 +40,7 @@ impl<'a> Carried<'a> {
 /// request may change something, and it does not come from a page of this shop.
 pub fn carried<'a>(edge: &'a Edge, parts: &'a Parts) -> Result<Carried<'a>, Problem> {
     if parts.headers.contains_key(AUTHORIZATION) {
-        return in_header(&parts.headers).map(Carried::Header);
+        return in_header(&parts.headers);
     }
     let place = edge.site.place(&parts.headers, &parts.uri);
     let token = SESSION.read(&parts.headers, place).ok_or_else(nothing_sent)?;
@@ -49,13 +49,17 @@ pub fn carried<'a>(edge: &'a Edge, parts: &'a Parts) -> Result<Carried<'a>, Prob
     Ok(Carried::Cookie(token))
 }
 
-fn in_header(headers: &HeaderMap) -> Result<&str, Problem> {
+/// Returns the token in the `Authorization` header.
+///
+/// # Errors
+/// Returns an `unauthenticated` problem if there is none.
+pub fn in_header(headers: &HeaderMap) -> Result<Carried<'_>, Problem> {
     headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_at_checked(7))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer "))
-        .map(|(_, token)| token.trim_start())
+        .map(|(_, token)| Carried::Header(token.trim_start()))
         .ok_or_else(nothing_sent)
 }
 
@@ -106,12 +110,24 @@ const PASSWORD_CHANGED: &str = "the password was changed since: log in again";
 /// Returns an `unauthenticated` problem if no token is accepted, and a `forbidden` one if it is an
 /// operator's, or comes in a cookie from elsewhere.
 pub async fn authenticate_buyer(edge: &Edge, parts: &Parts) -> Result<UserId, Problem> {
-    let principal = match carried(edge, parts)? {
+    buyer_of(edge, carried(edge, parts)?).await
+}
+
+/// Returns the buyer whose token is in the `Authorization` header, for callers that are no browsers.
+///
+/// # Errors
+/// Returns an `unauthenticated` problem if no token is accepted, and a `forbidden` one if it is an
+/// operator's.
+pub async fn buyer_in_header(edge: &Edge, headers: &HeaderMap) -> Result<UserId, Problem> {
+    buyer_of(edge, in_header(headers)?).await
+}
+
+async fn buyer_of(edge: &Edge, carried: Carried<'_>) -> Result<UserId, Problem> {
+    buyer(match carried {
         Carried::Header(token) => accept(edge, token).await?,
         // Only the shop sets it.
         Carried::Cookie(token) => read(edge, token)?.principal,
-    };
-    buyer(principal)
+    })
 }
 
 fn buyer(principal: Principal) -> Result<UserId, Problem> {
@@ -133,6 +149,29 @@ pub struct BuyerSession {
 }
 
 impl BuyerSession {
+    /// Returns the session of this token.
+    ///
+    /// # Errors
+    /// Returns an `unauthenticated` problem if it is not accepted, and a `forbidden` one if it is an
+    /// operator's.
+    pub async fn of(edge: &Edge, carried: Carried<'_>) -> Result<Self, Problem> {
+        let verified = match (carried, &edge.oidc) {
+            (Carried::Header(token), Some(oidc)) if !Signer::is_of_this_shop(token) => {
+                let now = edge.clock.token_time();
+                let found = oidc.bearer(token, now, &edge.sales).await?;
+                Verified {
+                    principal: found.principal,
+                    // The issuer's users have no password here that could be changed.
+                    issued_at: Timestamp(u64::MAX),
+                    expires_at: Timestamp(found.expires_at_seconds.saturating_mul(1000)),
+                }
+            }
+            (carried, _) => read(edge, carried.token())?,
+        };
+        let Verified { principal, issued_at, expires_at: ends_at } = verified;
+        Ok(Self { user_id: buyer(principal)?, issued_at, ends_at })
+    }
+
     /// Returns why the session is over; none while it is not.
     pub fn over(&self, edge: &Edge) -> Option<&'static str> {
         if edge.clock.token_time() >= self.ends_at {
@@ -151,21 +190,7 @@ impl FromRequestParts<Arc<Edge>> for BuyerSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
-        let verified = match (carried(edge, parts)?, &edge.oidc) {
-            (Carried::Header(token), Some(oidc)) if !Signer::is_of_this_shop(token) => {
-                let now = edge.clock.token_time();
-                let found = oidc.bearer(token, now, &edge.sales).await?;
-                Verified {
-                    principal: found.principal,
-                    // The issuer's users have no password here that could be changed.
-                    issued_at: Timestamp(u64::MAX),
-                    expires_at: Timestamp(found.expires_at_seconds.saturating_mul(1000)),
-                }
-            }
-            (carried, _) => read(edge, carried.token())?,
-        };
-        let Verified { principal, issued_at, expires_at: ends_at } = verified;
-        Ok(Self { user_id: buyer(principal)?, issued_at, ends_at })
+        Self::of(edge, carried(edge, parts)?).await
     }
 }
 
@@ -183,7 +208,7 @@ impl FromRequestParts<Arc<Edge>> for BearerToken {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Edge>) -> Result<Self, Problem> {
-        in_header(&parts.headers).map(|token| Self(token.to_owned()))
+        in_header(&parts.headers).map(|carried| Self(carried.token().to_owned()))
     }
 }
 
@@ -267,7 +292,7 @@ impl FromRequestParts<Arc<Edge>> for Admin {
 
 /// Never from a cookie: what operators do is for programs, and for the console, which has its own.
 async fn authenticate_operator(edge: &Edge, headers: &HeaderMap) -> Result<Operator, Problem> {
-    match accept(edge, in_header(headers)?).await? {
+    match accept(edge, in_header(headers)?.token()).await? {
         Principal::Operator { name, roles, issued_at } => {
             check_not_revoked(edge, &name, issued_at).await?;
             Ok(Operator { name, roles })

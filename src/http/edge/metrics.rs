@@ -9,9 +9,10 @@ use super::connections::Refused;
 use super::funnels::Funnels;
 use crate::http::problem::Code;
 use crate::telemetry::metrics::{
-    HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL, HTTP_CONNECTIONS_REFUSED_TOTAL,
-    HTTP_EVENT_STREAMS, HTTP_PROBLEMS_TOTAL, HTTP_REQUEST_DURATION_SECONDS,
-    HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, HTTP_UNREAD_BYTES, PURCHASES_TOTAL,
+    GRPC_REQUESTS_TOTAL, HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL,
+    HTTP_CONNECTIONS_REFUSED_TOTAL, HTTP_EVENT_STREAMS, HTTP_PROBLEMS_TOTAL,
+    HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, HTTP_UNREAD_BYTES,
+    PURCHASES_TOTAL,
 };
 use crate::telemetry::quantiles::Counts;
 use crate::telemetry::text::{Histogram, header};
@@ -24,6 +25,27 @@ const PURCHASES_TIMED_FIRST: u64 = 1_024;
 
 /// After them one purchase in this many is timed, and is counted as this many.
 const PURCHASE_SAMPLE: u64 = 16;
+
+/// The codes of gRPC by their numbers, in the words of labels.
+const GRPC_CODES: [&str; 17] = [
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+];
 
 /// What the edge has counted at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,6 +84,8 @@ pub struct EdgeMetrics {
     /// Answers to other requests by class of status, from 1xx on.
     others: [AtomicU64; 5],
     other_duration: Histogram,
+    /// Answers to calls of gRPC by the number of their code.
+    calls: [AtomicU64; GRPC_CODES.len()],
     /// Problems that were answered to them.
     problems: [AtomicU64; Code::ALL.len()],
     connections: AtomicU64,
@@ -87,6 +111,7 @@ impl Default for EdgeMetrics {
             purchase_duration: Histogram::of_durations(),
             others: Default::default(),
             other_duration: Histogram::of_durations(),
+            calls: Default::default(),
             problems: std::array::from_fn(|_| AtomicU64::default()),
             connections: AtomicU64::default(),
             connections_accepted: AtomicU64::default(),
@@ -143,6 +168,13 @@ impl EdgeMetrics {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         self.others[class].fetch_add(1, Relaxed);
         self.other_duration.observe(duration, 1);
+    }
+
+    /// Counts a call over gRPC by the number of its code, of which one that is none counts nowhere.
+    pub fn grpc_answered(&self, code: usize) {
+        if let Some(counter) = self.calls.get(code) {
+            counter.fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts a request other than a purchase that was answered with a problem.
@@ -235,6 +267,11 @@ impl EdgeMetrics {
         }
         for (class, counter) in self.others.iter().enumerate().skip(1) {
             sample(out, name, &format!("route=\"other\",status=\"{}xx\"", class + 1), counter);
+        }
+        let name = GRPC_REQUESTS_TOTAL;
+        header(out, name);
+        for (code, counter) in GRPC_CODES.iter().zip(&self.calls) {
+            sample(out, name, &format!("code=\"{code}\""), counter);
         }
         let name = HTTP_PROBLEMS_TOTAL;
         header(out, name);

@@ -8,6 +8,7 @@ pub mod counted;
 pub mod funnels;
 pub mod metrics;
 mod proxy_protocol;
+pub mod purchasing;
 pub mod refusal;
 pub mod request_id;
 pub mod server;

@@ -1,30 +1,32 @@
-//! The service that answers each request: names the request, sends purchases past the router and
-//! everything else into it, and gives every answer its common headers and every problem its body.
+//! The service that answers each request: names the request, sends purchases past the router, calls of gRPC to
+//! their services and everything else into it, and gives every answer its common headers and every problem its body.
 
 use super::answer::{AnswerBody, Content};
 use super::connection::Connection;
-use super::funnels;
 use super::metrics::EdgeMetrics;
+use super::purchasing::Purchasing;
 use super::request_id::{RequestName, X_REQUEST_ID};
 use super::sliced::{SharedBytes, Sliced};
 use super::unread::{Unread, UnreadBytesMax};
 use crate::http::api::buy;
 use crate::http::compat;
 use crate::http::compat::options::CompatOptions;
+use crate::http::grpc::{self, Grpc};
 use crate::http::limits::Standing;
 use crate::http::pages::problem::Wanted;
 use crate::http::problem::{Code, Problem};
 use crate::http::purchase::Bought;
 use crate::http::request::body::{self, BodyBytesMax};
 use crate::http::request::head;
+use crate::http::request::idempotency_key::IDEMPOTENT_REPLAYED;
 use crate::http::state::Edge;
 use axum::Router;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
-    ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
@@ -38,9 +40,6 @@ static JSON: HeaderValue = HeaderValue::from_static("application/json");
 static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 static BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 static REPLAYED: HeaderValue = HeaderValue::from_static("true");
-/// The header that says that an order is the one that the same request got before.
-pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
 /// The edge's state and the router behind it: what a connection hands its requests to.
 #[derive(Debug)]
 pub struct EdgeService {
@@ -49,6 +48,7 @@ pub struct EdgeService {
     /// What is counted of the listener's connections and requests.
     pub metrics: Arc<EdgeMetrics>,
     router: TowerToHyperService<Router>,
+    grpc: Option<Grpc>,
     has_purchases: bool,
 }
 
@@ -58,6 +58,7 @@ impl EdgeService {
         Self {
             router: TowerToHyperService::new(router),
             metrics: Arc::clone(&edge.metrics),
+            grpc: Grpc::new(edge),
             edge: Arc::clone(edge),
             has_purchases: true,
         }
@@ -70,6 +71,7 @@ impl EdgeService {
             router: TowerToHyperService::new(router),
             metrics: Arc::default(),
             edge: Arc::clone(edge),
+            grpc: None,
             has_purchases: false,
         }
     }
@@ -99,19 +101,19 @@ pub async fn handle(
     let purchase = if service.has_purchases { buy::named(&request) } else { None };
     let mut response = if let Some(named) = purchase {
         let item_id = named.item_id;
-        let timed =
-            edge.metrics.purchase_weight(number).map(|weight| (weight, edge.clock.elapsed()));
+        let purchasing = Purchasing::begin(edge, number);
         let outcome = match head::check(&request, edge.options.headers_max) {
             Ok(()) => buy::buy(edge, &connection, number, named, request).await,
             Err(problem) => Err(problem),
         };
-        if let Some((weight, started_at)) = timed {
-            edge.metrics.purchase_took(edge.clock.elapsed().saturating_sub(started_at), weight);
-            if let Some(item_id) = item_id {
-                edge.metrics.funnels.count(item_id, came_to(&outcome), weight);
-            }
-        }
-        answer_purchase(edge, outcome, &name)
+        purchasing.end(edge, item_id, outcome.as_ref().map(|(bought, _)| bought));
+        answer_purchase(outcome, &name)
+    } else if let Some(grpc) = service.grpc.as_ref().filter(|_| grpc::is_call(&request)) {
+        let response = grpc.answer(edge, &connection, number, request).await;
+        let body = |body| Either::Right(Sliced::new(axum::body::Body::new(body), None));
+        let mut response = response.map(body);
+        common_headers(response.headers_mut(), &name);
+        response
     } else if let Some(options) = service.compat(&request) {
         let outcome = match head::check(&request, edge.options.headers_max) {
             Ok(()) => compat::pay(edge, options, &connection, request).await,
@@ -127,28 +129,14 @@ pub async fn handle(
     Ok(response.map(|content| AnswerBody::new(content, open)))
 }
 
-/// What a purchase came to, as a funnel counts it.
-fn came_to(outcome: &Result<(Bought, Option<Standing>), Problem>) -> usize {
-    match outcome {
-        Ok((bought, _)) if bought.replayed => funnels::REPLAYED,
-        Ok(_) => funnels::PLACED,
-        Err(problem) => funnels::outcome_of(problem.code),
-    }
-}
-
 fn answer_purchase(
-    edge: &Edge,
     outcome: Result<(Bought, Option<Standing>), Problem>,
     name: &RequestName,
 ) -> Response<Content> {
     let (bought, standing) = match outcome {
         Ok(bought) => bought,
-        Err(problem) => {
-            edge.metrics.refused(problem.code);
-            return render_problem(&problem, name, HeaderMap::with_capacity(8));
-        }
+        Err(problem) => return render_problem(&problem, name, HeaderMap::with_capacity(8)),
     };
-    edge.metrics.purchased(bought.replayed);
     let (location, body) = buy::render(&bought.order);
     let mut response = Response::new(Either::Left(Full::new(body)));
     let headers = response.headers_mut();
@@ -252,7 +240,7 @@ async fn route(
     head::check(&request, edge.options.headers_max)?;
     let max = edge.options.unread_bytes_max;
     if connection.unread().count() >= max.connection || edge.unread.count() >= max.all {
-        return Err(too_much_unread());
+        return Err(Problem::too_much_unread());
     }
     let bytes_max = edge.options.body_bytes_max(request.uri().path());
     body::check_length(request.body(), bytes_max)?;
@@ -274,13 +262,9 @@ async fn route(
     let max = if is_safe { max } else { UnreadBytesMax::NONE };
     let unread = Unread::reserve(bytes, connection.unread(), &edge.unread, max);
     if unread.is_none() {
-        return Err(too_much_unread());
+        return Err(Problem::too_much_unread());
     }
     Ok((response, unread))
-}
-
-fn too_much_unread() -> Problem {
-    Problem::new(Code::Overloaded, "nothing was done: too many answers wait for their clients")
 }
 
 /// Makes a problem's answer. Of `headers` it keeps `Allow`, which says something about the problem.

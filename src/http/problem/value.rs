@@ -133,6 +133,11 @@ impl Problem {
         Self::fields(FieldErrors { shown: vec![FieldError::new(pointer, detail)], more: 0 })
     }
 
+    /// Makes the problem of a request while answers that clients do not take fill the memory for them.
+    pub fn too_much_unread() -> Self {
+        Self::new(Code::Overloaded, "nothing was done: too many answers wait for their clients")
+    }
+
     /// Makes the problem of a path that is not served.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound, "there is nothing at this path")

@@ -13,6 +13,8 @@ use utoipa::openapi::{Required, Schema};
 
 /// The header's name.
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header that says that an order is the one that the same request got before.
+pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The most characters of a key.
 const LENGTH_MAX: usize = 255;
 /// The characters of a key: those of ASCII that are visible.
@@ -57,10 +59,37 @@ pub fn idempotency_key(
     user_id: UserId,
     unique: u64,
 ) -> Result<(RequestId, KeyOrigin), Problem> {
-    Ok(match key_in(headers)? {
+    Ok(named_by(key_in(headers)?, user_id, unique))
+}
+
+fn named_by(key: Option<&[u8]>, user_id: UserId, unique: u64) -> (RequestId, KeyOrigin) {
+    match key {
         Some(key) => (digest(key, user_id.0), KeyOrigin::Client),
         None => (RequestId(unique), KeyOrigin::Edge),
-    })
+    }
+}
+
+/// Returns the request's identity as [`idempotency_key`] does, by a key that is a field of the message and
+/// empty if there is none.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if it is not at most 255 visible ASCII characters.
+pub fn of_message(
+    key: &str,
+    user_id: UserId,
+    unique: u64,
+) -> Result<(RequestId, KeyOrigin), Problem> {
+    if !key.is_empty() && !is_key(key.as_bytes()) {
+        let detail = "must be at most 255 visible ASCII characters";
+        return Err(Problem::field("/idempotency_key", detail));
+    }
+    Ok(named_by((!key.is_empty()).then_some(key.as_bytes()), user_id, unique))
+}
+
+/// Whether a key has the length and the characters of one.
+fn is_key(key: &[u8]) -> bool {
+    (1..=LENGTH_MAX).contains(&key.len())
+        && key.iter().all(|byte| VISIBLE.contains(char::from(*byte)))
 }
 
 /// Returns the request's identity within the operator's requests: a digest of the `Idempotency-Key`,
@@ -84,9 +113,7 @@ pub fn form_key() -> String {
 /// Returns the request's identity within the operator's requests by the key that a form carries; none if
 /// it carries none that could be one.
 pub fn named_key(key: &str, operator: &str) -> Option<RequestId> {
-    let is_key = (1..=LENGTH_MAX).contains(&key.len())
-        && key.bytes().all(|byte| VISIBLE.contains(char::from(byte)));
-    is_key.then(|| digest(key.as_bytes(), operator_scope(operator)))
+    is_key(key.as_bytes()).then(|| digest(key.as_bytes(), operator_scope(operator)))
 }
 
 /// Checks the `Idempotency-Key` of a request that is the same for every key, because what it asks for
@@ -98,11 +125,6 @@ pub fn check(headers: &HeaderMap) -> Result<(), Problem> {
     key_in(headers).map(drop)
 }
 
-/// Returns whether the request names itself.
-pub fn is_sent(headers: &HeaderMap) -> bool {
-    headers.contains_key(&IDEMPOTENCY_KEY)
-}
-
 fn digest(key: &[u8], scope: u64) -> RequestId {
     RequestId(xxhash_rust::xxh3::xxh3_64_with_seed(key, scope).max(1))
 }
@@ -111,8 +133,7 @@ fn key_in(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let mut keys = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
     let key = key.as_bytes();
-    let visible = key.iter().all(|byte| VISIBLE.contains(char::from(*byte)));
-    if !visible || !(1..=LENGTH_MAX).contains(&key.len()) || keys.next().is_some() {
+    if !is_key(key) || keys.next().is_some() {
         return Err(Problem::field(
             IDEMPOTENCY_KEY.as_str(),
             "must be one header of 1 to 255 visible ASCII characters",

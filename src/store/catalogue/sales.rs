@@ -15,7 +15,7 @@ use super::rows::{ItemRow, SaleRow, join};
 use crate::store::database::StoreError;
 use crate::store::database::statements::{SizedStatement, chunks, limit_of};
 use domain::approval::{SALE_STATUSES, take_step};
-use domain::catalogue::{Day, PUBLIC_STATUSES, PublicSale, Sale, SaleDraft, SalesOfDay};
+use domain::catalogue::{Day, PUBLIC_STATUSES, PublicSale, Sale, SaleDraft, SaleList};
 use domain::{ItemId, ItemTerms, SaleId, SaleStatus, SaleStep};
 use serde_json::json;
 use std::collections::HashMap;
@@ -448,7 +448,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// Returns [`CatalogueError::Store`] if the database does not answer.
-    pub async fn sales_of_day(&self, day: Day) -> Result<SalesOfDay, CatalogueError> {
+    pub async fn sales_of_day(&self, day: Day) -> Result<SaleList, CatalogueError> {
         let window = day.window();
         let sales: Result<Vec<Sale>, CatalogueError> = reading!(&self.database, |connection| {
             let text = "SELECT sale_id, title, starts_at, ends_at, status, revision, created_by, \
@@ -467,7 +467,7 @@ impl Catalogue {
             Ok(with_items!(connection, rows)?)
         });
         let sales = sales?;
-        Ok(SalesOfDay {
+        Ok(SaleList {
             has_more: sales.len() > SALES_PAGE_MAX,
             sales: sales
                 .iter()

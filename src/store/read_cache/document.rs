@@ -3,7 +3,7 @@
 //! Identities are decimal strings, instants milliseconds since 1970, statuses and currencies their
 //! names.
 
-use domain::catalogue::{PublicItem, PublicSale, SalesOfDay};
+use domain::catalogue::{PublicItem, PublicSale, SaleList};
 use domain::{Admission, Currency, SaleStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ struct ItemFields {
 }
 
 impl Document {
-    pub(super) fn new(generation: u64, day: &SalesOfDay) -> Self {
+    pub(super) fn new(generation: u64, day: &SaleList) -> Self {
         Self {
             generation,
             sales: day.sales.iter().map(SaleFields::from).collect(),
@@ -60,12 +60,12 @@ impl Document {
     }
 
     /// The day's sales, if the document is of this generation and each field has its form.
-    pub(super) fn into_day(self, generation: u64) -> Option<SalesOfDay> {
+    pub(super) fn into_day(self, generation: u64) -> Option<SaleList> {
         if self.generation != generation {
             return None;
         }
         let sales = self.sales.into_iter().map(SaleFields::into_sale).collect::<Option<_>>()?;
-        Some(SalesOfDay { sales, has_more: self.has_more })
+        Some(SaleList { sales, has_more: self.has_more })
     }
 }
 

@@ -17,7 +17,7 @@
 use super::document::Document;
 use super::generation::Generation;
 use crate::store::redis_connection::{RedisConnection, RedisFailure};
-use domain::catalogue::{Day, PublicItem, PublicSale, SalesOfDay};
+use domain::catalogue::{Day, PublicItem, PublicSale, SaleList};
 use domain::{Admission, Currency, SaleId, SaleStatus, Timestamp};
 use redis::{Pipeline, pipe};
 use std::collections::HashMap;
@@ -54,7 +54,7 @@ pub(super) async fn get_day(
     redis: &RedisConnection,
     day: Day,
     generation: Generation,
-) -> Result<Option<SalesOfDay>, RedisFailure> {
+) -> Result<Option<SaleList>, RedisFailure> {
     let mut pipeline = pipe();
     pipeline.get(document_key(day));
     let (document,): (Option<Vec<u8>>,) = redis.run(&pipeline).await?;
@@ -65,7 +65,7 @@ pub(super) async fn get_day(
 pub(super) async fn put_day(
     redis: &RedisConnection,
     day: Day,
-    sales: &SalesOfDay,
+    sales: &SaleList,
     generation: Generation,
 ) -> Result<(), RedisFailure> {
     let document = serde_json::to_vec(&Document::new(generation.0, sales))

@@ -36,7 +36,7 @@ use crate::store::redis_connection::{
 };
 use crate::telemetry::metrics::SALE_LOOKUPS_TOTAL;
 use domain::SaleId;
-use domain::catalogue::{Day, PublicSale, SalesOfDay};
+use domain::catalogue::{Day, PublicSale, SaleList};
 use flight::Flights;
 use generation::{Generation, Generations};
 use metrics::counter;
@@ -62,10 +62,13 @@ const ABSENT_MAX: usize = 10_000;
 /// How long what was found is remembered, in milliseconds: also what another process changed is seen
 /// after that.
 const FOUND_LIFE: u64 = 1_000;
-/// The most days and the most sales that are remembered at a time.
+/// The most pages, days and sales that are remembered at a time.
 const FOUND_MAX: usize = 64;
 /// How many days before and after today Redis may hold; others are loaded each time.
 const DAYS_AROUND_MAX: u64 = 31;
+
+/// A page of sales: which one it begins after, and how many it holds.
+pub type Page = (Option<SaleId>, usize);
 
 /// A handle to the read cache. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -78,9 +81,11 @@ struct Inner {
     redis_paused_until: AtomicU64,
     clock: Clock,
     generations: Generations,
-    days: Flights<(Generation, Day), Arc<SalesOfDay>>,
+    pages: Flights<(Generation, Page), Arc<SaleList>>,
+    days: Flights<(Generation, Day), Arc<SaleList>>,
     sales: Flights<(Generation, SaleId), Option<Arc<PublicSale>>>,
-    found_days: Remembered<(Generation, Day), Arc<SalesOfDay>>,
+    found_pages: Remembered<(Generation, Page), Arc<SaleList>>,
+    found_days: Remembered<(Generation, Day), Arc<SaleList>>,
     found_sales: Remembered<(Generation, SaleId), Arc<PublicSale>>,
     empty_days: Remembered<(Generation, Day), ()>,
     unknown_sales: Remembered<(Generation, SaleId), ()>,
@@ -113,8 +118,10 @@ impl ReadCache {
             redis_paused_until: AtomicU64::new(0),
             clock,
             generations: Generations::begin(),
+            pages: Flights::default(),
             days: Flights::default(),
             sales: Flights::default(),
+            found_pages: Remembered::new(FOUND_LIFE, FOUND_MAX),
             found_days: Remembered::new(FOUND_LIFE, FOUND_MAX),
             found_sales: Remembered::new(FOUND_LIFE, FOUND_MAX),
             empty_days: Remembered::new(ABSENT_LIFE, ABSENT_MAX),
@@ -136,6 +143,33 @@ impl ReadCache {
         self.0.generations.current().0
     }
 
+    /// Returns a page of sales, from `load` if it is not remembered. Redis holds none: there are as many pages
+    /// as there are questions, and most readers ask for the first.
+    ///
+    /// # Errors
+    /// Returns [`ReadError`] if `load` failed or could not run in time.
+    pub async fn page<Loading>(
+        &self,
+        page: Page,
+        load: impl FnOnce() -> Loading,
+    ) -> Result<Arc<SaleList>, ReadError>
+    where
+        Loading: Future<Output = Result<SaleList, CatalogueError>>,
+    {
+        let cache = &self.0;
+        let (generation, now) = (cache.generations.current(), cache.clock.now());
+        if let Some(sales) = cache.found_pages.get((generation, page), now) {
+            count("remembered");
+            return Ok(sales);
+        }
+        let fetch = async {
+            let sales = Arc::new(cache.load(load).await?);
+            cache.found_pages.insert((generation, page), Arc::clone(&sales), cache.clock.now());
+            Ok(sales)
+        };
+        cache.pages.join((generation, page), cache.load_wait_max, fetch).await
+    }
+
     /// Returns the sales of a day, from the whole-day document or from `load`.
     ///
     /// # Errors
@@ -144,9 +178,9 @@ impl ReadCache {
         &self,
         day: Day,
         load: impl FnOnce() -> Loading,
-    ) -> Result<Arc<SalesOfDay>, ReadError>
+    ) -> Result<Arc<SaleList>, ReadError>
     where
-        Loading: Future<Output = Result<SalesOfDay, CatalogueError>>,
+        Loading: Future<Output = Result<SaleList, CatalogueError>>,
     {
         let cache = &self.0;
         let (generation, now) = (cache.generations.current(), cache.clock.now());

@@ -39,8 +39,8 @@ fn ended(id: u64) -> PublicSale {
     PublicSale { status: SaleStatus::Ended, ..sale(id) }
 }
 
-fn day_of(sales: &[PublicSale]) -> SalesOfDay {
-    SalesOfDay { sales: sales.to_vec(), has_more: false }
+fn day_of(sales: &[PublicSale]) -> SaleList {
+    SaleList { sales: sales.to_vec(), has_more: false }
 }
 
 fn cache(redis: Option<&harness::Redis>) -> ReadCache {
@@ -63,7 +63,7 @@ async fn no_sale() -> Result<Option<PublicSale>, CatalogueError> {
 }
 
 /// A loader that fails: what it is given to must be answered from elsewhere.
-async fn no_day() -> Result<SalesOfDay, CatalogueError> {
+async fn no_day() -> Result<SaleList, CatalogueError> {
     Err(failure())
 }
 
@@ -74,7 +74,7 @@ async fn read(cache: &ReadCache, sale: &PublicSale) -> PublicSale {
 }
 
 /// What a reader sees where the catalogue has `sales` that day.
-async fn read_day(cache: &ReadCache, day: Day, sales: &[PublicSale]) -> SalesOfDay {
+async fn read_day(cache: &ReadCache, day: Day, sales: &[PublicSale]) -> SaleList {
     let read = cache.day(day, async || Ok(day_of(sales))).await;
     read.expect("an answer").as_ref().clone()
 }
@@ -82,6 +82,7 @@ async fn read_day(cache: &ReadCache, day: Day, sales: &[PublicSale]) -> SalesOfD
 impl ReadCache {
     /// As if the moment were over for which what was found is remembered.
     fn forget(&self) {
+        self.0.found_pages.forget();
         self.0.found_days.forget();
         self.0.found_sales.forget();
     }
@@ -190,7 +191,7 @@ async fn what_is_not_there_is_remembered_in_a_bounded_number() {
     };
     let empty = || async {
         loads.fetch_add(1, Ordering::Relaxed);
-        Ok(SalesOfDay::default())
+        Ok(SaleList::default())
     };
     for _ in 0..10 {
         assert_eq!(cache.sale(SaleId(404), unknown).await, Ok(None));
@@ -230,6 +231,32 @@ async fn what_was_found_is_remembered_for_a_moment_in_a_bounded_number() {
         read(&cache, &sale(id)).await;
     }
     assert!(cache.0.found_sales.len() <= FOUND_MAX);
+}
+
+#[tokio::test]
+async fn a_page_is_loaded_once_for_a_crowd_and_anew_after_a_change() {
+    let cache = cache(None);
+    let loads = AtomicUsize::new(0);
+    let read = async |page: Page, sales: &[PublicSale]| {
+        let load = async || {
+            loads.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(day_of(sales))
+        };
+        cache.page(page, load).await.expect("an answer").sales.clone()
+    };
+    let first = (None, 20);
+    let sales = [sale(2)];
+    let crowd = futures_util::future::join_all((0..50).map(|_| read(first, &sales))).await;
+    assert!(crowd.iter().all(|sales| *sales == [sale(2)]));
+    assert_eq!(read(first, &[]).await, [sale(2)]);
+    assert_eq!(loads.load(Ordering::Relaxed), 1);
+    // Where it begins, and how many it holds, make it another page.
+    assert_eq!(read((Some(SaleId(2)), 20), &[sale(1)]).await, [sale(1)]);
+    assert_eq!(read((None, 1), &[sale(2)]).await, [sale(2)]);
+    drop(cache.changing());
+    assert_eq!(read(first, &[ended(2)]).await, [ended(2)]);
+    assert_eq!(loads.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test]

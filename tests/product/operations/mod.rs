@@ -13,6 +13,7 @@ mod dead_letters;
 mod demo;
 mod deployment;
 mod ground;
+mod grpc;
 mod metrics;
 mod monitoring;
 mod oidc;

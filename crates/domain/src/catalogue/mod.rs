@@ -16,5 +16,5 @@ pub use draft::{
     paragraphs_problem, text_problem,
 };
 pub use picture::{NotAPicture, PictureId};
-pub use public::{PUBLIC_STATUSES, PublicItem, PublicSale, SalesOfDay};
+pub use public::{PUBLIC_STATUSES, PublicItem, PublicSale, SaleList};
 pub use sale::{Sale, SaleItem};

@@ -61,12 +61,12 @@ pub struct PublicItem {
     pub admission: Admission,
 }
 
-/// The sales of one day.
+/// Some sales: a page of them, or those of one day.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SalesOfDay {
-    /// In the order of their start, as many as a page holds.
+pub struct SaleList {
+    /// The newest first; those of a day in the order of their start. As many as a page holds.
     pub sales: Vec<PublicSale>,
-    /// Whether the day has more than those.
+    /// Whether there are more than those.
     pub has_more: bool,
 }
 
