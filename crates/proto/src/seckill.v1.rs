@@ -262,7 +262,7 @@ pub struct LogInRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Session {
-    /// To be sent as the metadata authorization: Bearer <token>.
+    /// To be sent as the metadata authorization: Bearer and the token.
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
     /// Until when it is good.
