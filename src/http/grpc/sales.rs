@@ -1,6 +1,5 @@
 //! What is sold, and when: the service `Sales`.
 
-use super::call::Call;
 use super::status::tell;
 use super::view;
 use crate::http::api::{items, sales};
@@ -37,7 +36,7 @@ impl Sales {
         &self,
         request: Request<v1::ListSalesRequest>,
     ) -> Result<v1::ListSalesResponse, Problem> {
-        let (_, v1::ListSalesRequest { limit, starting_after, date }) = Call::split(request);
+        let v1::ListSalesRequest { limit, starting_after, date } = request.into_inner();
         let PageQuery { limit, starting_after } = page_query(limit, starting_after);
         let date = (!date.is_empty()).then_some(date);
         let query = SalesQuery { limit, starting_after, date };
