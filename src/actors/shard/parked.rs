@@ -16,12 +16,11 @@ pub(in crate::actors) struct Parked {
     count_max: usize,
 }
 
-/// What waits for units of one item, first in, first out.
+/// What waits for units of one item, first in, first out; never empty. The others are asked for as long as
+/// something is in it.
 #[derive(Default)]
 struct Waiting {
     commands: VecDeque<PendingCommand>,
-    /// Whether others are being asked for units.
-    is_asked_for: bool,
 }
 
 /// Units that a command takes from what is available; none if it takes none.
@@ -53,9 +52,9 @@ impl Parked {
         }
         self.count += 1;
         let waiting = self.items.entry(item_id).or_default();
+        let is_first = waiting.commands.is_empty();
         waiting.commands.push_back(pending);
-        let was_asked_for = std::mem::replace(&mut waiting.is_asked_for, true);
-        Ok((!was_asked_for).then(|| waiting.wanted()))
+        Ok(is_first.then(|| waiting.wanted()))
     }
 
     /// Whether something waits for units of the item.
@@ -95,8 +94,8 @@ impl Parked {
         taken
     }
 
-    /// Notes that the others were asked; units that are wanted still, which are asked for once more.
-    pub(in crate::actors) fn ask_again(&mut self, item_id: ItemId) -> Option<u32> {
+    /// Units that what waits wants, while something does.
+    pub(in crate::actors) fn wanted(&self, item_id: ItemId) -> Option<u32> {
         self.items.get(&item_id).map(Waiting::wanted)
     }
 

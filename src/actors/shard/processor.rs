@@ -311,7 +311,7 @@ impl ShardProcessor {
             item.exchange.as_ref().zip(gate).and_then(|(own, gate)| gate.units_elsewhere(own));
         let at_most = elsewhere.map(|elsewhere| available.saturating_add(elsewhere));
         self.serve(item_id, at_most, batch);
-        if let Some(wanted) = self.parked.ask_again(item_id) {
+        if let Some(wanted) = self.parked.wanted(item_id) {
             self.wish(item_id, wanted);
         }
     }
