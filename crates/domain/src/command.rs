@@ -6,6 +6,9 @@ use crate::buckets::{Transfer, UnitsWanted};
 use crate::ids::{ItemId, OrderId, RequestId, Timestamp, UserId};
 use crate::operation::Operation;
 use crate::order::Order;
+use crate::payment::{
+    PaymentAsked, PaymentId, PaymentNotice, PaymentOutcome, PaymentReference, PaymentState,
+};
 use crate::sale::{ItemCounters, ItemTerms};
 
 /// A purchase as a buyer asks for it.
@@ -26,12 +29,23 @@ pub struct Buy {
 pub enum Command {
     /// Reserve units for a buyer.
     Buy(Buy),
-    /// Money for the order has arrived.
+    /// The order is paid, begun and captured at once, by the sandbox; one that costs nothing without any payment.
     Pay {
         /// The order's id.
         order_id: OrderId,
         /// The buyer who asks.
         user_id: UserId,
+    },
+    /// The buyer begins to pay.
+    StartPayment(Box<PaymentAsked>),
+    /// A provider told what became of a payment.
+    NotePayment(Box<PaymentNotice>),
+    /// An operator has given a payment's money back.
+    Refund {
+        /// The payment's id.
+        id: PaymentId,
+        /// By what the refund can be found again.
+        reference: PaymentReference,
     },
     /// The buyer gives the order up.
     Cancel {
@@ -91,6 +105,12 @@ pub enum Refusal {
     IdempotencyKeyReused,
     /// The order has ended, and this cannot be done to it any more.
     OrderClosed(Order),
+    /// The shard does not know the payment, or it is another provider's.
+    PaymentNotFound,
+    /// The payment stands where this cannot be done to it.
+    PaymentClosed(PaymentState),
+    /// As many payments of the order were started as may be.
+    TooManyPayments,
     /// The operation does not fit the item's phase.
     PhaseConflict,
     /// Fewer units are available than were to be taken off the allotment.
@@ -111,6 +131,8 @@ pub enum Outcome {
     Replayed(Order),
     /// The order after a change, or as it was where the change had been made before.
     Order(Order),
+    /// The payment and its order after a change, or as they were where the change had been made before.
+    Payment(PaymentOutcome),
     /// The item after an operation, or as it was where there was nothing to do.
     Item(ItemCounters),
     /// The item as it is now: this request's operation was done before.

@@ -4,6 +4,7 @@ use crate::buckets::Transfer;
 use crate::ids::{ItemId, ShardId, Timestamp};
 use crate::operation::Operation;
 use crate::order::Order;
+use crate::payment::PaymentRecord;
 use crate::sale::ItemTerms;
 
 /// One fact. Refusals are none: only what changes an order or an item is journalled, so that the
@@ -25,6 +26,8 @@ pub enum Event {
     /// An order, as it is from now on: `Reserved` is the grant, any other status a change. Whole, so
     /// that a reader needs no other record to make a row of it.
     Order(Order),
+    /// A payment, as it is from now on, and its order likewise.
+    Payment(Box<PaymentRecord>),
 }
 
 impl Event {
@@ -38,6 +41,16 @@ impl Event {
             | Self::TransferSettled(transfer) => transfer.item_id,
             Self::ItemSettled(item_id) => *item_id,
             Self::Order(order) => order.item_id,
+            Self::Payment(record) => record.order.item_id,
+        }
+    }
+
+    /// The order as it is from now on, if the event concerns one.
+    pub fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Order(order) => Some(order),
+            Self::Payment(record) => Some(&record.order),
+            _ => None,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod invariants;
 pub mod operation;
 pub mod operator;
 pub mod order;
+pub mod payment;
 pub mod rate;
 pub mod risk;
 pub mod sale;
@@ -32,5 +33,9 @@ pub use ids::{ItemId, OrderId, RequestId, SaleId, ShardId, Timestamp, UserId};
 pub use operation::{ItemAction, Operation, OperatorRequest};
 pub use operator::{OperatorRole, OperatorRoles};
 pub use order::{Order, OrderStatus};
+pub use payment::{
+    OrderPayments, Payment, PaymentAsked, PaymentId, PaymentNotice, PaymentOutcome, PaymentRecord,
+    PaymentReference, PaymentResult, PaymentState, ProviderName,
+};
 pub use sale::{Currency, ItemCounters, ItemPhase, ItemTerms};
 pub use stock::Stock;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// One of the sixteen invariants that the engine keeps, whatever fails.
+/// One of the seventeen invariants that the engine keeps, whatever fails.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Invariant {
@@ -39,11 +39,13 @@ pub enum Invariant {
     I15,
     /// What can be sold is sold.
     I16,
+    /// Money that came is the price of an order, or goes back.
+    I17,
 }
 
 impl Invariant {
     /// All of them, by their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -60,6 +62,7 @@ impl Invariant {
         Self::I14,
         Self::I15,
         Self::I16,
+        Self::I17,
     ];
 
     /// Its number, from 1.
@@ -86,6 +89,7 @@ impl Invariant {
             Self::I14 => "an order's price is the price in force at its seq",
             Self::I15 => "no record of an older owner takes effect after a newer owner's first",
             Self::I16 => "with stock left and the system healthy, a valid purchase succeeds",
+            Self::I17 => "money captured = orders paid + refunds due + refunded, per sale",
         }
     }
 }

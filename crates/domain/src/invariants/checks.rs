@@ -2,7 +2,8 @@
 //! wrong, in words.
 
 use crate::ids::OrderId;
-use crate::order::OrderStatus;
+use crate::order::{Order, OrderStatus};
+use crate::payment::{Payment, PaymentState};
 use crate::sale::ItemCounters;
 
 /// What a check came to: nothing, or what is wrong in words.
@@ -149,4 +150,56 @@ pub fn i14_price(price: u64, quantity: u16, amount: u64) -> Verdict {
         return Ok(());
     }
     Err(format!("amount {amount} for {quantity} at {price}"))
+}
+
+/// Money of a sale in one currency, in its minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MoneyCounts {
+    /// What providers have captured.
+    pub captured: u128,
+    /// What the orders cost that are paid.
+    pub paid: u128,
+    /// What is to be given back.
+    pub refund_due: u128,
+    /// What was given back.
+    pub refunded: u128,
+}
+
+/// I17: captured = orders paid + refunds due + refunded.
+///
+/// # Errors
+/// Returns the four sums if they do not add up.
+pub fn i17_balance(counts: MoneyCounts) -> Verdict {
+    let MoneyCounts { captured, paid, refund_due, refunded } = counts;
+    if captured == paid + refund_due + refunded {
+        return Ok(());
+    }
+    Err(format!(
+        "captured {captured} ≠ paid {paid} + refund due {refund_due} + refunded {refunded}"
+    ))
+}
+
+/// I17, one record: an order that goes from `before` to `after` is paid by a payment that is captured by it and is
+/// its price, and such a payment pays it.
+///
+/// # Errors
+/// Names the payment if it is captured and pays nothing, if it pays without being captured, or if it is not the
+/// price.
+pub fn i17_pays(payment: &Payment, before: &Order, after: &Order) -> Verdict {
+    let pays = after.status == OrderStatus::Paid && before.status == OrderStatus::Reserved;
+    let is_captured = payment.state == PaymentState::Captured;
+    let is_price = (payment.amount, payment.currency) == (after.amount, after.currency);
+    let becomes_paid = after.status == OrderStatus::Paid && before.status != OrderStatus::Paid;
+    if (is_captured || becomes_paid) && !(pays && is_captured && is_price) {
+        return Err(format!(
+            "payment {} of {} is {} and its order of {} went from {} to {}",
+            payment.id,
+            payment.amount,
+            payment.state.name(),
+            after.amount,
+            before.status.name(),
+            after.status.name()
+        ));
+    }
+    Ok(())
 }

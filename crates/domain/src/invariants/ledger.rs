@@ -4,18 +4,20 @@
 use super::catalogue::{Invariant, Rule};
 use super::checks::{
     UnitCounts, Verdict, i1_balance, i2_not_below_zero, i5_dense, i6_limit, i7_granted_once,
-    i10_ends_once, i14_price,
+    i10_ends_once, i14_price, i17_balance, i17_pays,
 };
+use super::money::Money;
 use super::transfers::Transfers;
 use crate::event::{Event, Record};
 use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, UserId};
 use crate::operation::{ItemAction, OPERATIONS_REMEMBERED, Operation};
 use crate::order::{Order, OrderStatus};
+use crate::payment::{Payment, PaymentId, PaymentRecord};
 use crate::sale::{ALLOTTED_MAX, ItemPhase, ItemTerms, SPARE_ATTEMPTS};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// The model. It is fed every record and judges its form and I1, I2, I5, I6, I7, I10 and I14. It
+/// The model. It is fed every record and judges its form and I1, I2, I5, I6, I7, I10, I14 and I17. It
 /// shares no code with the state machine but the invariants' functions.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -23,6 +25,7 @@ pub struct Ledger {
     last_order_ids: HashMap<ShardId, OrderId>,
     items: HashMap<ItemId, LedgerItem>,
     transfers: Transfers,
+    money: Money,
     orders: HashMap<OrderId, Order>,
     requests: HashMap<(UserId, RequestId), OrderId>,
     buyers: HashMap<(ItemId, UserId), Buyer>,
@@ -161,7 +164,11 @@ impl Ledger {
             Event::Order(order) if order.status == OrderStatus::Reserved => {
                 self.grant(&place, record.shard, order);
             }
-            Event::Order(order) => self.change(&place, record.shard, order),
+            Event::Order(order) => {
+                self.money.order_changed(record.shard, order);
+                self.change(&place, record.shard, order);
+            }
+            Event::Payment(paid) => self.pay(&place, record.shard, paid),
             event => {
                 let verdict = self.operate(record.shard, event);
                 self.judge(Rule::Form, &place, verdict);
@@ -215,6 +222,50 @@ impl Ledger {
             let available = bucket.counters.available;
             let verdict = i2_not_below_zero("available", available);
             self.judge(Invariant::I2, "order store", verdict);
+        }
+    }
+
+    /// Takes a payment of a known order as given: its records are no longer there.
+    pub fn assume_payment(&mut self, payment: Payment) {
+        if let Some(order) = self.orders.get(&payment.id.order_id) {
+            self.money.assume(payment, order);
+        }
+    }
+
+    /// Each payment as of its last record.
+    pub fn payments(&self) -> &HashMap<PaymentId, Payment> {
+        self.money.payments()
+    }
+
+    /// Judges what can be told of a sale's money only when all of its shards were read (I17).
+    pub fn judge_money(&mut self) {
+        for (place, counts) in self.money.counts(self.orders.values()) {
+            self.judge(Invariant::I17, &place, i17_balance(counts));
+        }
+    }
+
+    fn pay(&mut self, place: &str, shard: ShardId, record: &PaymentRecord) {
+        let PaymentRecord { payment, order } = record;
+        let is_settled = self.bucket(order.item_id, shard).is_some_and(|bucket| bucket.is_settled);
+        let before = self.orders.get(&order.order_id).copied();
+        let form = match before.filter(|_| order.order_id.shard() == shard) {
+            None => Err(format!("order {} was never granted", order.order_id)),
+            Some(before) if !before.same_purchase(order) => {
+                Err(format!("order {} changed its content", order.order_id))
+            }
+            Some(before) if is_settled && before.status != order.status => {
+                Err(format!("item {} was settled", order.item_id))
+            }
+            Some(before) => {
+                let verdict = i17_pays(payment, &before, order);
+                self.judge(Invariant::I17, place, verdict);
+                self.money.enter(shard, payment, order)
+            }
+        };
+        let is_of_right_form = form.is_ok();
+        self.judge(Rule::Form, place, form);
+        if is_of_right_form && before.is_some_and(|before| before.status != order.status) {
+            self.change(place, shard, order);
         }
     }
 
@@ -288,7 +339,7 @@ impl Ledger {
             Event::TransferSettled(transfer) => {
                 self.transfers.settled(transfer, item.terms.buckets.number_in(shard))?;
             }
-            Event::ItemOpened(_) | Event::Order(_) => {}
+            Event::ItemOpened(_) | Event::Order(_) | Event::Payment(_) => {}
         }
         Ok(())
     }

@@ -7,11 +7,13 @@
 mod catalogue;
 mod checks;
 mod ledger;
+mod money;
 mod transfers;
 
 pub use catalogue::{Invariant, Rule};
 pub use checks::{
-    UnitCounts, Verdict, i1_balance, i2_not_below_zero, i3_confirmed, i4_stored, i5_dense,
-    i6_limit, i7_granted_once, i10_ends_once, i11_checkpoint, i14_price,
+    MoneyCounts, UnitCounts, Verdict, i1_balance, i2_not_below_zero, i3_confirmed, i4_stored,
+    i5_dense, i6_limit, i7_granted_once, i10_ends_once, i11_checkpoint, i14_price, i17_balance,
+    i17_pays,
 };
 pub use ledger::{Finding, Ledger, LedgerItem};

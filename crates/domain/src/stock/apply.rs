@@ -33,6 +33,7 @@ impl Stock {
         match event {
             Event::Order(order) if order.status == OrderStatus::Reserved => self.place(seq, order),
             Event::Order(order) => self.change(seq, order),
+            Event::Payment(record) => self.enter_payment(seq, record),
             Event::ItemOpened(terms) => {
                 let opened = ItemState::opened(terms.clone(), self.shard, seq);
                 self.insert_item(
@@ -103,7 +104,7 @@ impl Stock {
         Ok(())
     }
 
-    fn change(&mut self, seq: u64, order: &Order) -> Result<(), Broken> {
+    pub(super) fn change(&mut self, seq: u64, order: &Order) -> Result<(), Broken> {
         let unknown = || Broken::form("the order was never granted");
         let slot = self.orders.find(order.order_id).ok_or_else(unknown)?;
         let entry = self.orders.get(slot).copied().ok_or_else(unknown)?;
@@ -161,6 +162,7 @@ impl Stock {
         if self.items[position as usize].counters.reserved > 0 {
             return Err(Broken::form("the item was settled with reserved units"));
         }
+        self.release_payments(item_id);
         self.release_orders(position);
         self.items[position as usize].settled = true;
         let counters = self.items[position as usize].counters;

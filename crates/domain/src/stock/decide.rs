@@ -23,11 +23,11 @@ impl Decision {
         Self { event: None, outcome: Outcome::Refused(refusal) }
     }
 
-    fn unchanged(order: Order) -> Self {
+    pub(super) fn unchanged(order: Order) -> Self {
         Self { event: None, outcome: Outcome::Order(order) }
     }
 
-    fn changed(order: Order, status: OrderStatus) -> Self {
+    pub(super) fn changed(order: Order, status: OrderStatus) -> Self {
         let order = Order { status, ..order };
         Self { event: Some(Event::Order(order)), outcome: Outcome::Order(order) }
     }
@@ -42,6 +42,9 @@ impl Stock {
         match command {
             Command::Buy(buy) => self.buy(now, buy),
             Command::Pay { order_id, user_id } => self.pay(now, *order_id, *user_id),
+            Command::StartPayment(asked) => self.start_payment(now, asked),
+            Command::NotePayment(notice) => self.note_payment(now, notice),
+            Command::Refund { id, reference } => self.refund(*id, reference),
             Command::Cancel { order_id, user_id } => self.cancel(*order_id, *user_id),
             Command::Expire { order_id } => self.expire(now, *order_id),
             Command::Open(terms) if !is_possible(terms.admission, terms) => {
@@ -123,22 +126,6 @@ impl Stock {
                 .plus_milliseconds(item.terms.payment_window_milliseconds),
         };
         Decision { event: Some(Event::Order(order)), outcome: Outcome::Placed(order) }
-    }
-
-    fn pay(&self, now: Timestamp, order_id: OrderId, user_id: UserId) -> Decision {
-        let Some(order) = self.order_of(order_id, user_id) else {
-            return Decision::refused(Refusal::OrderNotFound);
-        };
-        match order.status {
-            OrderStatus::Reserved if now < order.expires_at => {
-                Decision::changed(order, OrderStatus::Paid)
-            }
-            // Too late, whether or not the expiry has been journalled yet.
-            OrderStatus::Reserved | OrderStatus::Cancelled | OrderStatus::Expired => {
-                Decision::changed(order, OrderStatus::RefundDue)
-            }
-            OrderStatus::Paid | OrderStatus::RefundDue => Decision::unchanged(order),
-        }
     }
 
     fn cancel(&self, order_id: OrderId, user_id: UserId) -> Decision {
@@ -226,7 +213,7 @@ impl Stock {
         Decision { event: Some(Event::ItemSettled(item_id)), outcome: Outcome::Item(item.counters) }
     }
 
-    fn order_of(&self, order_id: OrderId, user_id: UserId) -> Option<Order> {
+    pub(super) fn order_of(&self, order_id: OrderId, user_id: UserId) -> Option<Order> {
         self.order(order_id).filter(|order| order.user_id == user_id)
     }
 }

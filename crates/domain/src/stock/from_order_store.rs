@@ -9,11 +9,13 @@ use super::violation::{Broken, Violation};
 use crate::ids::{ShardId, Timestamp};
 use crate::invariants::{Invariant, i2_not_below_zero};
 use crate::order::{Order, OrderStatus};
+use crate::payment::OrderPayments;
 use crate::sale::ItemCounters;
 
 impl Stock {
     /// The state as of record `seq`: items in the order of their preheat with nothing sold, and all
-    /// orders with the number of their last record, by ascending identity.
+    /// orders with the number of their last record, by ascending identity; then the payments of those orders that
+    /// are kept, with the number of the last record of any of them.
     ///
     /// # Errors
     /// Returns [`Violation`] if the rows contradict each other.
@@ -23,6 +25,7 @@ impl Stock {
         at: Timestamp,
         items: Vec<ItemState>,
         orders: impl IntoIterator<Item = (Order, u64)>,
+        payments: impl IntoIterator<Item = (OrderPayments, u64)>,
     ) -> Result<Self, Violation> {
         let mut stock = Self::new(shard);
         stock.seq = seq;
@@ -33,7 +36,21 @@ impl Stock {
         for (order, version) in orders {
             stock.insert_order(&order, version).map_err(|broken| broken.at(shard, seq))?;
         }
+        for (payments, version) in payments {
+            stock.insert_stored(payments, version).map_err(|broken| broken.at(shard, seq))?;
+        }
         Ok(stock)
+    }
+
+    /// Payments of a settled item are kept while one of them is to be refunded, as when it was settled.
+    fn insert_stored(&mut self, stored: OrderPayments, version: u64) -> Result<(), Broken> {
+        let position = self.known(stored.order.item_id)?;
+        let item = &mut self.items[position as usize];
+        item.last_seq = item.last_seq.max(version);
+        if !item.settled || stored.has_refund_due() {
+            self.insert_payments(stored)?;
+        }
+        Ok(())
     }
 
     fn insert_order(&mut self, order: &Order, version: u64) -> Result<(), Broken> {

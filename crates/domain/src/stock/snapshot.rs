@@ -4,6 +4,7 @@ use super::orders::{Chunk, OrderTable};
 use super::state::{ItemState, Stock};
 use super::violation::{Broken, Violation};
 use crate::ids::{OrderId, ShardId, Timestamp};
+use crate::payment::OrderPayments;
 use std::sync::Arc;
 
 /// What changed since the last capture: a checkpoint's increment, cheap to take because chunks are
@@ -22,6 +23,8 @@ pub struct Changes {
     pub items: Vec<(u32, ItemState)>,
     /// Changed chunks of orders: number and content, `None` where all its orders were released.
     pub chunks: Vec<(u32, Option<Arc<Chunk>>)>,
+    /// Changed payments: their order and what there is of it now, `None` where it was released.
+    pub payments: Vec<(OrderId, Option<OrderPayments>)>,
 }
 
 /// A whole checkpoint, as a store gives it back.
@@ -37,6 +40,8 @@ pub struct Snapshot {
     pub items: Vec<ItemState>,
     /// All chunks of orders, by number from 0; `None` where its orders were released.
     pub chunks: Vec<Option<Arc<Chunk>>>,
+    /// The payments of each order that has some, by ascending order.
+    pub payments: Vec<OrderPayments>,
 }
 
 impl Stock {
@@ -57,6 +62,9 @@ impl Stock {
         }
         stock.orders = OrderTable::restore(snapshot.chunks);
         stock.rebuild_buyers().map_err(|broken| broken.at(shard, snapshot.seq))?;
+        for payments in snapshot.payments {
+            stock.insert_payments(payments).map_err(|broken| broken.at(shard, snapshot.seq))?;
+        }
         stock.dirty_items.fill(false);
         Ok(stock)
     }
@@ -93,6 +101,7 @@ impl Stock {
             last_order_id: self.last_order_id,
             items,
             chunks: self.orders.take_dirty(),
+            payments: self.payments.take_dirty(),
         }
     }
 
@@ -105,6 +114,9 @@ impl Stock {
         for (chunk, _) in &changes.chunks {
             self.orders.mark_dirty(*chunk);
         }
+        for (order_id, _) in &changes.payments {
+            self.payments.mark_dirty(*order_id);
+        }
     }
 
     /// The whole state, for a first checkpoint or a comparison (I9).
@@ -115,6 +127,7 @@ impl Stock {
             last_order_id: self.last_order_id,
             items: self.items.clone(),
             chunks: self.orders.chunks(),
+            payments: self.payments.all(),
         }
     }
 }

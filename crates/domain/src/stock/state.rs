@@ -4,6 +4,7 @@
 
 use super::buyers::BuyerIndex;
 use super::orders::{Entry, OrderTable};
+use super::payments::PaymentTable;
 use crate::admission::Admission;
 use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
@@ -22,6 +23,7 @@ pub struct Stock {
     pub(super) items: Vec<ItemState>,
     pub(super) positions: HashMap<ItemId, u32, foldhash::fast::RandomState>,
     pub(super) orders: OrderTable,
+    pub(super) payments: PaymentTable,
     pub(super) buyers: BuyerIndex,
     pub(super) expiries: Vec<ExpiryCursor>,
     pub(super) dirty_items: Vec<bool>,
@@ -92,6 +94,7 @@ impl Stock {
             items: Vec::new(),
             positions: HashMap::default(),
             orders: OrderTable::default(),
+            payments: PaymentTable::default(),
             buyers: BuyerIndex::default(),
             expiries: Vec::new(),
             dirty_items: Vec::new(),
@@ -128,9 +131,9 @@ impl Stock {
         self.orders.held()
     }
 
-    /// Bytes of heap held for orders and buyers.
+    /// Bytes of heap held for orders, buyers and payments.
     pub fn memory_bytes(&self) -> usize {
-        self.orders.memory_bytes() + self.buyers.memory_bytes()
+        self.orders.memory_bytes() + self.buyers.memory_bytes() + self.payments.memory_bytes()
     }
 
     /// The order, if the shard still holds it.

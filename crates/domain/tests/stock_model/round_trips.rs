@@ -4,8 +4,8 @@
 use crate::shard::{OPENING, SHARD, Shard, buying, operate, terms};
 use domain::stock::{Changes, ItemState, Snapshot};
 use domain::{
-    Command, Event, ItemAction, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal,
-    RequestId, Stock, UserId,
+    Command, Event, ItemAction, ItemCounters, ItemId, Order, OrderPayments, OrderStatus, Outcome,
+    Record, Refusal, RequestId, Stock, UserId,
 };
 use std::collections::HashMap;
 
@@ -16,6 +16,16 @@ fn keep(kept: &mut Snapshot, changes: &Changes) {
         match kept.items.get_mut(*position as usize) {
             Some(place) => *place = item.clone(),
             None => kept.items.push(item.clone()),
+        }
+    }
+    for (order_id, payments) in &changes.payments {
+        let place =
+            kept.payments.binary_search_by_key(order_id, |payments| payments.order.order_id);
+        match (place, payments) {
+            (Ok(place), Some(payments)) => kept.payments[place] = payments.clone(),
+            (Err(place), Some(payments)) => kept.payments.insert(place, payments.clone()),
+            (Ok(place), None) => drop(kept.payments.remove(place)),
+            (Err(_), None) => {}
         }
     }
     for (number, chunk) in &changes.chunks {
@@ -35,6 +45,7 @@ fn assert_same(left: &Stock, right: &Stock, what: &str) {
     let (one, other) = (left.snapshot(), right.snapshot());
     assert_eq!((one.seq, one.at, one.last_order_id), (other.seq, other.at, other.last_order_id));
     assert_eq!(one.items, other.items, "{what}");
+    assert_eq!(one.payments, other.payments, "{what}");
     assert!(left.orders().eq(right.orders()), "{what}: orders differ");
     assert_eq!(left.order_count(), right.order_count(), "{what}");
 }
@@ -107,6 +118,7 @@ fn from_order_store(shop: &Shard) -> Stock {
     for record in &shop.records {
         match &record.event {
             Event::Order(order) => versions.insert(order.order_id, record.seq),
+            Event::Payment(paid) => versions.insert(paid.order.order_id, record.seq),
             event => opened.insert(event.item_id(), record.seq),
         };
     }
@@ -123,7 +135,18 @@ fn from_order_store(shop: &Shard) -> Stock {
     let mut orders: Vec<(Order, u64)> =
         shop.ledger.orders().values().map(|order| (*order, versions[&order.order_id])).collect();
     orders.sort_unstable_by_key(|(order, _)| order.order_id);
-    Stock::from_order_store(SHARD, shop.stock.seq(), shop.stock.at(), items.collect(), orders)
+    let payments: Vec<(OrderPayments, u64)> = shop
+        .stock
+        .snapshot()
+        .payments
+        .into_iter()
+        .map(|stored| {
+            let version = versions[&stored.order.order_id];
+            (stored, version)
+        })
+        .collect();
+    let (seq, at) = (shop.stock.seq(), shop.stock.at());
+    Stock::from_order_store(SHARD, seq, at, items.collect(), orders, payments)
         .expect("an order store that agrees")
 }
 
