@@ -15,7 +15,8 @@ use crate::telemetry::text::Histogram;
 use dashmap::DashMap;
 use domain::stock::ItemState;
 use domain::{
-    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, UserId,
+    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, PaymentOutcome, RequestId, ShardId,
+    UserId,
 };
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -313,6 +314,8 @@ fn may_repeat(command: &Command) -> bool {
             }
             ItemAction::Pause | ItemAction::Resume | ItemAction::End | ItemAction::Admit(_) => true,
         },
+        // One without an id would be started twice.
+        Command::StartPayment(asked) => asked.request_id != RequestId(0),
         _ => true,
     }
 }
@@ -324,6 +327,9 @@ fn reply(asked: Result<Asked, Failed>) -> Reply {
             Reply::Decided(match outcome {
                 Outcome::Replayed(order) if was_repeated => Outcome::Placed(order),
                 Outcome::ItemReplayed(counters) if was_repeated => Outcome::Item(counters),
+                Outcome::Payment(paid) if was_repeated => {
+                    Outcome::Payment(PaymentOutcome { is_repeat: false, ..paid })
+                }
                 outcome => outcome,
             })
         }

@@ -5,7 +5,7 @@ use super::log::Look;
 use super::stored::Stored;
 use crate::store::orders::StoredItem;
 use domain::invariants::Ledger;
-use domain::{Event, Order, OrderId, OrderStatus, Record, ShardId};
+use domain::{Order, OrderId, OrderStatus, Record, ShardId};
 use std::collections::HashSet;
 
 /// Gives the ledger the state before the oldest segment that is left: what the order store holds,
@@ -22,14 +22,14 @@ pub(super) async fn assume_what_was_deleted(
     let mut granted_later: HashSet<OrderId> = HashSet::new();
     let mut changed_later: HashSet<OrderId> = HashSet::new();
     // What is unreadable is found again, and reported, by the pass that judges.
-    let each = |found: Record| match found.event {
-        Event::Order(order) if order.status == OrderStatus::Reserved => {
+    let each = |found: Record| match found.event.changed_order() {
+        Some(order) if order.status == OrderStatus::Reserved => {
             granted_later.insert(order.order_id);
         }
-        Event::Order(order) => {
+        Some(order) => {
             changed_later.insert(order.order_id);
         }
-        _ => {}
+        None => {}
     };
     look.read(|_, _| (), each).await?;
     let is_deleted =

@@ -1,6 +1,6 @@
 //! What a log says, as an audit compares it: each order as of the record that the order store has reached.
 
-use domain::{Event, OrderId, OrderStatus, Record, ShardId};
+use domain::{OrderId, OrderStatus, Record, ShardId};
 use std::collections::{BTreeMap, HashMap};
 
 /// What the journal says, as far as the order store can be compared with it.
@@ -26,8 +26,10 @@ impl OnRecord {
     /// Takes a record in, of whose shard the order store has reached the record `reached`. Records
     /// of one shard come in their order.
     pub(super) fn add(&mut self, record: &Record, reached: u64) {
-        let Event::Order(order) = &record.event else {
-            self.items.insert((record.shard, record.seq), record.clone());
+        let Some(order) = record.event.changed_order() else {
+            if record.event.order().is_none() {
+                self.items.insert((record.shard, record.seq), record.clone());
+            }
             return;
         };
         let last = (record.seq, order.status);

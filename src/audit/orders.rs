@@ -7,7 +7,7 @@ use super::on_record::{OnRecord, OrderOnRecord};
 use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use domain::invariants::{self, Invariant, Ledger, Verdict};
-use domain::{Event, Order, OrderId, Record, ShardId};
+use domain::{Order, OrderId, Record, ShardId};
 use std::collections::HashMap;
 
 /// An order in a dead letter whose record the journal has no longer.
@@ -201,7 +201,7 @@ fn compare_letters<'a>(
         for record in letter.records.iter().flatten() {
             let Record { shard, seq, .. } = *record;
             let cut = cut_before(base, shard);
-            if let Event::Order(order) = &record.event
+            if let Some(order) = record.event.changed_order()
                 && seq <= cut
             {
                 deleted.push(Deleted { order, seq });
@@ -225,7 +225,7 @@ fn orders_set_aside(letters: &[DeadLetter]) -> HashMap<OrderId, &DeadLetter> {
     let mut set_aside = HashMap::new();
     for letter in letters {
         for record in letter.records.iter().flatten() {
-            if let Event::Order(order) = &record.event {
+            if let Some(order) = record.event.changed_order() {
                 set_aside.insert(order.order_id, letter);
             }
         }
@@ -241,7 +241,7 @@ fn cut_before(base: &[u64], shard: ShardId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Currency, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
+    use domain::{Currency, Event, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
     use std::collections::BTreeMap;
 
     #[test]

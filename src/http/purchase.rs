@@ -88,6 +88,7 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
         // No other outcome belongs to a purchase.
         Reply::Decided(
             Outcome::Order(_)
+            | Outcome::Payment(_)
             | Outcome::Item(_)
             | Outcome::ItemReplayed(_)
             | Outcome::Transferred(_),

@@ -6,11 +6,12 @@
 
 use super::handshake::{self, Handshake, PeerKey, Side, VERSION};
 use super::link::{BATCH_MAX, HANDSHAKE_MAX, PING, WINDOW_BYTES};
+use super::orders::{Malformed, narrow};
 use super::proto::from_caller::Message as Heard;
 use super::proto::from_server::Message as Said;
 use super::proto::peer_server::{Peer, PeerServer};
 use super::proto::{self, FromCaller, FromServer};
-use super::wire::{self, Answer, Ask, Malformed};
+use super::wire::{self, Answer, Ask};
 use crate::telemetry::metrics::PEER_CALLS_SERVED_TOTAL;
 use domain::ShardId;
 use futures_util::stream::{self, BoxStream};
@@ -207,7 +208,7 @@ impl<S: Serve> Server<S> {
 
 /// Answers one call.
 async fn one<S: Serve>(service: &S, call: proto::Call) -> Answer {
-    let read = || Ok((ShardId(wire::narrow(call.shard, "shard")?), wire::decode_ask(call.what)?));
+    let read = || Ok((ShardId(narrow(call.shard, "shard")?), wire::decode_ask(call.what)?));
     let (shard, ask) = match read() {
         Ok(read) => read,
         Err(error @ Malformed(_)) => {

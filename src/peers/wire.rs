@@ -4,12 +4,17 @@
 //! does not mean anything here is a [`Malformed`] message, and never guessed at. Must not know how a message
 //! is carried, nor who may ask.
 
+use super::orders::{
+    Malformed, currency, decode_asked, decode_notice, decode_order, decode_payment_id,
+    decode_payment_outcome, encode_asked, encode_notice, encode_order, encode_payment_id,
+    encode_payment_outcome, narrow, payment_state, reference,
+};
 use super::proto;
 use super::proto::{answer, call, outcome};
 use domain::{
-    Admission, Buckets, Buy, Command, Currency, Exchange, ItemAction, ItemCounters, ItemId,
-    ItemPhase, ItemTerms, Operation, OperatorRequest, Order, OrderId, OrderStatus, Outcome, Peer,
-    Refusal, RequestId, SaleId, ShardId, Timestamp, Transfer, UnitsWanted, UserId,
+    Admission, Buckets, Buy, Command, Exchange, ItemAction, ItemCounters, ItemId, ItemPhase,
+    ItemTerms, Operation, OperatorRequest, Order, OrderId, Outcome, Peer, Refusal, RequestId,
+    SaleId, ShardId, Timestamp, Transfer, UnitsWanted, UserId,
 };
 
 /// What is asked of the node that serves a shard.
@@ -81,11 +86,6 @@ pub enum Answer {
     Orders(Vec<Order>, Vec<ShardId>),
 }
 
-/// A message that means nothing here. The text names what.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a message that means nothing here: {0}")]
-pub struct Malformed(pub &'static str);
-
 /// The kinds of refusals, by number.
 mod refusal {
     pub const ITEM_NOT_FOUND: u32 = 1;
@@ -101,6 +101,9 @@ mod refusal {
     pub const PHASE_CONFLICT: u32 = 11;
     pub const FEWER_AVAILABLE: u32 = 12;
     pub const OUT_OF_RANGE: u32 = 13;
+    pub const PAYMENT_NOT_FOUND: u32 = 20;
+    pub const PAYMENT_CLOSED: u32 = 21;
+    pub const TOO_MANY_PAYMENTS: u32 = 22;
 }
 
 /// Puts what is asked into a message.
@@ -123,6 +126,14 @@ pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
         Ask::Command(Command::Cancel { order_id, user_id }) => {
             call::What::Cancel(of_order(*order_id, *user_id))
         }
+        Ask::Command(Command::StartPayment(asked)) => call::What::StartPayment(encode_asked(asked)),
+        Ask::Command(Command::NotePayment(notice)) => {
+            call::What::NotePayment(encode_notice(notice))
+        }
+        Ask::Command(Command::Refund { id, reference }) => call::What::Refund(proto::Refund {
+            id: Some(encode_payment_id(*id)),
+            reference: reference.to_string(),
+        }),
         Ask::Command(Command::Open(terms)) => call::What::Open(encode_terms(terms)),
         Ask::Command(Command::Operate(operation)) => {
             call::What::Operate(encode_operation(operation))
@@ -173,6 +184,16 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
         }
         call::What::Cancel(proto::OfOrder { order, user }) => {
             Ask::Command(Command::Cancel { order_id: OrderId(order), user_id: UserId(user) })
+        }
+        call::What::StartPayment(asked) => {
+            Ask::Command(Command::StartPayment(Box::new(decode_asked(&asked)?)))
+        }
+        call::What::NotePayment(notice) => {
+            Ask::Command(Command::NotePayment(Box::new(decode_notice(notice)?)))
+        }
+        call::What::Refund(proto::Refund { id, reference: text }) => {
+            let (id, reference) = (decode_payment_id(id)?, reference(&text)?);
+            Ask::Command(Command::Refund { id, reference })
         }
         call::What::Open(terms) => Ask::Command(Command::Open(decode_terms(terms)?)),
         call::What::Operate(operation) => {
@@ -250,11 +271,6 @@ pub(super) fn decode_answer(what: Option<answer::What>) -> Result<Answer, Malfor
             Answer::Orders(orders?, shards.collect::<Result<_, _>>()?)
         }
     })
-}
-
-/// A number of a smaller type.
-pub(super) fn narrow<T: TryFrom<u32>>(number: u32, what: &'static str) -> Result<T, Malformed> {
-    T::try_from(number).map_err(|_| Malformed(what))
 }
 
 fn encode_terms(terms: &ItemTerms) -> proto::Terms {
@@ -349,39 +365,6 @@ fn decode_operation(operation: proto::Operation) -> Result<Operation, Malformed>
     Ok(Operation { item_id, action, request })
 }
 
-fn encode_order(order: &Order) -> proto::Order {
-    proto::Order {
-        order: order.order_id.0,
-        item: order.item_id.0,
-        sale: order.sale_id.0,
-        user: order.user_id.0,
-        request: order.request_id.0,
-        attempt: u32::from(order.attempt),
-        quantity: u32::from(order.quantity),
-        amount: order.amount,
-        currency: order.currency.to_string(),
-        status: order.status as u32,
-        expires_at: order.expires_at.0,
-    }
-}
-
-fn decode_order(order: proto::Order) -> Result<Order, Malformed> {
-    let status = OrderStatus::from_number(narrow(order.status, "status")?);
-    Ok(Order {
-        order_id: OrderId(order.order),
-        item_id: ItemId(order.item),
-        sale_id: SaleId(order.sale),
-        user_id: UserId(order.user),
-        request_id: RequestId(order.request),
-        attempt: narrow(order.attempt, "attempt")?,
-        quantity: narrow(order.quantity, "quantity")?,
-        amount: order.amount,
-        currency: currency(&order.currency)?,
-        status: status.ok_or(Malformed("status"))?,
-        expires_at: Timestamp(order.expires_at),
-    })
-}
-
 fn encode_item(item: &Item) -> proto::Item {
     proto::Item {
         terms: Some(encode_terms(&item.terms)),
@@ -422,6 +405,7 @@ fn encode_outcome(outcome: Outcome) -> proto::Outcome {
         Outcome::Placed(order) => outcome::What::Placed(encode_order(&order)),
         Outcome::Replayed(order) => outcome::What::Replayed(encode_order(&order)),
         Outcome::Order(order) => outcome::What::Order(encode_order(&order)),
+        Outcome::Payment(paid) => outcome::What::Payment(encode_payment_outcome(&paid)),
         Outcome::Item(counters) => outcome::What::Item(encode_counters(counters)),
         Outcome::ItemReplayed(counters) => outcome::What::ItemReplayed(encode_counters(counters)),
         Outcome::Transferred(transfer) => outcome::What::Transferred(encode_transfer(&transfer)),
@@ -435,6 +419,7 @@ fn decode_outcome(outcome: proto::Outcome) -> Result<Outcome, Malformed> {
         outcome::What::Placed(order) => Outcome::Placed(decode_order(order)?),
         outcome::What::Replayed(order) => Outcome::Replayed(decode_order(order)?),
         outcome::What::Order(order) => Outcome::Order(decode_order(order)?),
+        outcome::What::Payment(paid) => Outcome::Payment(decode_payment_outcome(paid)?),
         outcome::What::Item(counters) => Outcome::Item(decode_counters(counters)),
         outcome::What::ItemReplayed(counters) => Outcome::ItemReplayed(decode_counters(counters)),
         outcome::What::Transferred(transfer) => Outcome::Transferred(decode_transfer(transfer)?),
@@ -454,6 +439,9 @@ fn encode_refusal(refused: Refusal) -> proto::Refusal {
         Refusal::AttemptsExhausted => (refusal::ATTEMPTS_EXHAUSTED, 0, None),
         Refusal::IdempotencyKeyReused => (refusal::IDEMPOTENCY_KEY_REUSED, 0, None),
         Refusal::OrderClosed(order) => (refusal::ORDER_CLOSED, 0, Some(encode_order(&order))),
+        Refusal::PaymentNotFound => (refusal::PAYMENT_NOT_FOUND, 0, None),
+        Refusal::PaymentClosed(state) => (refusal::PAYMENT_CLOSED, state as u64, None),
+        Refusal::TooManyPayments => (refusal::TOO_MANY_PAYMENTS, 0, None),
         Refusal::PhaseConflict => (refusal::PHASE_CONFLICT, 0, None),
         Refusal::FewerAvailable { available } => {
             (refusal::FEWER_AVAILABLE, u64::from(available), None)
@@ -479,6 +467,12 @@ fn decode_refusal(refused: proto::Refusal) -> Result<Refusal, Malformed> {
         refusal::ORDER_CLOSED => {
             Refusal::OrderClosed(decode_order(refused.order.ok_or(Malformed("order"))?)?)
         }
+        refusal::PAYMENT_NOT_FOUND => Refusal::PaymentNotFound,
+        refusal::PAYMENT_CLOSED => {
+            let state = u32::try_from(refused.value).map_err(|_| Malformed("payment's state"))?;
+            Refusal::PaymentClosed(payment_state(state)?)
+        }
+        refusal::TOO_MANY_PAYMENTS => Refusal::TooManyPayments,
         refusal::PHASE_CONFLICT => Refusal::PhaseConflict,
         refusal::FEWER_AVAILABLE => {
             let available = u32::try_from(refused.value).map_err(|_| Malformed("available"))?;
@@ -487,10 +481,6 @@ fn decode_refusal(refused: proto::Refusal) -> Result<Refusal, Malformed> {
         refusal::OUT_OF_RANGE => Refusal::OutOfRange,
         _ => return Err(Malformed("refusal")),
     })
-}
-
-fn currency(text: &str) -> Result<Currency, Malformed> {
-    Currency::parse(text).ok_or(Malformed("currency"))
 }
 
 fn admission(number: u64) -> Result<Admission, Malformed> {

@@ -81,6 +81,9 @@ impl From<SetAside> for DeadLetter {
 pub fn subject(event: &Event) -> String {
     match event {
         Event::Order(order) => format!("order {} {}", order.order_id, order.status.name()),
+        Event::Payment(record) => {
+            format!("payment {} {}", record.payment.id, record.payment.state.name())
+        }
         Event::ItemOpened(terms) => format!("item {} opened", terms.item_id),
         Event::ItemOperated(Operation { item_id, action, .. }) => match action {
             ItemAction::Restock(units) => format!("item {item_id} restocked by {units}"),

@@ -53,6 +53,14 @@ impl Event {
             _ => None,
         }
     }
+
+    /// The order as it is from now on, if the event brings it into being or to another status.
+    pub fn changed_order(&self) -> Option<&Order> {
+        match self {
+            Self::Payment(record) if record.status_before == record.order.status => None,
+            event => event.order(),
+        }
+    }
 }
 
 /// A fact in a shard's log.

@@ -12,7 +12,7 @@
 //! nothing that was captured is ever taken back or counted again. Must not know any provider.
 
 use crate::ids::{InvalidId, OrderId, RequestId, UserId};
-use crate::order::Order;
+use crate::order::{Order, OrderStatus};
 use crate::sale::Currency;
 use std::fmt;
 use std::str::FromStr;
@@ -240,6 +240,8 @@ pub struct PaymentRecord {
     pub payment: Payment,
     /// The order from now on, whole, so that a reader needs no other record.
     pub order: Order,
+    /// The order's status until now: another one if it was changed by the payment.
+    pub status_before: OrderStatus,
 }
 
 /// What a command came to for a payment: as much as an answer needs.

@@ -103,7 +103,25 @@ impl PendingCommand {
             Command::ReceiveUnits(transfer) | Command::SettleTransfer(transfer) => {
                 Some(transfer.item_id)
             }
-            Command::Pay { .. } | Command::Cancel { .. } | Command::Expire { .. } => None,
+            Command::Pay { .. }
+            | Command::StartPayment(_)
+            | Command::NotePayment(_)
+            | Command::Refund { .. }
+            | Command::Cancel { .. }
+            | Command::Expire { .. } => None,
+        }
+    }
+
+    /// The order that the command names, if it names one rather than an item.
+    pub(in crate::actors) fn order_id(&self) -> Option<OrderId> {
+        match &self.command {
+            Command::Pay { order_id, .. }
+            | Command::Cancel { order_id, .. }
+            | Command::Expire { order_id } => Some(*order_id),
+            Command::StartPayment(asked) => Some(asked.order_id),
+            Command::NotePayment(notice) => Some(notice.id.order_id),
+            Command::Refund { id, .. } => Some(id.order_id),
+            _ => None,
         }
     }
 }

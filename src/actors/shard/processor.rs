@@ -173,14 +173,10 @@ impl ShardProcessor {
             else {
                 continue;
             };
-            let expired = matches!(&event, Event::Order(_)).then(|| event.clone());
             let committed = catch_unwind(AssertUnwindSafe(|| self.commit(now, event)));
             if !matches!(committed, Ok(Ok(()))) {
                 self.hand_over_undamaged();
                 return Err(Damaged { retry: None });
-            }
-            if let Some(Event::Order(order)) = expired {
-                self.effects.push(Effect::NotifyWatchers { order });
             }
         }
         self.expired_up_to = self.stock.seq();
@@ -213,11 +209,9 @@ impl ShardProcessor {
     }
 
     fn decide(&mut self, now: Timestamp, mut pending: PendingCommand) -> Result<(), Damaged> {
-        let item_id = pending.item_id().or_else(|| match &pending.command {
-            Command::Pay { order_id, .. } | Command::Cancel { order_id, .. } => {
-                self.stock.order(*order_id).map(|order| order.item_id)
-            }
-            _ => None,
+        let item_id = pending.item_id().or_else(|| {
+            let order = self.stock.order(pending.order_id()?)?;
+            Some(order.item_id)
         });
         if let Some(item_id) = item_id
             && self.quarantine.holds(item_id, now)
@@ -245,19 +239,17 @@ impl ShardProcessor {
         self.batch.purchases += u64::from(matches!(pending.command, Command::Buy(_)));
         let changes_item = event.is_some();
         if let Some(event) = event {
-            let change = self.note_grant(&event, pending.keyed);
+            self.note_grant(&event, pending.keyed);
             let committed = catch_unwind(AssertUnwindSafe(|| {
                 poison("shard-apply", item_id);
-                self.commit(now, event)
+                self.commit(now, event)?;
+                self.give_away(now, &mut outcome)
             }));
             if !matches!(committed, Ok(Ok(()))) {
                 let answered = self.count_panic(&mut pending, item_id, now);
                 return Err(Damaged {
                     retry: (!answered).then(|| Box::new(Envelope::Command(pending))),
                 });
-            }
-            if let Some(order) = change {
-                self.effects.push(Effect::NotifyWatchers { order });
             }
         }
         if let Command::Open(terms) = &pending.command
@@ -347,21 +339,32 @@ impl ShardProcessor {
     }
 
     /// Notes a new order at its gate and among the keys, before it is answered, so that a repeat never
-    /// meets a gate that does not know it. Of an order that has changed, returns the new state.
-    fn note_grant(&self, event: &Event, keyed: bool) -> Option<Order> {
-        match event {
-            Event::Order(order) if order.status == OrderStatus::Reserved => {
-                if let Some(gate) = self.gates.get(&order.item_id) {
-                    gate.add_buyer(order.user_id);
-                }
-                if keyed {
-                    self.idempotency_keys.record_granted(order.user_id, order.request_id);
-                }
-                None
+    /// meets a gate that does not know it.
+    fn note_grant(&self, event: &Event, keyed: bool) {
+        let Event::Order(order) = event else { return };
+        if order.status == OrderStatus::Reserved {
+            if let Some(gate) = self.gates.get(&order.item_id) {
+                gate.add_buyer(order.user_id);
             }
-            Event::Order(order) => Some(*order),
-            _ => None,
+            if keyed {
+                self.idempotency_keys.record_granted(order.user_id, order.request_id);
+            }
         }
+    }
+
+    /// Pays an order that costs nothing as soon as it is placed.
+    fn give_away(&mut self, now: Timestamp, outcome: &mut Outcome) -> Result<(), Contradiction> {
+        let Outcome::Placed(order) = outcome else { return Ok(()) };
+        if order.amount > 0 {
+            return Ok(());
+        }
+        let Order { order_id, user_id, .. } = *order;
+        let decision = self.stock.decide(now, &Command::Pay { order_id, user_id });
+        if let Decision { event: Some(event), outcome: Outcome::Order(paid) } = decision {
+            self.commit(now, event)?;
+            *order = paid;
+        }
+        Ok(())
     }
 
     /// Makes the event the shard's next record, applies that to the state and encodes it for the journal.
@@ -379,8 +382,14 @@ impl ShardProcessor {
             return Err(Contradiction);
         }
         debug_assert_eq!(record.seq, self.last_seq + 1, "I5: each record follows the one before");
-        if let Event::Order(order) = &record.event {
+        if let Event::Payment(paid) = &record.event {
+            self.batch.count_payment(paid.payment.state);
+        }
+        if let Some(order) = record.event.changed_order().copied() {
             self.batch.count_order(order.status);
+            if order.status != OrderStatus::Reserved {
+                self.effects.push(Effect::NotifyWatchers { order });
+            }
         }
         if self.parked.waits(record.event.item_id()) {
             self.replenished.push(record.event.item_id());

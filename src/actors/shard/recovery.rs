@@ -441,7 +441,7 @@ fn from_rows(
         })
         .collect();
     let orders = rows.iter().map(|row| (row.order, row.version));
-    Stock::from_order_store(shard, seq, at, items, orders).map_err(RecoveryError::Sales)
+    Stock::from_order_store(shard, seq, at, items, orders, []).map_err(RecoveryError::Sales)
 }
 
 #[cfg(test)]

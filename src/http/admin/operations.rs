@@ -296,7 +296,11 @@ pub async fn decide(edge: &Edge, gate: &Gate, command: Command) -> Result<Operat
         Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
         Reply::NotDelivered(reason) => Err(reason.into()),
         Reply::Decided(
-            Outcome::Order(_) | Outcome::Placed(_) | Outcome::Replayed(_) | Outcome::Transferred(_),
+            Outcome::Order(_)
+            | Outcome::Payment(_)
+            | Outcome::Placed(_)
+            | Outcome::Replayed(_)
+            | Outcome::Transferred(_),
         )
         | Reply::Unknown => Err(Problem::new(
             Code::OutcomeUnknown,

@@ -421,6 +421,7 @@ async fn decide(edge: &Edge, order: &Order, command: Command) -> Result<OrderAns
         Reply::Decided(
             Outcome::Order(order) | Outcome::Placed(order) | Outcome::Replayed(order),
         ) => Ok(OrderAnswer::new(order)),
+        Reply::Decided(Outcome::Payment(paid)) => Ok(OrderAnswer::new(paid.order)),
         // It was found a moment ago: in the order store, because its shard has released it.
         Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) => {
             Err(Problem::order_released(order))

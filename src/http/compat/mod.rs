@@ -159,6 +159,7 @@ async fn settled(edge: &Edge, order: Order) -> Result<Order, Problem> {
     let Order { order_id, user_id, .. } = order;
     match edge.engine.decide_order(order_id, Command::Pay { order_id, user_id }).await {
         Reply::Decided(Outcome::Order(paid)) => Ok(paid),
+        Reply::Decided(Outcome::Payment(paid)) => Ok(paid.order),
         // Its shard has released it since: it is as it was stored.
         Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) => Ok(order),
         // It ended meanwhile.

@@ -70,6 +70,8 @@ codes! {
     ItemNotFound 404 "item_not_found" "No such item";
     /// No such order of this buyer.
     OrderNotFound 404 "order_not_found" "No such order";
+    /// No such payment.
+    PaymentNotFound 404 "payment_not_found" "No such payment";
     /// No such sale, or none that the caller may see.
     SaleNotFound 404 "sale_not_found" "No such sale";
     /// The path is known, the method is not one of its methods.
@@ -92,6 +94,10 @@ codes! {
     SalePaused 409 "sale_paused" "The sale is paused";
     /// The order has ended.
     OrderClosed 409 "order_closed" "The order is closed";
+    /// The payment stands where this cannot be done to it.
+    PaymentClosed 409 "payment_closed" "The payment is closed";
+    /// As many payments of the order were begun as may be.
+    TooManyPayments 409 "too_many_payments" "Too many payments";
     /// The key was used for another purchase.
     IdempotencyKeyReused 409 "idempotency_key_reused" "The Idempotency-Key was used before";
     /// The sale or item is in a state that does not allow this.

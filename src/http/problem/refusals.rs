@@ -38,6 +38,16 @@ impl From<Refusal> for Problem {
                 "this Idempotency-Key was used for another request: use a new one",
             ),
             Refusal::OrderClosed(order) => Self::order_closed(&order),
+            Refusal::PaymentNotFound => {
+                Self::new(Code::PaymentNotFound, "there is no such payment")
+            }
+            Refusal::PaymentClosed(state) => {
+                Self::new(Code::PaymentClosed, format!("the payment is {} already", state.name()))
+            }
+            Refusal::TooManyPayments => Self::new(
+                Code::TooManyPayments,
+                "as many payments of this order were begun as may be",
+            ),
             Refusal::PhaseConflict => {
                 Self::new(Code::StateConflict, "the item is in a state that does not allow this")
             }

@@ -72,7 +72,7 @@ pub struct Answers {
     #[prost(message, repeated, tag = "1")]
     pub answers: ::prost::alloc::vec::Vec<Answer>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Call {
     #[prost(uint64, tag = "1")]
     pub number: u64,
@@ -81,12 +81,15 @@ pub struct Call {
     pub budget_ms: u32,
     #[prost(uint32, tag = "3")]
     pub shard: u32,
-    #[prost(oneof = "call::What", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    #[prost(
+        oneof = "call::What",
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22"
+    )]
     pub what: ::core::option::Option<call::What>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
         #[prost(message, tag = "4")]
         Buy(super::Buy),
@@ -112,6 +115,12 @@ pub mod call {
         ReceiveUnits(super::Transfer),
         #[prost(message, tag = "15")]
         SettleTransfer(super::Transfer),
+        #[prost(message, tag = "20")]
+        StartPayment(super::StartPayment),
+        #[prost(message, tag = "21")]
+        NotePayment(super::NotePayment),
+        #[prost(message, tag = "22")]
+        Refund(super::Refund),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -164,6 +173,96 @@ pub struct OfOrder {
     pub order: u64,
     #[prost(fixed64, tag = "2")]
     pub user: u64,
+}
+/// A buyer begins to pay.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartPayment {
+    #[prost(fixed64, tag = "1")]
+    pub order: u64,
+    #[prost(fixed64, tag = "2")]
+    pub user: u64,
+    #[prost(fixed64, tag = "3")]
+    pub request: u64,
+    #[prost(string, tag = "4")]
+    pub provider: ::prost::alloc::string::String,
+}
+/// What a provider told of a payment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NotePayment {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<PaymentId>,
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reference: ::prost::alloc::string::String,
+    /// Absent if no money will come.
+    #[prost(message, optional, tag = "4")]
+    pub captured: ::core::option::Option<Captured>,
+    /// As the order store has them, if the shard has released the order.
+    #[prost(message, optional, tag = "5")]
+    pub stored: ::core::option::Option<OrderPayments>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Captured {
+    #[prost(uint64, tag = "1")]
+    pub amount: u64,
+    #[prost(string, tag = "2")]
+    pub currency: ::prost::alloc::string::String,
+}
+/// A payment's money went back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refund {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<PaymentId>,
+    #[prost(string, tag = "2")]
+    pub reference: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PaymentId {
+    #[prost(fixed64, tag = "1")]
+    pub order: u64,
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OrderPayments {
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Order>,
+    /// By ascending number.
+    #[prost(message, repeated, tag = "2")]
+    pub payments: ::prost::alloc::vec::Vec<Payment>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Payment {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    #[prost(fixed64, tag = "2")]
+    pub request: u64,
+    #[prost(string, tag = "3")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub amount: u64,
+    #[prost(string, tag = "5")]
+    pub currency: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub state: u32,
+    /// Empty if the provider has told none.
+    #[prost(string, tag = "7")]
+    pub reference: ::prost::alloc::string::String,
+    /// Empty unless the money went back.
+    #[prost(string, tag = "8")]
+    pub refund_reference: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PaymentOutcome {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<PaymentId>,
+    #[prost(uint32, tag = "2")]
+    pub state: u32,
+    #[prost(message, optional, tag = "3")]
+    pub order: ::core::option::Option<Order>,
+    #[prost(bool, tag = "4")]
+    pub is_repeat: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadOrder {
@@ -297,7 +396,7 @@ pub struct Counters {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::What", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "outcome::What", tags = "1, 2, 3, 4, 5, 6, 7, 20")]
     pub what: ::core::option::Option<outcome::What>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -318,13 +417,15 @@ pub mod outcome {
         Refused(super::Refusal),
         #[prost(message, tag = "7")]
         Transferred(super::Transfer),
+        #[prost(message, tag = "20")]
+        Payment(super::PaymentOutcome),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {
     #[prost(uint32, tag = "1")]
     pub kind: u32,
-    /// A time or a number of units, where the kind has one.
+    /// A time, a number of units or a payment's state, where the kind has one.
     #[prost(uint64, tag = "2")]
     pub value: u64,
     #[prost(message, optional, tag = "3")]

@@ -3,12 +3,13 @@
 //! ```text
 //! version u8   1
 //! part    u8   1 header, 2 item, 3 chunk, 4 chunk whose orders were all released, 5 item with
-//!              its operations, 6 item that is or was guarded, with its operations, 40 item of
-//!              several buckets
+//!              its operations, 6 item that is or was guarded, with its operations, 20 payments
+//!              of an order, 21 header of a shard with payments, 40 item of several buckets
 //! …            the part's own fields, little-endian, no padding
 //! crc     u32  CRC32C of shard u16, number u32 and all bytes before this field
 //!
-//! header  epoch u64, seq u64, at u64, last order id u64
+//! header  epoch u64, seq u64, at u64, last order id u64; of a shard with payments, then of how
+//!         many orders it has some u64
 //! item    terms as in a record, phase u8, allotted available reserved sold u32, settled u8,
 //!         last seq u64; if with operations, as many as there are bytes for, each request id u64,
 //!         action u8, units u32; if guarded, before them the admissions that it was opened with
@@ -18,6 +19,7 @@
 //!         number u8, last transfer to it, units of that which are open, last one from it u32
 //! chunk   up to 64 entries of 40 bytes: order id, user, request u64; item, previous u32;
 //!         quantity, attempt, live units u16; status u8, 0 if released; zero u8
+//! payments  the order as in a record, then its payments as in records, as many as there are bytes for
 //! ```
 //!
 //! The checksum covers the place as well, so that bytes found under another shard or number are
@@ -40,6 +42,8 @@ const PART_CHUNK: u8 = 3;
 const PART_VACANT_CHUNK: u8 = 4;
 const PART_OPERATED_ITEM: u8 = 5;
 const PART_GUARDED_ITEM: u8 = 6;
+pub(super) const PART_PAYMENTS: u8 = 20;
+const PART_HEADER_WITH_PAYMENTS: u8 = 21;
 const PART_BUCKET: u8 = 40;
 
 /// The status byte of an order that was released; the statuses' own numbers begin at 1.
@@ -49,6 +53,7 @@ const ENTRY_LENGTH: usize = 40;
 const PREFIX_LENGTH: usize = 2;
 const CHECKSUM_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 32;
+const HEADER_WITH_PAYMENTS_LENGTH: usize = 40;
 const ITEM_TAIL_LENGTH: usize = 26;
 const OPERATION_LENGTH: usize = 13;
 const ADMISSIONS_LENGTH: usize = 16;
@@ -71,11 +76,20 @@ pub(super) struct Header {
     pub seq: u64,
     pub at: Timestamp,
     pub last_order_id: OrderId,
+    /// Of how many orders there are payments.
+    pub payments: u64,
 }
 
 pub(super) fn encode_header(shard: ShardId, header: &Header) -> Vec<u8> {
-    seal(shard, 0, PART_HEADER, |bytes| {
-        for field in [header.epoch, header.seq, header.at.0, header.last_order_id.0] {
+    let Header { epoch, seq, at, last_order_id, payments } = *header;
+    let fields = [epoch, seq, at.0, last_order_id.0, payments];
+    // A shard without payments is kept as earlier versions kept it.
+    let (part, fields) = match payments {
+        0 => (PART_HEADER, &fields[..4]),
+        _ => (PART_HEADER_WITH_PAYMENTS, &fields[..]),
+    };
+    seal(shard, 0, part, |bytes| {
+        for field in fields {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
     })
@@ -83,15 +97,23 @@ pub(super) fn encode_header(shard: ShardId, header: &Header) -> Vec<u8> {
 
 pub(super) fn decode_header(shard: ShardId, bytes: &[u8]) -> Result<Header, Malformed> {
     let (part, body) = open(shard, 0, bytes)?;
-    let body: &[u8; HEADER_LENGTH] = body.try_into().map_err(|_| Malformed("header's length"))?;
-    if part != PART_HEADER {
-        return Err(Malformed("not a header"));
+    let length = match part {
+        PART_HEADER => HEADER_LENGTH,
+        PART_HEADER_WITH_PAYMENTS => HEADER_WITH_PAYMENTS_LENGTH,
+        _ => return Err(Malformed("not a header")),
+    };
+    if body.len() != length {
+        return Err(Malformed("header's length"));
     }
+    let mut padded = [0; HEADER_WITH_PAYMENTS_LENGTH];
+    padded[..length].copy_from_slice(body);
+    let body = &padded;
     Ok(Header {
         epoch: u64_at(body, 0),
         seq: u64_at(body, 8),
         at: Timestamp(u64_at(body, 16)),
         last_order_id: OrderId(u64_at(body, 24)),
+        payments: u64_at(body, 32),
     })
 }
 
@@ -324,7 +346,12 @@ fn decode_entry(bytes: &[u8; ENTRY_LENGTH]) -> Result<Entry, Malformed> {
     })
 }
 
-fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(super) fn seal(
+    shard: ShardId,
+    number: u32,
+    part: u8,
+    body: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(if part == PART_CHUNK { CHUNK_LENGTH_MAX } else { 192 });
     bytes.extend_from_slice(&[VERSION, part]);
     body(&mut bytes);
@@ -334,7 +361,7 @@ fn seal(shard: ShardId, number: u32, part: u8, body: impl FnOnce(&mut Vec<u8>)) 
 }
 
 /// Returns the part and its fields if these are the bytes that were written at this place.
-fn open(shard: ShardId, number: u32, bytes: &[u8]) -> Result<(u8, &[u8]), Malformed> {
+pub(super) fn open(shard: ShardId, number: u32, bytes: &[u8]) -> Result<(u8, &[u8]), Malformed> {
     let (content, stored) =
         bytes.split_last_chunk::<CHECKSUM_LENGTH>().ok_or(Malformed("cut short"))?;
     let [version, part, body @ ..] = content else { return Err(Malformed("cut short")) };
@@ -483,12 +510,12 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(
             shard: u16, number: u32, item in item(), long: [u64; 4], middle: [u32; 3],
-            entries in prop::collection::vec(entry(), 1..=CHUNK_ENTRIES),
+            entries in prop::collection::vec(entry(), 1..=CHUNK_ENTRIES), payments in 0_u64..3,
         ) {
             let shard = ShardId(shard);
             let [epoch, seq, at, last] = long;
-            let header =
-                Header { epoch, seq, at: Timestamp(at), last_order_id: OrderId(last) };
+            let (at, last_order_id) = (Timestamp(at), OrderId(last));
+            let header = Header { epoch, seq, at, last_order_id, payments };
             prop_assert_eq!(decode_header(shard, &encode_header(shard, &header)), Ok(header));
             let bytes = encode_item(shard, number, &item);
             prop_assert_eq!(decode_item(shard, number, &bytes), Ok(item.clone()));

@@ -18,6 +18,7 @@
 mod error;
 mod format;
 mod mark;
+mod payments;
 mod redis;
 mod scripts;
 mod sqlite;

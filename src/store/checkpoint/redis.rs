@@ -8,9 +8,11 @@
 //!     item_count, chunk_count   how many i… and c… there must be
 //!     i0, i1, …     items by position
 //!     c0, c1, …     chunks of orders by number
+//!     p41, …        the payments of order 41, and of each other that has some
 //!     overlay       present while the next key holds fields that replace those here
-//! seckill::checkpoint::{shard-N}::overlay           hash of i… and c…
-//! seckill::checkpoint::{shard-N}::staging::NONCE    hash of i… and c…, expires by itself
+//! seckill::checkpoint::{shard-N}::overlay           hash of i…, c… and p…; one that is empty takes
+//!                                                   away what it stands above
+//! seckill::checkpoint::{shard-N}::staging::NONCE    hash of i…, c… and p…, expires by itself
 //! seckill::product::{product id}                    hash: a product's counters, for other programs
 //! ```
 //!
@@ -27,15 +29,16 @@
 use super::error::CheckpointError;
 use super::format::{self, CHUNK_LENGTH_MAX, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
+use super::payments::{PAYMENT_LENGTH_MAX, decode_payments, encode_payments};
 use super::scripts::{
     Answer, FOLD_SCRIPT, PRODUCTS_SCRIPT, PROMOTE_SCRIPT, WRITE_SCRIPT, mark_text, parse_mark,
 };
 use crate::store::journal::JournalId;
 use crate::store::redis_connection::{RedisAddress, RedisConnection, RedisFailure};
-use domain::ShardId;
 use domain::stock::{Changes, ItemState, Snapshot};
+use domain::{OrderId, OrderPayments, ShardId};
 use redis::{ScriptInvocation, pipe};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// How long a command may take. A slow Redis slows the checkpointer and nothing else.
@@ -94,8 +97,9 @@ impl RedisCheckpoints {
         base: Option<Mark>,
         changes: &Changes,
     ) -> Result<Written, CheckpointError> {
-        let bytes_at_most =
-            changes.chunks.len() * CHUNK_LENGTH_MAX + changes.items.len() * ITEM_LENGTH_MAX;
+        let bytes_at_most = changes.chunks.len() * CHUNK_LENGTH_MAX
+            + changes.items.len() * ITEM_LENGTH_MAX
+            + payments_length_max(changes);
         let mark = Mark { epoch, seq: changes.seq };
         let keys = Keys::of(changes.shard);
         loop {
@@ -129,7 +133,7 @@ impl RedisCheckpoints {
         let mut invocation = WRITE_SCRIPT.key(&keys.shard);
         invocation.key(&keys.overlay);
         self.add_marks(&mut invocation, mark, base, changes);
-        invocation.arg(changes.items.len() + changes.chunks.len());
+        invocation.arg(field_count(changes));
         for (name, content) in fields(changes) {
             invocation.arg(name).arg(content);
         }
@@ -163,7 +167,7 @@ impl RedisCheckpoints {
                 let mut invocation = PROMOTE_SCRIPT.key(&keys.shard);
                 invocation.key(&keys.overlay).key(&staging);
                 self.add_marks(&mut invocation, mark, base, changes);
-                invocation.arg(changes.items.len() + changes.chunks.len());
+                invocation.arg(field_count(changes));
                 let answer = self.connection.invoke(&invocation).await;
                 answer.map_err(CheckpointError::from).and_then(Answer::parse)
             }
@@ -264,13 +268,61 @@ impl RedisCheckpoints {
                 format::decode_chunk(shard, number, bytes)
             })
             .await?;
+        let payments = self.load_payments(shard, keys, stored, header.payments).await?;
         Ok(Snapshot {
             seq: header.seq,
             at: header.at,
             last_order_id: header.last_order_id,
             items,
             chunks,
+            payments,
         })
+    }
+
+    /// Reads the payments of the shard's orders, of which there must be `count`, by ascending order.
+    async fn load_payments(
+        &self,
+        shard: ShardId,
+        keys: &Keys,
+        stored: &Stored,
+        count: u64,
+    ) -> Result<Vec<OrderPayments>, CheckpointError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut found: BTreeMap<OrderId, Vec<u8>> = BTreeMap::new();
+        // The overlay is read first, as by `load_fields`.
+        let hashes = [Some(&keys.overlay).filter(|_| stored.overlay), Some(&keys.shard)];
+        for key in hashes.into_iter().flatten() {
+            let mut cursor = 0;
+            loop {
+                type Page = (u64, Vec<(String, Vec<u8>)>);
+                let mut pipeline = pipe();
+                let command = pipeline.cmd("HSCAN").arg(key).arg(cursor);
+                command.arg("MATCH").arg("p*").arg("COUNT").arg(LOAD_FIELDS);
+                let ((next, fields),): (Page,) = self.connection.run(&pipeline).await?;
+                for (name, content) in fields {
+                    let order_id = name.strip_prefix('p').and_then(|id| id.parse().ok());
+                    let order_id = order_id.ok_or_else(|| corrupt(shard, &name, "not an order"))?;
+                    found.entry(order_id).or_insert(content);
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        let kept = found.into_iter().filter(|(_, content)| !content.is_empty());
+        let decoded = kept.map(|(order_id, content)| {
+            decode_payments(shard, order_id, &content)
+                .map_err(|Malformed(why)| corrupt(shard, &format!("p{order_id}"), why))
+        });
+        let payments: Vec<OrderPayments> = decoded.collect::<Result<_, _>>()?;
+        if payments.len() as u64 == count {
+            Ok(payments)
+        } else {
+            Err(corrupt(shard, "payments", "not as many"))
+        }
     }
 
     async fn load_fields<T>(
@@ -394,6 +446,7 @@ impl RedisCheckpoints {
             seq: mark.seq,
             at: changes.at,
             last_order_id: changes.last_order_id,
+            payments: changes.payment_count as u64,
         };
         invocation
             .arg(mark_text(mark))
@@ -431,7 +484,24 @@ fn fields(changes: &Changes) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
     let chunks = changes.chunks.iter().map(move |(number, chunk)| {
         (format!("c{number}"), format::encode_chunk(shard, *number, chunk.as_deref()))
     });
-    items.chain(chunks)
+    // What was released has no content: a script takes it away.
+    let payments = changes.payments.iter().map(move |(order_id, payments)| {
+        let content = payments.as_ref().map(|payments| encode_payments(shard, payments));
+        (format!("p{order_id}"), content.unwrap_or_default())
+    });
+    items.chain(chunks).chain(payments)
+}
+
+fn field_count(changes: &Changes) -> usize {
+    changes.items.len() + changes.chunks.len() + changes.payments.len()
+}
+
+/// The most bytes that the changed payments take.
+fn payments_length_max(changes: &Changes) -> usize {
+    let of_order = |payments: &Option<OrderPayments>| {
+        payments.as_ref().map_or(1, |payments| payments.payments.len().max(1)) * PAYMENT_LENGTH_MAX
+    };
+    changes.payments.iter().map(|(_, payments)| of_order(payments)).sum()
 }
 
 /// The changed items, one per product: the one that changed last.

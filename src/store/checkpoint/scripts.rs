@@ -31,6 +31,15 @@ local function refusal(shard, mark, base, journal)
     end
 end
 
+-- A field without content takes away what is there.
+local function set_field(shard, name, content)
+    if content == '' then
+        redis.call('HDEL', shard, name)
+    else
+        redis.call('HSET', shard, name, content)
+    end
+end
+
 local function set_mark(shard, mark, journal, header, items, chunks)
     for name, count in pairs({item_count = tonumber(items), chunk_count = tonumber(chunks)}) do
         local before = tonumber(redis.call('HGET', shard, name) or 0) or 0
@@ -66,7 +75,7 @@ if refused then return refused end
 if ARGV[2] == '' then redis.call('UNLINK', KEYS[1], KEYS[2]) end
 local after_fields = 8 + 2 * tonumber(ARGV[7])
 for argument = 8, after_fields - 1, 2 do
-    redis.call('HSET', KEYS[1], ARGV[argument], ARGV[argument + 1])
+    set_field(KEYS[1], ARGV[argument], ARGV[argument + 1])
 end
 set_mark(KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 set_products(3, after_fields)
@@ -101,7 +110,7 @@ if redis.call('EXISTS', KEYS[2]) == 0 then return false end
 local reply = redis.call('HSCAN', KEYS[2], ARGV[1], 'COUNT', ARGV[2])
 local fields = reply[2]
 for place = 1, #fields, 2 do
-    redis.call('HSET', KEYS[1], fields[place], fields[place + 1])
+    set_field(KEYS[1], fields[place], fields[place + 1])
     redis.call('HDEL', KEYS[2], fields[place])
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then

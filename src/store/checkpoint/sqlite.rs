@@ -7,9 +7,10 @@
 use super::error::CheckpointError;
 use super::format::{self, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
+use super::payments::{decode_payments, encode_payments};
 use crate::store::sqlite_file::{FileInPlace, close_all, empty_log, only_readable};
-use domain::ShardId;
 use domain::stock::{Changes, Snapshot};
+use domain::{OrderId, OrderPayments, ShardId};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -36,6 +37,12 @@ CREATE TABLE IF NOT EXISTS shards (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS items  (place INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS chunks (place INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS payments (
+    shard    INTEGER NOT NULL,
+    order_id INTEGER NOT NULL,
+    content  BLOB NOT NULL,
+    PRIMARY KEY (shard, order_id)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Three chunks fit a page; with SQLite's default of 4,096 bytes each would waste a third of one.
@@ -225,8 +232,14 @@ async fn write(
         .iter()
         .map(|(number, chunk)| (*number, format::encode_chunk(shard, *number, chunk.as_deref())));
     upsert(&mut transaction, "chunks", shard, chunks).await?;
-    let header =
-        Header { epoch, seq: changes.seq, at: changes.at, last_order_id: changes.last_order_id };
+    put_payments(&mut transaction, changes).await?;
+    let header = Header {
+        epoch,
+        seq: changes.seq,
+        at: changes.at,
+        last_order_id: changes.last_order_id,
+        payments: changes.payment_count as u64,
+    };
     let stored = Stored {
         mark,
         item_count: items_before.max(count(&changes.items)),
@@ -242,7 +255,7 @@ async fn load(
     connection: &mut SqliteConnection,
     shard: ShardId,
 ) -> Result<Option<(Mark, Snapshot)>, CheckpointError> {
-    // One transaction reads one state of all three tables.
+    // One transaction reads one state of all tables.
     let mut transaction = connection.begin().await.map_err(failed)?;
     let Some(stored) = stored(&mut transaction, shard).await? else { return Ok(None) };
     let malformed = |what: &str, Malformed(why)| {
@@ -261,12 +274,14 @@ async fn load(
         format::decode_chunk(shard, number, bytes)
     })
     .await?;
+    let payments = payments(&mut transaction, shard, header.payments).await?;
     let snapshot = Snapshot {
         seq: header.seq,
         at: header.at,
         last_order_id: header.last_order_id,
         items,
         chunks,
+        payments,
     };
     Ok(Some((stored.mark, snapshot)))
 }
@@ -323,7 +338,57 @@ async fn clear(connection: &mut SqliteConnection, shard: ShardId) -> Result<(), 
             .await
             .map_err(failed)?;
     }
+    sqlx::query("DELETE FROM payments WHERE shard = ?")
+        .bind(shard.0)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
     Ok(())
+}
+
+/// Writes the payments that have changed, and takes those away that were released.
+async fn put_payments(
+    connection: &mut SqliteConnection,
+    changes: &Changes,
+) -> Result<(), CheckpointError> {
+    let shard = changes.shard;
+    for (order_id, payments) in &changes.payments {
+        let query = match payments {
+            Some(payments) => sqlx::query(
+                "INSERT INTO payments (shard, order_id, content) VALUES (?, ?, ?)
+                 ON CONFLICT (shard, order_id) DO UPDATE SET content = excluded.content",
+            )
+            .bind(shard.0)
+            .bind(order_id.0.cast_signed())
+            .bind(encode_payments(shard, payments)),
+            None => sqlx::query("DELETE FROM payments WHERE shard = ? AND order_id = ?")
+                .bind(shard.0)
+                .bind(order_id.0.cast_signed()),
+        };
+        query.execute(&mut *connection).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Reads the payments of the shard's orders, of which there must be `count`, by ascending order.
+async fn payments(
+    connection: &mut SqliteConnection,
+    shard: ShardId,
+    count: u64,
+) -> Result<Vec<OrderPayments>, CheckpointError> {
+    let corrupt = |why| CheckpointError::Corrupt(format!("payments of shard {shard}: {why}"));
+    let mut stream =
+        sqlx::query("SELECT order_id, content FROM payments WHERE shard = ? ORDER BY order_id")
+            .bind(shard.0)
+            .fetch(connection);
+    let mut found = Vec::new();
+    while let Some(row) = stream.try_next().await.map_err(failed)? {
+        let order_id: i64 = row.try_get(0).map_err(failed)?;
+        let content: &[u8] = row.try_get(1).map_err(failed)?;
+        let payments = decode_payments(shard, OrderId(order_id.cast_unsigned()), content);
+        found.push(payments.map_err(|Malformed(why)| corrupt(why))?);
+    }
+    if found.len() as u64 == count { Ok(found) } else { Err(corrupt("not as many")) }
 }
 
 async fn upsert(

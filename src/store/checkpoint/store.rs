@@ -6,8 +6,8 @@ use super::redis::RedisCheckpoints;
 use super::sqlite::SqliteCheckpoints;
 use crate::store::journal::JournalId;
 use crate::store::redis_connection::RedisAddress;
-use domain::ShardId;
 use domain::stock::{Changes, Snapshot};
+use domain::{OrderPayments, ShardId};
 use std::path::Path;
 
 /// A handle to the store of checkpoints. Cheap to clone; clones share their connections.
@@ -127,6 +127,7 @@ impl CheckpointStore {
 /// Makes a whole snapshot an increment without a base: for a first checkpoint, and after
 /// [`Written::BaseMissing`]. Chunks are shared, not copied.
 pub fn whole(shard: ShardId, snapshot: Snapshot) -> Changes {
+    let by_order = |payments: OrderPayments| (payments.order.order_id, Some(payments));
     Changes {
         shard,
         seq: snapshot.seq,
@@ -134,5 +135,7 @@ pub fn whole(shard: ShardId, snapshot: Snapshot) -> Changes {
         last_order_id: snapshot.last_order_id,
         items: (0..).zip(snapshot.items).collect(),
         chunks: (0..).zip(snapshot.chunks).collect(),
+        payment_count: snapshot.payments.len(),
+        payments: snapshot.payments.into_iter().map(by_order).collect(),
     }
 }

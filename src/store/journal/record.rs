@@ -18,12 +18,13 @@
 use domain::order::{Order, OrderStatus};
 use domain::{
     Admission, Buckets, Currency, Event, ItemAction, ItemId, ItemTerms, Operation, OperatorRequest,
-    OrderId, Record, RequestId, SaleId, ShardId, Timestamp, Transfer, UserId,
+    OrderId, Payment, PaymentId, PaymentRecord, PaymentReference, PaymentState, ProviderName,
+    Record, RequestId, SaleId, ShardId, Timestamp, Transfer, UserId,
 };
 
-/// The longest encoded record in bytes, its length field included: an `ItemOpened` of an item with the most
-/// buckets and the longest product id.
-pub const RECORD_LENGTH_MAX: usize = 240;
+/// The longest encoded record in bytes, its length field included: a payment that was refunded, of which all
+/// names are as long as they may be.
+pub const RECORD_LENGTH_MAX: usize = 255;
 
 const LENGTH_FIELD: usize = 2;
 
@@ -37,6 +38,7 @@ const KIND_ORDER: u8 = 7;
 const KIND_ITEM_OPERATED: u8 = 8;
 const KIND_ITEM_ADMISSION: u8 = 9;
 const KIND_GUARDED_ITEM_OPENED: u8 = 10;
+const KIND_PAYMENT: u8 = 20;
 const KIND_UNITS_SENT: u8 = 40;
 const KIND_UNITS_RECEIVED: u8 = 41;
 const KIND_TRANSFER_SETTLED: u8 = 42;
@@ -72,6 +74,11 @@ pub fn encode(record: &Record, buffer: &mut Vec<u8>) {
         Event::ItemOperated(operation) => encode_operation(operation, buffer),
         Event::ItemSettled(item_id) => buffer.extend_from_slice(&item_id.0.to_le_bytes()),
         Event::Order(order) => encode_order(order, buffer),
+        Event::Payment(record) => {
+            encode_order(&record.order, buffer);
+            buffer.push(record.status_before as u8);
+            encode_payment(&record.payment, buffer);
+        }
     }
     // Product ids are bounded where they enter, so a record never comes near 64 kB.
     let length = (buffer.len() - start - LENGTH_FIELD) as u16;
@@ -138,6 +145,12 @@ pub fn decode(bytes: &mut &[u8]) -> Result<Record, MalformedRecord> {
         }
         KIND_ITEM_SETTLED => Event::ItemSettled(ItemId(fields.u64()?)),
         KIND_ORDER => Event::Order(decode_order(&mut fields)?),
+        KIND_PAYMENT => {
+            let order = decode_order(&mut fields)?;
+            let status_before = fields.status()?;
+            let payment = decode_payment(order.order_id, &mut fields)?;
+            Event::Payment(Box::new(PaymentRecord { payment, order, status_before }))
+        }
         _ => return Err(MalformedRecord("unknown kind")),
     };
     if !fields.0.is_empty() {
@@ -156,6 +169,7 @@ fn kind(event: &Event) -> u8 {
         Event::TransferSettled(_) => KIND_TRANSFER_SETTLED,
         Event::ItemSettled(_) => KIND_ITEM_SETTLED,
         Event::Order(_) => KIND_ORDER,
+        Event::Payment(_) => KIND_PAYMENT,
     }
 }
 
@@ -334,7 +348,8 @@ pub fn take_terms(bytes: &mut &[u8]) -> Result<ItemTerms, MalformedRecord> {
     Ok(terms)
 }
 
-fn encode_order(order: &Order, buffer: &mut Vec<u8>) {
+/// Appends an order's fields.
+pub fn encode_order(order: &Order, buffer: &mut Vec<u8>) {
     let mut fields = [0_u8; 64];
     fields[0..8].copy_from_slice(&order.order_id.0.to_le_bytes());
     fields[8..16].copy_from_slice(&order.item_id.0.to_le_bytes());
@@ -361,9 +376,61 @@ fn decode_order(fields: &mut Fields<'_>) -> Result<Order, MalformedRecord> {
         quantity: fields.u16()?,
         amount: fields.u64()?,
         currency: fields.currency()?,
-        status: OrderStatus::from_number(fields.u8()?)
-            .ok_or(MalformedRecord("unknown order status"))?,
+        status: fields.status()?,
         expires_at: Timestamp(fields.u64()?),
+    })
+}
+
+/// Takes an order off the front of `bytes`.
+///
+/// # Errors
+/// Returns [`MalformedRecord`] if it is cut short or holds an impossible value.
+pub fn take_order(bytes: &mut &[u8]) -> Result<Order, MalformedRecord> {
+    let mut fields = Fields(bytes);
+    let order = decode_order(&mut fields)?;
+    *bytes = fields.0;
+    Ok(order)
+}
+
+/// Appends a payment, without its order's id: number u16, request u64, amount u64, currency, state u8, then
+/// provider, reference and reference of the refund, each length u8 and text, of which 0 means that there is none.
+pub fn encode_payment(payment: &Payment, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(&payment.id.number.to_le_bytes());
+    buffer.extend_from_slice(&payment.request_id.0.to_le_bytes());
+    buffer.extend_from_slice(&payment.amount.to_le_bytes());
+    buffer.extend_from_slice(payment.currency.as_str().as_bytes());
+    buffer.push(payment.state as u8);
+    let [reference, refund] = [&payment.reference, &payment.refund_reference]
+        .map(|reference| reference.as_ref().map_or("", PaymentReference::as_str));
+    for text in [payment.provider.as_str(), reference, refund] {
+        // Bounded by its type.
+        buffer.push(text.len() as u8);
+        buffer.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Takes a payment of an order off the front of `bytes`.
+///
+/// # Errors
+/// Returns [`MalformedRecord`] if it is cut short or holds an impossible value.
+pub fn take_payment(order_id: OrderId, bytes: &mut &[u8]) -> Result<Payment, MalformedRecord> {
+    let mut fields = Fields(bytes);
+    let payment = decode_payment(order_id, &mut fields)?;
+    *bytes = fields.0;
+    Ok(payment)
+}
+
+fn decode_payment(order_id: OrderId, fields: &mut Fields<'_>) -> Result<Payment, MalformedRecord> {
+    Ok(Payment {
+        id: PaymentId { order_id, number: fields.u16()? },
+        request_id: RequestId(fields.u64()?),
+        amount: fields.u64()?,
+        currency: fields.currency()?,
+        state: PaymentState::from_number(fields.u8()?)
+            .ok_or(MalformedRecord("unknown payment state"))?,
+        provider: fields.text(ProviderName::parse)?.ok_or(MalformedRecord("no provider"))?,
+        reference: fields.text(PaymentReference::parse)?,
+        refund_reference: fields.text(PaymentReference::parse)?,
     })
 }
 
@@ -418,6 +485,20 @@ impl<'a> Fields<'a> {
         Buckets::over(shards)
             .filter(|buckets| !buckets.is_one())
             .ok_or(MalformedRecord("not the shards of several buckets"))
+    }
+
+    fn status(&mut self) -> Result<OrderStatus, MalformedRecord> {
+        OrderStatus::from_number(self.u8()?).ok_or(MalformedRecord("unknown order status"))
+    }
+
+    /// A short text, if there is one.
+    fn text<T>(&mut self, parse: fn(&str) -> Option<T>) -> Result<Option<T>, MalformedRecord> {
+        let length = usize::from(self.u8()?);
+        if length == 0 {
+            return Ok(None);
+        }
+        let text = std::str::from_utf8(self.take(length)?).ok().and_then(parse);
+        text.map(Some).ok_or(MalformedRecord("not a name of a payment"))
     }
 
     fn currency(&mut self) -> Result<Currency, MalformedRecord> {

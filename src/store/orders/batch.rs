@@ -45,7 +45,7 @@ impl Batch {
         let mut batch = Self::default();
         let mut orders: Vec<StoredOrder> = Vec::with_capacity(records.len());
         for record in records {
-            let Event::Order(order) = &record.event else {
+            let Some(order) = record.event.changed_order() else {
                 batch.items.extend(ItemRow::of(record));
                 continue;
             };

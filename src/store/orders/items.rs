@@ -70,7 +70,7 @@ fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
             });
             continue;
         }
-        if matches!(record.event, Event::Order(_)) {
+        if record.event.order().is_some() {
             let (shard, seq) = (record.shard, record.seq);
             let what = format!("item_events, shard {shard} record {seq}: not an item's record");
             return Err(StoreError::corrupt(what));
@@ -101,7 +101,7 @@ pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
         Event::UnitsReceived(transfer) => (transfer.item_id, "units_received"),
         Event::TransferSettled(transfer) => (transfer.item_id, "transfer_settled"),
         Event::ItemSettled(item_id) => (*item_id, "settled"),
-        Event::Order(_) => return None,
+        Event::Order(_) | Event::Payment(_) => return None,
     })
 }
 
@@ -128,7 +128,7 @@ impl StoredItem {
             }
             Event::ItemOperated(operation) => self.operate(operation),
             Event::ItemSettled(_) => self.settled = true,
-            Event::ItemOpened(_) | Event::Order(_) => {}
+            Event::ItemOpened(_) | Event::Order(_) | Event::Payment(_) => {}
         }
         self.last_seq = record.seq;
         self.last_at = record.at;

@@ -36,7 +36,7 @@ enum Fact {
 impl Seal {
     /// What one record adds.
     pub fn of_record(record: &Record) -> Self {
-        let Event::Order(order) = &record.event else { return Self::of_item_record(record) };
+        let Some(order) = record.event.changed_order() else { return Self::of_item_record(record) };
         match order.status {
             OrderStatus::Reserved => Self::granted(order),
             _ => Self::changed(order),

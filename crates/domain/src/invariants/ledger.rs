@@ -245,7 +245,7 @@ impl Ledger {
     }
 
     fn pay(&mut self, place: &str, shard: ShardId, record: &PaymentRecord) {
-        let PaymentRecord { payment, order } = record;
+        let PaymentRecord { payment, order, status_before } = record;
         let is_settled = self.bucket(order.item_id, shard).is_some_and(|bucket| bucket.is_settled);
         let before = self.orders.get(&order.order_id).copied();
         let form = match before.filter(|_| order.order_id.shard() == shard) {
@@ -255,6 +255,9 @@ impl Ledger {
             }
             Some(before) if is_settled && before.status != order.status => {
                 Err(format!("item {} was settled", order.item_id))
+            }
+            Some(before) if before.status != *status_before => {
+                Err(format!("order {} was {}", order.order_id, before.status.name()))
             }
             Some(before) => {
                 let verdict = i17_pays(payment, &before, order);

@@ -36,10 +36,19 @@ impl PaymentTable {
         let kept = self
             .by_order
             .entry(order_id)
-            .or_insert_with(|| OrderPayments { order: record.order, payments: Vec::new() });
+            // Most orders have one payment.
+            .or_insert_with(|| OrderPayments {
+                order: record.order,
+                payments: Vec::with_capacity(1),
+            });
         kept.order = record.order;
         kept.set(record.payment.clone());
         self.dirty.insert(order_id);
+    }
+
+    /// The orders of which there are payments.
+    pub(super) fn len(&self) -> usize {
+        self.by_order.len()
     }
 
     pub(super) fn mark_dirty(&mut self, order_id: OrderId) {
@@ -115,7 +124,8 @@ impl OrderPayments {
     fn changed(&self, payment: Payment, status: OrderStatus) -> Decision {
         let order = Order { status, ..self.order };
         let outcome = OrderPayments { order, payments: Vec::new() }.outcome(&payment, false);
-        let event = Event::Payment(Box::new(PaymentRecord { payment, order }));
+        let status_before = self.order.status;
+        let event = Event::Payment(Box::new(PaymentRecord { payment, order, status_before }));
         Decision { event: Some(event), outcome }
     }
 }
@@ -310,7 +320,7 @@ impl Stock {
     }
 
     pub(super) fn enter_payment(&mut self, seq: u64, record: &PaymentRecord) -> Result<(), Broken> {
-        let PaymentRecord { payment, order } = record;
+        let PaymentRecord { payment, order, status_before } = record;
         let order_id = order.order_id;
         if payment.id.order_id != order_id {
             return Err(Broken::form("the payment is another order's"));
@@ -323,7 +333,7 @@ impl Stock {
             if !self.has_released(order) || kept.is_some_and(|kept| kept.order != *order) {
                 return Err(Broken::form("the order was never granted"));
             }
-            if !goes_back {
+            if !goes_back || *status_before != order.status {
                 return Err(Broken::form("the order was released"));
             }
             let position = self.known(order.item_id)?;
@@ -334,6 +344,9 @@ impl Stock {
         };
         if !before.same_purchase(order) {
             return Err(Broken::form("the order's content differs"));
+        }
+        if before.status != *status_before {
+            return Err(Broken::form("the order had another status"));
         }
         i17_pays(payment, &before, order).map_err(Broken::invariant(Invariant::I17))?;
         if before.status == order.status {

@@ -25,6 +25,8 @@ pub struct Changes {
     pub chunks: Vec<(u32, Option<Arc<Chunk>>)>,
     /// Changed payments: their order and what there is of it now, `None` where it was released.
     pub payments: Vec<(OrderId, Option<OrderPayments>)>,
+    /// Of how many orders there are payments in all, so that a store can tell whether it has lost some.
+    pub payment_count: usize,
 }
 
 /// A whole checkpoint, as a store gives it back.
@@ -102,6 +104,7 @@ impl Stock {
             items,
             chunks: self.orders.take_dirty(),
             payments: self.payments.take_dirty(),
+            payment_count: self.payments.len(),
         }
     }
 

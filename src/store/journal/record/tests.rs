@@ -88,9 +88,35 @@ fn operation() -> impl Strategy<Value = Operation> {
     })
 }
 
+fn payment() -> impl Strategy<Value = PaymentRecord> {
+    let reference = || {
+        let parse = |text: String| PaymentReference::parse(&text).expect("fit");
+        proptest::option::of("[!-~]{1,64}".prop_map(parse))
+    };
+    let texts = ("[a-z0-9_-]{1,16}", reference(), reference());
+    (order(), any::<u16>(), any::<[u64; 2]>(), [1_u8..=5, 1..=5], texts).prop_map(
+        |(order, number, [request, amount], [state, status], texts)| {
+            let (provider, reference, refund_reference) = texts;
+            let payment = Payment {
+                id: PaymentId { order_id: order.order_id, number },
+                request_id: RequestId(request),
+                provider: ProviderName::parse(&provider).expect("fit"),
+                amount,
+                currency: Currency::parse("JPY").expect("a code"),
+                state: PaymentState::from_number(state).expect("in range"),
+                reference,
+                refund_reference,
+            };
+            let status_before = OrderStatus::from_number(status).expect("in range");
+            PaymentRecord { payment, order, status_before }
+        },
+    )
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         order().prop_map(Event::Order),
+        payment().prop_map(|record| Event::Payment(Box::new(record))),
         terms().prop_map(Event::ItemOpened),
         operation().prop_map(Event::ItemOperated),
         any::<u64>().prop_map(|id| Event::ItemSettled(ItemId(id))),
