@@ -4,7 +4,7 @@ use super::error::AuditError;
 use super::log::Look;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use domain::invariants::{self, Invariant, Ledger};
-use domain::{Order, Record, ShardId, Stock};
+use domain::{Order, Payment, Record, ShardId, Stock};
 use std::collections::BTreeMap;
 
 /// Each shard's checkpoint: where it stands, and the state that it leads to or what is wrong with
@@ -39,12 +39,20 @@ impl Checkpoints {
     /// The orders of each checkpoint that reaches what was deleted from the journal: `base` is each
     /// shard's last record that was.
     pub(super) fn orders(&self, base: &[u64]) -> impl Iterator<Item = Order> {
+        self.reaching(base).flat_map(Stock::orders)
+    }
+
+    /// The payments of each checkpoint that reaches so far.
+    pub(super) fn payments(&self, base: &[u64]) -> impl Iterator<Item = &Payment> {
+        self.reaching(base).flat_map(Stock::payments).flat_map(|kept| &kept.payments)
+    }
+
+    fn reaching(&self, base: &[u64]) -> impl Iterator<Item = &Stock> {
         let reaches = |shard: &ShardId, mark: &Mark| {
             base.get(shard.index()).is_none_or(|base| mark.seq >= *base)
         };
         let reaching = self.0.iter().filter(move |(shard, (mark, _))| reaches(shard, mark));
-        let stocks = reaching.filter_map(|(_, (_, stock))| stock.as_ref()?.as_ref().ok());
-        stocks.flat_map(Stock::orders)
+        reaching.filter_map(|(_, (_, stock))| stock.as_ref()?.as_ref().ok())
     }
 
     /// Judges I9 and I11: each checkpoint, brought forward by the journal, against the journal alone.
@@ -117,9 +125,15 @@ impl Pair {
         if restored.seq() == replayed.seq()
             && restored.items() == replayed.items()
             && restored.orders().eq(replayed.orders())
+            && payments(restored).eq(payments(replayed))
         {
             return Ok(());
         }
         Err(format!("the checkpoint of {mark} does not lead to the journal's state"))
     }
+}
+
+/// The payments of a state, by ascending identity.
+fn payments(stock: &Stock) -> impl Iterator<Item = &Payment> {
+    stock.payments().into_iter().flat_map(|kept| &kept.payments)
 }

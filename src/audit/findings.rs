@@ -1,7 +1,7 @@
 //! What an audit found, as plain data. Must not know how it was found nor how it is shown.
 
-use domain::OrderStatus;
 use domain::invariants::{Finding, Invariant, Rule};
+use domain::{OrderStatus, PaymentState};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -32,6 +32,8 @@ pub struct Findings {
     pub items: u64,
     /// The orders on record.
     pub orders: OrderCounts,
+    /// Their payments on record.
+    pub payments: PaymentCounts,
     /// How many messages and records were set aside, if there is a place for them.
     pub dead_letters: Option<u64>,
     /// Items on record that the catalogue does not know, if there is a catalogue: it was lost, or is older
@@ -69,7 +71,7 @@ impl Source {
     /// What is left open without it.
     pub fn leaves_open(self) -> &'static [Invariant] {
         match self {
-            Self::OrderStore => &[Invariant::I4, Invariant::I12, Invariant::I13],
+            Self::OrderStore => &[Invariant::I4, Invariant::I12, Invariant::I13, Invariant::I17],
             Self::Checkpoints => &[Invariant::I9, Invariant::I11],
             Self::Broker => &[Invariant::I12],
         }
@@ -150,5 +152,38 @@ impl OrderCounts {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.reserved + self.paid + self.cancelled + self.expired + self.refund_due
+    }
+}
+
+/// Payments on record, by state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct PaymentCounts {
+    /// Begun; no money has come.
+    pub started: u64,
+    /// The money has come, and an order is paid by it.
+    pub captured: u64,
+    /// Begun, and the money will not come.
+    pub failed: u64,
+    /// The money has come and must go back.
+    pub refund_due: u64,
+    /// The money went back.
+    pub refunded: u64,
+}
+
+impl PaymentCounts {
+    /// Counts one more.
+    pub fn add(&mut self, state: PaymentState) {
+        *match state {
+            PaymentState::Started => &mut self.started,
+            PaymentState::Captured => &mut self.captured,
+            PaymentState::Failed => &mut self.failed,
+            PaymentState::RefundDue => &mut self.refund_due,
+            PaymentState::Refunded => &mut self.refunded,
+        } += 1;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.started + self.captured + self.failed + self.refund_due + self.refunded
     }
 }

@@ -7,14 +7,16 @@ mod checkpoints;
 mod deleted;
 mod error;
 mod findings;
+mod letters;
 mod log;
 mod older;
 mod on_record;
 mod orders;
+mod payments;
 mod run;
 mod stored;
 
 pub use error::AuditError;
-pub use findings::{AuditedLog, Findings, Judged, OrderCounts, Source, Unasked};
+pub use findings::{AuditedLog, Findings, Judged, OrderCounts, PaymentCounts, Source, Unasked};
 pub use log::{ClusterLog, LogSource};
 pub use run::{AuditOptions, run};

@@ -1,19 +1,20 @@
-//! Orders older than the journal: what the order store says of them against the checkpoints, where they
-//! have the order, and against what was sealed when they were stored.
+//! Orders and payments older than the journal: what the order store says of them against the checkpoints, where they
+//! have them, and against what was sealed when they were stored.
 
 use super::checkpoints::Checkpoints;
-use super::on_record::OnRecord;
+use super::on_record::{OnRecord, Versions};
 use super::stored::Stored;
-use crate::store::orders::Seal;
+use crate::store::orders::{Seal, StoredPayment};
 use domain::invariants::{self, Verdict};
-use domain::{Order, OrderId, OrderStatus, ShardId};
+use domain::{Order, OrderId, Payment, PaymentId, ShardId};
 use std::collections::{BTreeMap, HashMap};
 
-/// What is known of orders whose records were deleted from the journal.
+/// What is known of orders and payments whose records were deleted from the journal.
 pub(super) struct Older<'a> {
     stored: &'a Stored,
     /// Those that checkpoints hold.
     checkpointed: HashMap<OrderId, Order>,
+    checkpointed_payments: HashMap<PaymentId, Payment>,
     /// Whether the rows of each shard add up to what was sealed, where it was.
     seals: BTreeMap<ShardId, Verdict>,
     /// How many orders neither speaks of.
@@ -35,10 +36,18 @@ impl<'a> Older<'a> {
         let checkpointed = checkpoints.orders(base).filter(|order| is_older(order));
         let checkpointed: HashMap<OrderId, Order> =
             checkpointed.map(|order| (order.order_id, order)).collect();
+        let is_older_payment = |payment: &&Payment| {
+            is_cut(payment.id.order_id.shard()) && !on_record.payments.contains_key(&payment.id)
+        };
+        let checkpointed_payments = checkpoints.payments(base).filter(is_older_payment);
+        let checkpointed_payments =
+            checkpointed_payments.map(|payment| (payment.id, payment.clone())).collect();
         let mut found: BTreeMap<ShardId, Seal> = BTreeMap::new();
         for order in stored.orders() {
             if let Some(order) = as_sealed(stored, on_record, order) {
-                *found.entry(order.order_id.shard()).or_default() += Seal::of_order(&order);
+                let payments = payments_as_sealed(stored, on_record, &order);
+                *found.entry(order.order_id.shard()).or_default() +=
+                    Seal::of_order(&order, &payments);
             }
         }
         for record in stored.items.values() {
@@ -58,7 +67,7 @@ impl<'a> Older<'a> {
                 && !checkpointed.contains_key(&order.order_id)
         };
         let unknown = stored.orders().filter(is_unknown).count() as u64;
-        Self { stored, checkpointed, seals, unknown }
+        Self { stored, checkpointed, checkpointed_payments, seals, unknown }
     }
 
     /// What becomes of the order, if anything speaks of it. Of a shard that does not add up, it is not
@@ -71,6 +80,15 @@ impl<'a> Older<'a> {
         sealed.is_ok().then_some(Ok(()))
     }
 
+    /// What becomes of the payment, if anything speaks of it.
+    pub(super) fn payment_verdict(&self, payment: &Payment) -> Option<Verdict> {
+        if let Some(known) = self.checkpointed_payments.get(&payment.id) {
+            return Some(self.compare_payment(known));
+        }
+        let sealed = self.seals.get(&payment.id.order_id.shard())?;
+        sealed.is_ok().then_some(Ok(()))
+    }
+
     /// What is wrong beyond single rows: rows that are gone, and shards that do not add up.
     pub(super) fn verdicts(&self) -> impl Iterator<Item = Verdict> {
         let gone =
@@ -79,9 +97,33 @@ impl<'a> Older<'a> {
         gone.chain(self.seals.values().filter(|verdict| verdict.is_err()).cloned())
     }
 
+    /// The same of payments: rows that are gone.
+    pub(super) fn payment_verdicts(&self) -> impl Iterator<Item = Verdict> {
+        let is_gone = |payment: &&Payment| !self.stored.payments.contains_key(&payment.id);
+        let gone = self.checkpointed_payments.values().filter(is_gone);
+        gone.map(|payment| self.compare_payment(payment))
+    }
+
     /// How many orders neither checkpoints nor seals speak of.
     pub(super) fn unknown(&self) -> u64 {
         self.unknown
+    }
+
+    /// The row against the checkpoint, which has the payment as it was when its last record was deleted.
+    fn compare_payment(&self, known: &Payment) -> Verdict {
+        let id = known.id;
+        match self.stored.payments.get(&id).map(|row| &row.payment) {
+            Some(row) if row == known => Ok(()),
+            Some(row) if row.state == known.state => {
+                Err(format!("payment {id} has other content in the order store"))
+            }
+            Some(row) => Err(format!(
+                "payment {id} is {} in the checkpoint and {} in the order store",
+                known.state.name(),
+                row.state.name()
+            )),
+            None => Err(format!("payment {id} is not in the order store")),
+        }
     }
 
     /// The row against the checkpoint, which has the order as it was when its last record was deleted.
@@ -100,6 +142,22 @@ impl<'a> Older<'a> {
     }
 }
 
+/// The order's payments as they were when its shard was sealed.
+fn payments_as_sealed(stored: &Stored, on_record: &OnRecord, order: &Order) -> Vec<Payment> {
+    let sealed_seq = stored.seals.get(&order.order_id.shard()).map_or(0, |sealed| sealed.seq);
+    let as_sealed = |row: &StoredPayment| {
+        let known = on_record.payments.get(&row.payment.id);
+        match known.filter(|_| row.version > sealed_seq) {
+            None => Some(row.payment.clone()),
+            // Changed between the look at the seals and the look at the row.
+            Some(Versions { reached, before, .. }) => {
+                reached.as_ref().map(|(_, payment)| payment).or(before.as_ref()).cloned()
+            }
+        }
+    };
+    stored.payments_of(order.order_id).filter_map(as_sealed).collect()
+}
+
 /// The order as it was when its shard was sealed; none if it was not there yet, or nothing was sealed.
 fn as_sealed(stored: &Stored, on_record: &OnRecord, order: &Order) -> Option<Order> {
     let sealed = stored.seals.get(&order.order_id.shard())?;
@@ -107,12 +165,7 @@ fn as_sealed(stored: &Stored, on_record: &OnRecord, order: &Order) -> Option<Ord
     let known = on_record.orders.get(&order.order_id).filter(|_| version > sealed.seq);
     let Some(known) = known else { return Some(*order) };
     // Changed between the look at the seals and the look at the row.
-    let status = match (known.reached, known.first) {
-        (Some((_, status)), _) => status,
-        (None, OrderStatus::Reserved) => return None,
-        (None, OrderStatus::RefundDue) => OrderStatus::Expired,
-        (None, _) => OrderStatus::Reserved,
-    };
+    let status = known.reached.map(|(_, status)| status).or(known.before)?;
     Some(Order { status, ..*order })
 }
 

@@ -2,19 +2,13 @@
 //! progress.
 
 use super::checkpoints::Checkpoints;
+use super::letters::{self, Letters, cut_before};
 use super::older::Older;
-use super::on_record::{OnRecord, OrderOnRecord};
+use super::on_record::{OnRecord, Versions};
 use super::stored::Stored;
 use crate::store::broker::dead_letters::DeadLetter;
 use domain::invariants::{self, Invariant, Ledger, Verdict};
-use domain::{Order, OrderId, Record, ShardId};
-use std::collections::HashMap;
-
-/// An order in a dead letter whose record the journal has no longer.
-struct Deleted<'a> {
-    order: &'a Order,
-    seq: u64,
-}
+use domain::{Order, OrderStatus, ShardId};
 
 impl Stored {
     /// Judges I4, I12 and I13: what the journal granted against what the order store and the dead
@@ -28,9 +22,11 @@ impl Stored {
         checkpoints: &Checkpoints,
     ) -> Option<String> {
         self.compare_items(ledger, on_record, base);
-        let deleted = compare_letters(ledger, base, letters);
+        letters::judge(letters, ledger, base);
+        let letters = Letters::of(letters, base);
         let older = Older::of(self, on_record, base, checkpoints);
-        let waiting = self.compare_orders(ledger, on_record, letters, &deleted, &older);
+        let waiting = self.compare_orders(ledger, on_record, &letters, &older);
+        self.compare_payments(ledger, on_record, (&letters, base), &older);
         for verdict in older.verdicts() {
             ledger.judge(Invariant::I4, "order store", verdict);
         }
@@ -54,17 +50,9 @@ impl Stored {
         &self,
         ledger: &mut Ledger,
         on_record: &OnRecord,
-        letters: &[DeadLetter],
-        deleted: &[Deleted<'_>],
+        letters: &Letters<'_>,
         older: &Older<'_>,
     ) -> u64 {
-        let set_aside = orders_set_aside(letters);
-        let with_letter = |order_id: &OrderId, wrong: String| match set_aside.get(order_id) {
-            None => wrong,
-            Some(DeadLetter { message_id, reason, .. }) => {
-                format!("{wrong}; dead letter {message_id} has it: {reason}")
-            }
-        };
         let mut waiting = 0;
         let mut verdicts = Vec::new();
         for (order_id, order) in ledger.orders() {
@@ -72,16 +60,17 @@ impl Stored {
                 verdicts.extend(older.verdict(order));
                 continue;
             };
-            match self.judge_row(order, *known) {
+            match self.judge_row(order, known) {
                 None => waiting += 1,
                 Some(verdict) => {
-                    verdicts.push(verdict.map_err(|wrong| with_letter(order_id, wrong)));
+                    verdicts.push(verdict.map_err(|wrong| letters.with_order(*order_id, wrong)));
                 }
             }
         }
-        for Deleted { order, seq } in deleted {
-            let verdict = self.holds(order, *seq);
-            verdicts.push(verdict.map_err(|wrong| with_letter(&order.order_id, wrong)));
+        for record in &letters.deleted {
+            let Some(order) = record.event.changed_order() else { continue };
+            let verdict = self.holds(order, record.seq);
+            verdicts.push(verdict.map_err(|wrong| letters.with_order(order.order_id, wrong)));
         }
         for order_id in self.orders.keys() {
             if !ledger.orders().contains_key(order_id) {
@@ -95,7 +84,7 @@ impl Stored {
     }
 
     /// What is wrong with the row of an order; `None` where the order store has not reached it.
-    fn judge_row(&self, order: &Order, on_record: OrderOnRecord) -> Option<Verdict> {
+    fn judge_row(&self, order: &Order, on_record: &Versions<OrderStatus>) -> Option<Verdict> {
         let order_id = order.order_id;
         let row = self.orders.get(&order_id);
         if row.is_none() && on_record.reached.is_none() {
@@ -103,26 +92,8 @@ impl Stored {
         }
         let verdict = self.has_content(order);
         let Some((row, version)) = row.filter(|_| verdict.is_ok()) else { return Some(verdict) };
-        let OrderOnRecord { reached, last, .. } = on_record;
-        let as_of = [Some(last), reached].into_iter().flatten().find(|(seq, _)| seq == version);
-        match as_of {
-            Some((_, status)) if status == row.status => (*version == last.0).then_some(Ok(())),
-            Some((seq, status)) => Some(Err(format!(
-                "order {order_id} is {} on record and {} in the order store as of record {seq}",
-                status.name(),
-                row.status.name()
-            ))),
-            None if *version > last.0 => Some(Err(format!(
-                "order {order_id} is stored as of record {version}, but its last is {}",
-                last.0
-            ))),
-            None if reached.is_some_and(|(seq, _)| *version < seq) => Some(Err(format!(
-                "order {order_id} is stored as of record {version}, although record {} was stored",
-                reached.map_or(0, |(seq, _)| seq)
-            ))),
-            // Changed between the look at the store's progress and the look at the row.
-            None => None,
-        }
+        let what = format!("order {order_id}");
+        on_record.judge(&what, *version, &row.status, |status| status.name())
     }
 
     /// Whether the order is stored, as of the record `seq` or a later one.
@@ -189,59 +160,10 @@ impl Stored {
     }
 }
 
-/// I12: no dead letter has a record that the journal never had. Returns the orders in dead letters
-/// whose records were deleted: of these the letters alone tell.
-fn compare_letters<'a>(
-    ledger: &mut Ledger,
-    base: &[u64],
-    letters: &'a [DeadLetter],
-) -> Vec<Deleted<'a>> {
-    let mut deleted = Vec::new();
-    for letter in letters {
-        for record in letter.records.iter().flatten() {
-            let Record { shard, seq, .. } = *record;
-            let cut = cut_before(base, shard);
-            if let Some(order) = record.event.changed_order()
-                && seq <= cut
-            {
-                deleted.push(Deleted { order, seq });
-            }
-            let end = ledger.seqs().get(&shard).copied().unwrap_or(0).max(cut);
-            let known = match seq > end {
-                true => Err(format!(
-                    "dead letter {} has record {seq}, the journal ends at {end}",
-                    letter.message_id
-                )),
-                false => Ok(()),
-            };
-            ledger.judge(Invariant::I12, &format!("shard {shard}"), known);
-        }
-    }
-    deleted
-}
-
-/// The letter that each order in dead letters is in.
-fn orders_set_aside(letters: &[DeadLetter]) -> HashMap<OrderId, &DeadLetter> {
-    let mut set_aside = HashMap::new();
-    for letter in letters {
-        for record in letter.records.iter().flatten() {
-            if let Some(order) = record.event.changed_order() {
-                set_aside.insert(order.order_id, letter);
-            }
-        }
-    }
-    set_aside
-}
-
-/// The last of the shard's records that were deleted, 0 if none was.
-fn cut_before(base: &[u64], shard: ShardId) -> u64 {
-    base.get(shard.index()).copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Currency, Event, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
+    use domain::{Currency, Event, ItemId, OrderId, Record, RequestId, SaleId, Timestamp, UserId};
     use std::collections::BTreeMap;
 
     #[test]
@@ -271,7 +193,8 @@ mod tests {
             let orders = row.map(|row| (order.order_id, row)).into_iter().collect();
             let progress = BTreeMap::from([(shard, 9)]);
             let seals = BTreeMap::new();
-            let stored = Stored { orders, items: BTreeMap::new(), progress, seals };
+            let (items, payments) = (BTreeMap::new(), BTreeMap::new());
+            let stored = Stored { orders, payments, items, progress, seals };
             let mut ledger = Ledger::default();
             row.iter().for_each(|(order, _)| ledger.assume_order(*order));
             ledger.assume_seq(shard, 9);

@@ -8,7 +8,7 @@
 use super::checkpoints::Checkpoints;
 use super::deleted::assume_what_was_deleted;
 use super::error::AuditError;
-use super::findings::{AuditedLog, Findings, Judged, OrderCounts, Source, Unasked};
+use super::findings::{AuditedLog, Findings, Judged, OrderCounts, PaymentCounts, Source, Unasked};
 use super::log::{LogSource, Look, OpenedLog, Reading};
 use super::on_record::OnRecord;
 use super::stored::Stored;
@@ -161,6 +161,7 @@ async fn judge(
     let read = pass.read(&look, stored.as_ref()).await?;
     if !pass.is_blind {
         pass.ledger.judge_transfers();
+        pass.ledger.judge_money();
     }
     if let Some(confirmations) = &options.confirmations {
         pass.judge_confirmations(confirmations);
@@ -293,6 +294,10 @@ impl Pass {
         for order in self.ledger.orders().values() {
             orders.add(order.status);
         }
+        let mut payments = PaymentCounts::default();
+        for payment in self.ledger.payments().values() {
+            payments.add(payment.state);
+        }
         let form = self.ledger.finding(Rule::Form);
         let form = (form.broken > 0).then(|| Judged::new(Rule::Form, form));
         let invariants =
@@ -303,6 +308,7 @@ impl Pass {
             records: self.records,
             items: self.ledger.items().len() as u64,
             orders,
+            payments,
             dead_letters: options.dead_letters.as_ref().map(|letters| letters.len() as u64),
             unknown_items: None,
             judged: form.into_iter().chain(invariants).collect(),

@@ -7,6 +7,7 @@ pub mod completeness;
 pub mod lifecycle;
 pub mod operators;
 mod pages;
+mod payments;
 pub mod preheat;
 mod steering;
 pub mod upcoming;
@@ -36,7 +37,7 @@ pub use crate::store::catalogue::{
     Base, CatalogueError, Change, Changed, ItemNames, LogEntry, LoggedEntry, Tally,
 };
 pub use crate::store::dead_letters::subject as dead_letter_subject;
-pub use crate::store::orders::OrderFilter;
+pub use crate::store::orders::{OrderFilter, PaymentFilter, StoredPayment};
 pub use crate::store::read_cache::ReadError;
 
 /// A handle to the order store and the catalogue, with the read cache in front of public sales. Cheap

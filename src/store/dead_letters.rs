@@ -81,8 +81,14 @@ impl From<SetAside> for DeadLetter {
 pub fn subject(event: &Event) -> String {
     match event {
         Event::Order(order) => format!("order {} {}", order.order_id, order.status.name()),
-        Event::Payment(record) => {
-            format!("payment {} {}", record.payment.id, record.payment.state.name())
+        Event::Payment(paid) => {
+            let (payment, order) = (&paid.payment, &paid.order);
+            format!(
+                "payment {} {}, order {}",
+                payment.id,
+                payment.state.name(),
+                order.status.name()
+            )
         }
         Event::ItemOpened(terms) => format!("item {} opened", terms.item_id),
         Event::ItemOperated(Operation { item_id, action, .. }) => match action {

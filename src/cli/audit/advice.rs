@@ -74,6 +74,11 @@ pub(super) fn of_rule(rule: Rule) -> &'static str {
             "find the second process that wrote here, and stop it; then make a copy of the data directory, \
              and compare the orders of both with what their buyers were told"
         }
+        Invariant::I17 => {
+            "compare the sale's payments with the provider's own list of them, and put a row of the order \
+             store back that somebody changed; if the rows are right, make a copy of the data directory, and \
+             report it as a fault of the program before any money is given back"
+        }
     }
 }
 
@@ -119,6 +124,11 @@ pub(super) fn of_rule_in_cluster(rule: Rule) -> &'static str {
         Invariant::I15 => {
             "take a snapshot of etcd, and report it as a fault of the program; compare the orders of both \
              owners with what their buyers were told"
+        }
+        Invariant::I17 => {
+            "compare the sale's payments with the provider's own list of them, and put a row of the order \
+             store back that somebody changed; if the rows are right, take a snapshot of etcd, and report it \
+             as a fault of the program before any money is given back"
         }
         _ => of_rule(rule),
     }

@@ -1,7 +1,7 @@
 //! An audit's report, for people and for machines. Must not know how anything was judged.
 
 use super::advice;
-use crate::audit::{AuditedLog, Findings, Judged, OrderCounts, Source, Unasked};
+use crate::audit::{AuditedLog, Findings, Judged, OrderCounts, PaymentCounts, Source, Unasked};
 use crate::cli::failure::Exit;
 use crate::cli::numbers::grouped;
 use domain::invariants::Rule;
@@ -26,6 +26,8 @@ pub struct Report {
     pub items: u64,
     /// The orders on record.
     pub orders: OrderCounts,
+    /// Their payments on record.
+    pub payments: PaymentCounts,
     /// How many messages and records were set aside, if there is a place for them.
     pub dead_letters: Option<u64>,
     /// Items on record that the catalogue does not know, if there is a catalogue.
@@ -137,13 +139,15 @@ impl Report {
         )?;
         writeln!(
             output,
-            "orders: {} reserved, {} paid, {} cancelled, {} expired, {} refund due\n",
+            "orders: {} reserved, {} paid, {} cancelled, {} expired, {} refund due",
             grouped(orders.reserved),
             grouped(orders.paid),
             grouped(orders.cancelled),
             grouped(orders.expired),
             grouped(orders.refund_due),
         )?;
+        self.print_payments(output)?;
+        writeln!(output)?;
         if let Some(letters) = dead_letters.filter(|letters| *letters > 0) {
             writeln!(
                 output,
@@ -168,6 +172,22 @@ impl Report {
             missing.print(output)?;
         }
         self.print_verdict(output)
+    }
+
+    fn print_payments(&self, output: &mut impl Write) -> io::Result<()> {
+        let PaymentCounts { started, captured, failed, refund_due, refunded } = self.payments;
+        if self.payments.total() == 0 {
+            return Ok(());
+        }
+        writeln!(
+            output,
+            "payments: {} started, {} captured, {} failed, {} refund due, {} refunded",
+            grouped(started),
+            grouped(captured),
+            grouped(failed),
+            grouped(refund_due),
+            grouped(refunded),
+        )
     }
 
     /// What was audited, in words.
@@ -242,6 +262,7 @@ impl From<Findings> for Report {
             records,
             items,
             orders,
+            payments,
             dead_letters,
             unknown_items,
             judged,
@@ -262,6 +283,7 @@ impl From<Findings> for Report {
             records,
             items,
             orders,
+            payments,
             dead_letters,
             unknown_items,
             checks,
@@ -311,6 +333,7 @@ mod tests {
             records: 1_234_567,
             items: 3,
             orders: OrderCounts { reserved: 1, paid: 2, ..OrderCounts::default() },
+            payments: PaymentCounts::default(),
             dead_letters: Some(0),
             unknown_items: Some(Vec::new()),
             judged: vec![
@@ -348,7 +371,7 @@ mod tests {
         assert_eq!((report.passed(), report.exit()), (false, Some(Exit::Data)));
         let text = text(&report, false);
         let told = "the order store could not be asked: data/orders.db does not exist\n\
-                    means: left open is I4, I12, I13\nto do: bring it back";
+                    means: left open is I4, I12, I13, I17\nto do: bring it back";
         assert!(text.contains(told), "{text}");
         let last = "THE AUDIT FAILS: 2 hold, 0 broken, 1 not judged; could not be asked: the order store\n";
         assert!(text.ends_with(last), "{text}");
@@ -384,6 +407,16 @@ mod tests {
 
         THE AUDIT FAILS: 1 hold, 1 broken, 1 not judged
         ");
+    }
+
+    #[test]
+    fn payments_are_told_where_there_are_any() {
+        let payments = PaymentCounts { captured: 1_234, refund_due: 5, ..PaymentCounts::default() };
+        let report = Report { payments, ..report(0) };
+        let told = "0 refund due\npayments: 0 started, 1,234 captured, 0 failed, 5 refund due, 0 refunded\n\n";
+        assert!(text(&report, false).contains(told), "{}", text(&report, false));
+        let json: serde_json::Value = serde_json::from_str(&text(&report, true)).expect("JSON");
+        assert_eq!(json["payments"]["refund_due"], 5);
     }
 
     #[test]

@@ -33,6 +33,7 @@ const SQLITE: &[Step] = &[
     (16, "external users", include_str!("../catalogue/migrations/sqlite/0016_external_users.sql")),
     (17, "ended sessions", include_str!("../catalogue/migrations/sqlite/0017_ended_sessions.sql")),
     (40, "buckets", include_str!("../catalogue/migrations/sqlite/0040_buckets.sql")),
+    (41, "payments", include_str!("../orders/migrations/sqlite/0041_payments.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -51,6 +52,7 @@ const MYSQL: &[Step] = &[
     (16, "external users", include_str!("../catalogue/migrations/mysql/0016_external_users.sql")),
     (17, "ended sessions", include_str!("../catalogue/migrations/mysql/0017_ended_sessions.sql")),
     (40, "buckets", include_str!("../catalogue/migrations/mysql/0040_buckets.sql")),
+    (41, "payments", include_str!("../orders/migrations/mysql/0041_payments.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

@@ -7,16 +7,18 @@
 //! upsert would answer a clash of the second key (sale, item, user, attempt) by changing another
 //! order's row.
 //!
-//! Must not know SQL, nor commit.
+//! Payments come after the orders: see `payment_apply.rs`. Must not know SQL, nor commit.
 
 use super::batch::{Batch, ItemRow};
 use super::conflict::{Conflict, ConflictReason, Conflicts, SetAside};
+use super::payment_apply;
+use super::payment_row::PaymentRow;
 use super::progress::{Gap, ShardProgress};
 use super::row::StoredOrder;
 use super::session::{Insertion, Session};
 use crate::store::database::statements::chunks;
 use crate::store::database::{ConnectionFault, StoreError};
-use domain::{OrderId, Record, ShardId};
+use domain::{Event, OrderId, Record, ShardId};
 use hashbrown::HashMap;
 
 /// The outcome of a batch.
@@ -29,6 +31,8 @@ pub struct Applied {
     /// How many records of orders changed nothing: repeats, and those that a later record of the same
     /// order, stored or in the batch, replaces.
     pub duplicates: usize,
+    /// How many payments were not stored before, or in an earlier version.
+    pub payments: usize,
     /// How many records of items were not stored before.
     pub item_events: usize,
     /// Records that were left out because they contradict what is stored. Each is reason for an alarm.
@@ -122,6 +126,13 @@ pub(super) async fn apply_rows(
     let order_conflicts = applied.conflicts.len();
     let changes = applied.inserted + applied.updated + order_conflicts;
     applied.duplicates = batch.order_records.saturating_sub(changes);
+    applied.name_payments(&batch.payments);
+    if !batch.is_split_off {
+        let contested = &batch.contested_payments;
+        let written = payment_apply::apply(session, &batch.payments, contested).await?;
+        applied.payments = written.rows;
+        applied.add_conflicts(written.conflicts);
+    }
     let mut new_items: Vec<&ItemRow> = Vec::new();
     for rows in chunks(&batch.items) {
         match session.insert_items(rows).await? {
@@ -309,9 +320,29 @@ impl Applied {
         self.inserted += other.inserted;
         self.updated += other.updated;
         self.duplicates += other.duplicates;
+        self.payments += other.payments;
         self.item_events += other.item_events;
         self.conflicts.extend(other.conflicts);
         self
+    }
+
+    /// Where an order was changed by a payment, that record is left out and no other.
+    fn name_payments(&mut self, payments: &[PaymentRow]) {
+        for Conflict { record, .. } in &mut self.conflicts {
+            let Event::Order(order) = &record.event else { continue };
+            if let Some(row) = payments.iter().find(|row| row.has_order(record.seq, order)) {
+                *record = row.record();
+            }
+        }
+    }
+
+    /// A record that contradicts both an order and a payment is left out once.
+    fn add_conflicts(&mut self, conflicts: Vec<Conflict>) {
+        for conflict in conflicts {
+            if !self.conflicts.iter().any(|known| known.record == conflict.record) {
+                self.conflicts.push(conflict);
+            }
+        }
     }
 
     fn conflict(&mut self, row: &StoredOrder, reason: ConflictReason) {

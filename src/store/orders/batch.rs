@@ -3,15 +3,19 @@
 use super::bytes;
 use super::conflict::{Conflict, ConflictReason};
 use super::items::item_kind;
+use super::payment_row::PaymentRow;
 use super::progress::Steps;
 use super::row::StoredOrder;
-use domain::{Event, ItemAction, Operation, OrderId, OrderStatus, Record, ShardId, Timestamp};
+use domain::{
+    Event, ItemAction, Operation, Order, OrderId, OrderStatus, Record, ShardId, Timestamp,
+};
 use serde_json::json;
+use std::sync::Arc;
 
 /// A folded batch: of several records of one order only the latest is left.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// How many records of orders it was made of.
+    /// How many records of orders it was made of, among them those of payments that changed their order.
     pub(super) order_records: usize,
     /// Orders whose grant is in the batch, so that they are probably not stored yet. By identity.
     pub(super) granted: Vec<StoredOrder>,
@@ -20,6 +24,13 @@ pub(super) struct Batch {
     /// Records that contradict another one of the batch: the tables decide which is right. In the
     /// order of the batch.
     pub(super) contested: Vec<StoredOrder>,
+    /// Payments, by identity.
+    pub(super) payments: Arc<Vec<PaymentRow>>,
+    /// Records of payments that contradict another one of the batch. In the order of the batch.
+    pub(super) contested_payments: Vec<PaymentRow>,
+    /// Whether it was split off another batch, which applies the payments. It has them along to tell which of its orders
+    /// were changed by one.
+    pub(super) is_split_off: bool,
     /// Records of items, by shard and `seq`.
     pub(super) items: Vec<ItemRow>,
     /// Records that can never be stored.
@@ -44,21 +55,23 @@ impl Batch {
     pub(super) fn fold(records: &[Record], progress: &[(ShardId, u64)]) -> Self {
         let mut batch = Self::default();
         let mut orders: Vec<StoredOrder> = Vec::with_capacity(records.len());
+        let mut payments: Vec<PaymentRow> = Vec::new();
         for record in records {
-            let Some(order) = record.event.changed_order() else {
+            let Some(order) = record.event.order() else {
                 batch.items.extend(ItemRow::of(record));
                 continue;
             };
-            batch.order_records += 1;
-            // Versions are comparable within the order's own shard only, and identities have 63 bits.
-            let is_possible = order.order_id.shard() == record.shard
-                && order.order_id <= OrderId(i64::MAX as u64);
-            if is_possible {
-                let (version, changed_at) = (record.seq, record.at);
-                orders.push(StoredOrder { order: *order, version, changed_at });
-            } else {
+            let changed = record.event.changed_order();
+            batch.order_records += usize::from(changed.is_some());
+            if !is_possible(record, order) {
                 let reason = ConflictReason::Misplaced;
                 batch.impossible.push(Conflict { record: record.clone(), reason });
+                continue;
+            }
+            let (version, changed_at) = (record.seq, record.at);
+            orders.extend(changed.map(|order| StoredOrder { order: *order, version, changed_at }));
+            if let Event::Payment(paid) = &record.event {
+                payments.push(PaymentRow::of(record, paid));
             }
         }
         // A stable sort: repeats and contradictions stay in the order of the batch. Ascending keys are
@@ -67,6 +80,7 @@ impl Batch {
         for same in orders.chunk_by(|left, right| left.order.order_id == right.order.order_id) {
             batch.fold_order(same);
         }
+        batch.fold_payments(payments);
         batch.items.sort_by_key(|item| (item.record.shard, item.record.seq));
         batch.items.dedup();
         batch.progress = progress.to_vec();
@@ -91,7 +105,13 @@ impl Batch {
         }
         let granted = self.granted.split_off(self.granted.len() / 2);
         self.order_records = self.order_records.saturating_sub(granted.len());
-        Some(Self { order_records: granted.len(), granted, ..Self::default() })
+        Some(Self {
+            order_records: granted.len(),
+            granted,
+            payments: Arc::clone(&self.payments),
+            is_split_off: true,
+            ..Self::default()
+        })
     }
 
     /// Folds all rows of one order, which come by version.
@@ -110,6 +130,36 @@ impl Batch {
         let is_granted = rows.iter().any(|row| row.order.status == OrderStatus::Reserved);
         if is_granted { self.granted.push(latest) } else { self.changed.push(latest) }
     }
+
+    /// Folds the records of each payment to the latest, which keeps the time of the first.
+    fn fold_payments(&mut self, mut rows: Vec<PaymentRow>) {
+        rows.sort_by_key(|row| (row.stored.payment.id, row.stored.version));
+        let mut folded: Vec<PaymentRow> = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            match folded.last_mut() {
+                Some(latest) if latest.stored.payment.id == row.stored.payment.id => {
+                    if latest.stored.contradicts(&row.stored) {
+                        self.contested_payments.push(row);
+                    } else {
+                        row.stored.created_at = latest.stored.created_at.min(row.stored.created_at);
+                        *latest = row;
+                    }
+                }
+                _ => folded.push(row),
+            }
+        }
+        self.payments = Arc::new(folded);
+    }
+}
+
+/// Whether the record can have a row: versions are comparable within the order's own shard only, identities have 63
+/// bits, and a payment is its order's.
+fn is_possible(record: &Record, order: &Order) -> bool {
+    let is_own = match &record.event {
+        Event::Payment(paid) => paid.payment.id.order_id == order.order_id,
+        _ => true,
+    };
+    is_own && order.order_id.shard() == record.shard && order.order_id <= OrderId(i64::MAX as u64)
 }
 
 /// An operator's change of an item, as the operators' log has it.
@@ -152,7 +202,7 @@ impl ItemRow {
         })
     }
 
-    /// The row of a record; none if the record is an order's.
+    /// The row of a record; none if the record is an order's or a payment's.
     fn of(record: &Record) -> Option<Self> {
         let (item_id, kind) = item_kind(&record.event)?;
         let bytes = bytes::encode(record);

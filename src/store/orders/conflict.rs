@@ -54,6 +54,10 @@ pub enum ConflictReason {
     /// The shard's record of this number is stored with another content.
     #[error("the shard's record of this number is stored with other content")]
     OtherItemEvent,
+    /// The payment is stored with another provider, request or buyer, with other money, or otherwise as of the same
+    /// record.
+    #[error("the payment is stored with other content")]
+    OtherPayment,
     /// The order's identity names another shard than the record, or is out of range.
     #[error("the order's identity does not belong to the record's shard")]
     Misplaced,

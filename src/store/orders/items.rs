@@ -82,7 +82,7 @@ fn fold(records: &[Record]) -> Result<Vec<StoredItem>, StoreError> {
     Ok(items)
 }
 
-/// The item that the event is about, and the event's name in the table; none if it is an order's.
+/// The item that the event is about, and the event's name in the table; none if it is an order's or a payment's.
 pub(super) fn item_kind(event: &Event) -> Option<(ItemId, &'static str)> {
     Some(match event {
         Event::ItemOpened(terms) => (terms.item_id, "opened"),

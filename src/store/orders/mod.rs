@@ -1,4 +1,4 @@
-//! The order store: every confirmed order as a row, for lists, for audit and for recovery.
+//! The order store: every confirmed order and its payments as rows, for lists, for audit and for recovery.
 //!
 //! Filled from the journal's records, in batches, some time after the buyer was answered. Records
 //! may be delivered again, late and out of order; the rows come out the same, because a record's
@@ -17,8 +17,8 @@
 //!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
 //! the statements behind `session.rs`, `row.rs` how an order is kept, `items.rs` the state of items, `search.rs` how
-//! orders are looked for,
-//! `bytes.rs` how a record is kept. Must not know where records come from, nor retry:
+//! orders are looked for, `payment_apply.rs`, `payment_row.rs` and `payment_list.rs` the same for their payments,
+//! `sealing.rs` how tables of an older version are sealed, `bytes.rs` how a record is kept. Must not know where records come from, nor retry:
 //! `StoreError::is_transient` tells the caller whether it should.
 
 mod apply;
@@ -28,10 +28,14 @@ mod conflict;
 mod items;
 mod mysql;
 pub mod ownership;
+mod payment_apply;
+mod payment_list;
+mod payment_row;
 mod progress;
 mod progress_rows;
 mod row;
 mod seal;
+mod sealing;
 mod search;
 mod session;
 mod sqlite;
@@ -41,6 +45,8 @@ mod units;
 pub use apply::{Applied, ApplyError};
 pub use conflict::{Conflict, ConflictReason, Conflicts, SetAside};
 pub use items::StoredItem;
+pub use payment_list::PaymentFilter;
+pub use payment_row::StoredPayment;
 pub use progress::{Gap, Sealed, ShardProgress};
 pub use progress_rows::Census;
 pub use row::StoredOrder;

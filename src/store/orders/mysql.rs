@@ -9,6 +9,7 @@ use super::apply::{self, Applied, ApplyError};
 use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
+use super::payment_row::{StoredPayment, bind_payment, decode_payment, payment_columns};
 use super::progress::ShardProgress;
 use super::progress_rows::{
     CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, bind_seals, decode_census, decode_progress,
@@ -39,6 +40,19 @@ const UPSERT_TAIL: &str = " ON DUPLICATE KEY UPDATE
      changed_at = IF(VALUES(version) > version, VALUES(changed_at), changed_at),
      version = IF(VALUES(version) > version, VALUES(version), version)";
 
+const INSERT_PAYMENTS_HEAD: &str =
+    concat!("INSERT INTO payments (", payment_columns!(), ") VALUES ");
+const PAYMENT_ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const UPSERT_PAYMENTS_TAIL: &str = " ON DUPLICATE KEY UPDATE
+     amount = IF(VALUES(version) >= version, VALUES(amount), amount),
+     currency = IF(VALUES(version) >= version, VALUES(currency), currency),
+     state = IF(VALUES(version) >= version, VALUES(state), state),
+     reference = IF(VALUES(version) >= version, VALUES(reference), reference),
+     refund_reference = IF(VALUES(version) >= version, VALUES(refund_reference), refund_reference),
+     changed_at = IF(VALUES(version) >= version, VALUES(changed_at), changed_at),
+     created_at = LEAST(created_at, VALUES(created_at)),
+     version = GREATEST(version, VALUES(version))";
+
 static INSERT: LazyLock<SizedStatement> =
     LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, ""));
 static UPSERT: LazyLock<SizedStatement> =
@@ -46,6 +60,17 @@ static UPSERT: LazyLock<SizedStatement> =
 static STORED: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
         concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("),
+        "?",
+        ") FOR UPDATE",
+    )
+});
+static INSERT_PAYMENTS: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_PAYMENTS_HEAD, PAYMENT_ROW, ""));
+static UPSERT_PAYMENTS: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_PAYMENTS_HEAD, PAYMENT_ROW, UPSERT_PAYMENTS_TAIL));
+static STORED_PAYMENTS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
+        concat!("SELECT ", payment_columns!(), " FROM payments WHERE order_id IN ("),
         "?",
         ") FOR UPDATE",
     )
@@ -352,6 +377,31 @@ impl Session for MySqlConnection {
 
     async fn update(&mut self, rows: &[StoredOrder]) -> Result<(), StoreError> {
         let query = rows.iter().fold(sqlx::query(UPSERT.of(rows.len())), bind);
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn stored_payments(
+        &mut self,
+        order_ids: &[OrderId],
+    ) -> Result<Vec<StoredPayment>, StoreError> {
+        let mut query = sqlx::query(STORED_PAYMENTS.of(order_ids.len()));
+        for order_id in order_ids {
+            query = query.bind(order_id.0);
+        }
+        let rows = query.fetch_all(self).await?;
+        rows.iter().map(|row: &MySqlRow| decode_payment!(row, kept)).collect()
+    }
+
+    async fn insert_payments(&mut self, rows: &[&StoredPayment]) -> Result<Insertion, StoreError> {
+        let query = sqlx::query(INSERT_PAYMENTS.of(rows.len()));
+        let query = rows.iter().fold(query, |query, row| bind_payment!(query, row, kept));
+        insertion(query.execute(self).await)
+    }
+
+    async fn update_payments(&mut self, rows: &[StoredPayment]) -> Result<(), StoreError> {
+        let query = sqlx::query(UPSERT_PAYMENTS.of(rows.len()));
+        let query = rows.iter().fold(query, |query, row| bind_payment!(query, row, kept));
         query.execute(self).await?;
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! out once for both drivers.
 
 use crate::store::database::StoreError;
-use domain::{Event, Order, OrderId, Record, Timestamp};
+use domain::{Event, Order, OrderId, PaymentId, Record, Timestamp};
 
 /// A row: an order as of the last record about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +30,7 @@ impl StoredOrder {
     }
 }
 
-/// Why a row is not an order.
+/// Why a row is not an order, or not a payment.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RowError {
     /// A column is missing or of another type or range.
@@ -42,12 +42,26 @@ pub(super) enum RowError {
     /// No status has this number.
     #[error("there is no status {0}")]
     Status(u8),
+    /// No state of a payment has this number.
+    #[error("there is no state {0}")]
+    State(u8),
+    /// No payment provider can have this name.
+    #[error("{0:?} is not a provider's name")]
+    Provider(String),
+    /// No provider names a payment or a refund like this.
+    #[error("{0:?} is not a reference")]
+    Reference(String),
 }
 
 impl RowError {
     /// The store's error, which names the row.
     pub(super) fn of(self, order_id: OrderId) -> StoreError {
         StoreError::corrupt(format!("order {order_id}: {self}"))
+    }
+
+    /// The same for a row of the table of payments.
+    pub(super) fn of_payment(self, id: PaymentId) -> StoreError {
+        StoreError::corrupt(format!("payment {id}: {self}"))
     }
 }
 

@@ -5,10 +5,14 @@
 //! that are changed by hand by the digest, long after the journal has deleted the records. The digest
 //! guards against mistakes and covers what was bought, whether it was paid, and whether a refund is
 //! due. That an order was cancelled or expired adds nothing: of one whose refund is due, the row does not
-//! tell whether it had been either before. Pure.
+//! tell whether it had been either before. Of a payment it covers who began it, the money that came and
+//! the refund; that it failed adds nothing, because the money may have come after all. Pure.
 
 use super::items::item_kind;
-use domain::{Admission, Event, Order, OrderStatus, Record, ShardId, Transfer};
+use domain::{
+    Admission, Currency, Event, Order, OrderStatus, Payment, PaymentReference, PaymentState,
+    Record, RequestId, ShardId, Transfer,
+};
 use std::ops::AddAssign;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -31,23 +35,86 @@ enum Fact {
     Paid = 2,
     RefundDue = 3,
     Item = 4,
+    PaymentStarted = 5,
+    MoneyCame = 6,
+    Refunded = 7,
 }
 
 impl Seal {
     /// What one record adds.
     pub fn of_record(record: &Record) -> Self {
-        let Some(order) = record.event.changed_order() else { return Self::of_item_record(record) };
-        match order.status {
-            OrderStatus::Reserved => Self::granted(order),
-            _ => Self::changed(order),
+        match &record.event {
+            Event::Order(order) if order.status == OrderStatus::Reserved => Self::granted(order),
+            Event::Order(order) => Self::changed(order),
+            Event::Payment(paid) => {
+                let mut seal = Self::of_payment_record(&paid.payment);
+                if let Some(order) = record.event.changed_order() {
+                    seal += Self::changed(order);
+                }
+                seal
+            }
+            _ => Self::of_item_record(record),
         }
     }
 
-    /// What all records of an order add, up to the one that gave it its status.
-    pub fn of_order(order: &Order) -> Self {
+    /// What all records of an order and its payments add, up to the ones that made them what they are.
+    pub fn of_order<'a>(order: &Order, payments: impl IntoIterator<Item = &'a Payment>) -> Self {
         let mut seal = Self::granted(order);
         seal += Self::changed(order);
+        for payment in payments {
+            seal += Self::of_payment(payment);
+        }
         seal
+    }
+
+    /// What the record adds for the payment that gave it its state.
+    fn of_payment_record(payment: &Payment) -> Self {
+        match payment.state {
+            PaymentState::Started => Self::started(payment),
+            PaymentState::Failed => Self::default(),
+            PaymentState::Captured | PaymentState::RefundDue => Self::money_came(payment),
+            PaymentState::Refunded => Self::refunded(payment),
+        }
+    }
+
+    /// What all records of a payment add for itself.
+    fn of_payment(payment: &Payment) -> Self {
+        let mut seal = Self::started(payment);
+        if payment.state.has_money() {
+            seal += Self::money_came(payment);
+        }
+        if payment.state == PaymentState::Refunded {
+            seal += Self::refunded(payment);
+        }
+        seal
+    }
+
+    /// Money that nobody had asked for was not started.
+    fn started(payment: &Payment) -> Self {
+        if payment.request_id == RequestId(0) {
+            return Self::default();
+        }
+        let provider = xxh3_64(payment.provider.as_str().as_bytes());
+        Self::of_fact(Fact::PaymentStarted, payment, [payment.request_id.0, provider, 0])
+    }
+
+    fn money_came(payment: &Payment) -> Self {
+        let is_kept = u64::from(payment.state == PaymentState::Captured);
+        let provider = xxh3_64(payment.provider.as_str().as_bytes());
+        let name = hash([hash_of(payment.reference.as_ref()), provider, is_kept]);
+        Self::of_fact(Fact::MoneyCame, payment, [payment.amount, number_of(payment.currency), name])
+    }
+
+    fn refunded(payment: &Payment) -> Self {
+        let name = hash_of(payment.refund_reference.as_ref());
+        Self::of_fact(Fact::Refunded, payment, [name, 0, 0])
+    }
+
+    fn of_fact(fact: Fact, payment: &Payment, detail: [u64; 3]) -> Self {
+        let [first, second, third] = detail;
+        let (order_id, number) = (payment.id.order_id.0, u64::from(payment.id.number));
+        let digest = hash([fact as u64, order_id, number, first, second, third]);
+        Self { digest, ..Self::default() }
     }
 
     /// What the record adds that gave the order its status.
@@ -64,8 +131,6 @@ impl Seal {
     }
 
     fn granted(order: &Order) -> Self {
-        let currency =
-            order.currency.as_str().bytes().fold(0, |all, byte| all << 8 | u64::from(byte));
         let digest = hash([
             Fact::Granted as u64,
             order.order_id.0,
@@ -76,7 +141,7 @@ impl Seal {
             u64::from(order.attempt),
             u64::from(order.quantity),
             order.amount,
-            currency,
+            number_of(order.currency),
             order.expires_at.0,
         ]);
         Self { orders: 1, item_records: 0, digest }
@@ -124,6 +189,14 @@ impl AddAssign for Seal {
         self.item_records += other.item_records;
         self.digest = self.digest.wrapping_add(other.digest);
     }
+}
+
+fn number_of(currency: Currency) -> u64 {
+    currency.as_str().bytes().fold(0, |all, byte| all << 8 | u64::from(byte))
+}
+
+fn hash_of(reference: Option<&PaymentReference>) -> u64 {
+    reference.map_or(0, |reference| xxh3_64(reference.as_str().as_bytes()))
 }
 
 fn hash<const N: usize>(numbers: [u64; N]) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::batch::{ItemRow, OperationEntry};
 use super::conflict::SetAside;
+use super::payment_row::StoredPayment;
 use super::progress::ShardProgress;
 use super::row::StoredOrder;
 use crate::store::database::StoreError;
@@ -41,6 +42,24 @@ pub(super) trait Session: Send {
     fn update(
         &mut self,
         rows: &[StoredOrder],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the stored payments of these orders.
+    fn stored_payments(
+        &mut self,
+        order_ids: &[OrderId],
+    ) -> impl Future<Output = Result<Vec<StoredPayment>, StoreError>> + Send;
+
+    /// Inserts payments that are not stored yet.
+    fn insert_payments(
+        &mut self,
+        rows: &[&StoredPayment],
+    ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
+
+    /// Raises stored payments to these versions, unless theirs are later.
+    fn update_payments(
+        &mut self,
+        rows: &[StoredPayment],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Returns the bytes of a stored record of an item.

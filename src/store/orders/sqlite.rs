@@ -7,6 +7,7 @@ use super::apply::{self, Applied, ApplyError};
 use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
+use super::payment_row::{StoredPayment, bind_payment, decode_payment, payment_columns};
 use super::progress::ShardProgress;
 use super::progress_rows::{
     CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, bind_seals, decode_census, decode_progress,
@@ -36,6 +37,16 @@ const UPSERT_TAIL: &str = " ON CONFLICT (order_id) DO UPDATE SET status = exclud
      changed_at = excluded.changed_at, version = excluded.version
      WHERE excluded.version > orders.version";
 
+const INSERT_PAYMENTS_HEAD: &str =
+    concat!("INSERT INTO payments (", payment_columns!(), ") VALUES ");
+const PAYMENT_ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const UPSERT_PAYMENTS_TAIL: &str =
+    " ON CONFLICT (order_id, number) DO UPDATE SET amount = excluded.amount,
+     currency = excluded.currency, state = excluded.state, reference = excluded.reference,
+     refund_reference = excluded.refund_reference, changed_at = excluded.changed_at,
+     created_at = min(payments.created_at, excluded.created_at), version = excluded.version
+     WHERE excluded.version >= payments.version";
+
 static INSERT: LazyLock<SizedStatement> =
     LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, ""));
 static UPSERT: LazyLock<SizedStatement> =
@@ -43,6 +54,17 @@ static UPSERT: LazyLock<SizedStatement> =
 static STORED: LazyLock<SizedStatement> = LazyLock::new(|| {
     SizedStatement::new(
         concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("),
+        "?",
+        ")",
+    )
+});
+static INSERT_PAYMENTS: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_PAYMENTS_HEAD, PAYMENT_ROW, ""));
+static UPSERT_PAYMENTS: LazyLock<SizedStatement> =
+    LazyLock::new(|| SizedStatement::new(INSERT_PAYMENTS_HEAD, PAYMENT_ROW, UPSERT_PAYMENTS_TAIL));
+static STORED_PAYMENTS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
+        concat!("SELECT ", payment_columns!(), " FROM payments WHERE order_id IN ("),
         "?",
         ")",
     )
@@ -330,6 +352,31 @@ impl Session for SqliteConnection {
 
     async fn update(&mut self, rows: &[StoredOrder]) -> Result<(), StoreError> {
         let query = rows.iter().fold(sqlx::query(UPSERT.of(rows.len())), bind);
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn stored_payments(
+        &mut self,
+        order_ids: &[OrderId],
+    ) -> Result<Vec<StoredPayment>, StoreError> {
+        let mut query = sqlx::query(STORED_PAYMENTS.of(order_ids.len()));
+        for order_id in order_ids {
+            query = query.bind(signed(order_id.0));
+        }
+        let rows = query.fetch_all(self).await?;
+        rows.iter().map(|row: &SqliteRow| decode_payment!(row, unsigned)).collect()
+    }
+
+    async fn insert_payments(&mut self, rows: &[&StoredPayment]) -> Result<Insertion, StoreError> {
+        let query = sqlx::query(INSERT_PAYMENTS.of(rows.len()));
+        let query = rows.iter().fold(query, |query, row| bind_payment!(query, row, signed));
+        insertion(query.execute(self).await)
+    }
+
+    async fn update_payments(&mut self, rows: &[StoredPayment]) -> Result<(), StoreError> {
+        let query = sqlx::query(UPSERT_PAYMENTS.of(rows.len()));
+        let query = rows.iter().fold(query, |query, row| bind_payment!(query, row, signed));
         query.execute(self).await?;
         Ok(())
     }

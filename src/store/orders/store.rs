@@ -5,10 +5,9 @@ use super::batch::Batch;
 use super::conflict::{Conflicts, SetAside};
 use super::items::StoredItem;
 use super::mysql::MySqlOrders;
-use super::progress::{Sealed, ShardProgress};
+use super::progress::ShardProgress;
 use super::progress_rows::Census;
 use super::row::StoredOrder;
-use super::seal::Seal;
 use super::search::{EXAMINED_ROWS_MAX, OrderFilter, Search};
 use super::sqlite::SqliteOrders;
 use crate::store::database::{Database, StoreError};
@@ -16,7 +15,6 @@ use crate::store::journal::JournalId;
 use domain::order::Cursor;
 use domain::{ItemId, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use secrecy::SecretString;
-use std::collections::HashMap;
 use std::path::Path;
 
 /// The longest page of a list, in rows.
@@ -199,50 +197,6 @@ impl OrderStore {
             Self::Sqlite(store) => store.set_back(to).await,
             Self::MySql(store) => store.set_back(to).await,
         }
-    }
-
-    /// Seals the shards of which a version stored records that kept no seals, by the rows that there
-    /// are. A shard with rows beyond its progress, or of which more is stored meanwhile, is left for the
-    /// next time.
-    ///
-    /// # Errors
-    /// Returns [`StoreError`] if the database does not answer.
-    pub async fn seal_what_is_stored(&self) -> Result<(), StoreError> {
-        let mut unsealed = self.shard_progress().await?;
-        unsealed.retain(|progress| progress.sealed.is_none());
-        if unsealed.is_empty() {
-            return Ok(());
-        }
-        tracing::info!(shards = unsealed.len(), "sealing what is in the order store");
-        let mut found: HashMap<ShardId, (u64, Seal)> = HashMap::new();
-        let mut after = OrderId(0);
-        loop {
-            let page = self.scan(after, SCAN_ROWS_MAX).await?;
-            let Some(last) = page.last() else { break };
-            after = last.order.order_id;
-            for row in page {
-                let (seq, seal) = found.entry(row.order.order_id.shard()).or_default();
-                *seq = row.version.max(*seq);
-                *seal += Seal::of_order(&row.order);
-            }
-        }
-        for record in self.item_records().await? {
-            let (seq, seal) = found.entry(record.shard).or_default();
-            *seq = record.seq.max(*seq);
-            *seal += Seal::of_record(&record);
-        }
-        for progress in unsealed {
-            let (seq, seal) = found.get(&progress.shard).copied().unwrap_or_default();
-            if seq <= progress.applied_seq {
-                let sealed = Sealed { seq: progress.applied_seq, seal, conflicts: 0 };
-                let sealed = ShardProgress { sealed: Some(sealed), ..progress };
-                match self {
-                    Self::Sqlite(store) => store.seal(sealed).await?,
-                    Self::MySql(store) => store.seal(sealed).await?,
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Returns the journal that the tables are filled from, if one was assigned.

@@ -49,14 +49,17 @@ async fn a_row_that_is_missing_changed_or_foreign_is_found() {
     // What was stored last may still be in the database's own log.
     let files = ["orders.db", "orders.db-wal"].map(|name| site.data().join(name));
     let untouched = files.each_ref().map(|path| std::fs::read(path).ok());
-    for (statement, words) in [
-        (format!("DELETE FROM orders WHERE order_id = {order}"), "is not in the order store"),
+    let paid = "WHERE (order_id, number) = (SELECT min(order_id), 1 FROM payments)";
+    for (statement, invariant, words) in [
+        (format!("DELETE FROM orders WHERE order_id = {order}"), "I4", "is not in the order store"),
         (
             format!("UPDATE orders SET amount = amount + 1 WHERE order_id = {order}"),
+            "I4",
             "has other content in the order store",
         ),
         (
             format!("UPDATE orders SET status = 5 WHERE order_id = {order}"),
+            "I4",
             "and refund_due in the order store",
         ),
         (
@@ -65,11 +68,25 @@ async fn a_row_that_is_missing_changed_or_foreign_is_found() {
                  request_id + 1, attempt, quantity, amount, currency, status, expires_at, \
                  changed_at, version FROM orders WHERE order_id = {order}"
             ),
+            "I4",
             "is in the order store alone",
         ),
+        (format!("DELETE FROM payments {paid}"), "I17", "is not in the order store"),
+        (
+            format!("UPDATE payments SET amount = amount + 1 {paid}"),
+            "I17",
+            "has other content in the order store",
+        ),
+        (
+            format!("UPDATE payments SET state = 4 {paid}"),
+            "I17",
+            "is captured on record and refund_due in the order store",
+        ),
+        (format!("UPDATE payments SET version = version - 1 {paid}"), "I17", "although record"),
+        (format!("UPDATE payments SET number = 2 {paid}"), "I17", "is not in the order store"),
     ] {
         tamper(&site, &statement).await;
-        must_be_broken(&site.audit(confirmed()), &["I4"], words);
+        must_be_broken(&site.audit(confirmed()), &[invariant], words);
         let _ = std::fs::remove_file(site.data().join("orders.db-shm"));
         for (path, bytes) in files.iter().zip(&untouched) {
             match bytes {
@@ -166,7 +183,7 @@ async fn a_store_that_is_gone_or_garbage_fails_it_and_the_rest_is_judged() {
     }
     let told = String::from_utf8(site.run(&["audit"]).stdout).expect("text");
     assert!(told.contains("the order store could not be asked"), "{told}");
-    assert!(told.contains("means: left open is I4, I12, I13"), "{told}");
+    assert!(told.contains("means: left open is I4, I12, I13, I17"), "{told}");
 }
 
 /// As somebody else: nobody, if this is root, and otherwise its user without rights.

@@ -4,6 +4,7 @@ mod catalogue;
 mod delivery;
 mod operators;
 mod ownership;
+mod payments;
 mod progress;
 mod rows;
 mod sample;
@@ -175,6 +176,11 @@ contract!(
     rows::items_are_the_fold_of_their_records,
     rows::operations_fill_the_operators_log,
     rows::an_order_is_found_by_its_request,
+    payments::a_payment_is_stored_with_what_it_made_of_its_order,
+    payments::the_last_word_on_a_payment_stays_and_the_time_of_the_first,
+    payments::payments_of_a_large_batch_are_all_stored,
+    payments::payments_that_contradict_are_set_aside_whole,
+    payments::payments_are_found_by_what_is_known_of_them,
     ownership::the_first_journal_has_the_tables,
     ownership::of_several_journals_at_once_one_has_the_tables,
     delivery::any_delivery_ends_in_the_same_rows,
@@ -206,6 +212,8 @@ contract!(
     rows::what_was_committed_survives_reopening,
     set_aside::conflicts_are_kept_with_their_batch_or_not_at_all,
     ownership::an_owner_lasts_and_tables_without_one_get_it,
+    payments::a_payments_row_with_an_impossible_value_is_an_error_that_names_it,
+    payments::tables_of_a_version_without_payments_have_none,
     set_aside::what_is_set_aside_stays_until_it_goes_in,
 );
 

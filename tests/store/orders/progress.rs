@@ -1,9 +1,10 @@
 //! How far the tables are, what was stored in them, and what is gone.
 
 use super::Bench;
+use super::payments;
 use super::rows::all;
-use super::sample::{grants, history, order, random, record, with_status};
-use domain::{Event, OrderStatus, Record, ShardId};
+use super::sample::{grants, history, order, payment, payment_record, random, record, with_status};
+use domain::{Event, OrderStatus, PaymentState, Record, ShardId};
 use seckill::store::database::{Database, StoreError};
 use seckill::store::orders::{
     Applied, ApplyError, Conflicts, Gap, OrderStore, Seal, Sealed, ShardProgress,
@@ -29,8 +30,11 @@ async fn seals(store: &OrderStore) -> BTreeMap<ShardId, (Seal, Seal)> {
     for ShardProgress { shard, sealed, .. } in store.shard_progress().await.expect("it is read") {
         seals.entry(shard).or_default().0 = sealed.expect("it is sealed").seal;
     }
+    let payments = payments::all(store).await;
     for row in all(store).await {
-        seals.entry(row.order.order_id.shard()).or_default().1 += Seal::of_order(&row.order);
+        let own = payments.iter().map(|row| &row.payment);
+        let own = own.filter(|payment| payment.id.order_id == row.order.order_id);
+        seals.entry(row.order.order_id.shard()).or_default().1 += Seal::of_order(&row.order, own);
     }
     for record in store.item_records().await.expect("they are read") {
         seals.entry(record.shard).or_default().1 += Seal::of_record(&record);
@@ -131,7 +135,16 @@ pub async fn what_is_gone_or_changed_by_hand_shows(bench: &Bench, database: Data
     let store = OrderStore::new(&database);
     let mut records = grants(1, 20);
     let Event::Order(first) = records[0].event else { unreachable!("grants are orders") };
+    let Event::Order(second) = records[1].event else { unreachable!("grants are orders") };
     records.push(record(21, with_status(first, OrderStatus::Paid)));
+    let due = with_status(second, OrderStatus::RefundDue);
+    for (seq, from, order, state) in [
+        (22, OrderStatus::Reserved, second, PaymentState::Started),
+        (23, OrderStatus::Reserved, due, PaymentState::RefundDue),
+        (24, OrderStatus::RefundDue, due, PaymentState::Refunded),
+    ] {
+        records.push(payment_record(seq, from, order, payment(&second, 1, state)));
+    }
     must_advance(&store, &records).await;
     let missing = async || store.census().await.expect("they are counted").missing();
     assert_eq!(missing().await, 0);
@@ -149,6 +162,18 @@ pub async fn what_is_gone_or_changed_by_hand_shows(bench: &Bench, database: Data
         bench.execute(&format!("{back} {of_first}")).await;
         assert_eq!(seals(&store).await, untouched, "{back}");
     }
+    for (change, back) in [
+        ("amount = amount + 1", "amount = amount - 1"),
+        ("state = 4", "state = 5"),
+        ("number = 2", "number = 1"),
+    ] {
+        bench.execute(&format!("UPDATE payments SET {change}")).await;
+        let (sealed, found) = seals(&store).await[&SHARD];
+        assert_ne!(sealed, found, "{change}");
+        bench.execute(&format!("UPDATE payments SET {back}")).await;
+        assert_eq!(seals(&store).await, untouched, "{back}");
+    }
+    bench.execute("DELETE FROM payments").await;
     bench.execute("DELETE FROM orders WHERE version < 8").await;
     assert_eq!(missing().await, 6);
     store.set_back(&[(SHARD, 5), (ShardId(2), 3)]).await.expect("set back");

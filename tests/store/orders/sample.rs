@@ -2,7 +2,8 @@
 
 use domain::{
     Admission, Buckets, Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId,
-    OrderStatus, Record, RequestId, SaleId, ShardId, Timestamp, UserId,
+    OrderStatus, Payment, PaymentId, PaymentRecord, PaymentReference, PaymentState, ProviderName,
+    Record, RequestId, SaleId, ShardId, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -44,6 +45,31 @@ pub fn record(seq: u64, order: Order) -> Record {
     Record { shard, seq, at, event: Event::Order(order) }
 }
 
+/// The order's payment of this number, which was asked for, as a provider and an operator have left it.
+pub fn payment(order: &Order, number: u16, state: PaymentState) -> Payment {
+    let id = PaymentId { order_id: order.order_id, number };
+    let reference = |kind: &str| PaymentReference::parse(&format!("{kind}-{id}"));
+    Payment {
+        id,
+        request_id: RequestId(u64::MAX - u64::from(number)),
+        provider: ProviderName::parse("provider-1").expect("a name"),
+        amount: order.amount,
+        currency: order.currency,
+        state,
+        reference: reference("ch").filter(|_| state != PaymentState::Started),
+        refund_reference: reference("re").filter(|_| state == PaymentState::Refunded),
+    }
+}
+
+/// A record of a payment and of what it made of an order of this status.
+pub fn payment_record(seq: u64, from: OrderStatus, order: Order, payment: Payment) -> Record {
+    Record { event: paying(from, order, payment), ..record(seq, order) }
+}
+
+fn paying(status_before: OrderStatus, order: Order, payment: Payment) -> Event {
+    Event::Payment(Box::new(PaymentRecord { payment, order, status_before }))
+}
+
 pub fn item_record(shard: u16, seq: u64, event: Event) -> Record {
     Record { shard: ShardId(shard), seq, at: NOW.plus_milliseconds(seq), event }
 }
@@ -70,6 +96,41 @@ pub fn grants(shard: u16, count: u64) -> Vec<Record> {
     (0..count).map(|number| record(number + 1, order(shard, number))).collect()
 }
 
+/// The ways of an order's payments: begun, failed, come in time, twice or too late, and given back.
+fn payments(random: &mut StdRng, order: Order) -> Vec<Event> {
+    use PaymentState::{Captured, Failed, RefundDue, Refunded, Started};
+    let paid = with_status(order, OrderStatus::Paid);
+    let expired = with_status(order, OrderStatus::Expired);
+    let due = with_status(order, OrderStatus::RefundDue);
+    let unasked =
+        |number, state| Payment { request_id: RequestId(0), ..payment(&order, number, state) };
+    let open = |number, state| paying(order.status, order, payment(&order, number, state));
+    let pays = |payment| paying(order.status, paid, payment);
+    let after = |number, state| paying(OrderStatus::Paid, paid, payment(&order, number, state));
+    let mut events = match random.random_range(0..4) {
+        0 => vec![pays(unasked(1, Captured))],
+        1 => vec![
+            open(1, Started),
+            open(2, Started),
+            open(1, Failed),
+            pays(payment(&order, 2, Captured)),
+            after(1, RefundDue),
+            after(1, Refunded),
+        ],
+        2 => vec![
+            open(1, Started),
+            Event::Order(expired),
+            paying(OrderStatus::Expired, due, payment(&order, 1, RefundDue)),
+            paying(OrderStatus::RefundDue, due, unasked(2, RefundDue)),
+            paying(OrderStatus::RefundDue, due, payment(&order, 1, Refunded)),
+        ],
+        _ => vec![open(1, Started), open(1, Failed), pays(payment(&order, 1, Captured))],
+    };
+    let left = random.random_range(1..=events.len());
+    events.truncate(left);
+    events
+}
+
 /// The dense logs of a few shards, as a sale with restocks, payments and refunds would write them.
 pub fn history(random: &mut StdRng, shards: u16, orders_per_shard: u64) -> Vec<Record> {
     let mut records = Vec::new();
@@ -83,12 +144,17 @@ pub fn history(random: &mut StdRng, shards: u16, orders_per_shard: u64) -> Vec<R
             open.push(order);
             if random.random_bool(0.7) {
                 let order = open.swap_remove(random.random_range(0..open.len()));
-                let status = match random.random_range(0..3) {
+                let status = match random.random_range(0..4) {
                     0 => OrderStatus::Paid,
                     1 => OrderStatus::Cancelled,
+                    2 => OrderStatus::Reserved,
                     _ => OrderStatus::Expired,
                 };
-                events.push(Event::Order(with_status(order, status)));
+                if status == OrderStatus::Reserved {
+                    events.extend(payments(random, order));
+                } else {
+                    events.push(Event::Order(with_status(order, status)));
+                }
                 if status == OrderStatus::Expired {
                     events.push(Event::Order(with_status(order, OrderStatus::RefundDue)));
                 }
@@ -102,6 +168,9 @@ pub fn history(random: &mut StdRng, shards: u16, orders_per_shard: u64) -> Vec<R
         events.push(operated(ItemId(item), ItemAction::End));
         records.extend((1..).zip(events).map(|(seq, event)| match event {
             Event::Order(order) => record(seq, order),
+            Event::Payment(paid) => {
+                Record { event: Event::Payment(paid.clone()), ..record(seq, paid.order) }
+            }
             event => item_record(shard, seq, event),
         }));
     }

@@ -90,8 +90,11 @@ impl Money {
     ) -> Vec<(String, MoneyCounts)> {
         let mut sums: BTreeMap<(SaleId, String), MoneyCounts> = BTreeMap::new();
         let place = |sale: SaleId, currency: Currency| (sale, currency.as_str().to_owned());
-        for order in orders.filter(|order| order.status == OrderStatus::Paid) {
+        for order in orders {
             let counts = sums.entry(place(order.sale_id, order.currency)).or_default();
+            if order.status != OrderStatus::Paid {
+                continue;
+            }
             counts.paid += u128::from(order.amount);
             let has_record = self.paid.contains(&order.order_id);
             if !has_record && !self.given_away.contains(&order.order_id) {

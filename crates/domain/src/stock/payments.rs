@@ -136,6 +136,13 @@ impl Stock {
         self.payments.of(order_id)
     }
 
+    /// All payments that the shard holds, by ascending order.
+    pub fn payments(&self) -> Vec<&OrderPayments> {
+        let mut all: Vec<&OrderPayments> = self.payments.by_order.values().collect();
+        all.sort_unstable_by_key(|kept| kept.order.order_id);
+        all
+    }
+
     /// The order as it is now, with its payments.
     fn order_with_payments(&self, order_id: OrderId) -> Option<OrderPayments> {
         let order = self.order(order_id)?;
