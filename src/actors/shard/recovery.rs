@@ -12,15 +12,18 @@ use crate::store::database::StoreError;
 use crate::store::journal::fenced::{self, Base, Claim, FencedLog};
 use crate::store::journal::{Journal, JournalError, JournalId, OpenedLog, Replayed};
 use crate::store::orders::ownership::{self, OwnershipError};
-use crate::store::orders::{OrderStore, SetAside, StoredItem, StoredOrder};
+use crate::store::orders::{OrderStore, SetAside, StoredItem, StoredOrder, StoredPayment};
 use domain::stock::{ItemState, Violation};
-use domain::{ItemCounters, OrderId, ShardId, Stock, Timestamp};
+use domain::{ItemCounters, OrderId, OrderPayments, ShardId, Stock, Timestamp};
 use futures_util::{StreamExt, stream};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
+
+/// Payments as the order store has them, by their orders.
+type PaymentRows = HashMap<OrderId, Vec<StoredPayment>>;
 
 /// Why the engine cannot start, or a shard not be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -358,15 +361,18 @@ pub(super) async fn from_orders(
     let items = orders.items().await.map_err(RecoveryError::Orders)?;
     let set_aside = orders.set_aside(usize::MAX).await.map_err(RecoveryError::Orders)?;
     let mut rows = rows_of(orders, shards).await.map_err(RecoveryError::Orders)?;
+    let payments = orders.payments_by_order(|shard| shards.contains(&shard)).await;
+    let payments = payments.map_err(RecoveryError::Orders)?;
     let mut stocks = Vec::with_capacity(shards.len());
     for shard in shards.iter().copied() {
         let seq = progress.get(&shard).copied().unwrap_or(0);
         let rows = rows.remove(&shard).unwrap_or_default();
         let base_seq = base.get(shard.index()).copied().unwrap_or(0);
-        if let Some(lack) = lack_of(shard, base_seq, seq, &set_aside, &rows) {
+        if let Some(lack) = lack_of(shard, base_seq, seq, &set_aside, (rows.as_slice(), &payments))
+        {
             return Err(RecoveryError::NothingBeneath { shard, base_seq, lack });
         }
-        stocks.push(from_rows(shard, seq, &items, &rows)?);
+        stocks.push(from_rows(shard, seq, &items, &rows, &payments)?);
     }
     Ok(stocks)
 }
@@ -398,7 +404,7 @@ fn lack_of(
     base_seq: u64,
     stored_seq: u64,
     set_aside: &[SetAside],
-    rows: &[StoredOrder],
+    (rows, payments): (&[StoredOrder], &PaymentRows),
 ) -> Option<Lack> {
     if stored_seq < base_seq {
         return Some(Lack::Progress { stored_seq });
@@ -408,17 +414,24 @@ fn lack_of(
     {
         return Some(Lack::DeadLetter { seq: record.seq, reason: reason.clone() });
     }
-    let ahead = rows.iter().find(|row| row.version > stored_seq)?;
-    let (order_id, version) = (ahead.order.order_id, ahead.version);
+    let mut versions = rows.iter().map(|row| (row.order.order_id, last_version(row, payments)));
+    let (order_id, version) = versions.find(|(_, version)| *version > stored_seq)?;
     Some(Lack::OrderAhead { order_id, version, stored_seq })
 }
 
-/// A shard's state as of record `seq`, made of the order store's items and orders.
+/// The last record of an order or of one of its payments.
+fn last_version(row: &StoredOrder, payments: &PaymentRows) -> u64 {
+    let own = payments.get(&row.order.order_id).into_iter().flatten();
+    own.map(|payment| payment.version).fold(row.version, u64::max)
+}
+
+/// A shard's state as of record `seq`, made of the order store's items, orders and payments.
 fn from_rows(
     shard: ShardId,
     seq: u64,
     items: &[StoredItem],
     rows: &[StoredOrder],
+    payments: &PaymentRows,
 ) -> Result<Stock, RecoveryError> {
     let own = || items.iter().filter(|item| item.shard == shard);
     let at = own().map(|item| item.last_at).max().unwrap_or(Timestamp(0));
@@ -441,7 +454,13 @@ fn from_rows(
         })
         .collect();
     let orders = rows.iter().map(|row| (row.order, row.version));
-    Stock::from_order_store(shard, seq, at, items, orders, []).map_err(RecoveryError::Sales)
+    let paid = rows.iter().filter_map(|row| {
+        let own = payments.get(&row.order.order_id)?.iter();
+        let own = own.map(|stored| stored.payment.clone()).collect();
+        let paid = OrderPayments { order: row.order, payments: own };
+        Some((paid, last_version(row, payments)))
+    });
+    Stock::from_order_store(shard, seq, at, items, orders, paid).map_err(RecoveryError::Sales)
 }
 
 #[cfg(test)]

@@ -40,10 +40,6 @@ pub(super) fn of_rule(rule: Rule) -> &'static str {
             "look at the orders of the one request, give back what was paid for the second, and report it \
              as a fault of the program"
         }
-        Invariant::I17 => {
-            "look at the payments of the orders named, at the provider and in `payments`: money that pays no \
-             order is to be given back. Then report it as a fault of the program"
-        }
         Invariant::I8 | Invariant::I16 => "see the report of the load laboratory",
         Invariant::I9 => {
             "stop the shop, move the checkpoints away (checkpoints.db with its -wal, or the keys \
