@@ -71,9 +71,8 @@ pub(super) fn of_rule(rule: Rule) -> &'static str {
              and compare the orders of both with what their buyers were told"
         }
         Invariant::I17 => {
-            "compare the sale's payments with the provider's own list of them, and put a row of the order \
-             store back that somebody changed; if the rows are right, make a copy of the data directory, and \
-             report it as a fault of the program before any money is given back"
+            "compare the sale's payments with the provider's list of them, and put a row back that somebody \
+             changed; if the rows are right, report it as a fault of the program before money goes back"
         }
     }
 }

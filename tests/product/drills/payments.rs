@@ -214,7 +214,7 @@ fn money_that_is_counted_wrong_in_the_journal_is_found() {
                     paying(is_paid, paid, Payment { id: second, ..payment(&order, due) }),
                 ]
             },
-            "form",
+            "I17",
             "counts money that was counted before",
         ),
         (

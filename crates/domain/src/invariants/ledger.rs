@@ -262,6 +262,8 @@ impl Ledger {
             Some(before) => {
                 let verdict = i17_pays(payment, &before, order);
                 self.judge(Invariant::I17, place, verdict);
+                let verdict = self.money.counted_once(payment);
+                self.judge(Invariant::I17, place, verdict);
                 self.money.enter(shard, payment, order)
             }
         };
