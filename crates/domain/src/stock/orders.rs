@@ -80,16 +80,19 @@ pub(super) struct OrderTable {
 impl OrderTable {
     pub(super) fn restore(chunks: Vec<Option<Arc<Chunk>>>) -> Self {
         let mut table = Self { dirty: vec![false; chunks.len()], ..Self::default() };
-        let mut first_id = OrderId(0);
+        let mut behind = OrderId(0);
         for (number, chunk) in chunks.iter().enumerate() {
             let start = (number * CHUNK_ENTRIES) as u32;
             table.length = start + CHUNK_ENTRIES as u32;
+            // A chunk that was released holds nothing to be found, and must not hide what is before it.
+            let mut first_id = behind;
             if let Some(chunk) = chunk {
                 table.length = start + u32::from(chunk.length);
                 table.held += usize::from(chunk.held);
                 first_id = chunk.entries[0].order_id;
+                let last = chunk.entries().last().map_or(first_id, |last| last.order_id);
+                behind = OrderId(last.0.saturating_add(1));
             }
-            // A chunk that was released holds nothing to be found; its neighbour's bound will do.
             table.first_ids.push(first_id);
         }
         table.chunks = chunks;

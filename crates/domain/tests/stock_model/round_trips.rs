@@ -2,7 +2,7 @@
 //! never stopped.
 
 use crate::shard::{OPENING, SHARD, Shard, buying, operate, terms};
-use domain::stock::{Changes, ItemState, Snapshot};
+use domain::stock::{CHUNK_ENTRIES, Changes, ItemState, Snapshot};
 use domain::{
     Command, Event, ItemAction, ItemCounters, ItemId, Order, OrderPayments, OrderStatus, Outcome,
     Record, Refusal, RequestId, Stock, UserId,
@@ -47,6 +47,9 @@ fn assert_same(left: &Stock, right: &Stock, what: &str) {
     assert_eq!(one.items, other.items, "{what}");
     assert_eq!(one.payments, other.payments, "{what}");
     assert!(left.orders().eq(right.orders()), "{what}: orders differ");
+    for order in left.orders() {
+        assert_eq!(right.order(order.order_id), Some(order), "{what}: not found");
+    }
     assert_eq!(left.order_count(), right.order_count(), "{what}");
 }
 
@@ -283,5 +286,20 @@ fn limit_and_attempts_hold() {
     assert_eq!(placed, 2 + domain::sale::SPARE_ATTEMPTS);
     let refused = Outcome::Refused(Refusal::AttemptsExhausted);
     assert_eq!(shop.ask(buying(1, 7, 10_000, 1)), refused);
+    check(&mut shop);
+}
+
+#[test]
+fn orders_before_a_chunk_that_was_let_go_are_found_after_a_restart() {
+    let mut shop = Shard::with([terms(1, 500, 1, 1_000), terms(2, 500, 1, 2_000)]);
+    // A chunk of item 2, two of item 1, and another one of item 2.
+    for user in 0..4 * CHUNK_ENTRIES as u64 {
+        let item = if matches!(user / CHUNK_ENTRIES as u64, 1 | 2) { 1 } else { 2 };
+        let order = shop.place(item, user, user).expect("stock is left");
+        shop.pay(&order);
+    }
+    shop.ask(operate(ItemId(1), ItemAction::End));
+    shop.ask(Command::Settle { item_id: ItemId(1), stored_seq: shop.stock.seq() });
+    assert_eq!(shop.stock.order_count(), 2 * CHUNK_ENTRIES);
     check(&mut shop);
 }
