@@ -15,8 +15,7 @@ use crate::telemetry::text::Histogram;
 use dashmap::DashMap;
 use domain::stock::ItemState;
 use domain::{
-    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, PaymentOutcome, RequestId, ShardId,
-    UserId,
+    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, UserId,
 };
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -324,14 +323,7 @@ fn may_repeat(command: &Command) -> bool {
 fn reply(asked: Result<Asked, Failed>) -> Reply {
     match asked {
         Ok(Asked { answer: Answer::Decided(outcome), was_repeated }) => {
-            Reply::Decided(match outcome {
-                Outcome::Replayed(order) if was_repeated => Outcome::Placed(order),
-                Outcome::ItemReplayed(counters) if was_repeated => Outcome::Item(counters),
-                Outcome::Payment(paid) if was_repeated => {
-                    Outcome::Payment(PaymentOutcome { is_repeat: false, ..paid })
-                }
-                outcome => outcome,
-            })
+            Reply::Decided(if was_repeated { outcome.at_first() } else { outcome })
         }
         Err(Failed::NotDelivered(reason)) => Reply::NotDelivered(reason),
         Ok(_) | Err(Failed::Unknown) => Reply::Unknown,

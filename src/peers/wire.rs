@@ -486,3 +486,6 @@ fn decode_refusal(refused: proto::Refusal) -> Result<Refusal, Malformed> {
 fn admission(number: u64) -> Result<Admission, Malformed> {
     Admission::from_number(number).ok_or(Malformed("admission"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod limits;
+mod payments;
 mod sale;
 mod seen;
 mod simulation;

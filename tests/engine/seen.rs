@@ -1,19 +1,28 @@
 //! What clients were told, to be held against what is there in the end.
 
 use domain::invariants::{self, Invariant};
-use domain::{Order, OrderId};
-use std::collections::HashMap;
+use domain::{Order, OrderId, PaymentId, PaymentOutcome};
+use std::collections::{HashMap, HashSet};
 
 /// What they were told, over all crashes and by all nodes.
 #[derive(Default)]
 pub struct Seen {
     /// The newest answer about each order.
     pub orders: HashMap<OrderId, Order>,
+    /// The payments whose money was confirmed.
+    pub money: HashSet<PaymentId>,
     /// The order of each request.
     requests: HashMap<(u64, u64), OrderId>,
 }
 
 impl Seen {
+    /// Notes that money was confirmed, with what it made of its order.
+    pub fn note_money(&mut self, paid: &PaymentOutcome) {
+        assert!(paid.state.has_money(), "{paid:?}");
+        self.money.insert(paid.id);
+        self.note(&paid.order);
+    }
+
     /// Notes an answer, which must not contradict an earlier one.
     pub fn note(&mut self, order: &Order) {
         let request = (order.user_id.0, order.request_id.0);

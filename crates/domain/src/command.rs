@@ -142,3 +142,15 @@ pub enum Outcome {
     /// The command was refused; nothing changed.
     Refused(Refusal),
 }
+
+impl Outcome {
+    /// The outcome as it was when the command was decided first: for a caller who sent it twice himself.
+    pub fn at_first(self) -> Self {
+        match self {
+            Self::Replayed(order) => Self::Placed(order),
+            Self::ItemReplayed(counters) => Self::Item(counters),
+            Self::Payment(paid) => Self::Payment(PaymentOutcome { is_repeat: false, ..paid }),
+            outcome => outcome,
+        }
+    }
+}

@@ -209,10 +209,8 @@ impl ShardProcessor {
     }
 
     fn decide(&mut self, now: Timestamp, mut pending: PendingCommand) -> Result<(), Damaged> {
-        let item_id = pending.item_id().or_else(|| {
-            let order = self.stock.order(pending.order_id()?)?;
-            Some(order.item_id)
-        });
+        let of_order = || Some(self.stock.order(pending.order_id()?)?.item_id);
+        let item_id = pending.item_id().or_else(of_order);
         if let Some(item_id) = item_id
             && self.quarantine.holds(item_id, now)
         {

@@ -12,8 +12,8 @@ use crate::store::orders::OrderStore;
 use crate::store::orders::ownership;
 use domain::stock::Violation;
 use domain::{
-    Event, ItemAction, ItemId, ItemPhase, Operation, Order, OrderStatus, Record, ShardId, Stock,
-    Timestamp,
+    Event, ItemAction, ItemId, ItemPhase, Operation, Order, OrderPayments, OrderStatus, Payment,
+    PaymentRecord, PaymentState, Record, ShardId, Stock, Timestamp,
 };
 
 /// The shards as they begin anew.
@@ -114,6 +114,12 @@ impl Writer {
             self.at = self.at.max(newer.at());
             self.open_items(newer)?;
             for order in newer.orders() {
+                self.grant(&order)?;
+            }
+            for payments in newer.payments() {
+                self.follow_payments(payments)?;
+            }
+            for order in newer.orders() {
                 self.follow(&order)?;
             }
             self.follow_phases(newer)?;
@@ -150,13 +156,52 @@ impl Writer {
         Ok(())
     }
 
+    fn grant(&mut self, order: &Order) -> Result<(), Violation> {
+        if self.stock.order(order.order_id).is_none() {
+            self.write_order(order, OrderStatus::Reserved)?;
+        }
+        Ok(())
+    }
+
+    /// Leads an order's payments on to their newer states. The one that pays it does so in its record.
+    fn follow_payments(&mut self, newer: &OrderPayments) -> Result<(), Violation> {
+        let order_id = newer.order.order_id;
+        for payment in &newer.payments {
+            let known =
+                self.stock.payments_of(order_id).iter().find(|known| known.id == payment.id);
+            let known = known.map(|known| known.state);
+            let first = match (payment.state, known) {
+                (PaymentState::Failed, None) => Some(PaymentState::Started),
+                (PaymentState::Refunded, Some(PaymentState::RefundDue)) => None,
+                (PaymentState::Refunded, known) if known != Some(PaymentState::Refunded) => {
+                    Some(PaymentState::RefundDue)
+                }
+                _ => None,
+            };
+            let last = Some(payment.state).filter(|state| known != Some(*state));
+            for state in first.into_iter().chain(last) {
+                let refund_reference =
+                    payment.refund_reference.clone().filter(|_| state == PaymentState::Refunded);
+                let payment = Payment { state, refund_reference, ..payment.clone() };
+                self.write_payment(payment, &newer.order)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a payment of an order that is as given, unless the shard still has it.
+    fn write_payment(&mut self, payment: Payment, released: &Order) -> Result<(), Violation> {
+        let mut order = self.stock.order(released.order_id).unwrap_or(*released);
+        let status_before = order.status;
+        if payment.state == PaymentState::Captured {
+            order.status = OrderStatus::Paid;
+        }
+        self.write(Event::Payment(Box::new(PaymentRecord { payment, order, status_before })))
+    }
+
     /// Leads an order on to its newer state, by the steps that a record has each.
     fn follow(&mut self, order: &Order) -> Result<(), Violation> {
-        let mut known = self.stock.order(order.order_id).map(|order| order.status);
-        if known.is_none() {
-            self.write_order(order, OrderStatus::Reserved)?;
-            known = Some(OrderStatus::Reserved);
-        }
+        let known = self.stock.order(order.order_id).map(|order| order.status);
         if known == Some(OrderStatus::Reserved) && order.status == OrderStatus::RefundDue {
             self.write_order(order, OrderStatus::Expired)?;
         }
@@ -202,5 +247,121 @@ impl Writer {
         self.stock.apply(&record)?;
         self.records.push(record);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::invariants::Ledger;
+    use domain::{
+        Admission, Buckets, Buy, Command, Currency, ItemTerms, OrderId, PaymentAsked, PaymentId,
+        PaymentNotice, PaymentReference, PaymentResult, ProviderName, RequestId, SaleId, UserId,
+    };
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    /// A shard's records, and the state that they lead to.
+    struct Shard(Stock, Vec<Record>);
+
+    impl Shard {
+        fn take(&mut self, now: Timestamp, command: &Command) -> Option<Order> {
+            let event = self.0.decide(now, command).event?;
+            let (shard, seq) = (self.0.shard(), self.0.seq() + 1);
+            let record = Record { shard, seq, at: now, event };
+            self.0.apply(&record).expect("its own decision");
+            self.1.push(record);
+            self.1.last()?.event.order().copied()
+        }
+
+        fn buy(&mut self, user: u64) -> Order {
+            let (item_id, user_id, request_id) = (ItemId(1), UserId(user), RequestId(user));
+            let buy = Command::Buy(Buy { item_id, user_id, request_id, quantity: 1 });
+            self.take(NOW, &buy).expect("stock is left")
+        }
+
+        fn start(&mut self, order: &Order) {
+            let Order { order_id, user_id, .. } = *order;
+            let (request_id, provider) = (RequestId(7), ProviderName::sandbox());
+            let asked = PaymentAsked { order_id, user_id, request_id, provider };
+            self.take(NOW, &Command::StartPayment(Box::new(asked)));
+        }
+
+        fn note(&mut self, now: Timestamp, order: &Order, name: &str, result: PaymentResult) {
+            let notice = PaymentNotice {
+                id: PaymentId { order_id: order.order_id, number: 1 },
+                provider: ProviderName::sandbox(),
+                reference: PaymentReference::parse(name).expect("a name"),
+                result,
+                stored: None,
+            };
+            self.take(now, &Command::NotePayment(Box::new(notice)));
+        }
+    }
+
+    fn price(order: &Order) -> PaymentResult {
+        PaymentResult::Captured { amount: order.amount, currency: order.currency }
+    }
+
+    /// One order that is paid, with money besides that went back; one of which a payment failed before it was
+    /// paid by the sandbox; one that is paid late; and one of which a payment has begun.
+    fn shard() -> Shard {
+        let mut shard = Shard(Stock::new(ShardId(1)), Vec::new());
+        let terms = ItemTerms {
+            item_id: ItemId(1),
+            sale_id: SaleId(1),
+            product_id: "product".into(),
+            price: 990,
+            currency: Currency::CNY,
+            allotted: 9,
+            limit_per_user: 1,
+            payment_window_milliseconds: 1_000,
+            starts_at: Timestamp(0),
+            ends_at: Timestamp::MAX,
+            admission: Admission::OPEN,
+            buckets: Buckets::ONE,
+        };
+        shard.take(NOW, &Command::Open(terms));
+        let [paid, failed, late, begun] = [1, 2, 3, 4].map(|user| shard.buy(user));
+        for order in [&paid, &failed, &late, &begun] {
+            shard.start(order);
+        }
+        shard.note(NOW, &paid, "P1", price(&paid));
+        shard.note(NOW, &paid, "P2", price(&paid));
+        let id = PaymentId { order_id: paid.order_id, number: 2 };
+        let reference = PaymentReference::parse("R1").expect("a name");
+        shard.take(NOW, &Command::Refund { id, reference });
+        shard.note(NOW, &failed, "P3", PaymentResult::Failed);
+        let Order { order_id, user_id, .. } = failed;
+        shard.take(NOW, &Command::Pay { order_id, user_id });
+        shard.note(late.expires_at, &late, "P4", price(&late));
+        shard
+    }
+
+    #[test]
+    fn payments_come_from_a_checkpoint_that_is_ahead() {
+        let Shard(newer, records) = shard();
+        let item_opened = 1;
+        for stored in item_opened..=records.len() {
+            let (mut older, mut ledger) = (Stock::new(newer.shard()), Ledger::default());
+            for record in &records[..stored] {
+                older.apply(record).expect("sound");
+                ledger.record(record);
+            }
+            let renewed = Writer::of(older, newer.at()).finish(Some(&newer)).expect("sound");
+            for record in &renewed.records {
+                ledger.record(record);
+            }
+            ledger.judge_money();
+            for (rule, finding) in ledger.findings() {
+                assert_eq!(finding.first, None, "{rule} behind record {stored}");
+            }
+            let ids: Vec<OrderId> = newer.orders().map(|order| order.order_id).collect();
+            for order_id in ids {
+                assert_eq!(renewed.stock.order(order_id), newer.order(order_id));
+                let payments = renewed.stock.payments_of(order_id);
+                assert_eq!(payments, newer.payments_of(order_id), "behind record {stored}");
+            }
+        }
     }
 }

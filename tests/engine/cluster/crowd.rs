@@ -168,6 +168,7 @@ pub async fn judge(log: &impl FencedLog, orders: &OrderStore, seen: &Seen) {
             }
         }
     }
+    ledger.judge_money();
     for (rule, finding) in ledger.findings() {
         assert_eq!(finding.first, None, "{rule}");
     }

@@ -1,12 +1,15 @@
 //! The whole engine, crashed at random moments: what any client was told holds after the restart
-//! (I1 to I3, I5 to I7, I9, I10, I14, I15), and then a valid purchase succeeds (I16).
+//! (I1 to I3, I5 to I7, I9, I10, I14, I15, I17), and then a valid purchase succeeds (I16).
 
 use super::dice::{Dice, Told, seeds};
 use super::disk::SimulatedDisk;
 use super::engine::{House, options};
 use crate::seen::Seen;
 use domain::invariants::{self, Invariant, Ledger};
-use domain::{ItemAction, ItemId, Order, Outcome, Record, Refusal, ShardId, Stock};
+use domain::{
+    Command, ItemAction, ItemId, Order, Outcome, PaymentId, PaymentNotice, PaymentReference,
+    PaymentResult, PaymentState, ProviderName, Record, Refusal, ShardId, Stock,
+};
 use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
 use seckill::store::journal::file;
@@ -48,7 +51,12 @@ async fn client(house: Arc<House>, seen: Arc<Mutex<Seen>>, mut dice: Dice, steps
                 }
                 reply
             }
-            (11..14, Some(order)) => house.pay(&order).await,
+            (11..13, Some(order)) => house.pay(&order).await,
+            (13, Some(order)) => {
+                // A provider tells again and again, so some of it is money that came before.
+                let command = money(&order, dice.below(3));
+                house.engine.decide_order(order.order_id, command).await
+            }
             (14..16, Some(order)) => house.cancel(&order).await,
             (16, _) => house.operate(item, operate(item_id, ItemAction::Restock(3))).await,
             (18, _) => {
@@ -65,10 +73,23 @@ async fn client(house: Arc<House>, seen: Arc<Mutex<Seen>>, mut dice: Dice, steps
                 | Outcome::Order(order)
                 | Outcome::Refused(Refusal::OrderClosed(order)),
             ) => seen.lock().note(&order),
+            Reply::Decided(Outcome::Payment(paid)) => seen.lock().note_money(&paid),
             Reply::Decided(_) => {}
             Reply::NotDelivered(_) | Reply::Unknown => return,
         }
     }
+}
+
+/// A provider tells that an order's price has come, under the name of this number.
+fn money(order: &Order, named: u64) -> Command {
+    let Order { order_id, amount, currency, .. } = *order;
+    Command::NotePayment(Box::new(PaymentNotice {
+        id: PaymentId { order_id, number: 1 },
+        provider: ProviderName::sandbox(),
+        reference: PaymentReference::parse(&format!("P{named}")).expect("a name"),
+        result: PaymentResult::Captured { amount, currency },
+        stored: None,
+    }))
 }
 
 /// What the journal says, judged, against what clients were told.
@@ -87,8 +108,18 @@ fn judge(disk: &SimulatedDisk, seen: &Seen) -> Vec<Record> {
         Ok(())
     })
     .expect("what is left can be read");
+    ledger.judge_money();
     for (rule, finding) in ledger.findings() {
         assert_eq!(finding.first, None, "{rule}");
+    }
+    for id in &seen.money {
+        let on_record = ledger.payments().get(id).map(|payment| payment.state);
+        let is_counted = on_record.is_some_and(PaymentState::has_money);
+        assert!(
+            is_counted,
+            "{}: payment {id} was confirmed, on record {on_record:?}",
+            Invariant::I3
+        );
     }
     let is_on_record = |order_id| ledger.orders().contains_key(&order_id);
     let verdict = invariants::i3_confirmed(seen.orders.keys(), is_on_record);

@@ -8,7 +8,7 @@ mod redis;
 mod sqlite;
 
 use domain::stock::{CHUNK_ENTRIES, Snapshot};
-use domain::{Command, ShardId, Stock};
+use domain::{Command, OrderId, ShardId, Stock};
 use rand::RngExt;
 use random_shard::RandomShard;
 use seckill::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
@@ -32,6 +32,7 @@ enum Part {
     Header,
     Item,
     Chunk,
+    Payments(OrderId),
 }
 
 fn assert_same(loaded: &Snapshot, original: &Snapshot) {
@@ -41,6 +42,8 @@ fn assert_same(loaded: &Snapshot, original: &Snapshot) {
     assert_eq!(loaded.items, original.items);
     assert_eq!(loaded.chunks.len(), original.chunks.len());
     assert!(loaded.chunks == original.chunks, "the chunks differ");
+    assert_eq!(loaded.payments.len(), original.payments.len());
+    assert!(loaded.payments == original.payments, "the payments differ");
 }
 
 async fn assert_loads(store: &CheckpointStore, epoch: u64, stock: &Stock) {
@@ -183,6 +186,42 @@ async fn chunks_that_were_evicted_stay_gone(world: &impl World) {
     assert_loads(&store, 2, &smaller.stock).await;
 }
 
+/// Payments stay for as long as money is to be given back, and the others go with their orders: in increments
+/// that a Redis takes at once, and in larger ones.
+async fn payments_stay_as_long_as_they_must(world: &impl World) {
+    for (epoch, orders) in [(1, 50), (2, 20_000)] {
+        let store = world.reopen().await;
+        let mut shop = RandomShard::new(7, 12);
+        shop.open(1, orders);
+        let everything = whole(ShardId(7), shop.stock.snapshot());
+        let _ = shop.stock.take_changes();
+        let mark = shop.mark(epoch);
+        assert_eq!(store.write(epoch, None, &everything).await, Ok(Written::Stored(mark)));
+        for user in 0..u64::from(orders) {
+            shop.buy(1, user);
+        }
+        let placed = shop.orders.clone();
+        for order in &placed {
+            shop.pay(*order);
+        }
+        // What comes besides has to go back.
+        for (order_id, _) in &placed[3..5] {
+            shop.note_money(*order_id, 1);
+        }
+        let (base, changes) = (mark, shop.stock.take_changes());
+        let mark = shop.mark(epoch);
+        assert_eq!(store.write(epoch, Some(base), &changes).await, Ok(Written::Stored(mark)));
+        assert_loads(&store, epoch, &shop.stock).await;
+        shop.end_and_settle(1);
+        assert_eq!(shop.stock.payments().len(), 2);
+        let (base, changes) = (mark, shop.stock.take_changes());
+        assert_eq!(changes.payments.len(), orders as usize);
+        let mark = shop.mark(epoch);
+        assert_eq!(store.write(epoch, Some(base), &changes).await, Ok(Written::Stored(mark)));
+        assert_loads(&store, epoch, &shop.stock).await;
+    }
+}
+
 async fn what_is_corrupt_is_recognised(world: &impl World) {
     let store = world.reopen().await;
     let mut shop = RandomShard::new(5, 10);
@@ -192,8 +231,17 @@ async fn what_is_corrupt_is_recognised(world: &impl World) {
     for user in 0..300 {
         shop.buy(2, user);
     }
+    for place in [0, 7] {
+        shop.pay(shop.orders[place]);
+    }
     let everything = whole(ShardId(5), shop.stock.snapshot());
-    let places = [(Part::Header, 0), (Part::Item, 1), (Part::Chunk, 2), (Part::Chunk, 4)];
+    let places = [
+        (Part::Header, 0),
+        (Part::Item, 1),
+        (Part::Chunk, 2),
+        (Part::Chunk, 4),
+        (Part::Payments(shop.orders[7].0), 0),
+    ];
     for (round, (part, number)) in (1..).zip(places) {
         for (epoch, remove) in [(round * 2, false), (round * 2 + 1, true)] {
             let written = store.write(epoch, None, &everything).await;
@@ -259,6 +307,7 @@ macro_rules! contract {
             older_writes_are_refused,
             an_increment_needs_its_base,
             chunks_that_were_evicted_stay_gone,
+            payments_stay_as_long_as_they_must,
             what_is_corrupt_is_recognised,
             a_large_increment_is_stored_whole,
         );

@@ -2,7 +2,8 @@
 
 use domain::{
     Admission, Buckets, Buy, Command, Currency, Event, ItemAction, ItemId, ItemTerms, OrderId,
-    Record, RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
+    PaymentId, PaymentNotice, PaymentReference, PaymentResult, ProviderName, Record, RequestId,
+    SaleId, ShardId, Stock, Timestamp, UserId,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -11,6 +12,10 @@ use support::engine::{guarded, operate};
 
 const START: Timestamp = Timestamp(1_790_000_000_000);
 const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
+
+fn reference(named: u32) -> PaymentReference {
+    PaymentReference::parse(&format!("P{named}")).expect("a reference")
+}
 
 /// A shard that makes random decisions.
 pub struct RandomShard {
@@ -61,6 +66,23 @@ impl RandomShard {
         self.decide(&Command::Buy(Buy { item_id, user_id, request_id, quantity: 1 }));
     }
 
+    pub fn pay(&mut self, (order_id, user_id): (OrderId, UserId)) {
+        self.decide(&Command::Pay { order_id, user_id });
+    }
+
+    /// A provider tells that the order's price has come, under the name of this number.
+    pub fn note_money(&mut self, order_id: OrderId, named: u32) {
+        let Some(order) = self.stock.order(order_id) else { return };
+        let result = PaymentResult::Captured { amount: order.amount, currency: order.currency };
+        self.decide(&Command::NotePayment(Box::new(PaymentNotice {
+            id: PaymentId { order_id, number: 1 },
+            provider: ProviderName::sandbox(),
+            reference: reference(named),
+            result,
+            stored: None,
+        })));
+    }
+
     pub fn step(&mut self) {
         self.now = self.now.plus_milliseconds(self.random.random_range(0..500));
         let item = self.random.random_range(1..=8);
@@ -73,7 +95,15 @@ impl RandomShard {
                 let user = self.random.random_range(1..5_000);
                 self.buy(item, user);
             }
-            70..80 => self.decide(&Command::Pay { order_id: order.0, user_id: order.1 }),
+            70..74 => self.pay(order),
+            74..78 => {
+                let named = self.random.random_range(0..4);
+                self.note_money(order.0, named);
+            }
+            78..80 => {
+                let id = PaymentId { order_id: order.0, number: self.random.random_range(1..4) };
+                self.decide(&Command::Refund { id, reference: reference(9) });
+            }
             80..88 => self.decide(&Command::Cancel { order_id: order.0, user_id: order.1 }),
             88 => {
                 let spread_milliseconds = self.random.random_range(0..3);

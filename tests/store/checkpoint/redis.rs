@@ -34,6 +34,7 @@ fn field(part: Part, number: u32) -> String {
         Part::Header => "header".to_owned(),
         Part::Item => format!("i{number}"),
         Part::Chunk => format!("c{number}"),
+        Part::Payments(order_id) => format!("p{order_id}"),
     }
 }
 

@@ -33,6 +33,9 @@ fn row(shard: ShardId, part: Part, number: u32) -> String {
         Part::Header => format!("shards WHERE shard = {shard}"),
         Part::Item => format!("items WHERE place = {place}"),
         Part::Chunk => format!("chunks WHERE place = {place}"),
+        Part::Payments(order_id) => {
+            format!("payments WHERE shard = {shard} AND order_id = {order_id}")
+        }
     }
 }
 
@@ -42,7 +45,9 @@ impl World for File {
     }
 
     async fn lose(&self) {
-        self.execute("DELETE FROM shards; DELETE FROM items; DELETE FROM chunks").await;
+        let tables = ["shards", "items", "chunks", "payments"];
+        let statements = tables.map(|table| format!("DELETE FROM {table}"));
+        self.execute(&statements.join("; ")).await;
     }
 
     async fn corrupt(&self, shard: ShardId, part: Part, number: u32) {

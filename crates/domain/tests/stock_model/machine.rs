@@ -1,5 +1,6 @@
-//! Random commands, step by step against the ledger (I1, I2, I5, I6, I7, I10, I14).
+//! Random commands, step by step against the ledger (I1, I2, I5, I6, I7, I10, I14, I17).
 
+use crate::payments::{PaymentStep, payment_step};
 use crate::shard::{OPENING, Shard, buying, guarded, operate, requested, terms};
 use domain::{
     Command, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Outcome, Refusal, UserId,
@@ -13,6 +14,7 @@ enum Step {
     Buy { item: u64, user: u64, request: u64, quantity: u16 },
     Repeat { order: usize, other_quantity: bool },
     Pay { order: usize, by_owner: bool },
+    Payment { order: usize, step: PaymentStep },
     Cancel { order: usize, by_owner: bool },
     Expire { limit: usize },
     ExpireOne { order: usize },
@@ -34,6 +36,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (order, any::<bool>())
             .prop_map(|(order, other_quantity)| Step::Repeat { order, other_quantity }),
         4 => (order, 0..8_u8).prop_map(|(order, by)| Step::Pay { order, by_owner: by > 0 }),
+        8 => (order, payment_step()).prop_map(|(order, step)| Step::Payment { order, step }),
         4 => (order, 0..8_u8)
             .prop_map(|(order, by)| Step::Cancel { order, by_owner: by > 0 }),
         3 => (1..6_usize).prop_map(|limit| Step::Expire { limit }),
@@ -114,6 +117,11 @@ fn take(shop: &mut Shard, step: &Step, orders: &mut Vec<Order>) {
                 }
                 Some(OrderStatus::Paid) => assert_eq!(status_of(outcome), OrderStatus::Paid),
                 Some(_) => assert_eq!(status_of(outcome), OrderStatus::RefundDue),
+            }
+        }
+        Step::Payment { order, ref step } => {
+            if let Some(order) = pick(orders, order) {
+                step.take(shop, &order);
             }
         }
         Step::Cancel { order, by_owner } => {
@@ -222,6 +230,7 @@ proptest! {
             take(&mut shop, step, &mut orders);
         }
         shop.check_orders();
+        shop.check_money();
         crate::round_trips::check(&mut shop);
         // In the end everything expires, once, and nothing is reserved.
         shop.now = OPENING.plus_milliseconds(1 << 40);
@@ -230,5 +239,6 @@ proptest! {
         }
         prop_assert!(shop.stock.items().iter().all(|item| item.counters.reserved == 0));
         shop.check_orders();
+        shop.check_money();
     }
 }

@@ -4,6 +4,7 @@
 mod buckets;
 mod machine;
 mod operations;
+mod payments;
 mod planted;
 mod round_trips;
 mod shard;

@@ -4,8 +4,9 @@
 use crate::shard::{OPENING, SHARD, Shard, buying, operate, operated, requested, terms};
 use domain::invariants::{Invariant, Rule};
 use domain::{
-    Command, Event, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, Record, ShardId,
-    Timestamp, UserId,
+    Command, Currency, Event, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, Payment,
+    PaymentId, PaymentRecord, PaymentReference, PaymentState, ProviderName, Record, RequestId,
+    ShardId, Timestamp, UserId,
 };
 use std::fmt::Write;
 
@@ -47,6 +48,7 @@ fn feed(
     let after = shop.stock.snapshot();
     assert_eq!((before.seq, &before.items), (after.seq, &after.items), "{bug}: changed the state");
     assert_eq!(before.chunks, after.chunks, "{bug}: changed the orders");
+    assert_eq!(before.payments, after.payments, "{bug}: changed the payments");
     shop.ledger.record(&record);
     let broken = shop.ledger.findings().iter().filter(|(_, finding)| finding.broken > 0);
     let named: Vec<Rule> = broken.map(|(rule, _)| *rule).collect();
@@ -227,6 +229,141 @@ fn each_planted_bug_is_named() {
     reserved units are settled       | form  | form: the item was settled with reserved units
     an ended item is paused          | form  | form: the item had ended
     an ended item is resumed         | form  | form: the item had ended
+    ");
+}
+
+/// The first payment of an order by a provider `psp`, which has this money of it.
+fn payment(order: &Order, state: PaymentState) -> Payment {
+    let reference = |text| PaymentReference::parse(text);
+    Payment {
+        id: PaymentId { order_id: order.order_id, number: 1 },
+        request_id: RequestId(7),
+        provider: ProviderName::parse("psp").expect("a name"),
+        amount: order.amount,
+        currency: order.currency,
+        state,
+        reference: reference("P1").filter(|_| state.has_money()),
+        refund_reference: reference("R1").filter(|_| state == PaymentState::Refunded),
+    }
+}
+
+/// The record of a payment that leads its order to this status.
+fn paying(shop: &Shard, order: &Order, payment: Payment, status: OrderStatus) -> Record {
+    let (status_before, order) = (order.status, Order { status, ..*order });
+    shop.record(Event::Payment(Box::new(PaymentRecord { payment, order, status_before })))
+}
+
+/// Money of the paid order 2 that came besides, in this state.
+fn besides(shop: &mut Shard, order: &Order, state: PaymentState) -> Payment {
+    let id = PaymentId { order_id: order.order_id, number: 2 };
+    let besides = Payment { id, ..payment(order, PaymentState::RefundDue) };
+    let record = paying(shop, order, besides, order.status);
+    shop.stock.apply(&record).expect("sound");
+    shop.ledger.record(&record);
+    Payment { id, ..payment(order, state) }
+}
+
+#[test]
+fn each_planted_bug_of_money_is_named() {
+    use OrderStatus::{Cancelled, Paid, RefundDue, Reserved};
+    use PaymentState as State;
+    let mut table = String::new();
+    for line in [
+        check("less than the price pays", |shop, [order, ..]| {
+            let less = Payment { amount: 1, ..payment(order, State::Captured) };
+            paying(shop, order, less, Paid)
+        }),
+        check("another currency pays", |shop, [order, ..]| {
+            let currency = Currency::parse("JPY").expect("a code");
+            paying(shop, order, Payment { currency, ..payment(order, State::Captured) }, Paid)
+        }),
+        check("money pays nothing", |shop, [order, ..]| {
+            paying(shop, order, payment(order, State::Captured), Reserved)
+        }),
+        check("money that goes back pays", |shop, [order, ..]| {
+            paying(shop, order, payment(order, State::RefundDue), Paid)
+        }),
+        check("an order is paid twice", |shop, [_, paid, _]| {
+            let id = PaymentId { order_id: paid.order_id, number: 2 };
+            paying(shop, paid, Payment { id, ..payment(paid, State::Captured) }, Paid)
+        }),
+        check("money is counted twice", |shop, [_, paid, _]| {
+            let counted = besides(shop, paid, State::RefundDue);
+            let id = PaymentId { number: 3, ..counted.id };
+            paying(shop, paid, Payment { id, ..counted }, Paid)
+        }),
+        check("a paid order is cancelled", |shop, [_, paid, _]| {
+            let id = PaymentId { order_id: paid.order_id, number: 2 };
+            paying(shop, paid, Payment { id, ..payment(paid, State::RefundDue) }, Cancelled)
+        }),
+        check("a failed payment that never began", |shop, [order, ..]| {
+            paying(shop, order, payment(order, State::Failed), Reserved)
+        }),
+        check("a refund of nothing", |shop, [order, ..]| {
+            paying(shop, order, payment(order, State::Refunded), Reserved)
+        }),
+        check("a refund of another amount", |shop, [_, paid, _]| {
+            let refunded = besides(shop, paid, State::Refunded);
+            paying(shop, paid, Payment { amount: 1, ..refunded }, Paid)
+        }),
+        check("a refund due again", |shop, [_, paid, _]| {
+            let refunded = besides(shop, paid, State::Refunded);
+            let record = paying(shop, paid, refunded.clone(), Paid);
+            shop.stock.apply(&record).expect("sound");
+            shop.ledger.record(&record);
+            let (state, reference) = (State::RefundDue, PaymentReference::parse("P2"));
+            let again = Payment { state, reference, refund_reference: None, ..refunded };
+            paying(shop, paid, again, Paid)
+        }),
+        check("money without a name", |shop, [.., cancelled]| {
+            let nameless = Payment { reference: None, ..payment(cancelled, State::RefundDue) };
+            paying(shop, cancelled, nameless, RefundDue)
+        }),
+        check("another provider's", |shop, [_, paid, _]| {
+            let refunded = besides(shop, paid, State::Refunded);
+            paying(shop, paid, Payment { provider: ProviderName::sandbox(), ..refunded }, Paid)
+        }),
+        check("another order's payment", |shop, [order, paid, _]| {
+            paying(shop, order, payment(paid, State::Started), Reserved)
+        }),
+        check("a payment of no order", |shop, [order, ..]| {
+            let order = Order { order_id: OrderId(7), ..*order };
+            paying(shop, &order, payment(&order, State::Started), Reserved)
+        }),
+        check("an order that was otherwise", |shop, [order, ..]| {
+            let paid = Order { status: Paid, ..*order };
+            paying(shop, &paid, payment(order, State::Started), Reserved)
+        }),
+        check("an order of other content", |shop, [order, ..]| {
+            let other = Order { user_id: UserId(4), ..*order };
+            paying(shop, &other, payment(order, State::Started), Reserved)
+        }),
+        check("a settled order is changed", |shop, [.., cancelled]| {
+            settle(shop);
+            paying(shop, cancelled, payment(cancelled, State::RefundDue), RefundDue)
+        }),
+    ] {
+        write!(table, "{line}").expect("a string takes it");
+    }
+    insta::assert_snapshot!(table, @r"
+    less than the price pays         | I17   | I17: payment 360428286771220480-1 of 1 is captured and its order of 101 went from reserved to paid
+    another currency pays            | I17   | I17: payment 360428286771220480-1 of 101 is captured and its order of 101 went from reserved to paid
+    money pays nothing               | I17   | I17: payment 360428286771220480-1 of 101 is captured and its order of 101 went from reserved to reserved
+    money that goes back pays        | I17   | I17: payment 360428286771220480-1 of 101 is refund_due and its order of 101 went from reserved to paid
+    an order is paid twice           | I17   | I17: payment 360428286771220481-2 of 101 is captured and its order of 101 went from paid to paid
+    money is counted twice           | I17   | I17: payment 360428286771220481-3 counts money that was counted before
+    a paid order is cancelled        | I10   | I10: paid became cancelled
+    a failed payment that never began | form  | form: payment 360428286771220480-1 became failed
+    a refund of nothing              | form  | form: payment 360428286771220480-1 became refunded
+    a refund of another amount       | form  | form: payment 360428286771220481-2 changed its content
+    a refund due again               | form  | form: payment 360428286771220481-2 became refund_due
+    money without a name             | form  | form: payment 360428286771220482-1 changed its content
+    another provider's               | form  | form: payment 360428286771220481-2 changed its content
+    another order's payment          | form  | form: the payment is another order's
+    a payment of no order            | form  | form: the order was never granted
+    an order that was otherwise      | form  | form: the order had another status
+    an order of other content        | form  | form: the order's content differs
+    a settled order is changed       | form  | form: the order was released
     ");
 }
 

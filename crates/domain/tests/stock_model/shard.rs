@@ -3,8 +3,8 @@
 use domain::invariants::{Ledger, UnitCounts};
 use domain::{
     Admission, Buckets, Buy, Challenge, Command, Currency, Event, ItemAction, ItemId, ItemTerms,
-    Operation, OperatorRequest, Order, OrderId, Outcome, Record, RequestId, SaleId, ShardId, Stock,
-    Timestamp, UserId,
+    Operation, OperatorRequest, Order, OrderId, OrderPayments, Outcome, Payment, PaymentState,
+    Record, RequestId, SaleId, ShardId, Stock, Timestamp, UserId,
 };
 
 /// When the sale begins.
@@ -160,6 +160,30 @@ impl Shard {
             let counters = UnitCounts::from(&item.counters);
             assert_eq!(counters, modelled.counters(), "item {}", item.terms.item_id);
         }
+    }
+
+    /// Money is where it came to (I17), and each payment that the shard holds is as the model has it; those of
+    /// orders that it has let go are held while money is to be given back.
+    pub fn check_money(&mut self) {
+        self.ledger.judge_money();
+        self.check();
+        for (id, payment) in self.ledger.payments() {
+            let held = self.stock.payments_of(id.order_id).iter().find(|held| held.id == *id);
+            let must_be_held =
+                self.stock.order(id.order_id).is_some() || payment.state == PaymentState::RefundDue;
+            assert!(held == Some(payment) || (held.is_none() && !must_be_held), "payment {id}");
+        }
+        let held: usize = self.stock.payments().iter().map(|held| held.payments.len()).sum();
+        assert!(held <= self.ledger.payments().len());
+    }
+
+    /// The order with its payments, as an order store would have them.
+    pub fn stored(&self, order_id: OrderId) -> OrderPayments {
+        let of_order =
+            self.ledger.payments().values().filter(|known| known.id.order_id == order_id);
+        let mut payments: Vec<Payment> = of_order.cloned().collect();
+        payments.sort_unstable_by_key(|payment| payment.id);
+        OrderPayments { order: self.ledger.orders()[&order_id], payments }
     }
 
     /// Every order the shard holds is as the model has it, and none is missing but those let go.

@@ -89,10 +89,11 @@ impl Client {
             && random.once_in(2)
         {
             let (order_id, user_id) = (order.order_id, order.user_id);
-            return if random.once_in(2) {
-                Kind::Read { order_id }
-            } else {
-                Kind::Cancel { order_id, user_id }
+            return match random.below(5) {
+                0 | 1 => Kind::Read { order_id },
+                2 | 3 => Kind::Cancel { order_id, user_id },
+                // Few names, so that some money was told of before.
+                _ => Kind::Note { order: **order, named: random.below(2) },
             };
         }
         let item_id = ItemId(1 + random.below(u64::from(SHARDS) * ITEMS_OF_SHARD));
@@ -127,5 +128,6 @@ fn shard_of_kind(kind: &Kind) -> ShardId {
     match kind {
         Kind::Buy(buy) => shard_of(buy.item_id),
         Kind::Cancel { order_id, .. } | Kind::Read { order_id } => order_id.shard(),
+        Kind::Note { order, .. } => order.order_id.shard(),
     }
 }

@@ -43,11 +43,13 @@ pub enum Plant {
     RelaySkips,
     /// A record's amount is not the price.
     OtherPrice,
+    /// A record's money is not what has come.
+    OtherMoney,
 }
 
 impl Plant {
     /// The five that the protocol's design names, then the others.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::HeadNotCompared,
         Self::RefusedTakenForFenced,
         Self::ReleasedBeforeDone,
@@ -67,6 +69,7 @@ impl Plant {
         Self::CheckpointBeforeDurable,
         Self::RelaySkips,
         Self::OtherPrice,
+        Self::OtherMoney,
     ];
 
     /// What it is, in a few words.
@@ -91,6 +94,7 @@ impl Plant {
             Self::CheckpointBeforeDurable => "checkpoint of what is not durable",
             Self::RelaySkips => "the relay skips what an owner left",
             Self::OtherPrice => "an amount that is not the price",
+            Self::OtherMoney => "money in a record that did not come",
         }
     }
 
@@ -117,6 +121,7 @@ impl Plant {
             Self::CheckpointBeforeDurable => &[I::I11],
             Self::RelaySkips => &[I::I12],
             Self::OtherPrice => &[I::I14],
+            Self::OtherMoney => &[I::I17],
         }
     }
 }

@@ -6,8 +6,18 @@ use domain::{Buy, Order, OrderId, Outcome, ShardId, UserId};
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Buy(Buy),
-    Cancel { order_id: OrderId, user_id: UserId },
-    Read { order_id: OrderId },
+    Cancel {
+        order_id: OrderId,
+        user_id: UserId,
+    },
+    Read {
+        order_id: OrderId,
+    },
+    /// A provider's: an order's price has come, under the name of this number.
+    Note {
+        order: Order,
+        named: u64,
+    },
 }
 
 /// A client's request on its way.

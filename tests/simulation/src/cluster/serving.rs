@@ -4,8 +4,9 @@ use super::plant::Plant;
 use super::question::{Kind, Question, Reply};
 use super::shop::{items_of, terms};
 use domain::{
-    Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, Record, Refusal, RequestId,
-    ShardId, Stock, Timestamp, UserId,
+    Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, PaymentId, PaymentNotice,
+    PaymentReference, PaymentResult, ProviderName, Record, Refusal, RequestId, ShardId, Stock,
+    Timestamp, UserId,
 };
 use seckill::store::journal::record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -126,6 +127,10 @@ impl Served {
                     let cancel = Command::Cancel { order_id, user_id };
                     Reply::Decided(self.command(now, &cancel, &mut decided))
                 }
+                Kind::Note { order, named } => {
+                    let note = Command::NotePayment(Box::new(money(&order, named)));
+                    Reply::Decided(self.command(now, &note, &mut decided))
+                }
                 Kind::Read { order_id } => {
                     let mut order = self.stock.order(order_id);
                     if let (Some(Plant::OldReads), Some(order)) = (self.plant, &mut order) {
@@ -162,6 +167,9 @@ impl Served {
 
     /// What goes into the log of a record: all of it, unless a bug is planted.
     fn written(&mut self, mut found: Record) -> Record {
+        if let (Event::Payment(paid), Some(Plant::OtherMoney)) = (&mut found.event, self.plant) {
+            paid.payment.amount += 1;
+        }
         let Event::Order(order) = &mut found.event else { return found };
         let is_grant = order.status == OrderStatus::Reserved;
         match self.plant {
@@ -185,5 +193,17 @@ impl Served {
     /// The shard.
     pub fn shard(&self) -> ShardId {
         self.stock.shard()
+    }
+}
+
+/// What a provider tells of money that has come.
+fn money(order: &Order, named: u64) -> PaymentNotice {
+    let Order { order_id, amount, currency, .. } = *order;
+    PaymentNotice {
+        id: PaymentId { order_id, number: 1 },
+        provider: ProviderName::sandbox(),
+        reference: PaymentReference::parse(&format!("P{named}")).expect("a name"),
+        result: PaymentResult::Captured { amount, currency },
+        stored: None,
     }
 }

@@ -7,8 +7,8 @@ use super::shop::ALLOTTED;
 use crate::finding::Finding;
 use domain::invariants::{Invariant, Ledger, LedgerItem};
 use domain::{
-    Event, ItemId, Order, OrderId, OrderStatus, Outcome, Record, Refusal, RequestId, ShardId,
-    Stock, UserId,
+    ItemId, Order, OrderId, OrderStatus, Outcome, Record, Refusal, RequestId, ShardId, Stock,
+    UserId,
 };
 use seckill::store::journal::fenced::{Base, Entry, StoredBatch};
 use seckill::store::journal::record::each_record;
@@ -127,7 +127,7 @@ impl Truth {
             let available = item.counters().available;
             self.available.entry(item_id).or_default().0.push((seq, now, available));
         }
-        let Event::Order(order) = &found.event else { return };
+        let Some(order) = found.event.changed_order() else { return };
         let statuses = self.statuses.entry(order.order_id);
         let statuses = statuses.or_insert_with(|| Timeline(vec![(0, 0, None)]));
         statuses.0.push((seq, now, Some(order.status)));
@@ -164,6 +164,15 @@ impl Truth {
                 self.is_on_record(order)?;
                 self.had_status(&span, order)
             }
+            (Reply::Decided(Outcome::Payment(paid)), Kind::Note { .. }) => {
+                let on_record = self.ledger.payments().get(&paid.id);
+                if !on_record.is_some_and(|payment| payment.state.has_money()) {
+                    let text = format!("told of {paid:?}, on record is {on_record:?}");
+                    return Err(Finding::of(Invariant::I8, text));
+                }
+                self.is_on_record(&paid.order)?;
+                self.had_status(&span, &paid.order)
+            }
             (Reply::Decided(Outcome::Refused(Refusal::SoldOut)), Kind::Buy(buy)) => {
                 let available = self.available.get(&buy.item_id);
                 let quantity = i64::from(buy.quantity);
@@ -178,7 +187,9 @@ impl Truth {
             }
             (
                 Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) | Reply::Read(None),
-                Kind::Cancel { order_id, .. } | Kind::Read { order_id },
+                Kind::Cancel { order_id, .. }
+                | Kind::Read { order_id }
+                | Kind::Note { order: Order { order_id, .. }, .. },
             ) => {
                 let statuses = self.statuses.get(&order_id);
                 if statuses.is_some_and(|line| line.was(&span, Option::is_none)) {
@@ -274,6 +285,12 @@ impl Truth {
                 return Err(Finding::of(Invariant::I9, text));
             }
         }
+        for payment in stock.payments().into_iter().flat_map(|kept| &kept.payments) {
+            if self.ledger.payments().get(&payment.id) != Some(payment) {
+                let text = format!("shard {shard} has {payment:?}");
+                return Err(Finding::of(Invariant::I9, text));
+            }
+        }
         Ok(())
     }
 
@@ -288,8 +305,10 @@ impl Truth {
             .map_err(|text| Finding::of(Invariant::I11, text))
     }
 
-    /// What the order store holds in the end is what is on record (I4).
-    pub fn stored(&self, stored: &BTreeMap<OrderId, Order>) -> Result<(), Finding> {
+    /// What the order store holds in the end is what is on record (I4), and money is where it came to (I17).
+    pub fn stored(&mut self, stored: &BTreeMap<OrderId, Order>) -> Result<(), Finding> {
+        self.ledger.judge_money();
+        Finding::first_of(&self.ledger)?;
         for order in self.ledger.orders().values() {
             let same = stored.get(&order.order_id).map(|row| row == order);
             domain::invariants::i4_stored(order.order_id, same)

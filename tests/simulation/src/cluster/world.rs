@@ -15,9 +15,7 @@ use super::weather::{Mishap, Weather};
 use super::wire::{Answer, Call};
 use crate::finding::Finding;
 use domain::invariants::{Invariant, i1_balance};
-use domain::{
-    Buy, Event as Fact, ItemId, Order, OrderId, Outcome, Refusal, RequestId, ShardId, UserId,
-};
+use domain::{Buy, ItemId, Order, OrderId, Outcome, Refusal, RequestId, ShardId, UserId};
 use harness::Random;
 use std::collections::BTreeMap;
 
@@ -444,10 +442,7 @@ impl World {
 
     fn stored(&self) -> BTreeMap<OrderId, Order> {
         let records = (0..SHARDS).filter_map(|shard| self.stores.records(ShardId(shard)).ok());
-        let orders = records.flatten().filter_map(|found| match found.event {
-            Fact::Order(order) => Some(order),
-            _ => None,
-        });
+        let orders = records.flatten().filter_map(|found| found.event.changed_order().copied());
         let mut rows = BTreeMap::new();
         for order in orders {
             let row = rows.entry(order.order_id).or_insert(order);
