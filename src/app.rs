@@ -18,6 +18,7 @@ pub mod live;
 mod options;
 mod peers;
 mod progress;
+mod provider;
 pub mod recover;
 mod signer;
 pub mod steering;
@@ -145,6 +146,7 @@ impl App {
             settings_rules: Arc::new(FileRules::new(config)),
             signer: signer.clone(),
             external: external::external(&config.challenge, engine.clock())?,
+            provider: provider::provider(&config.payments, engine.clock())?,
             oidc,
             clock: engine.clock(),
             render_metrics: renderer(&engine, &sales, &data_dir, metrics),

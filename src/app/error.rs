@@ -24,6 +24,9 @@ pub enum AppError {
     /// The signing secret is too short.
     #[error(transparent)]
     Signer(#[from] http::SecretTooShort),
+    /// The provider of payments cannot be used as it is configured.
+    #[error("{0}")]
+    Payments(String),
     /// The provider of challenges cannot be used as it is configured.
     #[error("{0}")]
     Challenge(String),

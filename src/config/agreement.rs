@@ -1,7 +1,7 @@
 //! What settings must be together: each is allowed by itself, and some contradict each other.
 
 use super::choices::{ChallengeProvider, ClientAddress, CompatSettle};
-use super::settings::{Cluster, Config, Oidc};
+use super::settings::{Cluster, Config, Oidc, Payments};
 use std::net::Ipv4Addr;
 
 /// Returns what contradicts what, in words.
@@ -32,6 +32,7 @@ pub fn check(config: &Config) -> Vec<String> {
             || (!challenge.site_key.is_empty() && challenge.secret.is_some()),
         "challenge.provider needs challenge.site_key and challenge.secret",
     );
+    check_payments(&config.payments, &mut must);
     check_cluster(config, &mut must);
     must(
         is_whole(&config.oidc),
@@ -43,6 +44,29 @@ pub fn check(config: &Config) -> Vec<String> {
          be any user",
     );
     found
+}
+
+/// What a provider of real money needs, and that nothing can be paid beside it.
+fn check_payments(payments: &Payments, must: &mut impl FnMut(bool, &str)) {
+    let has_secret = payments.secret.is_some();
+    let set = [!payments.provider.is_empty(), !payments.url.is_empty(), has_secret];
+    must(
+        set == [true; 3] || set == [false; 3],
+        "payments.provider, payments.url and payments.secret: all of them, or none",
+    );
+    must(
+        payments.provider.is_empty() || !payments.sandbox,
+        "payments.provider needs payments.sandbox = false: in the sandbox orders are paid with no money",
+    );
+    must(
+        is_safe(&payments.url),
+        "payments.url needs https:// unless its host is this machine: who can change the answer can send \
+         buyers anywhere",
+    );
+    must(
+        payments.previous_secret.is_none() || has_secret,
+        "payments.previous_secret needs payments.secret, which came after it",
+    );
 }
 
 /// What several nodes need besides etcd, because they share it.
@@ -146,6 +170,20 @@ mod tests {
         };
         check(|_| {}, &[]);
         check(|config| config.payments.sandbox = false, &[]);
+        check(
+            |config| config.payments.provider = "pay".to_owned(),
+            &["payments.provider, payments.url and", "payments.provider needs payments.sandbox"],
+        );
+        check(
+            |config| {
+                let payments = &mut config.payments;
+                payments.sandbox = false;
+                payments.provider = "pay".to_owned();
+                payments.url = "http://pay.example/".to_owned();
+                payments.secret = Some(SecretText::new("whsec_x"));
+            },
+            &["payments.url needs https://"],
+        );
         check(|config| config.oidc.issuer = Some("x".into()), &["oidc.issuer, oidc.audience and"]);
         check(
             |config| config.http.client_address = ClientAddress::XForwardedFor,

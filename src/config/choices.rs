@@ -1,6 +1,12 @@
 //! The settings that are one of a few words. Must not know what follows from each.
 
+use super::declare::OneOf;
 use serde::{Deserialize, Serialize};
+
+/// The words of [`RiskMode`].
+pub(super) const RISK_MODES: OneOf = OneOf(&["off", "shadow", "enforce"]);
+/// The words of [`RiskAction`].
+pub(super) const RISK_ACTIONS: OneOf = OneOf(&["observe", "harder", "last", "deny"]);
 
 /// What happens to new purchases while the backlog is longer than allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! A text that is never shown: a key or a password.
 
 use super::declare::Rule;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -18,6 +20,15 @@ impl SecretText {
     /// The text, still wrapped, for the part that needs it.
     pub fn secret(&self) -> &SecretString {
         &self.0
+    }
+}
+
+impl SecretText {
+    /// The bytes of a secret that webhooks are signed with, if it is one: `whsec_` and 24 to 64 bytes in base64.
+    pub fn webhook_key(&self) -> Option<Vec<u8>> {
+        let text = self.0.expose_secret().strip_prefix("whsec_")?;
+        let bytes = STANDARD.decode(text).ok()?;
+        (24..=64).contains(&bytes.len()).then_some(bytes)
     }
 }
 
@@ -91,9 +102,38 @@ impl Rule<Option<SecretText>> for SecretOfOthers {
     }
 }
 
+/// A secret that webhooks are signed with; may be unset.
+pub struct SecretOfWebhooks;
+
+impl Rule<Option<SecretText>> for SecretOfWebhooks {
+    fn allows(&self, value: &Option<SecretText>) -> bool {
+        value.as_ref().is_none_or(|text| text.webhook_key().is_some())
+    }
+
+    fn words(&self) -> String {
+        "whsec_ and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)` prints".to_owned()
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn webhooks_are_signed_with_enough_bytes_in_base64() {
+        let key = |text: &str| SecretText::new(text).webhook_key();
+        assert_eq!(key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").map(|key| key.len()), Some(24));
+        for wrong in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8G", "whsec_?"]
+        {
+            assert_eq!(key(wrong), None, "{wrong}");
+            assert!(!SecretOfWebhooks.allows(&Some(SecretText::new(wrong))), "{wrong}");
+        }
+        assert!(SecretOfWebhooks.allows(&None));
+    }
 
     #[test]
     fn no_form_shows_it_and_only_digits_are_taken() {

@@ -4,18 +4,18 @@
 
 use super::algorithms::algorithms;
 use super::choices::{
-    ChallengeProvider, ClientAddress, CompatSettle, OnChallengeError, RiskAction, RiskMode,
-    VisitId, WhenExceeded,
+    ChallengeProvider, ClientAddress, CompatSettle, OnChallengeError, RISK_ACTIONS, RISK_MODES,
+    RiskAction, RiskMode, VisitId, WhenExceeded,
 };
 use super::declare::{
     AddressSuchAs, AnyOf, OneOf, OriginSuchAs, PathSuchAs, Such, TextSuchAs, Url, Within,
     configuration,
 };
-use super::secret_text::{SecretDigits, SecretOfOthers, SecretText};
+use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
 use super::secret_url::SecretUrl;
 use super::texts::{
     are_endpoints, are_networks, is_host_and_port, is_name, is_node_name, is_origin, is_prefix,
-    is_script_url, is_utc_offset, is_word, named_users,
+    is_provider, is_script_url, is_url, is_utc_offset, is_word, named_users,
 };
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
@@ -173,56 +173,44 @@ configuration! {
     /// Each process counts by itself.
     risk: Risk {
         /// Whether users on the list `deny_user` are looked for: "off", "shadow", which counts and does nothing, or "enforce".
-        deny_user_mode: RiskMode = RiskMode::Enforce,
-            OneOf(&["off", "shadow", "enforce"]);
+        deny_user_mode: RiskMode = RiskMode::Enforce, RISK_MODES;
         /// What follows then.
-        deny_user_action: RiskAction = RiskAction::Deny,
-            OneOf(&["observe", "harder", "last", "deny"]);
+        deny_user_action: RiskAction = RiskAction::Deny, RISK_ACTIONS;
         /// Whether addresses on the list `deny_address` are looked for: "off", "shadow", which counts and does nothing, or "enforce".
-        deny_address_mode: RiskMode = RiskMode::Enforce,
-            OneOf(&["off", "shadow", "enforce"]);
+        deny_address_mode: RiskMode = RiskMode::Enforce, RISK_MODES;
         /// What follows then.
-        deny_address_action: RiskAction = RiskAction::Deny,
-            OneOf(&["observe", "harder", "last", "deny"]);
+        deny_address_action: RiskAction = RiskAction::Deny, RISK_ACTIONS;
         /// Accounts that one address may use in a while; of IPv6 a network of 64 bits. Counted up to some
         /// 200, about a tenth more or less. 0: as many as it likes.
         accounts_per_address_max: u32 = 20, Within(0, 200);
         /// The while, in seconds.
         accounts_per_address_window_s: u32 = 3_600, Within(60, 86_400);
         /// Whether addresses with more accounts are looked for: "off", "shadow", which counts and does nothing, or "enforce".
-        accounts_per_address_mode: RiskMode = RiskMode::Shadow,
-            OneOf(&["off", "shadow", "enforce"]);
+        accounts_per_address_mode: RiskMode = RiskMode::Shadow, RISK_MODES;
         /// What follows then.
-        accounts_per_address_action: RiskAction = RiskAction::Harder,
-            OneOf(&["observe", "harder", "last", "deny"]);
+        accounts_per_address_action: RiskAction = RiskAction::Harder, RISK_ACTIONS;
         /// Buy tokens that one user may ask for in a while. 0: as many as it likes.
         tokens_per_user_max: u32 = 100, Within(0, 10_000);
         /// The while, in seconds.
         tokens_per_user_window_s: u32 = 3_600, Within(60, 86_400);
         /// Whether users who ask for more are looked for: "off", "shadow", which counts and does nothing, or "enforce".
-        tokens_per_user_mode: RiskMode = RiskMode::Shadow,
-            OneOf(&["off", "shadow", "enforce"]);
+        tokens_per_user_mode: RiskMode = RiskMode::Shadow, RISK_MODES;
         /// What follows then.
-        tokens_per_user_action: RiskAction = RiskAction::Harder,
-            OneOf(&["observe", "harder", "last", "deny"]);
+        tokens_per_user_action: RiskAction = RiskAction::Harder, RISK_ACTIONS;
         /// Challenges that one user may fail in a while. 0: as many as it likes.
         failed_challenges_max: u32 = 10, Within(0, 10_000);
         /// The while, in seconds.
         failed_challenges_window_s: u32 = 3_600, Within(60, 86_400);
         /// Whether users who fail more are looked for: "off", "shadow", which counts and does nothing, or "enforce".
-        failed_challenges_mode: RiskMode = RiskMode::Shadow,
-            OneOf(&["off", "shadow", "enforce"]);
+        failed_challenges_mode: RiskMode = RiskMode::Shadow, RISK_MODES;
         /// What follows then.
-        failed_challenges_action: RiskAction = RiskAction::Harder,
-            OneOf(&["observe", "harder", "last", "deny"]);
+        failed_challenges_action: RiskAction = RiskAction::Harder, RISK_ACTIONS;
         /// How long an account is young after it was registered with this process, in seconds. 0: not at all.
         account_age_s: u32 = 600, Within(0, 2_592_000);
         /// Whether users with young accounts are looked for: "off", "shadow", which counts and does nothing, or "enforce".
-        account_age_mode: RiskMode = RiskMode::Off,
-            OneOf(&["off", "shadow", "enforce"]);
+        account_age_mode: RiskMode = RiskMode::Off, RISK_MODES;
         /// What follows then.
-        account_age_action: RiskAction = RiskAction::Last,
-            OneOf(&["observe", "harder", "last", "deny"]);
+        account_age_action: RiskAction = RiskAction::Last, RISK_ACTIONS;
     }
 
     /// Where everything that must outlive the process is kept.
@@ -270,8 +258,7 @@ configuration! {
         /// Redis to keep checkpoints in, and the sales that readers ask for. Without it checkpoints
         /// go to SQLite in the data directory.
         redis_url: Option<SecretUrl> = None, Url {
-            schemes: &["redis", "rediss"],
-            path_names: None,
+            schemes: &["redis", "rediss"], path_names: None,
             example: "redis://seckill:password@127.0.0.1:6379/0",
         };
         /// Certificate, in PEM, of the authority that signed the certificate of a `rediss://` server,
@@ -285,8 +272,7 @@ configuration! {
     broker: Broker {
         /// RabbitMQ to send records through. Without it they are handed over within the process.
         amqp_url: Option<SecretUrl> = None, Url {
-            schemes: &["amqp", "amqps"],
-            path_names: None,
+            schemes: &["amqp", "amqps"], path_names: None,
             example: "amqp://seckill:password@127.0.0.1:5672/%2f",
         };
         /// Certificate, in PEM, of the authority that signed the certificate of an `amqps://` server,
@@ -302,8 +288,7 @@ configuration! {
     orders: Orders {
         /// MySQL or MariaDB to keep orders in. Without it they go to SQLite in the data directory.
         mysql_url: Option<SecretUrl> = None, Url {
-            schemes: &["mysql", "mariadb"],
-            path_names: Some("a database"),
+            schemes: &["mysql", "mariadb"], path_names: Some("a database"),
             example: "mysql://seckill:password@127.0.0.1:3306/seckill",
         };
         /// Records applied in one transaction.
@@ -338,10 +323,8 @@ configuration! {
         /// The key of that certificate.
         key_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/etcd-client.key");
         /// The user of etcd, if etcd asks for one.
-        user: String = String::new(), Such(
-            |name: &String| name.is_empty() || is_word(name),
-            "a word",
-        );
+        user: String = String::new(),
+            Such(|name: &String| name.is_empty() || is_word(name), "a word");
         /// The user's password.
         password: Option<SecretText> = None, SecretOfOthers;
         /// Under which keys of etcd the shop is; the same for all of its nodes.
@@ -374,13 +357,33 @@ configuration! {
         append_timeout_ms: u64 = 1_000, Within(100, 10_000);
     }
 
-    /// How buyers pay.
+    /// How buyers pay: in the sandbox or at a provider, see docs/integration.md. A provider needs `provider`, `url` and
+    /// `secret`, and `sandbox = false`. Without both, orders stay reserved until they expire.
     payments: Payments {
-        /// Whether buyers may pay in the sandbox, which moves no money. There is no other way to
-        /// pay yet, so without it orders stay reserved until they expire.
+        /// Whether buyers may pay in the sandbox, which moves no money.
         sandbox: bool = true, AnyOf("true or false");
         /// The longest delay that a sandbox payment can be told to have.
         sandbox_delay_ms_max: u64 = 20_000, Within(0, 600_000);
+        /// Who takes the buyers' money: a name, by which the provider calls back at
+        /// `/api/v1/payments/callbacks/` and this.
+        provider: String = String::new(), Such(
+            |name: &String| name.is_empty() || is_provider(name),
+            "1 to 16 of a to z, 0 to 9, \"_\" and \"-\", and not \"sandbox\"",
+        );
+        /// Where payments begin at the provider. With http:// only on this machine.
+        url: String = String::new(),
+            Such(|url: &String| url.is_empty() || is_url(url), "a URL of https:// or http://");
+        /// Certificate, in PEM, of the authority that signed the certificate of that server, if that is not
+        /// a public one.
+        ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/pay-ca.pem");
+        /// What shop and provider sign with what they send each other.
+        secret: Option<SecretText> = None, SecretOfWebhooks;
+        /// The secret of before: callbacks that are signed with it still count.
+        previous_secret: Option<SecretText> = None, SecretOfWebhooks;
+        /// How long the provider may take to begin a payment.
+        timeout_ms: u64 = 5_000, Within(100, 20_000);
+        /// Payments that may be beginning at the same time; one more is answered 503.
+        in_flight_max: u32 = 256, Within(1, 10_000);
     }
 
     /// The views of the shop's pages.
@@ -450,8 +453,7 @@ configuration! {
         in_flight_max: u32 = 64, Within(1, 10_000);
         /// What is done when it gives no verdict: "proof" asks for a proof of work instead, "refuse" gives
         /// out no tokens, "allow" gives them out without a challenge.
-        on_error: OnChallengeError = OnChallengeError::Proof,
-            OneOf(&["proof", "refuse", "allow"]);
+        on_error: OnChallengeError = OnChallengeError::Proof, OneOf(&["proof", "refuse", "allow"]);
     }
 
     /// Who may have an account.
@@ -472,8 +474,7 @@ configuration! {
         /// Where the issuer publishes its keys; `jwks_uri` in its /.well-known/openid-configuration. With
         /// http:// only on this machine.
         jwks_url: Option<SecretUrl> = None, Url {
-            schemes: &["https", "http"],
-            path_names: None,
+            schemes: &["https", "http"], path_names: None,
             example: "https://login.mall.example/jwks.json",
         };
         /// Certificate, in PEM, of the authority that signed the certificate of that server, if that is not

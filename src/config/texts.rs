@@ -2,7 +2,7 @@
 //!
 //! Must not know which setting a text is.
 
-use domain::Network;
+use domain::{Network, ProviderName};
 use std::collections::BTreeMap;
 
 /// Whether the text is networks with spaces between them.
@@ -32,6 +32,18 @@ pub(super) fn is_name(text: &str) -> bool {
 /// Whether the text can be a claim's name or a role.
 pub(super) fn is_word(text: &str) -> bool {
     is_name(text) && !text.contains(char::is_whitespace)
+}
+
+/// Whether the text is a URL of the web.
+pub(super) fn is_url(text: &str) -> bool {
+    ["https://", "http://"]
+        .iter()
+        .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme))
+}
+
+/// Whether the text can name a payment provider that is not the sandbox.
+pub(super) fn is_provider(text: &str) -> bool {
+    ProviderName::parse(text).is_some_and(|name| name != ProviderName::sandbox())
 }
 
 /// Returns the users of a text such as `zhangsan=1 lisi=2`; none if it is no such text, or gives a name

@@ -26,6 +26,7 @@ use utoipa::{OpenApi, openapi};
     components(schemas(ProblemView)),
     tags(
         (name = "orders", description = "Buying, and what becomes of orders"),
+        (name = "payments", description = "Providers tell what became of payments"),
         (name = "sales", description = "What is on sale, and when"),
         (name = "users", description = "Buyers register and log in"),
         (name = "operators", description = "Making and running sales"),

@@ -6,7 +6,7 @@
 //! `identity/` what a browser's visitor is known by, `request/` reads what a request says, `problem/` tells what is wrong with it. The handlers are in
 //! `api/` (buyers and the public), `admin/` (operators) and `pages/` (browsers), a file per resource;
 //! `api/buy.rs` has the purchase, which does not go through the router, and `purchase.rs` what all
-//! interfaces do with one. `grpc/` has the same operations over gRPC, and `compat.rs` speaks as an older order service did. `operations.rs` is for those who run the shop, on a listener of its own.
+//! interfaces do with one; `payments/` is how orders are paid. `grpc/` has the same operations over gRPC, and `compat.rs` speaks as an older order service did. `operations.rs` is for those who run the shop, on a listener of its own.
 //!
 //! Knows the actors' handles, the sales and the domain. Must not know where anything is stored.
 
@@ -31,6 +31,7 @@ mod oidc;
 mod operations;
 mod options;
 mod pages;
+mod payments;
 mod problem;
 mod purchase;
 mod request;
@@ -60,5 +61,7 @@ pub use pages::export::{ExportedFile, NotExported, export, public_sales};
 pub use pages::live::board::Board;
 pub use pages::times::UtcOffset;
 pub use pages::visits::VisitorId;
+pub use payments::provider::PaymentProvider;
+pub use payments::signature::SharedSecret;
 pub use risk::{RiskOptions, Threshold};
 pub use state::AppState;

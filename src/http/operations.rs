@@ -3,6 +3,7 @@
 
 use super::api::health::ReadyStatus;
 use super::oidc::Oidc;
+use super::payments::provider::PaymentProvider;
 use super::state::Edge;
 use axum::Json;
 use axum::extract::State;
@@ -93,6 +94,7 @@ fn view(edge: &Edge, ready: ReadyStatus) -> ReadyView {
                 meaning: dependency.meaning.to_string(),
             })
             .chain(challenge_provider(edge))
+            .chain(edge.provider.as_deref().map(payment_provider))
             .chain(edge.oidc.as_ref().map(issuer))
             .collect(),
     }
@@ -103,6 +105,18 @@ fn challenge_provider(edge: &Edge) -> Option<DependencyView> {
     let (healthy, meaning) = edge.challenges.provider_health()?;
     let meaning = meaning.to_owned();
     Some(DependencyView { name: "challenge", kind: "external", healthy, meaning })
+}
+
+/// How the provider that takes the buyers' money is. Purchases do without it for as long as orders can be paid.
+fn payment_provider(provider: &PaymentProvider) -> DependencyView {
+    let healthy = provider.is_healthy();
+    let meaning = match healthy {
+        true => "payments begin there",
+        false => {
+            "payments could not begin: buyers are answered 503 and try again, orders stay reserved"
+        }
+    };
+    DependencyView { name: "payments", kind: "provider", healthy, meaning: meaning.to_owned() }
 }
 
 /// The issuer of the mall's tokens among the dependencies, in words for operators.

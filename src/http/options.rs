@@ -179,6 +179,10 @@ impl Default for Options {
     }
 }
 
+/// Where providers call back.
+const CALLBACKS: &str = "/api/v1/payments/callbacks/";
+/// Bytes of one such call.
+pub const CALLBACK_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of what a browser tells of a visit.
 const VISIT_BYTES_MAX: usize = 256;
 
@@ -188,6 +192,8 @@ impl Options {
         // Operators are authenticated before their bodies are read.
         if path == "/api/v1/visits" {
             VISIT_BYTES_MAX
+        } else if path.starts_with(CALLBACKS) {
+            CALLBACK_BYTES_MAX
         } else if path == "/api/v1/admin/media" {
             self.picture_bytes_max
         } else if path.starts_with("/console/sales/") {

@@ -70,7 +70,8 @@ fn documented(options: &Options) -> (Router<Arc<Edge>>, OpenApi) {
 
 fn buyers() -> OpenApiRouter<Arc<Edge>> {
     use api::{
-        buy, buy_tokens, exchange, items, order_events, orders, sales, session, time, users, visits,
+        buy, buy_tokens, exchange, items, order_events, orders, pay, payment_callbacks, sales,
+        session, time, users, visits,
     };
     OpenApiRouter::default()
         .routes(routes!(items::show))
@@ -80,8 +81,9 @@ fn buyers() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(buy_tokens::challenge))
         .routes(routes!(orders::list))
         .routes(routes!(orders::show))
-        .routes(routes!(orders::pay))
+        .routes(routes!(pay::pay))
         .routes(routes!(orders::cancel))
+        .routes(routes!(payment_callbacks::note))
         .routes(routes!(order_events::watch))
         .routes(routes!(sales::list))
         .routes(routes!(sales::show))
@@ -97,7 +99,7 @@ fn buyers() -> OpenApiRouter<Arc<Edge>> {
 fn operators() -> OpenApiRouter<Arc<Edge>> {
     use admin::{
         admission, approval, cluster, dead_letters, log, media, operations, operators, orders,
-        preheat, sales,
+        preheat, refunds, sales,
     };
     OpenApiRouter::default()
         .routes(routes!(sales::list, sales::create))
@@ -121,6 +123,8 @@ fn operators() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(cluster::undrain))
         .routes(routes!(cluster::move_shard))
         .routes(routes!(cluster::rebalance))
+        .routes(routes!(refunds::list))
+        .routes(routes!(refunds::settle))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::replay))

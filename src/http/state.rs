@@ -25,6 +25,7 @@ use super::pages::live::board::Board;
 use super::pages::pictures::Pictures;
 use super::pages::rendered::RenderedPages;
 use super::pages::visits::Visits;
+use super::payments::provider::PaymentProvider;
 use super::request::picture::Studio;
 use super::risk::Risk;
 use crate::actors::{Engine, LiveSettings};
@@ -51,6 +52,8 @@ pub struct AppState {
     pub signer: Signer,
     /// Who shows and judges the challenges that are not proofs of work, if anybody does.
     pub external: Option<Arc<External>>,
+    /// Who takes the buyers' money, if anybody does.
+    pub provider: Option<Arc<PaymentProvider>>,
     /// What is accepted of the mall's own issuer, if there is one.
     pub oidc: Option<OidcOptions>,
     /// Measures durations; the time that decides comes from the engine.
@@ -90,6 +93,8 @@ pub struct Edge {
     pub buy_tokens: BuyTokens,
     /// Gives out challenges and has solutions judged.
     pub challenges: Challenges,
+    /// Who takes the buyers' money, if anybody does.
+    pub provider: Option<Arc<PaymentProvider>>,
     /// Accepts tokens of the mall's own issuer, if there is one.
     pub oidc: Option<Oidc>,
     /// Measures durations; the time that decides comes from the engine.
@@ -164,6 +169,7 @@ impl Edge {
                 options.proof_verifications_max,
             ),
             signer: state.signer,
+            provider: state.provider,
             oidc: state.oidc.map(Oidc::new),
             clock: state.clock,
             render_metrics: state.render_metrics,

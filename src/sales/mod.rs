@@ -9,6 +9,7 @@ pub mod operators;
 mod pages;
 mod payments;
 pub mod preheat;
+mod refunds;
 mod steering;
 pub mod upcoming;
 
@@ -39,6 +40,7 @@ pub use crate::store::catalogue::{
 pub use crate::store::dead_letters::subject as dead_letter_subject;
 pub use crate::store::orders::{OrderFilter, PaymentFilter, StoredPayment};
 pub use crate::store::read_cache::ReadError;
+pub use refunds::RefundMade;
 
 /// A handle to the order store and the catalogue, with the read cache in front of public sales. Cheap
 /// to clone. Every change of a sale goes through here, so that the cache begins a new generation.

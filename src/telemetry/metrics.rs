@@ -206,6 +206,10 @@ metrics_catalogue! {
         "How far the wall clock has moved from the engine's own since the start.";
     PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
         "Answers to purchases, by outcome: placed, replayed, or the code of the refusal.";
+    PAYMENTS_TOTAL, Counter, Count: "seckill_payments_total",
+        "Payments that came to a state through this process, by state: started, captured, failed, refund_due or refunded.";
+    PAYMENT_CALLBACKS_TOTAL, Counter, Count: "seckill_payment_callbacks_total",
+        "Callbacks of the payment provider, by answer: noted, repeated, signature_invalid, refused or unavailable.";
     HTTP_REQUESTS_TOTAL, Counter, Count: "seckill_http_requests_total",
         "Requests answered, by route (buy or other) and class of status.";
     HTTP_PROBLEMS_TOTAL, Counter, Count: "seckill_http_problems_total",
@@ -250,7 +254,7 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 14] = [
+const BEGUN_ELSEWHERE: [&str; 16] = [
     PEER_CALLS_TOTAL,
     RISK_MATCHES_TOTAL,
     PURCHASES_ADMITTED_TOTAL,
@@ -258,6 +262,8 @@ const BEGUN_ELSEWHERE: [&str; 14] = [
     PAGE_VIEWS_TOTAL,
     PAGE_VIEWS_DROPPED_TOTAL,
     PURCHASES_TOTAL,
+    PAYMENTS_TOTAL,
+    PAYMENT_CALLBACKS_TOTAL,
     HTTP_PROBLEMS_TOTAL,
     HTTP_REQUESTS_TOTAL,
     GRPC_REQUESTS_TOTAL,

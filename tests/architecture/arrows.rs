@@ -47,7 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sales", &["actors", "store"]),
-    ("http", &["actors", "clock", "sales", "telemetry"]),
+    ("http", &["actors", "clock", "crash", "sales", "telemetry"]),
     ("audit", &["store"]),
     ("demo", &["actors", "sales", "store"]),
     (

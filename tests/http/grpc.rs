@@ -101,7 +101,8 @@ async fn a_buyer_goes_the_whole_way_over_grpc() {
     let watched = v1::WatchOrderRequest { order_id };
     let mut watched = orders.watch_order(of(&token, watched)).await.expect("a stream").into_inner();
     assert_eq!(watched.next().await.expect("it comes first").expect("an order"), order);
-    let paid = orders.pay(of(&token, v1::PayRequest { order_id })).await.expect("it is paid");
+    let wish = v1::PayRequest { order_id, ..v1::PayRequest::default() };
+    let paid = orders.pay(of(&token, wish)).await.expect("it is paid");
     assert_eq!(paid.get_ref().status(), OrderStatus::Paid);
     let change = watched.next().await.expect("a change").expect("an order");
     assert_eq!(change.status(), OrderStatus::Paid);

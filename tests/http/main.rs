@@ -21,6 +21,7 @@ mod operators;
 mod order_search;
 mod orders;
 mod pages;
+mod payments;
 mod rates;
 mod reading;
 mod risk;

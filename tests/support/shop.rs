@@ -56,6 +56,8 @@ pub struct Setup {
     pub engine: Option<EngineOptions>,
     /// Who shows and judges challenges that are not proofs of work.
     pub external: Option<Arc<http::External>>,
+    /// Who takes the buyers' money, if anybody does.
+    pub provider: Option<Arc<http::PaymentProvider>>,
     /// The mall's own issuer, if there is one.
     pub oidc: Option<OidcOptions>,
     /// Whether the store of its settings is away.
@@ -108,6 +110,7 @@ impl Setup {
             settings_rules: Arc::new(FileRules::new(&Config::default())),
             signer: signer.clone(),
             external: self.external,
+            provider: self.provider,
             oidc: self.oidc,
             clock: engine.clock(),
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),

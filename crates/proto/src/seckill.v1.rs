@@ -199,10 +199,14 @@ pub struct ListOrdersResponse {
     #[prost(bool, tag = "3")]
     pub complete: bool,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PayRequest {
     #[prost(uint64, tag = "1")]
     pub order_id: u64,
+    /// The caller's name for this request, at most 255 visible ASCII characters: repeated with its key it gets the
+    /// same payment.
+    #[prost(string, tag = "2")]
+    pub idempotency_key: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CancelRequest {
@@ -236,6 +240,9 @@ pub struct Order {
     /// Until when it can be paid.
     #[prost(message, optional, tag = "9")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where the buyer goes to pay; only in the answer of Pay, if a payment has begun at a provider.
+    #[prost(string, optional, tag = "10")]
+    pub payment_url: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RegisterRequest {
@@ -1039,7 +1046,8 @@ pub mod orders_client {
                 .insert(GrpcMethod::new("seckill.v1.Orders", "ListOrders"));
             self.inner.unary(req, path, codec).await
         }
-        /// Pays an order in the sandbox.
+        /// Pays an order in the sandbox, or begins to at the shop's payment provider: payment_url says where the buyer
+        /// goes, and the order is paid once the provider has told that the money came.
         pub async fn pay(
             &mut self,
             request: impl tonic::IntoRequest<super::PayRequest>,
@@ -1149,7 +1157,8 @@ pub mod orders_server {
             tonic::Response<super::ListOrdersResponse>,
             tonic::Status,
         >;
-        /// Pays an order in the sandbox.
+        /// Pays an order in the sandbox, or begins to at the shop's payment provider: payment_url says where the buyer
+        /// goes, and the order is paid once the provider has told that the money came.
         async fn pay(
             &self,
             request: tonic::Request<super::PayRequest>,

@@ -4,18 +4,16 @@
 //! A file that breaks off must not look complete: if the order store stops answering, the connection is
 //! cut. What people wrote stands in quotes and is no formula to a spreadsheet.
 
-use crate::http::options::EXPORTS_MAX;
-use crate::http::problem::{Code, Problem};
+use super::csv;
+use crate::http::problem::Problem;
 use crate::http::state::Edge;
 use crate::http::timestamp;
 use crate::sales::{OrderFilter, OrderNames};
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use domain::order::Cursor;
 use domain::{Order, OrderId};
 use futures_util::stream;
-use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,8 +24,6 @@ const ROWS: usize = 500;
 pub const CSV_HEAD: &str = "order_id,item_id,sale_id,user_id,attempt,quantity,amount,currency,\
                             status,created_at,expires_at,product_id,item_title,sale_title,\
                             user_name\r\n";
-/// By which Excel knows that a file is UTF-8.
-const BYTE_ORDER_MARK: &str = "\u{FEFF}";
 
 /// Answers with all orders that the filter takes as a file called `name`. The first rows are read before
 /// the answer begins, so that a database that does not answer still leads to a problem.
@@ -41,9 +37,7 @@ pub async fn export(
     for_excel: bool,
     name: &str,
 ) -> Result<Response, Problem> {
-    let place = Arc::clone(&edge.exports).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Overloaded, format!("{EXPORTS_MAX} exports are running: try again"))
-    })?;
+    let place = csv::place(&edge)?;
     let first = read(&edge, &filter, OrderId(0)).await?;
     let export =
         Export { edge, filter, for_excel, piece: Some(first), is_begun: false, _place: place };
@@ -51,11 +45,7 @@ pub async fn export(
         let next = export.next().await;
         next.map(|piece| piece.map(|piece| (piece, export)))
     });
-    let headers = [
-        (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")),
-    ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok(csv::file(name, pieces))
 }
 
 /// An export under way.
@@ -83,7 +73,7 @@ impl Export {
         let mut text = String::with_capacity(CSV_HEAD.len() + piece.orders.len() * 256);
         if !self.is_begun {
             self.is_begun = true;
-            text.push_str(if self.for_excel { BYTE_ORDER_MARK } else { "" });
+            text.push_str(if self.for_excel { csv::BYTE_ORDER_MARK } else { "" });
             text.push_str(CSV_HEAD);
         }
         for order in &piece.orders {
@@ -112,14 +102,9 @@ fn push_row(order: &Order, names: &OrderNames, for_excel: bool, text: &mut Strin
         &order.sale_id as &dyn Display,
         &order.user_id as &dyn Display,
     ] {
-        // Writing to a string cannot fail. A formula whose value is a text is the one way to keep Excel
-        // from rounding eighteen digits.
-        let _ = if for_excel {
-            write!(text, "\"=\"\"{number}\"\"\",")
-        } else {
-            write!(text, "{number},")
-        };
+        csv::push_identity(number, for_excel, text);
     }
+    // Writing to a string cannot fail.
     let _ = write!(
         text,
         "{},{},{},{},{},{},{}",
@@ -139,26 +124,9 @@ fn push_row(order: &Order, names: &OrderNames, for_excel: bool, text: &mut Strin
         names.users.get(&order.user_id).map(String::as_str),
     ] {
         text.push(',');
-        push_text(written.unwrap_or_default(), text);
+        csv::push_text(written.unwrap_or_default(), text);
     }
     text.push_str("\r\n");
-}
-
-/// Appends what somebody wrote: in quotes, and with an apostrophe before what a spreadsheet would take for
-/// the beginning of a formula, in its wide forms as well.
-fn push_text(written: &str, text: &mut String) {
-    const BEGINNINGS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-    text.push('"');
-    if written.starts_with(BEGINNINGS) {
-        text.push('\'');
-    }
-    for character in written.chars() {
-        if character == '"' {
-            text.push('"');
-        }
-        text.push(character);
-    }
-    text.push('"');
 }
 
 #[cfg(test)]
@@ -166,31 +134,6 @@ mod tests {
     use super::*;
     use crate::sales::ItemNames;
     use domain::{Currency, ItemId, OrderStatus, RequestId, SaleId, Timestamp, UserId};
-
-    #[test]
-    fn what_people_wrote_is_no_formula() {
-        for (written, expected) in [
-            ("Pear", "\"Pear\""),
-            ("", "\"\""),
-            ("a,b \"c\"", "\"a,b \"\"c\"\"\""),
-            ("=1+1", "\"'=1+1\""),
-            ("+1", "\"'+1\""),
-            ("-1", "\"'-1\""),
-            ("@SUM(A1)", "\"'@SUM(A1)\""),
-            ("\tx", "\"'\tx\""),
-            ("\rx", "\"'\rx\""),
-            ("\nx", "\"'\nx\""),
-            ("＝1", "\"'＝1\""),
-            ("＋1", "\"'＋1\""),
-            ("－1", "\"'－1\""),
-            ("＠x", "\"'＠x\""),
-            ("1=1", "\"1=1\""),
-        ] {
-            let mut text = String::new();
-            push_text(written, &mut text);
-            assert_eq!(text, expected, "{written:?}");
-        }
-    }
 
     #[test]
     fn a_row_names_what_is_known_and_keeps_every_digit() {

@@ -45,6 +45,14 @@ pub const USER_ID: &str = "1001";
 pub const USER_NAME: &str = "li.na";
 /// The identity of the buyer's order, which says when it was placed.
 pub const ORDER_ID: &str = "908143992242188288";
+/// The identity of the order's payment.
+pub const PAYMENT_ID: &str = "908143992242188288-1";
+/// The provider that takes the money.
+pub const PROVIDER: &str = "mall-pay";
+/// The provider's name for the payment.
+pub const PAYMENT_REFERENCE: &str = "ch_8f14e45fceea167a";
+/// The provider's name for the money's way back.
+pub const REFUND_REFERENCE: &str = "re_c9f0f895fb98ab91";
 /// When the order was placed.
 pub const CREATED_AT: &str = "2030-11-11T00:00:00.250Z";
 /// Until when the order can be paid.

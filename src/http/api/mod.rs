@@ -11,6 +11,8 @@ pub mod items;
 pub mod order_events;
 pub mod order_view;
 pub mod orders;
+pub mod pay;
+pub mod payment_callbacks;
 pub mod problems;
 pub mod read_rate;
 pub mod sales;

@@ -73,6 +73,22 @@ impl OrderView {
     }
 }
 
+impl From<&Order> for OrderView {
+    fn from(order: &Order) -> Self {
+        Self {
+            order_id: order.order_id.to_string(),
+            item_id: order.item_id.to_string(),
+            sale_id: order.sale_id.to_string(),
+            quantity: order.quantity,
+            amount: order.amount,
+            currency: order.currency.to_string(),
+            status: order.status.into(),
+            created_at: timestamp::to_string(order.created_at()),
+            expires_at: timestamp::to_string(order.expires_at),
+        }
+    }
+}
+
 impl From<OrderStatus> for StatusView {
     fn from(status: OrderStatus) -> Self {
         match status {
@@ -137,18 +153,10 @@ mod tests {
         let mut text = Vec::new();
         render(&order, &mut text);
         assert!(text.len() <= LENGTH_MAX, "{} bytes", text.len());
-        let view = OrderView {
-            order_id: order.order_id.to_string(),
-            item_id: u64::MAX.to_string(),
-            sale_id: u64::MAX.to_string(),
-            quantity: u16::MAX,
-            amount: u64::MAX,
-            currency: "EUR".to_owned(),
-            status: StatusView::RefundDue,
-            created_at: timestamp::to_string(created_at),
-            expires_at: timestamp::to_string(Timestamp::MAX),
-        };
-        assert_eq!(String::from_utf8(text).unwrap(), serde_json::to_string(&view).unwrap());
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            serde_json::to_string(&OrderView::from(&order)).unwrap()
+        );
     }
 
     #[test]

@@ -1,32 +1,26 @@
-//! The buyer's orders: one, a page of them, paying and cancelling.
+//! The buyer's orders: one, a page of them, and cancelling. Paying is in `pay.rs`.
 //!
 //! A young order is in its shard, an old one only in the order store. If both have it, the shard's
 //! state is the newer one.
 
 use super::order_view::{self, OrderView};
-use crate::actors::{NotDelivered, Reply};
+use crate::actors::NotDelivered;
 use crate::http::auth::bearer::Buyer;
-use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
-use crate::http::request::extract::{OptionalJsonObject, Parameters};
-use crate::http::request::fields::{Body, body};
+use crate::http::payments::decisions;
+use crate::http::problem::Problem;
+use crate::http::request::extract::Parameters;
 use crate::http::request::idempotency_key::{self, IDEMPOTENT_REPLAYED, IdempotencyKey};
 use crate::http::request::page::PageQuery;
 use crate::http::request::path::Id;
-use crate::http::request::rules::{self, NamedSchema, Nested, Rule};
 use crate::http::state::Edge;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::{Command, Order, OrderId, OrderStatus, Outcome, Refusal, UserId};
+use domain::{Command, Order, OrderId, OrderStatus, UserId};
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::borrow::Cow;
+use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{RefOr, Schema};
 
 /// A page of orders, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,73 +40,6 @@ impl OrderPage {
     }
 }
 
-body! {
-    /// How a sandbox payment goes. Without it the payment succeeds.
-    pub struct PayRequest {
-        /// What the sandbox's payment provider does.
-        Nullable payment: Nested<SandboxPayment>,
-    }
-}
-
-body! {
-    /// What the sandbox's payment provider does.
-    pub struct SandboxPayment {
-        /// How the payment ends; `succeed` if it is absent.
-        Nullable outcome: SandboxOutcome,
-        /// With `late`: after how many milliseconds the money arrives.
-        Nullable delay_ms: Delay,
-    }
-}
-
-/// How a sandbox payment ends: with `succeed` the money arrives at once, with `late` it arrives after
-/// `delay_ms`, and with `fail` it does not arrive: 402 `payment_failed`, and the order stays as it was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SandboxOutcome {
-    /// The money arrives at once.
-    Succeed,
-    /// The money does not arrive.
-    Fail,
-    /// The money arrives after `delay_ms`.
-    Late,
-}
-
-impl Rule for SandboxOutcome {
-    type Value = Self;
-
-    fn schema() -> RefOr<Schema> {
-        rules::reference::<Self>()
-    }
-
-    fn components(schemas: &mut Vec<NamedSchema>) {
-        rules::component::<Self>(schemas);
-    }
-
-    fn read(value: Value) -> Result<Self, Cow<'static, str>> {
-        serde_json::from_value(value).map_err(|_| "must be succeed, fail or late".into())
-    }
-}
-
-/// A payment's delay in milliseconds. How long it may be is a setting: [`read_payment`] checks it, and
-/// `document.rs` writes it into the schema.
-pub struct Delay;
-
-impl Rule for Delay {
-    type Value = Value;
-
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-            .minimum(Some(0))
-            .into()
-    }
-
-    fn read(value: Value) -> Result<Value, Cow<'static, str>> {
-        Ok(value)
-    }
-}
-
 /// The answer that shows one order.
 pub struct OrderAnswer {
     order: Order,
@@ -121,11 +48,13 @@ pub struct OrderAnswer {
 }
 
 impl OrderAnswer {
-    fn new(order: Order) -> Self {
+    /// Shows an order as it is.
+    pub fn new(order: Order) -> Self {
         Self { order, is_repeat: false }
     }
 
-    fn repeat(order: Order) -> Self {
+    /// Shows an order to which had been done before what was asked.
+    pub fn repeat(order: Order) -> Self {
         Self { order, is_repeat: true }
     }
 }
@@ -277,95 +206,6 @@ fn truth(is_true: bool) -> &'static [u8] {
     if is_true { b"true" } else { b"false" }
 }
 
-/// Pays an order.
-///
-/// A sandbox: no money moves, and the body says how the payment goes. Without a body it succeeds.
-/// Paying an order that is paid already changes nothing, so a payment can be repeated. One that has
-/// begun goes on when its client leaves. Money that arrives after the order has expired makes it
-/// `refund_due`; for one that was cancelled, or whose sale was settled since, none is taken. The server
-/// may have sandbox payments switched off: 403 `forbidden`.
-#[utoipa::path(
-    post, path = "/api/v1/orders/{order}/pay", tag = "orders",
-    params(Id::<OrderId>, IdempotencyKey),
-    request_body(content = Option<PayRequest>, content_type = "application/json",
-        example = json!({ "payment": { "outcome": "succeed" } })),
-    responses(
-        (status = 200, description = "The order after the payment: `paid`, or `refund_due` if the \
-            money came too late", body = OrderView,
-            links(("order" = (operation_id = "get_orders_order"))),
-            example = json!(OrderView::example(OrderStatus::Paid))),
-        (status = 402, description = "`payment_failed`: the order is as it was"),
-        (status = 409, description = "`order_closed`: it was cancelled, or it expired and its sale \
-            was settled since; nothing was charged"),
-    ),
-    security(("token" = []))
-)]
-pub async fn pay(
-    State(edge): State<Arc<Edge>>,
-    Buyer(user_id): Buyer,
-    Id(order_id): Id<OrderId>,
-    headers: HeaderMap,
-    OptionalJsonObject(body): OptionalJsonObject,
-) -> Result<OrderAnswer, Problem> {
-    idempotency_key::check(&headers)?;
-    check_sandbox(&edge)?;
-    let payment = read_payment(body, edge.options.sandbox_delay_max)?;
-    take_payment(edge, user_id, order_id, payment).await
-}
-
-fn check_sandbox(edge: &Edge) -> Result<(), Problem> {
-    if edge.options.sandbox_payments {
-        return Ok(());
-    }
-    Err(Problem::new(Code::Forbidden, "sandbox payments are switched off"))
-}
-
-/// Pays a buyer's order in the sandbox, where the payment succeeds.
-///
-/// # Errors
-/// Returns the problems of a payment, as the API does.
-pub async fn pay_at_once(
-    edge: Arc<Edge>,
-    user_id: UserId,
-    order_id: OrderId,
-) -> Result<Order, Problem> {
-    check_sandbox(&edge)?;
-    let payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
-    take_payment(edge, user_id, order_id, payment).await.map(|answer| answer.order)
-}
-
-async fn take_payment(
-    edge: Arc<Edge>,
-    user_id: UserId,
-    order_id: OrderId,
-    payment: Payment,
-) -> Result<OrderAnswer, Problem> {
-    let order = find(&edge, order_id, user_id).await?;
-    match order.status {
-        OrderStatus::Cancelled => return Err(Problem::order_closed(&order)),
-        OrderStatus::Paid | OrderStatus::RefundDue => return Ok(OrderAnswer::repeat(order)),
-        OrderStatus::Reserved | OrderStatus::Expired => {}
-    }
-    if payment.outcome == SandboxOutcome::Fail {
-        let detail = "the sandbox was told to let it fail: the order is as it was";
-        return Err(Problem::new(Code::PaymentFailed, detail));
-    }
-    // Money that is under way arrives, whether or not the client is still there to hear of it.
-    let paying = tokio::spawn(async move {
-        if payment.outcome == SandboxOutcome::Late {
-            tokio::select! {
-                () = tokio::time::sleep(payment.delay) => {}
-                () = edge.shutdown.cancelled() => {
-                    let detail = "nothing was paid: the server is stopping";
-                    return Err(Problem::new(Code::ShuttingDown, detail));
-                }
-            }
-        }
-        decide(&edge, &order, Command::Pay { order_id, user_id }).await
-    });
-    paying.await.unwrap_or_else(|_| Err(Problem::outcome_unknown()))
-}
-
 /// Cancels an order.
 ///
 /// Only an order that is not paid can be cancelled; its units go back on sale. Cancelling it again
@@ -412,50 +252,8 @@ async fn give_up(edge: &Edge, user_id: UserId, order_id: OrderId) -> Result<Orde
             return Err(Problem::order_closed(&order));
         }
     }
-    decide(edge, &order, Command::Cancel { order_id, user_id }).await
-}
-
-/// Decides a command about an order that was found.
-async fn decide(edge: &Edge, order: &Order, command: Command) -> Result<OrderAnswer, Problem> {
-    match edge.engine.decide_order(order.order_id, command).await {
-        Reply::Decided(
-            Outcome::Order(order) | Outcome::Placed(order) | Outcome::Replayed(order),
-        ) => Ok(OrderAnswer::new(order)),
-        Reply::Decided(Outcome::Payment(paid)) => Ok(OrderAnswer::new(paid.order)),
-        // It was found a moment ago: in the order store, because its shard has released it.
-        Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) => {
-            Err(Problem::order_released(order))
-        }
-        Reply::Decided(Outcome::Refused(refusal)) => Err(refusal.into()),
-        Reply::NotDelivered(reason) => Err(reason.into()),
-        Reply::Decided(Outcome::Item(_) | Outcome::ItemReplayed(_) | Outcome::Transferred(_))
-        | Reply::Unknown => Err(Problem::new(
-            Code::OutcomeUnknown,
-            "it may or may not have been done: look at the order, or repeat the request",
-        )),
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Payment {
-    outcome: SandboxOutcome,
-    delay: Duration,
-}
-
-fn read_payment(body: Map<String, Value>, delay_max: Duration) -> Result<Payment, Problem> {
-    let mut payment = Payment { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
-    let mut errors = FieldErrors::default();
-    if let Some(told) = PayRequest::read(body, "", &mut errors).payment {
-        let told = SandboxPayment::read(told, "/payment", &mut errors);
-        payment.outcome = told.outcome.unwrap_or(payment.outcome);
-        let delay_ms_max = u64::try_from(delay_max.as_millis()).unwrap_or(u64::MAX);
-        match told.delay_ms.map(|delay| rules::bounded(&delay, 0..=delay_ms_max)) {
-            None => {}
-            Some(Ok(delay_ms)) => payment.delay = Duration::from_millis(delay_ms),
-            Some(Err(detail)) => errors.push(FieldError::new("/payment/delay_ms", detail)),
-        }
-    }
-    errors.or(payment)
+    let command = Command::Cancel { order_id, user_id };
+    decisions::change(edge, &order, command).await.map(OrderAnswer::new)
 }
 
 #[cfg(test)]
@@ -494,34 +292,5 @@ mod tests {
         assert!(has_more);
         let FoundPage { orders, has_more, .. } = FoundPage::merge(in_shards, stored, 4);
         assert_eq!((orders.len(), has_more), (4, false));
-    }
-
-    #[test]
-    fn the_sandbox_does_what_it_is_told() {
-        let read = |text: &str| {
-            let body = crate::http::request::json::parse_object(text.as_bytes()).unwrap();
-            read_payment(body, Duration::from_secs(1))
-                .map(|payment| (payment.outcome, payment.delay.as_millis()))
-                .map_err(|problem| problem.errors.shown[0].pointer.clone())
-        };
-        for text in ["{}", r#"{"payment":null}"#, r#"{"payment":{"outcome":null,"delay_ms":null}}"#]
-        {
-            assert_eq!(read(text), Ok((SandboxOutcome::Succeed, 0)), "{text}");
-        }
-        assert_eq!(read(r#"{"payment":{"outcome":"fail"}}"#), Ok((SandboxOutcome::Fail, 0)));
-        assert_eq!(
-            read(r#"{"payment":{"outcome":"late","delay_ms":1000}}"#),
-            Ok((SandboxOutcome::Late, 1000))
-        );
-        for (text, pointer) in [
-            (r#"{"payment":1}"#, "/payment"),
-            (r#"{"amount":1}"#, "/amount"),
-            (r#"{"payment":{"outcome":"perhaps"}}"#, "/payment/outcome"),
-            (r#"{"payment":{"outcome":7}}"#, "/payment/outcome"),
-            (r#"{"payment":{"delay_ms":1001}}"#, "/payment/delay_ms"),
-            (r#"{"payment":{"card":"4242"}}"#, "/payment/card"),
-        ] {
-            assert_eq!(read(text), Err(pointer.to_owned()), "{text}");
-        }
     }
 }

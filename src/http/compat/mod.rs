@@ -11,6 +11,7 @@ use super::admit;
 use super::auth::bearer;
 use super::auth::token::Principal;
 use super::edge::connection::Connection;
+use super::payments::decisions;
 use super::problem::{Code, Problem};
 use super::purchase::{self, Asked, Bought, Caller};
 use super::request::{body, json};
@@ -158,7 +159,10 @@ async fn settled(edge: &Edge, order: Order) -> Result<Order, Problem> {
     }
     let Order { order_id, user_id, .. } = order;
     match edge.engine.decide_order(order_id, Command::Pay { order_id, user_id }).await {
-        Reply::Decided(Outcome::Order(paid)) => Ok(paid),
+        Reply::Decided(Outcome::Order(paid)) => {
+            decisions::count_paid(edge, &paid);
+            Ok(paid)
+        }
         Reply::Decided(Outcome::Payment(paid)) => Ok(paid.order),
         // Its shard has released it since: it is as it was stored.
         Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) => Ok(order),

@@ -7,6 +7,7 @@
 use super::connection::Stall;
 use super::connections::Refused;
 use super::funnels::Funnels;
+use super::payments::PaymentCounters;
 use crate::http::problem::Code;
 use crate::telemetry::metrics::{
     GRPC_REQUESTS_TOTAL, HTTP_CONNECTIONS, HTTP_CONNECTIONS_ACCEPTED_TOTAL,
@@ -92,6 +93,8 @@ pub struct EdgeMetrics {
     connections_accepted: AtomicU64,
     turned_away: [AtomicU64; Refused::ALL.len()],
     stalled: [AtomicU64; 3],
+    /// What became of payments.
+    pub payments: PaymentCounters,
     /// What became of the purchases of the items that are watched.
     pub funnels: Funnels,
     /// Requests whose head arrived and whose answer has not been made.
@@ -117,6 +120,7 @@ impl Default for EdgeMetrics {
             connections_accepted: AtomicU64::default(),
             turned_away: Default::default(),
             stalled: Default::default(),
+            payments: PaymentCounters::default(),
             funnels: Funnels::default(),
             in_flight: AtomicU64::default(),
         }
@@ -225,6 +229,7 @@ impl EdgeMetrics {
     pub fn render(&self, unread_bytes: usize, event_streams: usize) -> String {
         let mut out = String::with_capacity(16 * 1024);
         self.render_purchases(&mut out);
+        self.payments.render(&mut out);
         self.render_requests(&mut out);
         self.render_connections(&mut out);
         for (name, value) in

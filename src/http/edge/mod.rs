@@ -7,6 +7,7 @@ pub mod cors;
 pub mod counted;
 pub mod funnels;
 pub mod metrics;
+pub mod payments;
 mod proxy_protocol;
 pub mod purchasing;
 pub mod refusal;

@@ -9,6 +9,7 @@ use crate::http::api::order_events::{Change, OrderEvents};
 use crate::http::api::{buy, buy_tokens, orders};
 use crate::http::edge::purchasing::Purchasing;
 use crate::http::limits::Standing;
+use crate::http::payments::pay;
 use crate::http::problem::{Code, Problem};
 use crate::http::purchase::{self, Asked, Bought, Caller};
 use crate::http::request::idempotency_key;
@@ -112,11 +113,14 @@ impl Orders {
     }
 
     async fn settle(&self, request: Request<v1::PayRequest>) -> Result<v1::Order, Problem> {
-        let (call, v1::PayRequest { order_id }) = Call::split(request);
+        let (call, v1::PayRequest { order_id, idempotency_key }) = Call::split(request);
         let user_id = call.buyer(&self.0).await?;
+        let (request_id, _) =
+            idempotency_key::of_message(&idempotency_key, user_id, call.about.number)?;
         let edge = Arc::clone(&self.0);
-        let order = orders::pay_at_once(edge, user_id, OrderId(order_id)).await?;
-        Ok(view::order(&order))
+        let paid = pay::pay(edge, user_id, OrderId(order_id), request_id, None).await?;
+        let payment_url = paid.onward.map(|onward| onward.url);
+        Ok(v1::Order { payment_url, ..view::order(&paid.order) })
     }
 
     async fn give_up(&self, request: Request<v1::CancelRequest>) -> Result<v1::Order, Problem> {

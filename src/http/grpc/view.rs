@@ -29,6 +29,7 @@ pub fn order(order: &Order) -> v1::Order {
         status: order_status(order.status).into(),
         created_at: Some(time(order.created_at())),
         expires_at: Some(time(order.expires_at)),
+        payment_url: None,
     }
 }
 

@@ -50,6 +50,8 @@ codes! {
     InvalidField 422 "invalid_field" "A field is not valid";
     /// No token or one that is not accepted, or a wrong user name or password.
     Unauthenticated 401 "unauthenticated" "The caller is not authenticated";
+    /// The request is not signed with the secret that both sides share, or was too long ago.
+    SignatureInvalid 401 "signature_invalid" "The signature is not valid";
     /// The caller is known and may not do this.
     Forbidden 403 "forbidden" "Not allowed";
     /// A risk rule does not admit the caller. Which, and why, is not said.
@@ -62,7 +64,7 @@ codes! {
     ChallengeRequired 403 "challenge_required" "Solve the challenge first";
     /// What was sent does not solve the challenge, or it has expired.
     ChallengeFailed 403 "challenge_failed" "The challenge was not solved";
-    /// The sandbox was told to let the payment fail.
+    /// The payment failed, or the sandbox was told to let it fail.
     PaymentFailed 402 "payment_failed" "The payment failed";
     /// No such path.
     NotFound 404 "not_found" "No such resource";
@@ -132,6 +134,8 @@ codes! {
     OutcomeUnknown 503 "outcome_unknown" "The outcome is not known";
     /// What judges the challenges does not answer.
     ChallengeUnavailable 503 "challenge_unavailable" "Challenges cannot be judged at the moment";
+    /// Who takes the buyers' money does not answer.
+    PaymentUnavailable 503 "payment_unavailable" "Payments cannot begin at the moment";
     /// The shop has stopped selling, because its journal or the disk beneath it is damaged.
     JournalDamaged 503 "journal_damaged" "The shop has stopped selling";
     /// The item is not sold for now, because handling it keeps failing.
@@ -149,7 +153,8 @@ impl Code {
             | Self::LogUnavailable
             | Self::OwnerUnavailable
             | Self::OutcomeUnknown
-            | Self::ChallengeUnavailable => Some(1),
+            | Self::ChallengeUnavailable
+            | Self::PaymentUnavailable => Some(1),
             Self::ShuttingDown | Self::ItemQuarantined | Self::IssuerUnavailable => Some(5),
             // Somebody has to mend it first.
             Self::JournalDamaged => Some(60),

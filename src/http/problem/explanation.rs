@@ -57,7 +57,10 @@ impl Code {
             Self::NotAdmitted => {
                 (NOTHING, SHOW, "Ask those who run the shop if you think that this is a mistake.")
             }
-            Self::ItemNotFound | Self::SaleNotFound | Self::OrderNotFound => {
+            Self::ItemNotFound
+            | Self::SaleNotFound
+            | Self::OrderNotFound
+            | Self::PaymentNotFound => {
                 (NOTHING, REPAIR, "Go back to the list, and choose from what is there now.")
             }
             Self::RequestTimeout => (
@@ -65,19 +68,46 @@ impl Code {
                 "Send the request again, its body at once after its head.",
                 "See whether the connection is slow.",
             ),
-            other => other.explanation_of_purchase(),
+            other => other.explanation_of_payment(),
         };
         Explanation { done, client, person }
+    }
+
+    /// Returns what to make of a code that payments lead to.
+    fn explanation_of_payment(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::PaymentFailed => (
+                "No money was taken, and the order is as it was.",
+                "Offer to pay again, with a new Idempotency-Key, until the order's `expires_at`.",
+                "Pay again, or in another way.",
+            ),
+            Self::PaymentClosed => (
+                NOTHING,
+                "Read the refunds again, and show how the payment stands now.",
+                "See whether it was given back already: the reference says by what.",
+            ),
+            Self::TooManyPayments => (
+                NOTHING,
+                "Repeat an earlier request with its Idempotency-Key, which gets its payment.",
+                "Finish a payment that you have begun, or cancel the order and buy again.",
+            ),
+            Self::PaymentUnavailable => (
+                "No money was taken. The payment may have begun, and is the same one when it is asked for again.",
+                LATER,
+                "Wait a moment, then press the button again; the order is kept for you until its time is over.",
+            ),
+            Self::SignatureInvalid => (
+                NOTHING,
+                "Sign the bytes that are sent with the shared secret and the present time, then send them again.",
+                "Compare the secret of both sides, and their clocks.",
+            ),
+            other => other.explanation_of_purchase(),
+        }
     }
 
     /// Returns what to make of a code that purchases and orders lead to.
     fn explanation_of_purchase(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::PaymentFailed => (
-                "No money was taken, and the order is as it was.",
-                "Offer to pay again until the order's `expires_at`.",
-                "Pay again, or in another way.",
-            ),
             Self::SoldOut => (
                 "Nothing was bought.",
                 "Show it. Units come back when orders are cancelled or expire: look at the item again.",

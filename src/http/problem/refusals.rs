@@ -7,6 +7,7 @@ use crate::actors::NotDelivered;
 use crate::http::limits::{Saturated, Standing};
 use crate::sales::preheat::PreheatError;
 use crate::sales::{CatalogueError, ReadError, RecordsUnavailable};
+use domain::payment::PAYMENTS_STARTED_MAX;
 use domain::{Refusal, StepRefused};
 use std::num::NonZeroU32;
 
@@ -41,12 +42,18 @@ impl From<Refusal> for Problem {
             Refusal::PaymentNotFound => {
                 Self::new(Code::PaymentNotFound, "there is no such payment")
             }
-            Refusal::PaymentClosed(state) => {
-                Self::new(Code::PaymentClosed, format!("the payment is {} already", state.name()))
-            }
+            Refusal::PaymentClosed(state) => Self::new(
+                Code::PaymentClosed,
+                format!(
+                    "the payment is {}: only one that is refund_due is given back",
+                    state.name()
+                ),
+            ),
             Refusal::TooManyPayments => Self::new(
                 Code::TooManyPayments,
-                "as many payments of this order were begun as may be",
+                format!(
+                    "{PAYMENTS_STARTED_MAX} payments of this order were begun: there is no other"
+                ),
             ),
             Refusal::PhaseConflict => {
                 Self::new(Code::StateConflict, "the item is in a state that does not allow this")
@@ -217,7 +224,8 @@ impl From<PreheatError> for Problem {
 mod tests {
     use super::*;
     use domain::{
-        Currency, ItemId, Order, OrderId, OrderStatus, RequestId, SaleId, Timestamp, UserId,
+        Currency, ItemId, Order, OrderId, OrderStatus, PaymentState, RequestId, SaleId, Timestamp,
+        UserId,
     };
     use hyper::StatusCode;
 
@@ -252,6 +260,9 @@ mod tests {
             (Refusal::FewerAvailable { available: 3 }, 409, "state_conflict"),
             (Refusal::IdempotencyKeyReused, 409, "idempotency_key_reused"),
             (Refusal::OrderClosed(order()), 409, "order_closed"),
+            (Refusal::PaymentNotFound, 404, "payment_not_found"),
+            (Refusal::PaymentClosed(PaymentState::Refunded), 409, "payment_closed"),
+            (Refusal::TooManyPayments, 409, "too_many_payments"),
             (Refusal::PhaseConflict, 409, "state_conflict"),
             (Refusal::OutOfRange, 422, "invalid_field"),
         ] {

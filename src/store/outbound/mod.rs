@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use breaker::Breaker;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Builder;
 use hyper::{Request, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -149,6 +149,23 @@ impl Outbound {
     ) -> Result<Reply, OutboundError> {
         let request = Request::post(&self.uri).header(CONTENT_TYPE, content_type);
         self.send(request, body.into()).await
+    }
+
+    /// Posts a body of this type with these headers, and returns the answer whatever its status.
+    ///
+    /// # Errors
+    /// Returns [`OutboundError`] if there is no answer.
+    pub async fn post_with(
+        &self,
+        content_type: &'static str,
+        headers: &[(&'static HeaderName, String)],
+        body: String,
+    ) -> Result<Reply, OutboundError> {
+        let request = Request::post(&self.uri).header(CONTENT_TYPE, content_type);
+        let add = |request: Builder, (name, value): &(&'static HeaderName, String)| {
+            request.header(*name, value)
+        };
+        self.send(headers.iter().fold(request, add), body.into()).await
     }
 
     /// Gets what is there, and returns the answer whatever its status.

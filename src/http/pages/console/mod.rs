@@ -16,6 +16,7 @@ mod log;
 mod log_view;
 mod operators;
 mod orders;
+mod refunds;
 mod rule_change;
 mod rule_fields;
 mod rules;
@@ -67,6 +68,9 @@ pub fn routes() -> Router<Arc<Edge>> {
         .route("/console/rules/{name}", get(rule_change::show).post(rule_change::submit))
         .route("/console/orders", get(orders::show))
         .route("/console/orders.csv", get(orders::file))
+        .route("/console/refunds", get(refunds::show))
+        .route("/console/refunds.csv", get(refunds::file))
+        .route("/console/refunds/{payment}", post(refunds::settle))
         .route("/console/dead-letters", get(dead_letters::show))
         .route("/console/dead-letters/replay", post(dead_letters::replay))
         .route("/console/log", get(log::show))

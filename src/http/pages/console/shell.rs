@@ -18,6 +18,8 @@ pub enum Section {
     Sales,
     /// Orders of all sales.
     Orders,
+    /// Money that has to go back.
+    Refunds,
     /// Limits, risk rules and lists.
     Rules,
     /// What could not be stored.
@@ -30,11 +32,12 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the navigation.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Tonight,
         Self::Dashboard,
         Self::Sales,
         Self::Orders,
+        Self::Refunds,
         Self::Rules,
         Self::DeadLetters,
         Self::Log,
@@ -48,6 +51,7 @@ impl Section {
             Self::Dashboard => "/console/dashboard",
             Self::Sales => "/console/sales",
             Self::Orders => "/console/orders",
+            Self::Refunds => "/console/refunds",
             Self::Rules => "/console/rules",
             Self::DeadLetters => "/console/dead-letters",
             Self::Log => "/console/log",
@@ -60,7 +64,9 @@ impl Section {
         match self {
             Self::Tonight | Self::Dashboard | Self::Sales => &[OperatorRole::Viewer],
             // These name buyers.
-            Self::Orders | Self::DeadLetters | Self::Log => &[OperatorRole::Operator],
+            Self::Orders | Self::Refunds | Self::DeadLetters | Self::Log => {
+                &[OperatorRole::Operator]
+            }
             Self::Rules => OperatorRole::RULES,
             Self::Operators => &[OperatorRole::Admin],
         }
@@ -72,6 +78,7 @@ impl Section {
             Self::Dashboard => words.dashboard_title(),
             Self::Sales => words.console_sales(),
             Self::Orders => words.console_orders(),
+            Self::Refunds => words.console_refunds(),
             Self::Rules => words.console_rules(),
             Self::DeadLetters => words.console_dead_letters(),
             Self::Log => words.console_log(),

@@ -182,6 +182,7 @@ fn said(words: Words, key: &str) -> Option<String> {
         "rules_changed" => words.console_flash_rules_changed(),
         "entry_added" => words.console_flash_entry_added(),
         "entry_removed" => words.console_flash_entry_removed(),
+        "refunded" => words.console_flash_refunded(),
         "replayed" => words.console_flash_replayed(),
         "disabled" => words.console_flash_disabled(),
         "enabled" => words.console_flash_enabled(),

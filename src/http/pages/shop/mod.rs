@@ -26,7 +26,8 @@ pub fn routes() -> Router<Arc<Edge>> {
         .route("/api", get(files::developers))
         .route("/challenge", get(challenge::show))
         .route("/assets/{build}/{name}", get(files::asset))
-        .route("/language/{language}", get(root::choose_language));
+        .route("/language/{language}", get(root::choose_language))
+        .route("/orders/{order}", get(root::order));
     Language::ALL.into_iter().fold(router, |router, language| {
         let path = |path: &str| format!("/{}{path}", language.name());
         router

@@ -7,14 +7,16 @@ use crate::http::pages::money;
 use crate::http::pages::shell::Shell;
 use crate::http::pages::times::{Moment, moment};
 use crate::http::pages::words::Words;
+use crate::http::payments::pay::{self, Onward, Paid, PaymentMode};
 use crate::http::problem::{Code, Problem};
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use domain::{Order, OrderId, OrderStatus, SaleId};
-use hyper::StatusCode;
+use domain::{Order, OrderId, OrderStatus, RequestId, SaleId};
+use hyper::header::{HeaderValue, REFRESH};
+use hyper::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashMap;
@@ -59,8 +61,20 @@ struct OrderPage {
     order: OrderCard,
     /// What happens next, in a sentence.
     next: String,
-    is_sandbox: bool,
+    can_pay: bool,
+    /// What is said below the button.
+    about_payment: String,
     data: String,
+}
+
+#[derive(Template)]
+#[template(path = "shop/pay.html")]
+struct ToProvider {
+    shell: Shell,
+    order: u64,
+    /// The provider's host, so that the buyer sees where the link leads.
+    host: String,
+    url: String,
 }
 
 /// Where the list goes on.
@@ -106,6 +120,7 @@ pub async fn show(
     let order = orders::find(&edge, order_id, user_id).await?;
     let words = visit.words;
     let title = Titles::default().of(&edge, &order).await;
+    let mode = pay::mode(&edge);
     let data = json!({
         "order": order_id.to_string(),
         "status": order.status.name(),
@@ -119,7 +134,12 @@ pub async fn show(
             shell: visit.shell(&edge, title.clone(), format!("/orders/{order_id}")),
             order: card(&edge, &visit, &order, title),
             next: next(words, order.status),
-            is_sandbox: edge.options.sandbox_payments,
+            can_pay: !matches!(mode, PaymentMode::None),
+            about_payment: match mode {
+                PaymentMode::Provider(_) => words.order_provider(),
+                PaymentMode::Sandbox => words.order_sandbox(),
+                PaymentMode::None => words.order_no_payment(),
+            },
             data: data_block(&data),
         },
     )
@@ -136,8 +156,34 @@ pub async fn pay(
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
-    let paid = orders::pay_at_once(Arc::clone(&edge), user_id, order_id).await;
-    after_change(&edge, &visit, order_id, paid)
+    let request_id = RequestId(edge.unique_number());
+    match pay::pay(Arc::clone(&edge), user_id, order_id, request_id, None).await {
+        Ok(Paid { onward: Some(onward), .. }) => to_provider(&edge, &visit, order_id, onward),
+        Ok(paid) => after_change(&edge, &visit, order_id, Ok(paid.order)),
+        Err(problem) => after_change(&edge, &visit, order_id, Err(problem)),
+    }
+}
+
+/// Sends the buyer on to the provider's page: at once, and by a link where the browser does not go by itself. A
+/// redirect would not do, because this shop's pages let forms lead to the shop alone.
+fn to_provider(
+    edge: &Edge,
+    visit: &Visit,
+    order_id: OrderId,
+    onward: Onward,
+) -> Result<Response, Problem> {
+    let refresh = HeaderValue::try_from(format!("0; url={}", onward.url));
+    let refresh = refresh.map_err(|_| Problem::outcome_unknown())?;
+    let host = onward.url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    let page = ToProvider {
+        shell: visit.shell(edge, visit.words.pay_title(), format!("/orders/{order_id}")),
+        order: order_id.0,
+        host: host.unwrap_or_default(),
+        url: onward.url,
+    };
+    let mut response = visit.page(edge, StatusCode::OK, &page)?;
+    response.headers_mut().insert(REFRESH, refresh);
+    Ok(response)
 }
 
 /// Gives an order up.
@@ -169,6 +215,7 @@ fn after_change(
         Err(problem) => match problem.code {
             Code::OrderClosed => Some("closed"),
             Code::PaymentFailed | Code::Forbidden => Some("payment_refused"),
+            Code::TooManyPayments => Some("too_many_payments"),
             Code::OrderNotFound => return Err(problem),
             _ => Some("busy"),
         },

@@ -6,10 +6,11 @@ use crate::http::pages::form::own_path;
 use crate::http::pages::headers::{Keep, add_cookie};
 use crate::http::pages::language::Language;
 use crate::http::problem::Problem;
-use crate::http::request::path::Segment;
+use crate::http::request::path::{Id, Segment};
 use crate::http::state::Edge;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use domain::OrderId;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION, VARY};
 use serde::Deserialize;
@@ -38,6 +39,11 @@ pub async fn show(State(edge): State<Arc<Edge>>, visit: Visit) -> Response {
 /// Leads from `/zh` to `/zh/`.
 pub async fn home_of_language(visit: Visit) -> Redirect {
     Redirect::permanent(&visit.href("/"))
+}
+
+/// Leads to an order in the visitor's language: providers know no language.
+pub async fn order(Id(order_id): Id<OrderId>, visit: Visit) -> Redirect {
+    Redirect::to(&visit.href(format_args!("/orders/{order_id}")))
 }
 
 /// Where to go on to.

@@ -169,6 +169,7 @@ fn said(words: Words, key: &str) -> Option<String> {
         "closed" => words.flash_closed(),
         "busy" => words.flash_busy(),
         "payment_refused" => words.flash_payment_refused(),
+        "too_many_payments" => words.flash_too_many_payments(),
         "password_changed" => words.flash_password_changed(),
         _ => return None,
     })

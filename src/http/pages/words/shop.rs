@@ -30,6 +30,7 @@ super::words! {
     flash_closed();
     flash_busy();
     flash_payment_refused();
+    flash_too_many_payments();
     flash_password_changed();
     item_limit(count: u64);
     item_window(time: &str);
@@ -52,6 +53,11 @@ super::words! {
     order_cancel();
     order_sandbox();
     order_no_payment();
+    order_provider();
+    pay_title();
+    pay_onward(host: &str);
+    pay_go();
+    pay_back();
     order_item();
     order_number();
     order_placed();

@@ -1,0 +1,13 @@
+//! How orders are paid: by a provider of real money, or in the sandbox.
+//!
+//! `pay` begins a payment for every interface. `provider` is the port to who takes the money, whose callbacks and
+//! calls `signature` proves; `sandbox` is the provider in this process, for trying the shop out. `decisions` asks the
+//! order's shard, which alone says what a payment does to its order.
+//!
+//! Must not decide what money does, and must not know a certain provider's own interface.
+
+pub mod decisions;
+pub mod pay;
+pub mod provider;
+pub mod sandbox;
+pub mod signature;
