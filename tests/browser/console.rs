@@ -172,6 +172,7 @@ async fn pages(shop: &Shop) -> Vec<(&'static str, String)> {
         "list": "deny_address", "value": "192.0.2.0/24", "note": "a thousand accounts an hour",
     }] });
     shop.operate("POST", "/api/v1/admin/risk/entries", Some(entry)).await;
+    shop.paid_twice(&items[1], "mei").await;
     vec![
         ("tonight", "/console".to_owned()),
         ("sales", "/console/sales".to_owned()),
@@ -186,6 +187,8 @@ async fn pages(shop: &Shop) -> Vec<(&'static str, String)> {
         ("rules-risk", "/console/rules/risk".to_owned()),
         ("orders", "/console/orders".to_owned()),
         ("orders-wrong", "/console/orders?buyer=nobody&sale=x".to_owned()),
+        ("refunds", "/console/refunds".to_owned()),
+        ("refunds-made", "/console/refunds?state=refunded".to_owned()),
         ("dead-letters", "/console/dead-letters".to_owned()),
         ("log", "/console/log".to_owned()),
         ("operators", "/console/operators".to_owned()),

@@ -10,6 +10,7 @@ mod export;
 mod journeys;
 mod looks;
 mod markup;
+mod payments;
 mod rules;
 mod shopping;
 mod support;

@@ -169,6 +169,26 @@ impl Shop {
         )
     }
 
+    /// Buys an item and has its money taken twice: the payment whose money has to go back, once it is listed.
+    pub async fn paid_twice(&self, item: &str, buyer: &str) -> String {
+        let token = self.buyer(buyer).await;
+        let bought = self.ask("POST", &format!("/api/v1/items/{item}/buy"), &token, None).await;
+        assert_eq!(bought.status, 201, "{}", bought.text());
+        let order = bought.json()["order_id"].as_str().expect("an identity").to_owned();
+        let body = json!({ "payment": { "outcome": "twice" } });
+        let path = format!("/api/v1/orders/{order}/pay");
+        let paid = self.ask("POST", &path, &token, Some(body)).await;
+        assert_eq!(paid.status, 200, "{}", paid.text());
+        let payment = format!("{order}-2");
+        harness::until("the refund in the list", async || {
+            let due = self.operate("GET", "/api/v1/admin/refunds", None).await;
+            let rows = due["data"].as_array().expect("rows").iter();
+            rows.clone().any(|row| row["payment_id"] == payment.as_str()).then_some(())
+        })
+        .await;
+        payment
+    }
+
     /// The time of its clock, in milliseconds since 1970.
     pub async fn now(&self) -> u64 {
         let time = self.ask("GET", "/api/v1/time", "", None).await.json();

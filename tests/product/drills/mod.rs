@@ -22,6 +22,7 @@ mod limits;
 mod logging;
 mod order_store;
 mod ownership;
+mod payment_callbacks;
 mod payments;
 mod poison;
 mod recovery;
