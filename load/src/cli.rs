@@ -1,4 +1,4 @@
-//! The command line: `load run`, `load cluster`, `load check`, `load compare` and `load peer`.
+//! The command line: `load run`, `load cluster`, `load check`, `load compare`, `load simulate` and `load peer`.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -39,6 +39,9 @@ pub enum Command {
     },
     /// Measure the engine beside its peers on this machine.
     Compare(compare::CompareArguments),
+    /// Run the simulations of the journal and of a cluster under many seeds; exit code 1 if one has a finding.
+    #[cfg(feature = "in-process")]
+    Simulate(crate::simulate::SimulateArguments),
     /// Serve as one of the peers (what `compare` starts; useful by itself too).
     Peer(peers::PeerArguments),
 }
@@ -119,6 +122,8 @@ pub fn dispatch(cli: Cli) -> Result<bool> {
         Command::Cluster(arguments) => until_interrupted(run_cluster(arguments)),
         Command::Check { scenarios } => check(&scenarios),
         Command::Compare(arguments) => until_interrupted(compare::compare(arguments)),
+        #[cfg(feature = "in-process")]
+        Command::Simulate(arguments) => crate::simulate::simulate(&arguments),
         Command::Peer(arguments) => {
             // As the engine: a worker for each processor.
             let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -8,8 +8,8 @@
 //! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`].
 //!
 //! Nothing here knows the engine's code but its invariants and what they speak of (`domain`): it
-//! is a program, an HTTP API and a table of orders. [`inprocess`] alone calls it directly, behind
-//! a cargo feature.
+//! is a program, an HTTP API and a table of orders. [`inprocess`] and `simulate` alone call it directly,
+//! behind a cargo feature.
 
 pub mod audit;
 pub mod cli;
@@ -26,6 +26,8 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+#[cfg(feature = "in-process")]
+pub mod simulate;
 pub mod spread;
 pub mod stage;
 pub mod wire;

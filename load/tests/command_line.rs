@@ -84,3 +84,19 @@ fn process(file: &Path) -> Option<Pid> {
     let number = std::fs::read_to_string(file).ok()?;
     Pid::from_raw(number.strip_suffix('\n')?.parse().ok()?)
 }
+
+#[test]
+fn seeds_are_run_and_planted_bugs_are_found_by_them() {
+    let output = load(&["simulate", "--seeds", "20", "--from", "7"]).output().expect("it runs");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    for part in ["journal", "cluster"] {
+        let line = format!("{part}: seeds 7 to 26, 0 with a finding; 20 runs in ");
+        assert!(said.contains(&line), "{said}");
+    }
+    let output = load(&["simulate", "--planted", "--only", "journal"]).output().expect("it runs");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("the journal's data is not synced"), "{said}");
+    assert!(said.lines().skip(1).all(|line| line.starts_with('I')), "{said}");
+}

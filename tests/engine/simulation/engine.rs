@@ -1,11 +1,11 @@
 //! The engine in the process on a simulated disk, with embedded stores in a directory of its own.
 
-use super::disk::SimulatedDisk;
 use domain::{Command, ItemId, Order};
 use seckill::actors::{
     BackendOptions, Backends, Engine, EngineOptions, KeyOrigin, Reply, StartError,
 };
 use seckill::store::journal::file::{self, FileLog};
+use simulation::disk::SimulatedDisk;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

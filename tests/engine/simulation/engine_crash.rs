@@ -2,7 +2,6 @@
 //! (I1 to I3, I5 to I7, I9, I10, I14, I15, I17), and then a valid purchase succeeds (I16).
 
 use super::dice::{Dice, Told, seeds};
-use super::disk::SimulatedDisk;
 use super::engine::{House, options};
 use crate::seen::Seen;
 use domain::invariants::{self, Invariant, Ledger};
@@ -14,6 +13,7 @@ use parking_lot::Mutex;
 use seckill::actors::{Engine, Reply};
 use seckill::store::journal::file;
 use seckill::store::journal::record::each_record;
+use simulation::disk::SimulatedDisk;
 use std::sync::Arc;
 use std::time::Duration;
 use support::engine::{SHARDS, guarded, operate};

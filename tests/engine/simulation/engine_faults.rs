@@ -1,11 +1,11 @@
 //! The whole engine when its disk hangs or fails, and when its checkpoints know more than its journal.
 
 use super::dice::Dice;
-use super::disk::SimulatedDisk;
 use super::engine::{House, options};
 use domain::{ItemAction, ItemId, OrderStatus, Outcome};
 use seckill::actors::{EngineOptions, NotDelivered, RecoveryError, Reply, StartError};
 use seckill::store::journal::file::segment_name;
+use simulation::disk::SimulatedDisk;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

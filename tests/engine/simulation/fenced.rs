@@ -2,7 +2,6 @@
 //! so are seeded schedules of several nodes whose appends are lost, late and doubled, and whose leases
 //! end wrongly.
 
-use super::book::Book;
 use domain::{Record, ShardId};
 use futures_util::FutureExt;
 use harness::Random;
@@ -15,6 +14,7 @@ use seckill::store::journal::record::each_record;
 use seckill::store::journal::{
     Batch, BoxError, JournalError, Log, LogHandle, OpenedLog, Part, Replayed,
 };
+use simulation::journal::book::Book;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};

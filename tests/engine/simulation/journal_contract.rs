@@ -1,7 +1,5 @@
 //! The journal's contract: each case as a test of its own, for each implementation.
 
-use super::book::{Book, SHARDS, block_on, number_of, numbered, small};
-use super::disk::SimulatedDisk;
 use super::fenced::AllShards;
 use super::memory::Memory;
 use domain::{Record, ShardId};
@@ -9,6 +7,8 @@ use futures_util::FutureExt;
 use seckill::store::journal::file::disk::RealDisk;
 use seckill::store::journal::file::{FileLog, OpenedFiles};
 use seckill::store::journal::{Follower, OpenedLog, record};
+use simulation::disk::SimulatedDisk;
+use simulation::journal::book::{Book, SHARDS, block_on, number_of, numbered, small};
 use std::sync::Arc;
 use tempfile::TempDir;
 

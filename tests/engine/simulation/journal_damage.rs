@@ -1,14 +1,14 @@
 //! A torn tail is cut, anything else that is not what was written is refused with
 //! its place.
 
-use super::book::{Book, numbered, read, small};
-use super::disk::SimulatedDisk;
 use seckill::store::journal::file::disk::Disk;
 use seckill::store::journal::file::frame::{
     self, ALIGNMENT, FRAME_HEADER_LENGTH, Link, SegmentHeader, frame_length,
 };
 use seckill::store::journal::file::{ReadError, segment_name};
 use seckill::store::journal::record;
+use simulation::disk::SimulatedDisk;
+use simulation::journal::book::{Book, numbered, read, small};
 
 const SEGMENT_BYTES: u64 = 4_096;
 

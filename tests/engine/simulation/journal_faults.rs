@@ -1,13 +1,13 @@
 //! A sync that fails, a disk that is full, a sync that
 //! does not come back.
 
-use super::book::{Book, block_on, end, read, small};
 use super::dice::Dice;
-use super::disk::SimulatedDisk;
 use domain::ShardId;
 use futures_util::FutureExt;
 use seckill::store::journal::file::{FileLog, Options, SEGMENT_BYTES_MIN, segment_name};
 use seckill::store::journal::{Journal, OpenedLog, Trouble};
+use simulation::disk::SimulatedDisk;
+use simulation::journal::book::{Book, block_on, end, read, small};
 
 #[test]
 fn after_a_failed_sync_nothing_is_let_go_any_more() {

@@ -1,13 +1,13 @@
 //! A journal has one writer: another one's traces stop it before it writes (I15). What it has written is
 //! read again, and damage is told while it runs.
 
-use super::book::{Book, read, small};
-use super::disk::SimulatedDisk;
 use domain::ShardId;
 use futures_util::FutureExt;
 use seckill::store::journal::file::disk::{Disk, RealDisk};
 use seckill::store::journal::file::{FileLog, ReadError, segment_name};
 use seckill::store::journal::{OpenedLog, Trouble};
+use simulation::disk::SimulatedDisk;
+use simulation::journal::book::{Book, read, small};
 use std::sync::Arc;
 
 const SEGMENT_BYTES: u64 = 4_096;

@@ -1,13 +1,13 @@
 //! Segments: rolled, prepared, retired once they are covered (I13), and followed.
 
-use super::book::{Book, Content, end, number_of, read, small};
 use super::dice::{Dice, seeds, with_seed};
-use super::disk::SimulatedDisk;
 use domain::ShardId;
 use futures_util::FutureExt;
 use seckill::store::journal::Follower;
 use seckill::store::journal::file::disk::Disk;
 use seckill::store::journal::file::{SEGMENT_BYTES_MIN, segment_name};
+use simulation::disk::SimulatedDisk;
+use simulation::journal::book::{Book, Content, end, number_of, read, small};
 
 fn content(disk: &SimulatedDisk) -> Content {
     read(disk).expect("readable")

@@ -3,10 +3,8 @@
 //!
 //! Seeds are printed when they fail; `SECKILL_SEED=number` runs one again.
 
-mod book;
 mod cluster_seeds;
 mod dice;
-mod disk;
 mod engine;
 mod engine_crash;
 mod engine_faults;

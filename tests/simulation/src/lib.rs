@@ -6,7 +6,9 @@
 //! searches, and reads no clock: time is part of the simulation.
 
 pub mod cluster;
+pub mod disk;
 mod finding;
+pub mod journal;
 mod search;
 
 pub use finding::Finding;

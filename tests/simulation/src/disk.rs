@@ -4,7 +4,7 @@
 //! directory sync has covered survive as far as some point between the last sync and the crash. On
 //! request it fails, fills up, holds its syncs, or lies about having done them.
 
-use super::dice::Dice;
+use harness::Random;
 use parking_lot::{Condvar, Mutex};
 use seckill::store::journal::file::disk::{Disk, DiskFile, FileIdentity};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ struct Content {
 impl SimulatedDisk {
     /// The power goes: this disk does nothing any more, and what a machine would find after it is
     /// returned, without the faults.
-    pub fn crash(&self, dice: &mut Dice) -> Self {
+    pub fn crash(&self, dice: &mut Random) -> Self {
         let mut state = self.0.state.lock();
         state.has_crashed = true;
         state.holds_syncs = false;
@@ -185,7 +185,7 @@ impl Content {
         }
     }
 
-    fn after_crash(&self, dice: &mut Dice) -> Self {
+    fn after_crash(&self, dice: &mut Random) -> Self {
         let mut found = self.durable.clone();
         let last_write = self.unsynced.len().saturating_sub(1);
         for (number, (offset, bytes)) in self.unsynced.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! A journal under test: what waits for it are numbers, and what it releases is noted.
 
-use super::disk::SimulatedDisk;
+use crate::disk::SimulatedDisk;
 use domain::{
     Currency, Event, ItemId, Order, OrderId, OrderStatus, Record, RequestId, SaleId, ShardId,
     Timestamp, UserId,
