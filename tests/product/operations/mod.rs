@@ -12,6 +12,7 @@ mod compat;
 mod dead_letters;
 mod demo;
 mod deployment;
+mod examples;
 mod ground;
 mod grpc;
 mod metrics;

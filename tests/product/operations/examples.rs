@@ -1,0 +1,64 @@
+//! The examples that an integrator copies, against the program.
+
+use crate::support::{Offer, Site};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/java/Buyer.java");
+
+fn skip(what: &str) {
+    let is_demanded = std::env::var("SECKILL_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+    assert!(!is_demanded, "{what} is not there, and SECKILL_REQUIRE_SERVICES=1");
+    println!("skipped: {what} is not there");
+}
+
+/// The example in Rust, which is built with all tests and not with this program alone.
+fn rust_buyer() -> Option<PathBuf> {
+    let program = std::env::current_exe().expect("a program");
+    let folder = program.parent().and_then(Path::parent).expect("the folder of the profile");
+    let buyer = folder.join("examples/buyer");
+    buyer.exists().then_some(buyer)
+}
+
+async fn check(program: impl Fn() -> Command) {
+    let site = Site::new();
+    let server = site.start().await;
+    let sale =
+        site.open_sale(&server, 2, &[Offer { allotted: 1, limit: 1, window_seconds: 600 }]).await;
+    let buy = async |token: &str| {
+        let mut command = program();
+        command.args([&format!("http://{}", server.address()), &sale.items[0].to_string(), token]);
+        tokio::task::spawn_blocking(move || command.output().expect("it runs"))
+            .await
+            .expect("it ends")
+    };
+    let first = buy(&sale.tokens[0]).await;
+    let said = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert!(first.status.success(), "{said}{}", String::from_utf8_lossy(&first.stderr));
+    let said = said.replace('"', "");
+    assert!(said.contains(": reserved, replayed: false\n") && said.ends_with(": paid\n"), "{said}");
+    let second = buy(&sale.tokens[1]).await;
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("refused: sold_out"), "{said}");
+    server.stop().await;
+    site.audit([]).must_balance();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_in_rust_buys_and_pays() {
+    let Some(buyer) = rust_buyer() else { return skip("the example in Rust") };
+    check(|| Command::new(&buyer)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_in_java_buys_and_pays() {
+    if Command::new("java").arg("-version").output().is_err() {
+        return skip("Java");
+    }
+    check(|| {
+        let mut java = Command::new("java");
+        java.arg(JAVA);
+        java
+    })
+    .await;
+}
