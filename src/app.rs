@@ -4,6 +4,7 @@
 //! configuration chooses.
 
 mod background;
+pub mod backup;
 mod beginnings;
 mod carrier;
 mod cluster;

@@ -3,6 +3,7 @@
 //! Owns arguments, text for people and exit codes. Must not know how a sale works.
 
 pub mod audit;
+pub mod backup;
 pub mod banner;
 pub mod client;
 pub mod cluster;
@@ -65,6 +66,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Judge every invariant over the journal, the checkpoints and the order store
     Audit(audit::AuditArguments),
+    /// Copy the shop's data, beside the shop that sells, and audit the copy
+    Backup(backup::BackupArguments),
     /// Bring the order store's tables up to date
     Migrate,
     /// Begin a new journal where the old one is lost, from what the order store holds
@@ -142,6 +145,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         }
         Command::Export(arguments) => export::run(&configuration()?.config, &arguments, output)?,
         Command::Operator(command) => operator::run(&configuration()?.config, &command, output)?,
+        Command::Backup(arguments) => backup::run(&configuration()?.config, &arguments, output)?,
         Command::Recover(_) => recover::run(&configuration()?.config, output)?,
         Command::Demo => demo::run(&configuration()?.config, output)?,
         Command::Migrate => migrate::run(&configuration()?.config, output)?,

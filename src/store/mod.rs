@@ -15,4 +15,4 @@ pub mod read_cache;
 pub mod redis_connection;
 pub mod registry;
 pub mod settings;
-mod sqlite_file;
+pub mod sqlite_file;

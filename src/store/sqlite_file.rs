@@ -3,13 +3,13 @@
 
 use parking_lot::Mutex;
 use rustix::fs::Access;
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How to open the SQLite file at `path` if it is there and its directory cannot be written to; none if
 /// it can. A file without a log beside it is opened as one that nobody changes, because SQLite would
@@ -21,6 +21,24 @@ pub(super) fn only_readable(path: &Path) -> Option<SqliteConnectOptions> {
     }
     let has_log = std::fs::metadata(beside(path, LOG)).is_ok_and(|log| log.len() > 0);
     Some(SqliteConnectOptions::new().filename(path).read_only(true).immutable(!has_log))
+}
+
+/// Copies the SQLite file at `from`, which may be in use, into a new file at `to`: as of one instant.
+///
+/// # Errors
+/// Returns SQLite's error in words if the file cannot be read, or there is one at `to`.
+pub async fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let options = SqliteConnectOptions::new()
+        .filename(from)
+        .create_if_missing(false)
+        .busy_timeout(Duration::from_secs(30));
+    let copied = async {
+        let mut connection = options.connect().await?;
+        let to = to.to_string_lossy().into_owned();
+        sqlx::query("VACUUM INTO ?").bind(to).execute(&mut connection).await?;
+        connection.close().await
+    };
+    copied.await.map_err(|error: sqlx::Error| error.to_string())
 }
 
 /// Moves the file's log into it. The last connection's end would do that too, but one that was thrown away

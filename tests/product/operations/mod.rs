@@ -8,6 +8,7 @@ mod absent;
 mod ages;
 mod audit;
 mod backlog;
+mod backup;
 mod compat;
 mod dead_letters;
 mod demo;
