@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) struct Stored {
     /// Each order, and the number of the record that its row was made of.
     pub(super) orders: HashMap<OrderId, (Order, u64)>,
-    /// Each payment.
+    /// Each payment that is stored.
     pub(super) payments: BTreeMap<PaymentId, StoredPayment>,
     /// Each record of an item.
     pub(super) items: BTreeMap<(ShardId, u64), Record>,

@@ -126,7 +126,7 @@ macro_rules! short_text {
                 (fits && text.bytes().all(is_allowed)).then(|| Self(text.into()))
             }
 
-            /// Its text.
+            /// The text itself.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -163,7 +163,7 @@ impl ProviderName {
 /// A payment, whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Payment {
-    /// Its identity.
+    /// The payment's identity.
     pub id: PaymentId,
     /// By which request it was started; repeats of the request get this payment. Money that nobody had asked for
     /// has the number 0.
@@ -227,10 +227,49 @@ pub enum PaymentResult {
 /// An order with its payments.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderPayments {
-    /// The order.
+    /// The order itself.
     pub order: Order,
     /// Its payments, by ascending number.
     pub payments: Vec<Payment>,
+}
+
+impl OrderPayments {
+    /// Whether money of one of them is to be given back.
+    pub fn has_refund_due(&self) -> bool {
+        self.payments.iter().any(|payment| payment.state == PaymentState::RefundDue)
+    }
+
+    /// Puts a payment in its place, instead of what was there.
+    pub fn set(&mut self, payment: Payment) {
+        match self.payments.binary_search_by_key(&payment.id.number, |known| known.id.number) {
+            Ok(place) => self.payments[place] = payment,
+            Err(place) => self.payments.insert(place, payment),
+        }
+    }
+
+    /// The payment by which a provider has this money, if it was recorded.
+    pub fn captured_as(
+        &self,
+        provider: &ProviderName,
+        reference: &PaymentReference,
+    ) -> Option<&Payment> {
+        self.payments.iter().find(|payment| {
+            payment.state.has_money()
+                && payment.provider == *provider
+                && payment.reference.as_ref() == Some(reference)
+        })
+    }
+
+    /// The payment of this identity.
+    pub(crate) fn get(&self, id: PaymentId) -> Option<&Payment> {
+        self.payments.iter().find(|payment| payment.id == id)
+    }
+
+    /// The identity of the next one; none if there can be no more.
+    pub(crate) fn next_id(&self) -> Option<PaymentId> {
+        let last = self.payments.last().map_or(0, |payment| payment.id.number);
+        Some(PaymentId { order_id: self.order.order_id, number: last.checked_add(1)? })
+    }
 }
 
 /// A payment as of a record, and what it did to its order.
@@ -247,7 +286,7 @@ pub struct PaymentRecord {
 /// What a command came to for a payment: as much as an answer needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PaymentOutcome {
-    /// The payment.
+    /// The payment's identity.
     pub id: PaymentId,
     /// Where it stands now.
     pub state: PaymentState,

@@ -13,6 +13,7 @@ mod buyers;
 mod decide;
 mod from_order_store;
 mod orders;
+mod payment_table;
 mod payments;
 mod snapshot;
 mod state;

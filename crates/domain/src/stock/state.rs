@@ -4,7 +4,7 @@
 
 use super::buyers::BuyerIndex;
 use super::orders::{Entry, OrderTable};
-use super::payments::PaymentTable;
+use super::payment_table::PaymentTable;
 use crate::admission::Admission;
 use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
