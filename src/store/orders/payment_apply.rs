@@ -48,7 +48,7 @@ async fn merge(
             None => missing.push(row),
             Some(stored) => match judge(stored, row) {
                 Ok(update) => changed.extend(update),
-                Err(conflict) => written.conflicts.push(conflict),
+                Err(reason) => written.conflicts.push(Conflict { record: row.record(), reason }),
             },
         }
     }
@@ -93,7 +93,7 @@ async fn merge_one(
             session.update_payments(&[update]).await?;
             written.rows += 1;
         }
-        Err(conflict) => written.conflicts.push(conflict),
+        Err(reason) => written.conflicts.push(Conflict { record: row.record(), reason }),
     }
     Ok(())
 }
@@ -114,11 +114,13 @@ async fn stored(
 }
 
 /// What the stored row has to become, if it has to change: as of the later record, and from the time of the first.
-fn judge(stored: &StoredPayment, row: &PaymentRow) -> Result<Option<StoredPayment>, Conflict> {
+fn judge(
+    stored: &StoredPayment,
+    row: &PaymentRow,
+) -> Result<Option<StoredPayment>, ConflictReason> {
     let came = &row.stored;
     if stored.contradicts(came) {
-        let (record, reason) = (row.record(), ConflictReason::OtherPayment);
-        return Err(Conflict { record, reason });
+        return Err(ConflictReason::OtherPayment);
     }
     let created_at = stored.created_at.min(came.created_at);
     let later = if came.version > stored.version { came } else { stored };
