@@ -4,14 +4,13 @@
 //! cargo run --example buyer -- http://127.0.0.1:8080 ITEM TOKEN
 //! ```
 //!
-//! To copy it: reqwest without default features, serde_json, and tokio with `macros`, `rt` and `time`. TOKEN is a
+//! To copy it: reqwest without default features, serde_json, rand, and tokio with `macros`, `rt` and `time`. TOKEN is a
 //! buyer's, from `seckill mint` or from a log-in.
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const ATTEMPTS_MAX: u32 = 8;
 
@@ -83,10 +82,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// A key that no other purchase of this buyer has; a UUID is the usual choice.
-fn new_key(of: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{of}-{}-{}", std::process::id(), now.as_nanos())
+/// A key that no other request of this buyer has; a UUID is as good.
+fn new_key() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// The answer, or the end of the program with words.
@@ -106,12 +104,11 @@ async fn run(base: String, item: &str, token: String) -> Result<(), ExitCode> {
         ExitCode::FAILURE
     })?;
     let shop = Shop { client, base, token };
-    let buying =
-        shop.post(&format!("/items/{item}/buy"), r#"{"quantity":1}"#, &new_key("buy")).await;
+    let buying = shop.post(&format!("/items/{item}/buy"), r#"{"quantity":1}"#, &new_key()).await;
     let (order, was_replayed) = done(buying)?;
     let order_id = order["order_id"].as_str().unwrap_or_default();
     println!("order {order_id}: {}, replayed: {was_replayed}", order["status"]);
-    let paying = shop.post(&format!("/orders/{order_id}/pay"), "{}", &new_key("pay")).await;
+    let paying = shop.post(&format!("/orders/{order_id}/pay"), "{}", &new_key()).await;
     let (order, _) = done(paying)?;
     println!("order {order_id}: {}", order["status"]);
     Ok(())

@@ -56,7 +56,7 @@ const LOAD_FIELDS: u32 = 256;
 /// Products written by one script if their counters are written apart from an increment.
 const PRODUCTS_MAX: usize = 256;
 /// How often a load that a write overtook starts again.
-const LOAD_ATTEMPTS_MAX: usize = 3;
+const LOAD_ATTEMPTS_MAX: usize = 12;
 /// The most bytes that an item takes, its field's name included.
 const ITEM_LENGTH_MAX: usize = 256;
 
