@@ -82,7 +82,7 @@ impl PaymentProvider {
     /// Has a payment begin, and returns where the buyer goes to pay.
     ///
     /// # Errors
-    /// Returns [`NotBegun`] if the provider does not say where. It may have begun all the same; asked again for the
+    /// Returns `NotBegun` if the provider does not say where. It may have begun all the same; asked again for the
     /// same payment it begins no other.
     pub async fn begin(
         &self,
@@ -115,7 +115,7 @@ impl PaymentProvider {
     /// Checks that a callback is the provider's.
     ///
     /// # Errors
-    /// Returns [`NotBelieved`] if it is not.
+    /// Returns `NotBelieved` if it is not.
     pub fn verify(
         &self,
         headers: &HeaderMap,

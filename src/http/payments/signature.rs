@@ -88,7 +88,7 @@ impl SharedSecret {
     /// `now`.
     ///
     /// # Errors
-    /// Returns [`NotBelieved`] if it was not.
+    /// Returns `NotBelieved` if it was not.
     pub fn verify(
         &self,
         headers: &HeaderMap,
