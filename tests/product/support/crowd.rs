@@ -17,6 +17,15 @@ pub const REFUSALS: &[&str] = &["sold_out", "limit_reached"];
 /// Buyers at work at the same time, each over a connection of its own.
 const CROWD: usize = 16;
 
+/// What becomes of the crowd's orders.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purse {
+    /// Some are paid: their units are gone for good.
+    Full,
+    /// None is paid: each unit comes back when its time is over.
+    Empty,
+}
+
 /// Buyers at work until they are told to leave or the server is gone.
 pub struct Crowd {
     people: JoinSet<()>,
@@ -39,6 +48,26 @@ impl Crowd {
         witness: &Arc<Witness>,
         random: &mut Random,
     ) -> Self {
+        Self::with(Purse::Full, server, shop, witness, random)
+    }
+
+    /// Sends in people who pay for nothing, so that little stock keeps moving however long it takes.
+    pub fn enter_without_money(
+        server: &Server,
+        shop: &Arc<OpenSale>,
+        witness: &Arc<Witness>,
+        random: &mut Random,
+    ) -> Self {
+        Self::with(Purse::Empty, server, shop, witness, random)
+    }
+
+    fn with(
+        purse: Purse,
+        server: &Server,
+        shop: &Arc<OpenSale>,
+        witness: &Arc<Witness>,
+        random: &mut Random,
+    ) -> Self {
         let shared = Arc::new(Shared {
             shop: Arc::clone(shop),
             witness: Arc::clone(witness),
@@ -48,7 +77,8 @@ impl Crowd {
         });
         let mut people = JoinSet::new();
         for number in 0..CROWD {
-            let person = Person { number, random: random.fork(), shared: Arc::clone(&shared) };
+            let shared = Arc::clone(&shared);
+            let person = Person { number, purse, random: random.fork(), shared };
             let address = server.address();
             people.spawn(async move {
                 if let Ok(client) = Client::open(address).await {
@@ -95,6 +125,7 @@ impl Crowd {
 
 struct Person {
     number: usize,
+    purse: Purse,
     random: Random,
     shared: Arc<Shared>,
 }
@@ -120,7 +151,7 @@ impl Person {
             let of_own = self.random.pick(&own).cloned();
             match (self.random.below(10), of_own) {
                 (0, Some((_, attempt))) => self.buy(&mut client, attempt, &mut own).await?,
-                (1 | 2, Some((order, attempt))) => {
+                (1 | 2, Some((order, attempt))) if self.purse == Purse::Full => {
                     self.step(&mut client, order, &attempt, "pay").await?;
                 }
                 (3, Some((order, attempt))) => {
