@@ -10,6 +10,7 @@ mod engine_crash;
 mod engine_faults;
 mod fenced;
 mod journal_contract;
+mod journal_copy;
 mod journal_crash;
 mod journal_damage;
 mod journal_faults;

@@ -1,9 +1,10 @@
 //! A copy of a journal's segments, beside the process that writes them.
 //!
 //! Segments are linked, which costs no room on the same file system and keeps one that is deleted meanwhile; where
-//! links are not possible they are copied. What is linked first and once more at the end frames what is copied
-//! between: whatever another store has of the journal at any time between the two, the copy has the records behind
-//! it and those of it. Must not know who writes the journal.
+//! links are not possible they are copied, and those that were written to meanwhile are copied again at the end.
+//! What is taken first and once more at the end frames what is copied between: whatever another store has of the
+//! journal at any time between the two, the copy has the records behind it and those of it. Must not know who writes
+//! the journal.
 
 use super::disk::RealDisk;
 use super::reader::{ReadError, scan};
@@ -26,6 +27,8 @@ pub struct SegmentCopy {
     from: PathBuf,
     to: PathBuf,
     taken: BTreeSet<u64>,
+    /// From this segment on copies are made again at the end, for they do not grow as links do; `None` without copies.
+    growing: Option<u64>,
 }
 
 /// Why a journal's segments were not copied.
@@ -49,6 +52,23 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError {
     move |source| CopyError::Io { path, source }
 }
 
+/// The end of the last frame that is whole in the directory `path`, where a process may be writing.
+fn end_of(path: &Path) -> Result<Position, CopyError> {
+    let disk = RealDisk::open(path).map_err(at(path))?;
+    let mut looks = 0;
+    loop {
+        match scan(&disk, |_, _, _| Ok(())) {
+            Ok(found) => return Ok(found.end),
+            // A frame that was being written while it was read, or a segment that was deleted.
+            Err(ReadError::Corrupt { .. } | ReadError::Io { .. }) if looks < LOOKS_MAX => {
+                looks += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        thread::sleep(LOOK_PAUSE);
+    }
+}
+
 impl SegmentCopy {
     /// Takes all segments in the directory `from` into the new directory `to`.
     ///
@@ -56,7 +76,12 @@ impl SegmentCopy {
     /// Returns [`CopyError`] if the file system fails.
     pub fn begin(from: &Path, to: &Path) -> Result<Self, CopyError> {
         DirBuilder::new().mode(0o700).create(to).map_err(at(to))?;
-        let mut copy = Self { from: from.to_owned(), to: to.to_owned(), taken: BTreeSet::new() };
+        let mut copy = Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            taken: BTreeSet::new(),
+            growing: None,
+        };
         copy.take()?;
         Ok(copy)
     }
@@ -66,27 +91,26 @@ impl SegmentCopy {
     /// # Errors
     /// Returns [`CopyError`] if the file system fails, or what was copied is not a journal.
     pub fn finish(mut self) -> Result<Position, CopyError> {
-        self.take()?;
-        let disk = RealDisk::open(&self.to).map_err(at(&self.to))?;
-        let mut looks = 0;
-        let end = loop {
-            match scan(&disk, |_, _, _| Ok(())) {
-                Ok(found) => break found.end,
-                // A frame that was being written while it was read.
-                Err(ReadError::Corrupt { .. }) if looks < LOOKS_MAX => looks += 1,
-                Err(error) => return Err(error.into()),
+        if let Some(growing) = self.growing {
+            for number in self.taken.split_off(&growing) {
+                self.remove(number)?;
             }
-            thread::sleep(LOOK_PAUSE);
-        };
-        for number in self.taken.iter().filter(|number| **number > end.segment) {
-            let path = self.to.join(segment_name(*number));
-            fs::remove_file(&path).map_err(at(&path))?;
+        }
+        self.take()?;
+        let end = end_of(&self.to)?;
+        for number in self.taken.split_off(&(end.segment + 1)) {
+            self.remove(number)?;
         }
         if self.taken.contains(&end.segment) {
             self.cut(end)?;
         }
         File::open(&self.to).and_then(|directory| directory.sync_all()).map_err(at(&self.to))?;
         Ok(end)
+    }
+
+    fn remove(&self, number: u64) -> Result<(), CopyError> {
+        let path = self.to.join(segment_name(number));
+        fs::remove_file(&path).map_err(at(&path))
     }
 
     /// Takes each segment that is there and was not taken.
@@ -99,12 +123,17 @@ impl SegmentCopy {
         for number in numbers.difference(&self.taken.clone()) {
             let name = segment_name(*number);
             let (from, to) = (self.from.join(&name), self.to.join(&name));
-            let linked = fs::hard_link(&from, &to).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Err(error),
-                // Another file system, or one without links.
-                _ => fs::copy(&from, &to).map(drop),
-            });
-            match linked {
+            let taken = match fs::hard_link(&from, &to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // Another file system, or one without links.
+                    if self.growing.is_none() {
+                        self.growing = Some(end_of(&self.from)?.segment);
+                    }
+                    fs::copy(&from, &to).map(drop)
+                }
+                linked => linked,
+            };
+            match taken {
                 Ok(()) => drop(self.taken.insert(*number)),
                 // It was deleted: what was in it is in the stores already.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
