@@ -9,6 +9,7 @@ pub mod csv;
 pub mod dead_letters;
 pub mod draft;
 pub mod guard;
+pub mod list_form;
 pub mod log;
 pub mod media;
 pub mod operations;

@@ -1,21 +1,16 @@
 //! Which orders a query asks for, and in which form: one declaration for the API's routes and the console.
 
+use super::list_form::{self, ListForm, one_of};
 use crate::http::api::example;
 use crate::http::problem::Problem;
 use crate::http::request::page::{self, PageQuery};
 use crate::http::request::rules::{Identity, Instant, Rule};
 use crate::sales::OrderFilter;
-use domain::order::Cursor;
 use domain::{OrderId, OrderStatus, SaleId};
 use serde::Deserialize;
 use std::str::FromStr;
 use utoipa::openapi::path::{Parameter, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoParams, PartialSchema};
-
-/// Names of the forms that orders come in.
-const JSON: &str = "json";
-const CSV: &str = "csv";
 
 /// Which orders a query asks for, and in which form.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -40,18 +35,6 @@ pub struct OrdersQuery {
     pub format: Option<String>,
     /// Whether the file is for Excel: `true` or `false`.
     pub excel: Option<String>,
-}
-
-/// In which form orders are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
-    /// A page as JSON, with this many orders at most, from the cursor on.
-    Page(usize, Cursor),
-    /// All of them as a file.
-    File {
-        /// Whether Excel opens it as it is meant.
-        for_excel: bool,
-    },
 }
 
 impl OrdersQuery {
@@ -91,25 +74,18 @@ impl OrdersQuery {
     ///
     /// # Errors
     /// Returns an `invalid_field` problem if one of the parameters is not valid.
-    pub fn form(&self) -> Result<Form, Problem> {
+    pub fn form(&self) -> Result<ListForm<OrderId>, Problem> {
         let page =
             PageQuery { limit: self.limit.clone(), starting_after: self.starting_after.clone() };
-        let (limit, before) = page.read::<OrderId>()?;
-        let for_excel = match self.excel.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::field("excel", "must be true or false")),
-        };
-        match self.format.as_deref() {
-            Some(CSV) => Ok(Form::File { for_excel }),
-            None | Some(JSON) if for_excel => Err(Problem::field("excel", "only with format=csv")),
-            None | Some(JSON) => Ok(Form::Page(limit, Cursor::Before(before))),
-            Some(_) => Err(Problem::field("format", "must be json or csv")),
-        }
+        ListForm::read(&page, self.format.as_deref(), self.excel.as_deref())
     }
 }
 
-fn identity<T: FromStr>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
+/// Returns the identity that a parameter names, if it is there.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if it is none.
+pub(super) fn identity<T: FromStr>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
     let parse = |text: &str| text.parse().map_err(|_| Problem::field(name, "must be an identity"));
     text.map(parse).transpose()
 }
@@ -145,9 +121,6 @@ impl SaleOrdersQuery {
 
 impl IntoParams for SaleOrdersQuery {
     fn into_params(provider: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let one_of = |names: Vec<&'static str>| {
-            ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
-        };
         let parameter = page::query_parameter;
         let statuses = OrderStatus::ALL.map(OrderStatus::name).into();
         let mut parameters = PageQuery::into_params(provider);
@@ -177,21 +150,8 @@ impl IntoParams for SaleOrdersQuery {
                 Instant::schema(),
                 example::ENDS_AT.into(),
             ),
-            parameter(
-                "format",
-                "`json` for a page, which is the default; `csv` for all orders as one file, oldest \
-                 first.",
-                one_of(vec![JSON, CSV]),
-                JSON.into(),
-            ),
-            parameter(
-                "excel",
-                "`true` for a file that Excel opens as it is meant: with a byte order mark, and with \
-                 identities as text, of which Excel would lose the last digits.",
-                one_of(vec!["true", "false"]),
-                "false".into(),
-            ),
         ]);
+        parameters.extend(list_form::parameters("all orders as one file, oldest first"));
         parameters
     }
 }
@@ -232,8 +192,8 @@ mod tests {
                 to: None,
             }
         );
-        assert_eq!(form, Form::Page(20, Cursor::Before(None)));
-        let file = |for_excel| Ok(Form::File { for_excel });
+        assert_eq!(form, ListForm::Page(20, None));
+        let file = |for_excel| Ok(ListForm::File { for_excel });
         assert_eq!(read("format=csv").map(|(_, form)| form), file(false));
         assert_eq!(read("format=csv&excel=true").map(|(_, form)| form), file(true));
         for (text, wrong) in [

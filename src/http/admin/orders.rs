@@ -1,8 +1,9 @@
 //! Orders for operators: of all sales or of one, as pages for a screen or as a file for an accountant. Both
 //! show what has reached the order store.
 
+use super::list_form::ListForm;
 use super::order_export::{CSV_HEAD, export};
-use super::order_filter::{Form, OrdersQuery, SaleOrdersQuery};
+use super::order_filter::{OrdersQuery, SaleOrdersQuery};
 use crate::http::api::example;
 use crate::http::api::order_view::{self, OrderView};
 use crate::http::auth::bearer::Operator;
@@ -14,6 +15,7 @@ use crate::http::state::Edge;
 use crate::sales::FoundOrders;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use domain::order::Cursor;
 use domain::{Order, OrderStatus, SaleId};
 use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -104,8 +106,9 @@ pub async fn list(
 async fn answer(edge: Arc<Edge>, query: &OrdersQuery, name: &str) -> Result<Response, Problem> {
     let filter = query.filter()?;
     match query.form()? {
-        Form::File { for_excel } => export(edge, filter, for_excel, name).await,
-        Form::Page(limit, cursor) => {
+        ListForm::File { for_excel } => export(edge, filter, for_excel, name).await,
+        ListForm::Page(limit, before) => {
+            let cursor = Cursor::Before(before);
             let found = edge.sales.search_orders(&filter, cursor, limit + 1).await?;
             Ok(render_page(&cut(found, limit)))
         }

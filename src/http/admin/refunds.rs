@@ -3,6 +3,8 @@
 //!
 //! The shop moves no money back by itself: the provider does, where the operator says so.
 
+use super::list_form::{self, ListForm, one_of};
+use super::order_filter::identity;
 use super::refund_export::{self, CSV_HEAD};
 use crate::http::api::example;
 use crate::http::api::order_view::OrderView;
@@ -34,10 +36,6 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-/// Names of the forms that refunds come in.
-const JSON: &str = "json";
-const CSV: &str = "csv";
-
 /// The states that are refunds.
 pub const STATES: [PaymentState; 2] = [PaymentState::RefundDue, PaymentState::Refunded];
 
@@ -60,13 +58,6 @@ pub struct RefundsQuery {
     pub excel: Option<String>,
 }
 
-/// In which form refunds are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Form {
-    Page(usize, Option<PaymentId>),
-    File { for_excel: bool },
-}
-
 impl RefundsQuery {
     /// Returns which refunds are asked for: those that are due, if nothing else is said.
     ///
@@ -77,44 +68,26 @@ impl RefundsQuery {
         let state = STATES.into_iter().find(|known| known.name() == state);
         let state =
             state.ok_or_else(|| Problem::field("state", "must be refund_due or refunded"))?;
-        let sale_id = self
-            .sale
-            .as_deref()
-            .map(|sale| sale.parse().map_err(|_| Problem::field("sale", "must be an identity")));
         let provider = self.provider.as_deref().map(|name| {
             let detail = "must be a provider's name: 1 to 16 of a to z, 0 to 9, _ and -";
             ProviderName::parse(name).ok_or_else(|| Problem::field("provider", detail))
         });
         Ok(PaymentFilter {
             state: Some(state),
-            sale_id: sale_id.transpose()?,
+            sale_id: identity("sale", self.sale.as_deref())?,
             provider: provider.transpose()?,
         })
     }
 
-    fn form(&self) -> Result<Form, Problem> {
+    fn form(&self) -> Result<ListForm<PaymentId>, Problem> {
         let page =
             PageQuery { limit: self.limit.clone(), starting_after: self.starting_after.clone() };
-        let (limit, after) = page.read::<PaymentId>()?;
-        let for_excel = match self.excel.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::field("excel", "must be true or false")),
-        };
-        match self.format.as_deref() {
-            Some(CSV) => Ok(Form::File { for_excel }),
-            None | Some(JSON) if for_excel => Err(Problem::field("excel", "only with format=csv")),
-            None | Some(JSON) => Ok(Form::Page(limit, after)),
-            Some(_) => Err(Problem::field("format", "must be json or csv")),
-        }
+        ListForm::read(&page, self.format.as_deref(), self.excel.as_deref())
     }
 }
 
 impl IntoParams for RefundsQuery {
     fn into_params(provider: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let one_of = |names: Vec<&'static str>| {
-            ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
-        };
         let parameter = page::query_parameter;
         let mut parameters = PageQuery::into_params(provider);
         parameters.truncate(1);
@@ -143,20 +116,8 @@ impl IntoParams for RefundsQuery {
                 ObjectBuilder::new().schema_type(Type::String).max_length(Some(16)).into(),
                 example::PROVIDER.into(),
             ),
-            parameter(
-                "format",
-                "`json` for a page, which is the default; `csv` for all of them as one file.",
-                one_of(vec![JSON, CSV]),
-                JSON.into(),
-            ),
-            parameter(
-                "excel",
-                "`true` for a file that Excel opens as it is meant: with a byte order mark, and with \
-                 identities as text, of which Excel would lose the last digits.",
-                one_of(vec!["true", "false"]),
-                "false".into(),
-            ),
         ]);
+        parameters.extend(list_form::parameters("all of them as one file"));
         parameters
     }
 }
@@ -324,8 +285,8 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let filter = query.filter()?;
     match query.form()? {
-        Form::File { for_excel } => refund_export::export(edge, filter, for_excel).await,
-        Form::Page(limit, after) => {
+        ListForm::File { for_excel } => refund_export::export(edge, filter, for_excel).await,
+        ListForm::Page(limit, after) => {
             let (found, has_more) = page_of(&edge, &filter, after, limit).await?;
             let data = found.iter().map(RefundView::from).collect();
             Ok(Json(RefundPage { data, has_more }).into_response())
@@ -436,7 +397,7 @@ mod tests {
         };
         let due =
             PaymentFilter { state: Some(PaymentState::RefundDue), ..PaymentFilter::default() };
-        assert_eq!(read(""), Ok((due.clone(), Form::Page(20, None))));
+        assert_eq!(read(""), Ok((due.clone(), ListForm::Page(20, None))));
         let (filter, form) =
             read("sale=7&provider=mall-pay&state=refunded&starting_after=9-2&limit=3").unwrap();
         assert_eq!(
@@ -448,8 +409,8 @@ mod tests {
             }
         );
         let after = PaymentId { order_id: OrderId(9), number: 2 };
-        assert_eq!(form, Form::Page(3, Some(after)));
-        assert_eq!(read("format=csv&excel=true"), Ok((due, Form::File { for_excel: true })));
+        assert_eq!(form, ListForm::Page(3, Some(after)));
+        assert_eq!(read("format=csv&excel=true"), Ok((due, ListForm::File { for_excel: true })));
         for (text, wrong) in [
             ("state=captured", "state"),
             ("sale=x", "sale"),
