@@ -13,6 +13,7 @@ pub mod export;
 mod external;
 mod figures;
 pub mod founding;
+pub mod gateway;
 pub mod issuer;
 mod kept_files;
 pub mod live;

@@ -375,11 +375,21 @@ fn refuse_own_journal(path: &Path) -> Result<(), ClusterError> {
     Ok(())
 }
 
+/// Where clients reach a node that listens for them there: on all its addresses, by the name that its peers know.
+fn reached_by_clients(listen: SocketAddr, peer_address: &str) -> String {
+    match peer_address.rsplit_once(':') {
+        Some((host, _)) if listen.ip().is_unspecified() && !host.is_empty() => {
+            format!("{host}:{}", listen.port())
+        }
+        _ => listen.to_string(),
+    }
+}
+
 fn record(config: &Config, http_address: SocketAddr, peer_address: &str) -> NodeRecord {
     NodeRecord {
         incarnation: rand::random(),
         peer_address: peer_address.to_owned(),
-        http_address: http_address.to_string(),
+        http_address: reached_by_clients(http_address, peer_address),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         secret_fingerprint: config
             .tokens
@@ -438,6 +448,15 @@ mod tests {
         assert_eq!(agreed(8, Identity::Drawn(other)), None);
         let later = Cluster { format: FORMAT + 1, ..cluster };
         assert!(agree(&later, 4, Identity::Drawn(other)).is_err());
+    }
+
+    #[test]
+    fn a_node_that_listens_on_all_addresses_is_reached_by_its_peers_name() {
+        let reached = |listen: &str, peer| reached_by_clients(listen.parse().unwrap(), peer);
+        assert_eq!(reached("10.0.0.7:8080", "a.mall:7080"), "10.0.0.7:8080");
+        assert_eq!(reached("0.0.0.0:8080", "a.mall:7080"), "a.mall:8080");
+        assert_eq!(reached("[::]:8080", "[fd00::7]:7080"), "[fd00::7]:8080");
+        assert_eq!(reached("0.0.0.0:8080", ""), "0.0.0.0:8080");
     }
 
     #[test]

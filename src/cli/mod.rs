@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod export;
 pub mod failure;
+pub mod gateway;
 pub mod health;
 pub mod man;
 pub mod migrate;
@@ -88,6 +89,9 @@ pub enum Command {
     Demo,
     /// Write the shop's pages as files, for a web server in front of it
     Export(export::ExportArguments),
+    /// Tell nginx or Kong in front of the shop where its nodes are
+    #[command(subcommand)]
+    Gateway(gateway::GatewayCommand),
     /// Print tokens for buyers, an operator, an approver or an admin
     Mint(mint::MintArguments),
     /// Ask the shop on this machine whether it sells, for a container's health check
@@ -144,6 +148,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
             dead_letters::run(&configuration()?.config, &command, output)?;
         }
         Command::Export(arguments) => export::run(&configuration()?.config, &arguments, output)?,
+        Command::Gateway(command) => gateway::run(&configuration()?.config, &command, output)?,
         Command::Operator(command) => operator::run(&configuration()?.config, &command, output)?,
         Command::Backup(arguments) => backup::run(&configuration()?.config, &arguments, output)?,
         Command::Recover(_) => recover::run(&configuration()?.config, output)?,

@@ -7,6 +7,7 @@
 mod backends;
 mod command_line;
 mod drills;
+mod gateway;
 mod operations;
 mod readme;
 mod support;

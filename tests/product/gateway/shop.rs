@@ -1,0 +1,146 @@
+//! A real shop behind nginx: its pages as files, its events, and purchases while nginx is reloaded.
+
+use super::{nginx, upstream};
+use crate::support::{Attempt, Offer, Site, Witness};
+use harness::http::{Answer, Client};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const OFFERS: &[Offer] = &[Offer { allotted: 1_000, limit: 10, window_seconds: 600 }; 2];
+/// What tells the client what a file is, what may run in it and who may keep it.
+const HEADERS: &[&str] = &[
+    "content-type",
+    "content-security-policy",
+    "referrer-policy",
+    "cross-origin-opener-policy",
+    "x-content-type-options",
+    "cache-control",
+];
+
+fn files(folder: &Path, below: &str, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder.join(below)).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("UTF-8");
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        match entry.file_type().expect("a type").is_dir() {
+            true => files(folder, &path, found),
+            false if path.ends_with(".gz") || path == "manifest.json" => {}
+            false => found.push(path),
+        }
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> Answer {
+    let mut client = Client::open(address).await.expect("it listens");
+    client.send("GET", path, "", &[], "").await.expect("it answers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exported_pages_are_what_the_shop_serves_with_the_same_headers() {
+    let site = Site::new();
+    let (server, _) = site.open_shop(1, OFFERS).await;
+    let pages = site.path("pages");
+    let exported = site.run(&["export", pages.to_str().expect("UTF-8")]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let upstream = upstream(&site.path(""), &[server.address().to_string()]);
+    let Some(nginx) = nginx(&upstream, &pages) else { return };
+    let mut found = Vec::new();
+    files(&pages, "", &mut found);
+    assert!(found.iter().any(|file| file == "en/items/1.html"), "{found:?}");
+    for file in found {
+        let page = file.strip_suffix("index.html").or_else(|| file.strip_suffix(".html"));
+        let path = format!("/{}", page.unwrap_or(&file));
+        let (own, gateway) =
+            (get(server.address(), &path).await, get(nginx.address(), &path).await);
+        assert_eq!((own.status, gateway.status), (200, 200), "{path}");
+        assert!(own.body == gateway.body, "{path} is another one");
+        for header in HEADERS {
+            let words = |answer: &Answer| answer.header(header).map(str::to_lowercase);
+            assert_eq!(words(&gateway), words(&own), "{header} of {path}");
+        }
+    }
+    // What is not a file, the shop answers; what no longer is, too.
+    assert_eq!(get(nginx.address(), "/en/login").await.status, 200);
+    let sales = get(nginx.address(), "/api/v1/sales").await;
+    assert_eq!(sales.json(), get(server.address(), "/api/v1/sales").await.json());
+    server.stop().await;
+    assert_eq!(get(nginx.address(), "/en/items/1").await.status, 200, "a page without its shop");
+    let unanswered = get(nginx.address(), "/api/v1/items/1").await;
+    assert_eq!(unanswered.problem(), (503, "owner_unavailable".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_comes_through_while_the_stream_is_open() {
+    let site = Site::new();
+    let (server, shop) = site.open_shop(1, OFFERS).await;
+    let upstream = upstream(&site.path(""), &[server.address().to_string()]);
+    let Some(nginx) = nginx(&upstream, &site.path("pages")) else { return };
+    let mut client = Client::open(nginx.address()).await.expect("it listens");
+    let bought = shop.buy(&mut client, shop.items[0], 0, "one").await.expect("it answers");
+    let order = bought.id("order_id");
+    let mut stream = TcpStream::connect(nginx.address()).await.expect("it listens");
+    let request = format!(
+        "GET /api/v1/orders/{order}/events HTTP/1.1\r\nhost: shop\r\nauthorization: Bearer {}\r\n\r\n",
+        shop.tokens[0]
+    );
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut heard = Vec::new();
+    let mut hear = async |word: &str| {
+        while !String::from_utf8_lossy(&heard).contains(word) {
+            let read = harness::patiently(word, stream.read_buf(&mut heard)).await;
+            assert_ne!(read.expect("it goes on"), 0, "{}", String::from_utf8_lossy(&heard));
+        }
+    };
+    hear("reserved").await;
+    let cancelled = shop.step(&mut client, order, 0, "cancel").await.expect("it answers");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    hear("cancelled").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn purchases_go_on_while_it_is_reloaded_and_the_shop_balances() {
+    const BUYERS: usize = 150;
+    const CLIENTS: usize = 3;
+    const RELOADS: usize = 10;
+    let mut site = Site::new();
+    site.set("HTTP__CLIENT_ADDRESS", "x-forwarded-for");
+    site.set("HTTP__TRUSTED_PROXIES", "127.0.0.1");
+    let (server, shop) = site.open_shop(BUYERS, OFFERS).await;
+    let upstream = upstream(&site.path(""), &[server.address().to_string()]);
+    let Some(nginx) = nginx(&upstream, &site.path("pages")) else { return };
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut clients = tokio::task::JoinSet::new();
+    let done = Arc::new(tokio::sync::Semaphore::new(0));
+    for number in 0..CLIENTS {
+        let (shop, witness, address) = (Arc::clone(&shop), Arc::clone(&witness), nginx.address());
+        let done = Arc::clone(&done);
+        clients.spawn(async move {
+            for buyer in (number..BUYERS).step_by(CLIENTS) {
+                let attempt =
+                    Attempt { item: shop.items[0], buyer, key: format!("reload-{buyer}") };
+                let mut client = Client::open(address).await.expect("it listens");
+                let answer = shop.buy(&mut client, attempt.item, buyer, &attempt.key).await;
+                let answer = answer.expect("it answers");
+                assert_eq!(answer.status, 201, "buyer {buyer}: {}", answer.text());
+                assert!(witness.bought(&attempt, &answer));
+                done.add_permits(1);
+            }
+        });
+    }
+    for _ in 0..RELOADS {
+        let share = u32::try_from(BUYERS / RELOADS).expect("a count");
+        harness::patiently("purchases", done.acquire_many(share)).await.expect("open").forget();
+        nginx.reload();
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("each purchase is answered");
+    }
+    assert_eq!(witness.confirmed(), BUYERS);
+    witness.verify(&server, &shop).await;
+    server.stop().await;
+    witness.audit(&site);
+}
