@@ -22,6 +22,7 @@ mod peers;
 mod progress;
 mod provider;
 pub mod recover;
+mod settings;
 mod signer;
 pub mod steering;
 mod stores;
@@ -30,8 +31,8 @@ pub use cluster::ClusterError;
 pub use error::AppError;
 pub use signer::signer;
 
-use crate::actors::{Backends, Engine, LiveSettings, RecoveryError, StartError};
-use crate::config::Config;
+use crate::actors::{Backends, Engine, RecoveryError, StartError};
+use crate::config::{Config, Invalid, Loaded};
 use crate::demo;
 use crate::descriptors;
 use crate::http;
@@ -47,7 +48,7 @@ use crate::store::data_dir::DataDir;
 use crate::store::journal::{JournalId, NotOwner};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
-use crate::store::settings::{KeptSettings, SettingsStore};
+use crate::store::settings::SettingsStore;
 use background::Background;
 use beginnings::Beginnings;
 use carrier::Carrier;
@@ -55,6 +56,7 @@ use cluster::{ClusterNode, SharedLog};
 use kept_files::KeptFiles;
 use live::FileRules;
 use metrics_exporter_prometheus::PrometheusHandle;
+use settings::Settings;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -88,7 +90,7 @@ pub struct App {
     catalogue_watch: JoinHandle<()>,
     directory_watch: JoinHandle<()>,
     issuer: Option<JoinHandle<()>>,
-    settings: JoinHandle<()>,
+    settings: Settings,
     _background: Background,
     address: SocketAddr,
     operations_address: SocketAddr,
@@ -108,7 +110,10 @@ impl App {
     ///
     /// # Errors
     /// Returns [`AppError`] if a part cannot start. Nothing is served then.
-    pub async fn start(config: &Config, options: StartOptions) -> Result<Self, AppError> {
+    pub async fn start(
+        loaded @ Loaded { config, .. }: &Loaded,
+        options: StartOptions,
+    ) -> Result<Self, AppError> {
         let StartOptions { clock_ahead_max, metrics, sockets, service_manager } = options;
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
         let reserved = reserve(config, sockets)?;
@@ -117,7 +122,6 @@ impl App {
         let (data_dir, identity) = beginnings::lock(config).await?;
         let start = Beginnings::look(config, &data_dir, identity)?;
         let (log, identity) = Carrier::open(config, &data_dir, identity).await?;
-
         let background = Background::start().map_err(AppError::Threads)?;
         let stores = Stores::open(config.clone(), Arc::clone(&data_dir), identity.journal());
         let stores = background.run(stores).await??;
@@ -140,12 +144,13 @@ impl App {
         let (listeners, address, operations_address) = listen(reserved)?;
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
-        let (live, settings) = follow_settings(&data_dir, &engine, &stores.orders).await;
+        let settings =
+            follow_settings(loaded, shared.as_deref(), &stores, &data_dir, &engine).await;
         let state = http::AppState {
             engine: engine.clone(),
             sales: sales.clone(),
-            settings: live,
-            settings_rules: Arc::new(FileRules::new(config)),
+            settings: settings.live.clone(),
+            settings_rules: settings.rules.clone(),
             signer: signer.clone(),
             external: external::external(&config.challenge, engine.clock())?,
             provider: provider::provider(&config.payments, engine.clock())?,
@@ -154,7 +159,8 @@ impl App {
             render_metrics: renderer(&engine, &sales, &data_dir, metrics),
             board: Arc::clone(&board),
         };
-        let cluster = join(shared, config, (&engine, &stores), clock_ahead_max, address).await?;
+        let ground = (&engine, &stores, &settings);
+        let cluster = join(shared, config, ground, clock_ahead_max, address).await?;
         let options = options::http(config, connections_max);
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), options));
         Ok(Self {
@@ -212,6 +218,11 @@ impl App {
         self.has_new_secret
     }
 
+    /// Takes in what the file of settings says now, as far as it counts without a restart, and tells the log.
+    pub fn reread(&self, loaded: Result<Loaded, Invalid>) {
+        settings::tell_reread(&self.settings.rules.reread(loaded));
+    }
+
     /// Drains: accepts no new connections, then no new requests, answers all that was admitted once it
     /// is durable, and brings the order store up to date as far as the time limit allows.
     pub async fn stop(mut self) {
@@ -227,7 +238,7 @@ impl App {
         if let Some(issuer) = &self.issuer {
             issuer.abort();
         }
-        self.settings.abort();
+        self.settings.stop();
         if let Some(cluster) = &self.cluster {
             cluster.hand_over(self.drain_limit).await;
         }
@@ -304,12 +315,14 @@ async fn start_engine(
 async fn join(
     shared: Option<Box<SharedLog>>,
     config: &Config,
-    (engine, stores): (&Engine, &Stores),
+    (engine, stores, settings): (&Engine, &Stores, &Settings),
     clock_ahead_max: Duration,
     address: SocketAddr,
 ) -> Result<Option<ClusterNode>, AppError> {
     let Some(shared) = shared else { return Ok(None) };
-    Ok(Some(shared.join(config, engine, stores, clock_ahead_max, address).await?))
+    let standing = settings.live.standing();
+    let ground = (engine, stores, standing);
+    Ok(Some(shared.join(config, ground, clock_ahead_max, address).await?))
 }
 
 /// Starts relay, consumer and checkpointer on the background threads.
@@ -431,24 +444,25 @@ async fn preheat_later(with_demo: bool, engine: &Engine, sales: &Sales) {
     tracing::info!("the catalogue answers: approved sales are in their shards");
 }
 
-/// Reads what operators changed while the shop ran, so that it holds for the first request, and follows it
-/// for as long as the engine runs.
+/// Follows the settings that operators change while the shop runs, where they are: in the cluster's etcd, or in
+/// the database.
 async fn follow_settings(
+    loaded: &Loaded,
+    shared: Option<&SharedLog>,
+    stores: &Stores,
     data_dir: &DataDir,
     engine: &Engine,
-    orders: &OrderStore,
-) -> (LiveSettings, JoinHandle<()>) {
-    /// Longer than it takes to read a million entries, and shorter than anybody waits for a start.
-    const FIRST_LOOK: Duration = Duration::from_secs(10);
-    let store = SettingsStore::new(orders.database());
-    let kept = KeptSettings::at(data_dir.settings());
-    let settings = LiveSettings::new(store, kept, engine.clock());
-    if tokio::time::timeout(FIRST_LOOK, settings.look()).await.is_err() {
-        tracing::warn!("the settings are not read yet; until then those of the last run hold");
-    }
-    let followed = settings.clone();
-    let task = engine.tasks().keep_running("settings", move || followed.clone().follow());
-    (settings, task)
+) -> Settings {
+    let rules = Arc::new(FileRules::new(loaded));
+    let database = stores.orders.database();
+    let store = match shared {
+        None => (SettingsStore::new(database), "table"),
+        Some(shared) => {
+            let centre = shared.centre(&loaded.config, rules.judge());
+            (SettingsStore::with_centre(database, centre), "etcd")
+        }
+    };
+    Settings::follow(rules, store, data_dir, engine).await
 }
 
 /// Returns what renders the metrics that are not the edge's own.

@@ -300,6 +300,16 @@ impl Engine {
         self.0.steering.get()
     }
 
+    /// Changes how many requests may be in the engine. Those beyond it that are there are answered.
+    pub fn set_permits(&self, permits: usize) {
+        self.0.context.permits.set_limit(permits);
+    }
+
+    /// Changes beyond how many records of backlog there is an alarm, and whether purchases are refused then.
+    pub fn set_backlog(&self, records_max: u64, refuses_beyond: bool) {
+        self.pipeline_status().set_backlog_limit(records_max, refuses_beyond);
+    }
+
     /// Sets what the cluster is looked at and steered by, once.
     pub fn set_steering(&self, steering: Steering) {
         // Another one would be of the same cluster.

@@ -99,6 +99,12 @@ pub enum Meaning {
     },
     /// The registry of the nodes was last read so many seconds ago, or this node's session has ended.
     ClusterAway(u64),
+    /// What operators changed while the shop runs holds.
+    SettingsHold,
+    /// Settings that are not as they may be are kept out, for this reason; those of before hold.
+    SettingsRefused(String),
+    /// The file of settings was read again and is kept out, for this reason; what it said before holds.
+    SettingsFileRefused(String),
     /// The process has begun to run and has not asked this yet.
     NotAskedYet,
 }
@@ -238,6 +244,15 @@ impl Meaning {
                 "etcd was last read {seconds} s ago, or this node's lease has ended: others take over what \
                  it serves; what it confirmed is kept"
             ),
+            Self::SettingsHold => out.write_str("what was changed while the shop runs holds"),
+            Self::SettingsRefused(why) => write!(
+                out,
+                "kept out, those of before hold: {why}; a change over the API or the console takes its place"
+            ),
+            Self::SettingsFileRefused(why) => write!(
+                out,
+                "the file is kept out, what it said before holds: {why}; mend it, and send SIGHUP again"
+            ),
             Self::NotAskedYet => {
                 out.write_str("starting: not asked yet; the sale does not wait for it")
             }
@@ -311,6 +326,9 @@ mod tests {
                 "2 of 4 shards are served by no",
             ),
             (Meaning::ClusterAway(7), "last read 7 s ago"),
+            (Meaning::SettingsHold, "while the shop runs holds"),
+            (Meaning::SettingsRefused("limits, version 3: no".to_owned()), "limits, version 3: no"),
+            (Meaning::SettingsFileRefused("line 7".to_owned()), "file is kept out"),
             (items(2), "item 1, 2. These"),
             (items(9), "item 1, 2, 3, 4, 5, 4 more. These"),
         ] {

@@ -48,7 +48,7 @@ pub use moving::{ArrivedShard, Departure};
 pub use outside::{Kept, KeptOptions};
 pub use pipeline::{BackendOptions, Backends};
 pub use serving::Serving;
-pub use settings::LiveSettings;
+pub use settings::{LiveSettings, SettingsStanding};
 pub use shard::{
     ChangesMissed, DecisionFigures, KeyOrigin, Lack, MailboxFigures, NotDelivered, OrderChanges,
     RecoveryError, Renewal, RenewedShard, Reply, Ring, renew,

@@ -1,19 +1,20 @@
 //! Settings as they are now: what operators changed while the shop runs, followed in its store.
 //!
-//! Every second it is asked what changed, so that a change on one node holds on all of them. What was
-//! read last holds for as long as the store does not answer, also over a restart: it is kept in a file
-//! beside the journal. Reading is no part of a purchase: it looks
-//! at a snapshot. Must not know what a document says; those who do are told that one changed.
+//! Every second it is asked what changed, and at once where the store gives a hint, so that a change on one
+//! node holds on all of them. What was read last holds for as long as the store does not answer, or has what is
+//! not as it may be, also over a restart: it is kept in a file beside the journal. Reading is no part of a
+//! purchase: it looks at a snapshot. Must not know what a document says; those who do are told that one
+//! changed, and say which version they have applied.
 
 use crate::clock::Clock;
 use crate::store::settings::{
-    KeptEntry, KeptSettings, ListedEntry, NewEntry, Position, SettingChange, SettingsError,
-    SettingsStore, StoredSetting,
+    Documents, Due, Hints, KeptEntry, KeptSettings, ListedEntry, NewEntry, Position, Refused,
+    SettingChange, SettingsError, SettingsStore, StoredSetting,
 };
 use arc_swap::{ArcSwap, Guard};
 use domain::Timestamp;
 use domain::risk::{EntryKind, Lists};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -22,6 +23,18 @@ use tokio::sync::{Mutex, watch};
 const PERIOD: Duration = Duration::from_millis(900);
 /// Entries that are read at a time: so few that nobody waits for their decoding.
 const PAGE: usize = 2_000;
+
+/// How long an entry of the operators' log is left to the node that made the change, in milliseconds.
+const TELLING: u64 = 5_000;
+
+/// How the settings are, as those who watch the node see it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SettingsStanding {
+    /// How often the settings were changed that the node has applied.
+    pub applied: u64,
+    /// What is in the store and does not count, because it is not as it may be.
+    pub refused: Option<Refused>,
+}
 
 /// A handle to the settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,11 +45,12 @@ struct Shared {
     store: SettingsStore,
     kept: Arc<KeptSettings>,
     clock: Clock,
-    documents: ArcSwap<BTreeMap<String, StoredSetting>>,
+    documents: ArcSwap<Documents>,
     lists: ArcSwap<Lists>,
     /// Held by the one that looks.
     seen: Mutex<Seen>,
     changed: watch::Sender<()>,
+    standing: watch::Sender<SettingsStanding>,
 }
 
 /// What was read of the entries.
@@ -52,6 +66,8 @@ struct Seen {
     is_unkept: bool,
     is_keeping_failing: bool,
     is_away: bool,
+    /// The revision of the documents that was read.
+    revision: i64,
 }
 
 impl LiveSettings {
@@ -67,23 +83,30 @@ impl LiveSettings {
         });
         let last = last.unwrap_or_default();
         let lists = Lists::new(last.entries.iter().copied(), clock.now());
+        store.hold(&last.documents);
         let seen = Seen { kept_entries: Some(Arc::new(last.entries)), ..Seen::default() };
         Self(Arc::new(Shared {
             store,
             kept: Arc::new(kept),
             clock,
-            documents: ArcSwap::from_pointee(by_name(last.documents)),
+            documents: ArcSwap::from_pointee(last.documents),
             lists: ArcSwap::from_pointee(lists),
             seen: Mutex::new(seen),
             changed: watch::Sender::new(()),
+            standing: watch::Sender::default(),
         }))
     }
 
     /// Follows the store until the task is aborted.
     pub async fn follow(self) {
+        let mut hints = Hints::default();
         loop {
             self.look().await;
-            tokio::time::sleep(PERIOD).await;
+            let revision = self.0.seen.lock().await.revision;
+            tokio::select! {
+                () = self.0.store.hint(&mut hints, revision) => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
         }
     }
 
@@ -112,7 +135,24 @@ impl LiveSettings {
 
     /// Returns the newest version of a document that was ever changed.
     pub fn document(&self, name: &str) -> Option<StoredSetting> {
-        self.0.documents.load().get(name).cloned()
+        self.0.documents.load().by_name.get(name).cloned()
+    }
+
+    /// Returns all documents, of which the newest versions count.
+    pub fn documents(&self) -> Arc<Documents> {
+        self.0.documents.load_full()
+    }
+
+    /// Notes that the documents of this version have been applied.
+    pub fn note_applied(&self, version: u64) {
+        self.0.standing.send_if_modified(|standing| {
+            std::mem::replace(&mut standing.applied, version) != version
+        });
+    }
+
+    /// Returns how the settings are, and is told of each change of that.
+    pub fn standing(&self) -> watch::Receiver<SettingsStanding> {
+        self.0.standing.subscribe()
     }
 
     /// Returns the lists of those who are denied and allowed.
@@ -210,13 +250,46 @@ impl LiveSettings {
     }
 
     async fn read_documents(&self, seen: &mut Seen) -> Result<(), SettingsError> {
-        let current = by_name(self.0.store.current().await?);
-        if current != **self.0.documents.load() {
-            self.0.documents.store(Arc::new(current));
+        let found = self.0.store.current().await?;
+        seen.revision = found.revision;
+        if found.documents != **self.0.documents.load() {
+            self.0.documents.store(Arc::new(found.documents));
             self.0.changed.send_replace(());
             seen.is_unkept = true;
         }
+        self.tell_refused(found.refused);
+        self.tell_due(&found.due).await;
         Ok(())
+    }
+
+    /// Tells of what is in the store and does not count: once, also if it was there before this process began.
+    fn tell_refused(&self, refused: Option<Refused>) {
+        self.0.standing.send_if_modified(|standing| {
+            if standing.refused == refused {
+                return false;
+            }
+            match &refused {
+                Some(refused) => tracing::error!(
+                    settings = refused.what,
+                    error = refused.why,
+                    "the settings are not as they may be and are kept out; those of before hold"
+                ),
+                None => tracing::info!("the settings are as they may be again"),
+            }
+            standing.refused = refused;
+            true
+        });
+    }
+
+    /// Tells the operators' log what the node that made a change could not.
+    async fn tell_due(&self, due: &[Due]) {
+        let now = self.0.clock.now();
+        for due in due.iter().filter(|due| due.entry.at.0.saturating_add(TELLING) < now.0) {
+            if let Err(error) = self.0.store.tell(due).await {
+                tracing::debug!(%error, "the operators' log is told of settings later");
+                return;
+            }
+        }
     }
 
     /// Reads what changed of the entries. Each part is taken in as it comes: what breaks off goes on where
@@ -276,9 +349,8 @@ impl LiveSettings {
     async fn keep(&self, seen: &mut Seen) {
         let (kept, documents) = (Arc::clone(&self.0.kept), self.0.documents.load_full());
         let entries = Arc::clone(&seen.entries);
-        let written = tokio::task::spawn_blocking(move || {
-            kept.write(documents.values(), entries.values().copied())
-        });
+        let written =
+            tokio::task::spawn_blocking(move || kept.write(&documents, entries.values().copied()));
         // It does not panic, and is not aborted.
         let Ok(written) = written.await else { return };
         seen.is_unkept = written.is_err();
@@ -293,8 +365,4 @@ impl LiveSettings {
             Ok(()) | Err(_) => {}
         }
     }
-}
-
-fn by_name(documents: Vec<StoredSetting>) -> BTreeMap<String, StoredSetting> {
-    documents.into_iter().map(|stored| (stored.name.clone(), stored)).collect()
 }

@@ -78,6 +78,8 @@ struct Inner {
     /// When the checkpoints last held all that was durable.
     checkpointed_at: AtomicU64,
     refuses: AtomicBool,
+    /// What was changed of the backlog's threshold since the start.
+    backlog_limit: Mutex<Option<(u64, bool)>>,
     dependencies: Mutex<Vec<DependencyStatus>>,
     /// How long the order store took for each batch.
     apply_durations: Histogram,
@@ -111,6 +113,7 @@ impl PipelineStatus {
             waiting_since: AtomicU64::new(now.0),
             checkpointed_at: AtomicU64::new(now.0),
             refuses: AtomicBool::new(false),
+            backlog_limit: Mutex::new(None),
             dependencies: Mutex::new(Vec::new()),
             apply_durations: Histogram::of_durations(),
         }))
@@ -250,6 +253,16 @@ impl PipelineStatus {
     /// Sets whether new purchases are refused because of the backlog.
     pub(super) fn set_refuses(&self, refuses: bool) {
         self.0.refuses.store(refuses, Ordering::Release);
+    }
+
+    /// Changes the backlog's threshold, and whether purchases are refused beyond it.
+    pub(super) fn set_backlog_limit(&self, records_max: u64, refuses_beyond: bool) {
+        *self.0.backlog_limit.lock() = Some((records_max, refuses_beyond));
+    }
+
+    /// What was changed of the backlog's threshold since the start, if anything.
+    pub(super) fn backlog_limit(&self) -> Option<(u64, bool)> {
+        *self.0.backlog_limit.lock()
     }
 
     /// Sets a dependency's state. Logs when its health changes.

@@ -6,7 +6,7 @@ use super::options;
 use super::peers::{self, CannotListen, Listening};
 use super::stores::Stores;
 use crate::actors::cluster::{Member, MemberOptions, Steering, Takeover};
-use crate::actors::{Directory, Engine, Meaning, StartError};
+use crate::actors::{Directory, Engine, Meaning, SettingsStanding, StartError};
 use crate::config::{self, Config};
 use crate::opening::{self, EtcdOpenError, Identity, OpenError};
 use crate::store::data_dir::DataDir;
@@ -16,6 +16,7 @@ use crate::store::journal::fenced::{Committer, CommitterOptions, EtcdLog, OwnedS
 use crate::store::journal::file::disk::RealDisk;
 use crate::store::journal::{JournalId, file};
 use crate::store::registry::{Cluster, EtcdRegistry, FORMAT, NodeRecord, Registry, RegistryError};
+use crate::store::settings::{Centre, Judge};
 use crate::telemetry::metrics::{ETCD_FILE_BYTES, ETCD_USED_BYTES, SHARDS_UNOWNED};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -194,6 +196,11 @@ impl SharedLog {
         Engine::start_without_shards(options, journal, committer, checkpoints, on_failure).await
     }
 
+    /// Where the settings are that operators change while the shop runs.
+    pub(super) fn centre(&self, config: &Config, judge: Judge) -> Centre {
+        Centre::new(self.etcd.clone(), config.cluster.prefix.as_str(), judge)
+    }
+
     /// Joins the cluster: the engine serves from now on what comes to this node. A run of this node that
     /// has just died is waited for.
     ///
@@ -203,18 +210,17 @@ impl SharedLog {
     pub(super) async fn join(
         self,
         config: &Config,
-        engine: &Engine,
-        stores: &Stores,
+        (engine, stores, settings): (&Engine, &Stores, watch::Receiver<SettingsStanding>),
         clock_ahead_max: Duration,
         http_address: SocketAddr,
     ) -> Result<ClusterNode, ClusterError> {
-        let settings = &config.cluster;
+        let cluster = &config.cluster;
         let listening = Listening::begin(config).await?;
         let advertised = listening.as_ref().map(Listening::advertised);
         let record = record(config, http_address, advertised.unwrap_or_default());
         let nodes = self.registry.view().await?.nodes;
         let other = nodes.iter().find(|(name, node)| {
-            **name != settings.node && node.secret_fingerprint != record.secret_fingerprint
+            **name != cluster.node && node.secret_fingerprint != record.secret_fingerprint
         });
         if let Some((name, _)) = other {
             return Err(ClusterError::Secret(name.clone()));
@@ -223,7 +229,7 @@ impl SharedLog {
             Duration::MAX => Duration::MAX,
             _ => CLOCK_AHEAD_MAX,
         };
-        let until = Instant::now() + lease(settings) * 2;
+        let until = Instant::now() + lease(cluster) * 2;
         let member = loop {
             let takeover = Takeover {
                 engine: engine.clone(),
@@ -234,7 +240,8 @@ impl SharedLog {
                 clock_ahead_max,
             };
             let (registry, record) = (self.registry.clone(), record.clone());
-            match Member::join(takeover, registry, record, member_options(settings)).await {
+            let options = member_options(cluster);
+            match Member::join(takeover, registry, record, options, settings.clone()).await {
                 Err(RegistryError::NameTaken(_)) if Instant::now() < until => {
                     tokio::time::sleep(LOOK / 2).await;
                 }
@@ -243,11 +250,11 @@ impl SharedLog {
         };
         engine.reach_peers(peers::links(config, engine));
         let serving = listening.map(|listening| listening.answer(config, engine));
-        engine.set_steering(Steering::new(self.etcd.clone(), &settings.prefix));
+        engine.set_steering(Steering::new(self.etcd.clone(), &cluster.prefix));
         engine.expect(NAME, KIND);
         let (watched, directory) = (engine.clone(), member.directory().clone());
         let etcd = self.etcd;
-        let watch = move || watch(watched.clone(), directory.clone(), etcd.clone());
+        let watch = move || watch_cluster(watched.clone(), directory.clone(), etcd.clone());
         let watch = engine.tasks().keep_running("cluster watch", watch);
         Ok(ClusterNode { member, watch, serving })
     }
@@ -285,7 +292,7 @@ impl ClusterNode {
 }
 
 /// Reports how the cluster is, for as long as the engine runs.
-async fn watch(engine: Engine, directory: Directory, etcd: Etcd) {
+async fn watch_cluster(engine: Engine, directory: Directory, etcd: Etcd) {
     let mut changes = directory.changes();
     let mut measured: Option<Instant> = None;
     loop {

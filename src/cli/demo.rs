@@ -58,7 +58,7 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         sockets: PassedSockets::default(),
         service_manager: ServiceManager::default(),
     };
-    let started = runtime.block_on(App::start(&beside(config), options));
+    let started = runtime.block_on(App::start(&beside(config).into(), options));
     let renewed = match started {
         Ok(app) => {
             let shop = Shop::new(app.address(), app.signer().clone(), app.engine().now());

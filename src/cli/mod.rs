@@ -140,7 +140,11 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     };
     let command = arguments.command.unwrap_or_else(|| Command::Serve(ServeArguments::default()));
     match command {
-        Command::Serve(arguments) => serve::run(&configuration()?.config, arguments, output)?,
+        Command::Serve(serve) => {
+            // What is in the environment of a process does not change.
+            let reread = || config::load(arguments.config.as_deref(), std::env::vars_os());
+            serve::run(&configuration()?, serve, reread, output)?;
+        }
         Command::Cluster(command) => {
             return Ok(cluster::run(&configuration()?.config, &command, output)?);
         }

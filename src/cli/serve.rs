@@ -4,7 +4,7 @@ use super::banner::{self, Console, Offer, OfferItem};
 use super::failure::{Exit, Failure};
 use super::process_limits;
 use crate::app::{App, AppError, StartOptions};
-use crate::config::Config;
+use crate::config::{Config, Invalid, Loaded};
 use crate::demo;
 use crate::http::{Role, operator_link};
 use crate::listening::PassedSockets;
@@ -30,16 +30,18 @@ pub struct ServeArguments {
     accept_clock: bool,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A signal during recovery ends the process at once:
+/// Serves until SIGTERM or SIGINT, then drains. SIGHUP has the settings read again, by `reread`. A signal during recovery ends the process at once:
 /// it may be killed at any instruction anyway.
 ///
 /// # Errors
 /// Returns [`Failure`] if the engine cannot start.
 pub fn run(
-    config: &Config,
+    loaded: &Loaded,
     arguments: ServeArguments,
+    reread: impl Fn() -> Result<Loaded, Invalid>,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
+    let config = &loaded.config;
     process_limits::check_address_space()?;
     process_limits::check_open_files()?;
     telemetry::log::start(config.log.format, &config.log.filter).map_err(|error| fault(&error))?;
@@ -61,7 +63,7 @@ pub fn run(
             sockets,
             service_manager: service_manager.clone(),
         };
-        let app = App::start(config, options).await?;
+        let app = App::start(loaded, options).await?;
         let mut signals = Signals::listen(hangup).map_err(|error| fault(&error))?;
         service_manager.ready(&format!("serving on http://{}", app.address()));
         let offer = offer(&app, config).await;
@@ -74,7 +76,7 @@ pub fn run(
             );
         }
         tell_of_new_secret(&app);
-        signals.received().await;
+        signals.received(|| app.reread(reread())).await;
         service_manager
             .stopping("answering what was admitted, and bringing the order store up to date");
         app.stop().await;
@@ -215,16 +217,13 @@ impl Signals {
         })
     }
 
-    /// Waits until the process is told to stop.
-    async fn received(&mut self) {
+    /// Waits until the process is told to stop; each SIGHUP has the file of settings read again.
+    async fn received(&mut self, reread: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP changes nothing: limits and risk rules are changed over the API while the shop \
-                     runs, config.toml is read at a start, and SIGTERM stops"
-                ),
+                _ = self.hangup.recv() => reread(),
             }
         }
     }

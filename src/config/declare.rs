@@ -335,6 +335,18 @@ macro_rules! configuration {
                 }
             }
 
+            /// Whether the setting has another value there; false if there is no such setting.
+            pub fn differs(&self, other: &Self, section: &str, key: &str) -> bool {
+                match (section, key) {
+                    $($(
+                        (stringify!($section), stringify!($key)) => {
+                            self.$section.$key != other.$section.$key
+                        }
+                    )*)*
+                    _ => false,
+                }
+            }
+
             /// Whether the setting's value is allowed by its rule.
             pub(super) fn is_allowed(&self, section: &str, key: &str) -> bool {
                 use $crate::config::declare::Rule;

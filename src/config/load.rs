@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The file that is read from the working directory if none is named.
 pub const DEFAULT_FILE: &str = "config.toml";
@@ -81,6 +82,8 @@ impl Invalid {
 pub struct Loaded {
     /// The values of all settings.
     pub config: Config,
+    /// What tells whether the file has changed; none if there is no file.
+    pub file_digest: Option<u64>,
     origins: BTreeMap<(&'static str, &'static str), Origin>,
 }
 
@@ -88,6 +91,24 @@ impl Loaded {
     /// Where the setting's value comes from.
     pub fn origin(&self, section: &str, key: &str) -> Origin {
         self.origins.get(&(section, key)).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// The settings that the environment has set, each with the variable's name.
+    pub fn pinned(&self) -> BTreeMap<(&'static str, &'static str), String> {
+        let pinned = self.origins.iter().filter_map(|(setting, origin)| match origin {
+            Origin::Environment { variable } | Origin::SecretFile { variable, .. } => {
+                Some((*setting, variable.clone()))
+            }
+            Origin::Default | Origin::File { .. } => None,
+        });
+        pinned.collect()
+    }
+}
+
+/// A configuration of which nothing says where its values come from.
+impl From<Config> for Loaded {
+    fn from(config: Config) -> Self {
+        Self { config, origins: BTreeMap::new(), file_digest: None }
     }
 }
 
@@ -128,6 +149,7 @@ struct Layers {
     values: Table,
     origins: BTreeMap<(&'static str, &'static str), Origin>,
     problems: Vec<Problem>,
+    file_digest: Option<u64>,
 }
 
 impl Layers {
@@ -137,6 +159,7 @@ impl Layers {
             Ok(text) => text,
             Err(error) => return self.problem(format!("{shown} cannot be read: {error}")),
         };
+        self.file_digest = Some(xxh3_64(text.as_bytes()));
         let (table, lines) = match parse(&text) {
             Ok(parsed) => parsed,
             // Only the message is shown: the library's full text quotes the line, which may hold a
@@ -268,7 +291,8 @@ impl Layers {
                 Ok(config) => {
                     let disagreements = agreement::check(&config);
                     if disagreements.is_empty() {
-                        return Ok(Loaded { config, origins: self.origins });
+                        let (origins, file_digest) = (self.origins, self.file_digest);
+                        return Ok(Loaded { config, file_digest, origins });
                     }
                     self.problems.extend(disagreements.into_iter().map(Problem));
                 }

@@ -303,7 +303,7 @@ configuration! {
         records_max: u64 = 10_000_000, Within(1, 1_000_000_000_000);
         /// "alarm" goes on selling and says so; "refuse" answers new purchases with 503 and
         /// Retry-After until the backlog has drained.
-        when_exceeded: WhenExceeded = WhenExceeded::Alarm, AnyOf("\"alarm\" or \"refuse\"");
+        when_exceeded: WhenExceeded = WhenExceeded::Alarm, OneOf(&["alarm", "refuse"]);
     }
 
     /// Several nodes that are one shop, with their log in etcd: see docs/cluster.md. With `endpoints` it needs

@@ -178,31 +178,3 @@ impl Default for Options {
         }
     }
 }
-
-/// Where providers call back.
-const CALLBACKS: &str = "/api/v1/payments/callbacks/";
-/// Bytes of one such call.
-pub const CALLBACK_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of what a browser tells of a visit.
-const VISIT_BYTES_MAX: usize = 256;
-
-impl Options {
-    /// Returns how many bytes the body of a request to this path may have.
-    pub fn body_bytes_max(&self, path: &str) -> usize {
-        // Operators are authenticated before their bodies are read.
-        if path == "/api/v1/visits" {
-            VISIT_BYTES_MAX
-        } else if path.starts_with(CALLBACKS) {
-            CALLBACK_BYTES_MAX
-        } else if path == "/api/v1/admin/media" {
-            self.picture_bytes_max
-        } else if path.starts_with("/console/sales/") {
-            // A sale's form carries the pictures of its items.
-            self.picture_bytes_max + self.admin_body_bytes_max
-        } else if path.starts_with("/api/v1/admin/") || path.starts_with("/console/") {
-            self.admin_body_bytes_max
-        } else {
-            self.body_bytes_max
-        }
-    }
-}

@@ -5,6 +5,7 @@
 use super::api::event_streams::EventStreams;
 use super::api::read_rate::ReadRate;
 use super::api::titles::Titles;
+use super::applied::Applied;
 use super::auth::ended::EndedSessions;
 use super::auth::password::Passwords;
 use super::auth::token::Signer;
@@ -18,6 +19,7 @@ use super::edge::unread::UnreadBytes;
 use super::identity::site::Site;
 use super::limits::Limits;
 use super::live::SettingsRules;
+use super::live_options::LiveOptions;
 use super::oidc::{Oidc, OidcOptions};
 use super::options::{EXPORTS_MAX, Options};
 use super::pages::assets::Assets;
@@ -101,8 +103,12 @@ pub struct Edge {
     pub clock: Clock,
     /// Renders the rest of the process's metrics in Prometheus text form.
     pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The edge's limits.
+    /// The edge's limits, as they were at the start.
     pub options: Options,
+    /// Those of them that are changed while the shop runs.
+    pub live_options: LiveOptions,
+    /// What was applied of the settings that are changed while the shop runs.
+    pub applied: Applied,
     /// The edge's own counters.
     pub metrics: Arc<EdgeMetrics>,
     /// Bytes of answers that no client has taken yet.
@@ -159,7 +165,9 @@ impl Edge {
             engine: state.engine,
             sales: state.sales,
             settings: state.settings,
+            applied: Applied::begin(state.settings_rules.as_ref()),
             settings_rules: state.settings_rules,
+            live_options: LiveOptions::new(&options),
             ended_sessions: Arc::default(),
             buy_tokens: BuyTokens::new(&state.signer),
             challenges: Challenges::new(

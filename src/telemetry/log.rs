@@ -6,9 +6,11 @@
 use super::repeats::gathering;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The filter in effect if none is configured. The libraries named here log each connection and
@@ -31,6 +33,12 @@ pub fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok()
 }
 
+/// Changes the log's filter.
+type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// Set once the process has a log.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
 /// Sends the log to standard error from here on. To be called once in a process.
 ///
 /// # Errors
@@ -38,19 +46,38 @@ pub fn is_filter(text: &str) -> bool {
 pub fn start(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
     let filter = EnvFilter::new(filter);
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         // What the log itself reports would go to standard error too, and end the task that logs when
         // that is broken.
         .log_internal_errors(false)
         .with_writer(|| Lossy);
     match format {
-        LogFormat::Text => log.finish().with(gathering()).try_init(),
+        LogFormat::Text => {
+            let log = log.with_env_filter(filter).with_filter_reloading();
+            keep(log.reload_handle());
+            log.finish().with(gathering()).try_init()
+        }
         LogFormat::Json => {
             let log = log.json().flatten_event(true).with_current_span(false);
+            let log = log.with_env_filter(filter).with_filter_reloading();
+            keep(log.reload_handle());
             log.finish().with(gathering()).try_init()
         }
     }
+}
+
+/// Lets the log go by another filter from here on. Returns whether it does: not if the process has no log,
+/// or this is no filter.
+pub fn set_filter(filter: &str) -> bool {
+    let (Some(set), Ok(filter)) = (SET_FILTER.get(), EnvFilter::try_new(filter)) else {
+        return false;
+    };
+    set(filter)
+}
+
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
+    // A process has one log.
+    let _ = SET_FILTER.set(Box::new(move |filter| handle.reload(filter).is_ok()));
 }
 
 static LINES_LOST: AtomicU64 = AtomicU64::new(0);

@@ -202,6 +202,12 @@ metrics_catalogue! {
         "Links that this node has open to others.";
     PEER_BREAKERS_OPEN, Gauge, Count: "seckill_peer_breakers_open",
         "Nodes that are left alone at present, because they did not answer.";
+    SETTINGS_VERSION, Gauge, Count: "seckill_settings_version",
+        "How often settings had been changed while the shop runs that this process has applied: nodes of a cluster agree.";
+    SETTINGS_REFUSED, Gauge, Count: "seckill_settings_refused",
+        "1 while settings are kept out that are not as they may be: those of before hold.";
+    CONFIG_RELOADS_TOTAL, Counter, Count: "seckill_config_reloads_total",
+        "Times the file of settings was read again, by result: same, changed or refused.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
         "How far the wall clock has moved from the engine's own since the start.";
     PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
@@ -241,6 +247,9 @@ metrics_catalogue! {
 /// What becomes of a call to another node: the outcomes of [`PEER_CALLS_TOTAL`].
 pub const PEER_CALL_OUTCOMES: [&str; 5] = ["answered", "busy", "not_sent", "broken", "silent"];
 
+/// What comes of reading the file of settings again: the results of [`CONFIG_RELOADS_TOTAL`].
+const CONFIG_RELOAD_RESULTS: [&str; 3] = ["same", "changed", "refused"];
+
 /// Gives the recorder the help text of every metric.
 fn describe() {
     for Metric { name, kind, unit, help } in METRICS.iter().copied() {
@@ -254,8 +263,9 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 16] = [
+const BEGUN_ELSEWHERE: [&str; 17] = [
     PEER_CALLS_TOTAL,
+    CONFIG_RELOADS_TOTAL,
     RISK_MATCHES_TOTAL,
     PURCHASES_ADMITTED_TOTAL,
     ORDER_CHANGES_TOTAL,
@@ -283,8 +293,18 @@ fn begin_at_zero() {
     for outcome in PEER_CALL_OUTCOMES {
         counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(0);
     }
+    for result in CONFIG_RELOAD_RESULTS {
+        counter!(CONFIG_RELOADS_TOTAL, "result" => result).increment(0);
+    }
     // Those gauges that are set when something was looked at, and not whenever somebody asks.
-    for name in [ORDER_STORE_MISSING, SHARDS_UNOWNED, ETCD_FILE_BYTES, ETCD_USED_BYTES] {
+    for name in [
+        ORDER_STORE_MISSING,
+        SHARDS_UNOWNED,
+        ETCD_FILE_BYTES,
+        ETCD_USED_BYTES,
+        SETTINGS_VERSION,
+        SETTINGS_REFUSED,
+    ] {
         gauge!(name).set(0.0);
     }
 }

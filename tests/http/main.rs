@@ -28,4 +28,5 @@ mod risk;
 mod sale_lifecycle;
 mod selling;
 mod settings;
+mod settings_in_etcd;
 mod users;

@@ -4,7 +4,7 @@ use harness::http::Answer;
 use harness::proof::solve;
 use seckill::actors::LiveSettings;
 use seckill::http::{ChallengeOptions, Difficulty, Options};
-use seckill::store::settings::{KeptSettings, SettingsStore};
+use seckill::store::settings::{Documents, KeptSettings, SettingsStore};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use support::{Ask, Setup, Shop, offer};
@@ -227,13 +227,13 @@ async fn a_start_without_the_store_goes_on_with_what_was_read_last() {
     let directory = shop.close().await;
     let foreign = kept(&directory);
     KeptSettings::at(foreign.clone())
-        .write([].iter(), [("deny_user", "9")].iter().map(entry))
+        .write(&Documents::default(), [("deny_user", "9")].iter().map(entry))
         .expect("written");
     let shop = Setup::default().open_in(directory).await;
     assert_eq!(shop.buy(&item, 9, "a").await.status, 201);
     assert_eq!(shop.buy(&item, 7, "a").await.status, 403);
     let kept = KeptSettings::at(foreign).read().expect("read").expect("kept");
-    assert_eq!((kept.documents.len(), kept.entries.len()), (1, 1), "{kept:?}");
+    assert_eq!((kept.documents.by_name.len(), kept.entries.len()), (1, 1), "{kept:?}");
 }
 
 fn entry((list, value): &(&str, &str)) -> (domain::risk::EntryKind, Option<domain::Timestamp>) {
@@ -260,7 +260,7 @@ async fn a_store_without_entries_ends_those_that_were_kept() {
     let item = shop.live_item(100).await;
     let directory = shop.close().await;
     let kept = KeptSettings::at(kept(&directory));
-    kept.write([].iter(), [("deny_user", "9")].iter().map(entry)).expect("written");
+    kept.write(&Documents::default(), [("deny_user", "9")].iter().map(entry)).expect("written");
     let shop = open_away(directory).await;
     assert_eq!(shop.buy(&item, 9, "a").await.problem(), (403, "not_admitted".to_owned()));
     let shop = Setup::default().open_in(shop.close().await).await;
@@ -309,5 +309,45 @@ async fn challenges_become_harder_while_the_shop_sells() {
     for wrong in [json!({ "secret": "x" }), json!({ "prefix": "" }), json!({ "cost": 0 })] {
         let refused = put(&shop, CHALLENGE, "*", wrong.clone()).await;
         assert_eq!(refused.problem(), (422, "invalid_field".to_owned()), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn sizes_permits_and_lifetimes_change_while_the_shop_sells() {
+    let shop = Shop::open().await;
+    let item = shop.live_item(100).await;
+    let path = |name: &str| format!("/api/v1/admin/settings/{name}");
+    for (name, values) in [
+        ("http", json!({ "buy_body_bytes_max": 128, "event_streams_max": 0 })),
+        ("tokens", json!({ "ttl_seconds": 7 })),
+        ("buy_token", json!({ "ttl_seconds": 9 })),
+        ("engine", json!({ "permits": 1 })),
+        ("backlog", json!({ "records_max": 5, "when_exceeded": "refuse" })),
+        ("log", json!({ "filter": "info,seckill=debug" })),
+    ] {
+        let changed = put(&shop, &path(name), "\"0\"", values.clone()).await;
+        assert_eq!(changed.status, 200, "{name}: {}", changed.text());
+        assert_eq!(changed.json()["changed"], values);
+    }
+    assert_eq!(shop.engine.status().permits, 1);
+    let body = json!({ "quantity": 1, "note": "x".repeat(200) });
+    let token = shop.buyer(1);
+    let ask = Ask { token: Some(&token), headers: &[("idempotency-key", "a")], body: Some(body) };
+    let large = shop.ask("POST", &format!("/api/v1/items/{item}/buy"), ask).await;
+    assert_eq!(large.status, 413, "{}", large.text());
+    let bought = shop.buy(&item, 1, "b").await;
+    assert_eq!(bought.status, 201, "{}", bought.text());
+    let order = bought.json()["order_id"].as_str().expect("an identity").to_owned();
+    let events = shop.get(&format!("/api/v1/orders/{order}/events"), Some(&token)).await;
+    assert_eq!(events.problem(), (503, "overloaded".to_owned()));
+    for (name, values, key) in [
+        ("http", json!({ "connections_max": 5 }), "connections_max"),
+        ("engine", json!({ "shards": 5 }), "shards"),
+        ("log", json!({ "filter": "loudly=7=8" }), "filter"),
+        ("backlog", json!({ "when_exceeded": "sometimes" }), "when_exceeded"),
+    ] {
+        let refused = put(&shop, &path(name), "*", values).await;
+        assert_eq!(refused.problem(), (422, "invalid_field".to_owned()), "{name}");
+        assert_eq!(refused.json()["errors"][0]["pointer"], format!("/values/{key}"));
     }
 }

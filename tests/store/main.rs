@@ -7,3 +7,4 @@ mod checkpoint;
 mod fenced;
 mod orders;
 mod outbound;
+mod settings_contract;

@@ -5,15 +5,16 @@ use domain::{Timestamp, UserId};
 use harness::http::{Answer, Connection};
 use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions, LiveSettings};
 use seckill::app::live::FileRules;
-use seckill::config::Config;
+use seckill::config::{Config, Loaded};
 use seckill::http::{self, AppState, Listeners, OidcOptions, Options, Role, Signer};
 use seckill::sales::Sales;
 use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::data_dir::DataDir;
+use seckill::store::etcd::Etcd;
 use seckill::store::orders::OrderStore;
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
-use seckill::store::settings::{KeptSettings, SettingsStore};
+use seckill::store::settings::{Centre, KeptSettings, SettingsStore};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub struct Shop {
     pub signer: Signer,
     /// The embedded order store.
     pub orders: OrderStore,
+    /// What is changed while it runs.
+    pub settings: LiveSettings,
     shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     following: JoinHandle<()>,
@@ -62,6 +65,10 @@ pub struct Setup {
     pub oidc: Option<OidcOptions>,
     /// Whether the store of its settings is away.
     pub settings_are_away: bool,
+    /// Where its settings are, if not in its database: an etcd, and the prefix there.
+    pub centre: Option<(Etcd, String)>,
+    /// What its file and environment say.
+    pub loaded: Option<Loaded>,
     /// Where its read side is; without one it asks the catalogue.
     pub redis: Option<RedisAddress>,
 }
@@ -95,9 +102,15 @@ impl Setup {
         let operations = operations_listener.local_addr().expect("an address");
         let listeners = Listeners { api, operations: operations_listener };
         let signer = Signer::new(&[7; 32]).expect("a secret");
-        let store = match self.settings_are_away {
-            true => away(directory.path()).await,
-            false => SettingsStore::new(orders.database()),
+        let loaded = self.loaded.unwrap_or_else(|| Config::default().into());
+        let rules = Arc::new(FileRules::new(&loaded));
+        let store = match (self.settings_are_away, self.centre) {
+            (true, _) => away(directory.path()).await,
+            (false, None) => SettingsStore::new(orders.database()),
+            (false, Some((etcd, prefix))) => {
+                let centre = Centre::new(etcd, prefix, rules.judge());
+                SettingsStore::with_centre(orders.database(), centre)
+            }
         };
         let kept = KeptSettings::at(DataDir::look(directory.path()).settings());
         let settings = LiveSettings::new(store, kept, engine.clock());
@@ -106,8 +119,8 @@ impl Setup {
         let state = AppState {
             engine: engine.clone(),
             sales: Sales::new(orders.clone(), read_cache),
-            settings,
-            settings_rules: Arc::new(FileRules::new(&Config::default())),
+            settings: settings.clone(),
+            settings_rules: rules,
             signer: signer.clone(),
             external: self.external,
             provider: self.provider,
@@ -118,7 +131,18 @@ impl Setup {
         };
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(http::serve(listeners, state, shutdown.clone(), self.http));
-        Shop { address, operations, engine, signer, orders, shutdown, server, following, directory }
+        Shop {
+            address,
+            operations,
+            engine,
+            signer,
+            orders,
+            settings,
+            shutdown,
+            server,
+            following,
+            directory,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::plan::plan;
 use super::takeover::{Takeover, TakeoverError};
 use crate::actors::directory::Directory;
 use crate::actors::engine::Engine;
+use crate::actors::settings::SettingsStanding;
 use crate::store::journal::fenced::{ClaimError, FencedLog, LogError, OwnerRecord, Session};
 use crate::store::registry::{NodeRecord, Registry, RegistryError, View};
 use domain::{ItemId, ItemPhase, ShardId, Timestamp};
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -61,6 +62,8 @@ struct Shared<L, R> {
     registry: R,
     options: MemberOptions,
     record: Mutex<NodeRecord>,
+    /// What the others were told last.
+    told: Mutex<NodeRecord>,
     directory: Directory,
     standing: Mutex<Standing>,
     /// A session has begun, or the node wants something else than before.
@@ -90,6 +93,7 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
         registry: R,
         record: NodeRecord,
         options: MemberOptions,
+        settings: watch::Receiver<SettingsStanding>,
     ) -> Result<Self, RegistryError> {
         let renewed_at = takeover.engine.now();
         let session = registry.join(&options.node, &record).await?;
@@ -101,6 +105,7 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
             takeover,
             registry,
             options,
+            told: Mutex::new(record.clone()),
             record: Mutex::new(record),
             directory,
             standing: Mutex::new(standing),
@@ -110,6 +115,7 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
         });
         let (renewing, tending) = (Arc::clone(&shared), Arc::clone(&shared));
         let (noting, reading) = (Arc::clone(&shared), Arc::clone(&shared));
+        let applying = Arc::clone(&shared);
         let tasks = shared.takeover.engine.tasks();
         let tasks = vec![
             tasks.keep_running("cluster session", move || {
@@ -127,6 +133,10 @@ impl<L: FencedLog, R: Registry> Member<L, R> {
             tasks.keep_running("cluster directory", move || {
                 let shared = Arc::clone(&reading);
                 async move { shared.read_items().await }
+            }),
+            tasks.keep_running("cluster settings", move || {
+                let (shared, settings) = (Arc::clone(&applying), settings.clone());
+                async move { shared.follow_settings(settings).await }
             }),
         ];
         Ok(Self { shared, tasks })
@@ -237,6 +247,7 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
                 Ok(Ok(session)) => {
                     let standing = Standing { session, renewed_at: called_at, is_whole: false };
                     *self.standing.lock() = standing;
+                    *self.told.lock() = record;
                     self.turned.notify_one();
                     return;
                 }
@@ -336,10 +347,25 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
     /// Tells the others what has changed of this node.
     async fn publish(&self) -> Result<(), RegistryError> {
         let (session, record) = (self.standing.lock().session.clone(), self.record.lock().clone());
-        if record.is_draining {
+        if record.is_draining || record != *self.told.lock() {
             self.registry.publish(&session, &record).await?;
+            *self.told.lock() = record;
         }
         Ok(())
+    }
+
+    /// Tells the others, for ever, which version of the settings this node has applied.
+    async fn follow_settings(&self, mut settings: watch::Receiver<SettingsStanding>) {
+        loop {
+            let applied = settings.borrow_and_update().applied;
+            let before = std::mem::replace(&mut self.record.lock().config_version, applied);
+            if before != applied {
+                self.turned.notify_one();
+            }
+            if settings.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Notes, for ever, which shards have the items that are served here, for the others to find them.

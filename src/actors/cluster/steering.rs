@@ -9,6 +9,7 @@ use crate::store::journal::fenced::{EtcdLog, LogLook, LookError};
 use crate::store::registry::{
     Cluster, DrainWish, EtcdRegistry, MoveWish, Registry, RegistryError, View,
 };
+use crate::store::settings::centre_version;
 use domain::ShardId;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Standing {
     pub nodes: Vec<NodeStanding>,
     /// Every shard, in order.
     pub shards: Vec<ShardStanding>,
+    /// How often settings were changed while the shop runs, going by etcd; none if that cannot be read.
+    pub settings_version: Option<u64>,
     /// How etcd is, as the member that was asked sees it.
     pub etcd: EtcdStatus,
     /// What is wrong, in words; empty if nothing is.
@@ -87,6 +90,8 @@ pub struct NodeStanding {
     pub shards: usize,
     /// Whether it gives its shards away and takes none.
     pub is_draining: bool,
+    /// The version of the settings that it has applied.
+    pub settings_version: u64,
 }
 
 /// How a shard is.
@@ -139,6 +144,9 @@ impl Steering {
     /// Returns [`SteeringError`] if there is none, or etcd does not answer.
     pub async fn standing(&self) -> Result<Standing, SteeringError> {
         let cluster = self.cluster().await?;
+        // Before the nodes are asked, so that none of them seems ahead.
+        let settings_version = centre_version(&self.etcd, &self.prefix).await;
+        let settings_version = settings_version.map_err(LookError::Etcd)?;
         let view = self.registry.view().await?;
         let look = self.log.look(cluster.shards).await?;
         let etcd = self.etcd.status().await.map_err(LookError::Etcd)?;
@@ -155,14 +163,17 @@ impl Steering {
                     version: node.version.clone(),
                     shards: owned.count(),
                     is_draining: node.is_draining || view.wishes.drain(name),
+                    settings_version: node.config_version,
                 }
             })
             .collect();
         let shards: Vec<ShardStanding> =
             (0..cluster.shards).map(|shard| shard_standing(&view, &look, ShardId(shard))).collect();
         let mut troubles = troubles(&nodes, &shards, &etcd);
+        troubles.extend(settings_troubles(&nodes, settings_version));
         troubles.extend(look.damage());
-        Ok(Standing { cluster, revision: view.revision, nodes, shards, etcd, troubles })
+        let revision = view.revision;
+        Ok(Standing { cluster, revision, nodes, shards, settings_version, etcd, troubles })
     }
 
     /// Has a node give its shards away, and take none until [`undrain`](Self::undrain).
@@ -319,6 +330,25 @@ fn troubles(nodes: &[NodeStanding], shards: &[ShardStanding], etcd: &EtcdStatus)
     troubles
 }
 
+/// What is wrong with the settings of the nodes, in words.
+fn settings_troubles(nodes: &[NodeStanding], version: Option<u64>) -> Vec<String> {
+    let Some(version) = version else {
+        return vec![
+            "the settings in etcd cannot be read, and the nodes go on with those of before"
+                .to_owned(),
+        ];
+    };
+    let behind = nodes.iter().filter(|node| node.settings_version < version);
+    let say = |node: &NodeStanding| {
+        format!(
+            "node {} goes by version {} of the settings, and etcd has version {version}: if it stays so, its \
+             readiness says why",
+            node.name, node.settings_version
+        )
+    };
+    behind.map(say).collect()
+}
+
 fn living(nodes: &[String]) -> String {
     if nodes.is_empty() {
         "none lives".to_owned()
@@ -341,6 +371,7 @@ mod tests {
             version: version.to_owned(),
             shards,
             is_draining,
+            settings_version: 3,
         };
         let shard = |owner: Option<&str>| ShardStanding {
             shard: ShardId(0),
@@ -379,6 +410,10 @@ mod tests {
         check(&[node("a", "1", true, 1)], &owned, &well, &["has 1 shards yet"]);
         check(&[a, node("b", "2", false, 0)], &owned, &well, &["versions: 1, 2"]);
         let ill = EtcdStatus { has_leader: false, is_full: true, ..well };
+        assert_eq!(settings_troubles(&alone, Some(3)), Vec::<String>::new());
+        let behind = settings_troubles(&alone, Some(4));
+        assert!(behind[0].contains("node a goes by version 3 of the settings"), "{behind:?}");
+        assert!(settings_troubles(&alone, None)[0].contains("cannot be read"));
         check(&alone, &owned, &ill, &["knows no leader", "database is full"]);
     }
 }

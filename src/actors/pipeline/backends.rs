@@ -209,17 +209,18 @@ async fn watch_backlog(engine: Engine, options: BackendOptions) {
         if backlog == 0 {
             status.note_empty(engine.now());
         }
-        let max = options.backlog_records_max;
+        let at_start = (options.backlog_records_max, options.refuse_beyond_backlog);
+        let (max, refuses) = status.backlog_limit().unwrap_or(at_start);
         // Lowered at nine tenths, so that it does not flicker.
         let beyond = backlog > if raised { max - max / 10 } else { max };
+        status.set_refuses(beyond && refuses);
         if beyond != raised {
             raised = beyond;
-            status.set_refuses(raised && options.refuse_beyond_backlog);
             if raised {
                 tracing::error!(
                     backlog,
                     max,
-                    refusing = options.refuse_beyond_backlog,
+                    refusing = refuses,
                     "the backlog is beyond its threshold: orders are safe in the journal, but reach \
                      the order store late; look at broker and order store"
                 );

@@ -13,7 +13,7 @@ pub(in crate::actors) struct Permits(Arc<Count>);
 #[derive(Debug)]
 struct Count {
     used: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 /// Allows one request to be under way; given back when dropped.
@@ -23,12 +23,12 @@ pub(in crate::actors) struct Permit(Arc<Count>);
 impl Permits {
     /// Makes `limit` permits.
     pub(in crate::actors) fn new(limit: usize) -> Self {
-        Self(Arc::new(Count { used: AtomicUsize::new(0), limit }))
+        Self(Arc::new(Count { used: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }))
     }
 
     /// A permit, if one is left.
     pub(in crate::actors) fn take(&self) -> Option<Permit> {
-        if self.0.used.fetch_add(1, Ordering::AcqRel) < self.0.limit {
+        if self.0.used.fetch_add(1, Ordering::AcqRel) < self.limit() {
             return Some(Permit(Arc::clone(&self.0)));
         }
         self.0.used.fetch_sub(1, Ordering::AcqRel);
@@ -48,7 +48,12 @@ impl Permits {
 
     /// Number of all permits.
     pub(in crate::actors) fn limit(&self) -> usize {
-        self.0.limit
+        self.0.limit.load(Ordering::Relaxed)
+    }
+
+    /// Changes the number of permits. Those that are in use beyond it come back as they would.
+    pub(in crate::actors) fn set_limit(&self, limit: usize) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
 }
 
@@ -71,5 +76,10 @@ mod tests {
         assert!(permits.take().is_some());
         drop(second);
         assert_eq!(permits.used(), 0);
+        permits.set_limit(1);
+        let only = permits.take();
+        assert!(only.is_some() && permits.take().is_none());
+        permits.set_limit(2);
+        assert!(permits.take().is_some());
     }
 }

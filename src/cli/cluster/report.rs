@@ -23,6 +23,7 @@ struct Report<'a> {
     revision: i64,
     nodes: Vec<Node<'a>>,
     shards: Vec<Shard<'a>>,
+    settings_version: Option<u64>,
     etcd: Etcd<'a>,
     /// What is wrong, in words.
     troubles: &'a [String],
@@ -37,6 +38,7 @@ struct Node<'a> {
     version: &'a str,
     shards: usize,
     draining: bool,
+    settings_version: u64,
 }
 
 #[derive(Serialize)]
@@ -78,7 +80,7 @@ pub(super) fn print(
 }
 
 fn print_text(standing: &Standing, prefix: &str, output: &mut impl Write) -> io::Result<()> {
-    let Standing { cluster, revision, nodes, shards, etcd, troubles } = standing;
+    let Standing { cluster, revision, nodes, shards, settings_version, etcd, troubles } = standing;
     writeln!(
         output,
         "shop {} under {prefix}: {} nodes, {} shards, revision {revision}\n",
@@ -87,11 +89,14 @@ fn print_text(standing: &Standing, prefix: &str, output: &mut impl Write) -> io:
         shards.len(),
     )?;
     let wide = nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max("owner".len());
-    writeln!(output, "{:<wide$}  shards  {:<21}  version", "node", "address")?;
+    writeln!(output, "{:<wide$}  shards  {:<21}  settings  version", "node", "address")?;
     for node in nodes {
-        let NodeStanding { name, http_address, version, shards, is_draining, .. } = node;
-        let draining = if *is_draining { "  draining" } else { "" };
-        writeln!(output, "{name:<wide$}  {shards:>6}  {http_address:<21}  {version}{draining}")?;
+        let NodeStanding { name, http_address, version, shards, settings_version, .. } = node;
+        let draining = if node.is_draining { "  draining" } else { "" };
+        writeln!(
+            output,
+            "{name:<wide$}  {shards:>6}  {http_address:<21}  {settings_version:>8}  {version}{draining}"
+        )?;
     }
     writeln!(
         output,
@@ -119,6 +124,9 @@ fn print_text(standing: &Standing, prefix: &str, output: &mut impl Write) -> io:
         grouped(etcd.file_bytes),
         grouped(etcd.used_bytes),
     )?;
+    if let Some(version) = settings_version {
+        writeln!(output, "settings: version {version}\n")?;
+    }
     for trouble in troubles {
         writeln!(output, "wrong: {trouble}")?;
     }
@@ -134,6 +142,7 @@ impl<'a> Report<'a> {
             revision: standing.revision,
             nodes: standing.nodes.iter().map(Node::of).collect(),
             shards: standing.shards.iter().map(Shard::of).collect(),
+            settings_version: standing.settings_version,
             etcd: Etcd {
                 version: &etcd.version,
                 file_bytes: etcd.file_bytes,
@@ -155,6 +164,7 @@ impl<'a> Node<'a> {
             version: &node.version,
             shards: node.shards,
             draining: node.is_draining,
+            settings_version: node.settings_version,
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct ClusterView {
     pub nodes: Vec<NodeView>,
     /// Every shard, in order.
     pub shards: Vec<ShardView>,
+    /// How often settings were changed while the shop runs; null if those in etcd cannot be read.
+    pub settings_version: Option<u64>,
     /// How etcd is, as the member that was asked sees it.
     pub etcd: EtcdView,
     /// What is wrong, in words; empty if nothing is.
@@ -67,6 +69,8 @@ pub struct NodeView {
     pub shards: usize,
     /// Whether it gives its shards away and takes none.
     pub draining: bool,
+    /// The version of the settings that it has applied.
+    pub settings_version: u64,
 }
 
 /// A shard of the cluster.
@@ -131,6 +135,7 @@ impl ClusterView {
                 version: "0.1.0".to_owned(),
                 shards: 1,
                 draining: false,
+                settings_version: 7,
             }],
             shards: vec![ShardView {
                 shard: 0,
@@ -141,6 +146,7 @@ impl ClusterView {
                 batches: 12,
                 moves_to: None,
             }],
+            settings_version: Some(7),
             etcd: EtcdView {
                 version: "3.4.23".to_owned(),
                 file_bytes: 69_632,
@@ -155,12 +161,14 @@ impl ClusterView {
 
 impl From<Standing> for ClusterView {
     fn from(standing: Standing) -> Self {
-        let Standing { cluster, revision, nodes, shards, etcd, troubles } = standing;
+        let Standing { cluster, revision, nodes, shards, settings_version, etcd, troubles } =
+            standing;
         Self {
             identity: cluster.identity,
             revision,
             nodes: nodes.into_iter().map(NodeView::from).collect(),
             shards: shards.into_iter().map(ShardView::from).collect(),
+            settings_version,
             etcd: EtcdView {
                 version: etcd.version,
                 file_bytes: etcd.file_bytes,
@@ -182,6 +190,7 @@ impl From<NodeStanding> for NodeView {
             version: node.version,
             shards: node.shards,
             draining: node.is_draining,
+            settings_version: node.settings_version,
         }
     }
 }

@@ -74,7 +74,7 @@ impl FromRequest<Arc<Edge>> for PictureBytes {
             ));
         }
         let max = parts.extensions.get();
-        let max = max.map_or(edge.options.picture_bytes_max, |BodyBytesMax(max)| *max);
+        let max = max.map_or(edge.live_options.picture_bytes_max(), |BodyBytesMax(max)| *max);
         body::read(body, max, edge.options.body_timeout).await.map(Self)
     }
 }

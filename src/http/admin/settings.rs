@@ -81,7 +81,7 @@ impl Rule for Values {
 /// Settings as they are.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettingsView {
-    /// Which: `limits`, `risk` or `challenge`.
+    /// Which: the section of the file that they are in, such as `limits` or `risk`.
     pub name: String,
     /// How often they were changed; 0 if they are as in the file.
     pub version: u64,
@@ -114,9 +114,12 @@ pub struct SettingFieldView {
     pub about: String,
     /// What it may be.
     pub allowed: String,
-    /// Its value in the file, or by default.
+    /// Its value in the file, in the environment, or by default.
     #[schema(value_type = Value)]
     pub file: Value,
+    /// The environment variable that has set it: it counts before any change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
 }
 
 /// A page of the versions of settings.
@@ -157,6 +160,7 @@ impl SettingsView {
                 about: "Purchases of one user in a second, in the long run.".to_owned(),
                 allowed: "a whole number from 0 to 1000".to_owned(),
                 file: json!(10),
+                pinned: None,
             }],
             actor: Some(example::APPROVER.to_owned()),
             at: Some(example::APPROVED_AT.to_owned()),
@@ -418,21 +422,23 @@ pub async fn store(
     reason: &str,
     action: &'static str,
 ) -> Result<(), Problem> {
-    if let Err(refused) = edge.settings_rules.read(name, content) {
+    let present = edge.settings.document(name);
+    let (version, present) =
+        present.map(|stored| (stored.version, stored.content)).unwrap_or_default();
+    if let Err(refused) = edge.settings_rules.check(name, content, &present) {
         let errors = refused.into_iter().map(|refused| {
             let key = refused.key.replace('~', "~0").replace('/', "~1");
             FieldError::new(format!("/values/{key}"), refused.detail)
         });
         return Err(Problem::fields(errors.collect::<FieldErrors>()));
     }
-    let present = edge.settings.document(name).map_or(0, |stored| stored.version);
     let base = match asked.base {
         Base::Revision(version) => version,
-        Base::Any => present,
+        Base::Any => version,
         Base::Unsaid => {
             let detail = "send the ETag of the settings that you looked at in If-Match";
             let problem = Problem::new(Code::RevisionRequired, detail);
-            return Err(Problem { revision: Some(present), ..problem });
+            return Err(Problem { revision: Some(version), ..problem });
         }
     };
     let change =
@@ -457,7 +463,8 @@ fn view(
 ) -> SettingsView {
     let changed = stored.as_ref().map(|stored| stored.content.clone()).unwrap_or_default();
     let values = fields.iter().map(|field| {
-        let value = changed.get(field.key).unwrap_or(&field.value);
+        let changed = changed.get(field.key).filter(|_| field.pinned.is_none());
+        let value = changed.unwrap_or(&field.value);
         (field.key.to_owned(), value.clone())
     });
     SettingsView {
@@ -472,6 +479,7 @@ fn view(
                 about: field.about,
                 allowed: field.allowed,
                 file: field.value,
+                pinned: field.pinned,
             })
             .collect(),
         actor: stored.as_ref().map(|stored| stored.actor.clone()),
@@ -488,7 +496,8 @@ impl From<SettingsError> for Problem {
                 ..Self::new(Code::RevisionConflict, error.to_string())
             },
             SettingsError::NotFound => Self::not_found(),
-            SettingsError::Store(error) => {
+            SettingsError::TooLarge { .. } => Self::field("/values", error.to_string()),
+            SettingsError::Store(_) | SettingsError::Centre(_) => {
                 tracing::warn!(%error, "the settings did not answer");
                 Self::new(Code::RecordsUnavailable, "the settings cannot be reached at the moment")
             }

@@ -140,7 +140,7 @@ where
     let user_id = bearer::authenticate_buyer(edge, &parts).await?;
     *standing = Standing::tighter(of_address, admit::purchase_of(edge, user_id, address)?);
     let item = purchase::item(edge, named.item_id).await?;
-    let bytes_max = edge.options.buy_body_bytes_max;
+    let bytes_max = edge.live_options.buy_body_bytes_max();
     let body = if parts.version == Version::HTTP_2 {
         body::read(body, bytes_max, edge.options.body_timeout).await?
     } else {

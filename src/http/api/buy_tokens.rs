@@ -243,7 +243,7 @@ fn token(
         edge.buy_tokens.slot_milliseconds(terms.item_id, user_id, spread)
     };
     let opens_at = terms.starts_at.plus_milliseconds(slot);
-    let lifetime = u64::try_from(edge.options.buy_token_lifetime.as_millis()).unwrap_or(u64::MAX);
+    let lifetime = edge.live_options.buy_token_lifetime_milliseconds();
     let expires_at = now.max(opens_at).plus_milliseconds(lifetime);
     // A token has whole seconds.
     let expires_at = Timestamp(expires_at.0.next_multiple_of(1000));

@@ -38,8 +38,8 @@ pub fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
 pub struct EventStreams {
     open: AtomicUsize,
     of_buyers: DashMap<UserId, usize>,
-    max: usize,
-    of_buyer_max: usize,
+    max: AtomicUsize,
+    of_buyer_max: AtomicUsize,
 }
 
 /// Counts an event stream as open until it is dropped.
@@ -52,7 +52,14 @@ pub struct OpenEventStream {
 impl EventStreams {
     /// Makes the count, at none, with its bounds.
     pub fn new(max: usize, of_buyer_max: usize) -> Self {
+        let (max, of_buyer_max) = (max.into(), of_buyer_max.into());
         Self { open: AtomicUsize::default(), of_buyers: DashMap::new(), max, of_buyer_max }
+    }
+
+    /// Changes the bounds. Streams that are open stay open.
+    pub fn set(&self, max: usize, of_buyer_max: usize) {
+        self.max.store(max, Relaxed);
+        self.of_buyer_max.store(of_buyer_max, Relaxed);
     }
 
     /// Returns how many are open.
@@ -66,14 +73,15 @@ impl EventStreams {
     /// Returns a `too_many_event_streams` problem if the buyer has as many as one may have, and an
     /// `overloaded` one if all have.
     pub fn open(self: &Arc<Self>, user_id: UserId) -> Result<OpenEventStream, Problem> {
-        let more = |open: usize| (open < self.max).then_some(open + 1);
+        let max = self.max.load(Relaxed);
+        let more = |open: usize| (open < max).then_some(open + 1);
         if self.open.try_update(Relaxed, Relaxed, more).is_err() {
             return Err(Problem::new(Code::Overloaded, "too many event streams are open"));
         }
         *self.of_buyers.entry(user_id).or_default() += 1;
         let opened = OpenEventStream { streams: Arc::clone(self), user_id };
-        if self.of_buyers.get(&user_id).is_some_and(|count| *count > self.of_buyer_max) {
-            let of_buyer_max = self.of_buyer_max;
+        let of_buyer_max = self.of_buyer_max.load(Relaxed);
+        if self.of_buyers.get(&user_id).is_some_and(|count| *count > of_buyer_max) {
             let detail = format!("one buyer may have {of_buyer_max} event streams: close another");
             return Err(Problem::new(Code::TooManyEventStreams, detail));
         }
@@ -114,6 +122,8 @@ mod tests {
         assert_eq!(code(3).err(), Some(Code::Overloaded));
         drop(first);
         assert_eq!(code(3).err(), None);
+        streams.set(2, 1);
+        assert_eq!(code(3).err(), Some(Code::Overloaded), "there are fewer now");
         drop((second, other));
         assert_eq!((streams.count(), streams.of_buyers.len()), (0, 0));
     }

@@ -48,7 +48,7 @@ pub async fn exchange(
     let now = edge.clock.token_time();
     let found = oidc.bearer(&token, now, &edge.sales).await?;
     let seconds = found.expires_at_seconds.saturating_sub(now.0 / 1000);
-    let lifetime_seconds = edge.options.token_lifetime_seconds.min(seconds);
+    let lifetime_seconds = edge.live_options.token_lifetime_seconds().min(seconds);
     if lifetime_seconds == 0 {
         return Err(refused("the token has expired"));
     }

@@ -7,7 +7,7 @@
 use super::example;
 use crate::crash::crash_point;
 use crate::http::edge::payments::CallbackAnswer;
-use crate::http::options::CALLBACK_BYTES_MAX;
+use crate::http::live_options::CALLBACK_BYTES_MAX;
 use crate::http::payments::decisions;
 use crate::http::payments::provider::PaymentProvider;
 use crate::http::payments::signature::NotBelieved;

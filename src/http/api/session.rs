@@ -45,7 +45,7 @@ impl FromRequestParts<Arc<Edge>> for Renewal {
         // One that was ended is not renewed.
         bearer::read(edge, carried.token())?;
         let now = edge.clock.token_time();
-        let lifetime = edge.options.token_lifetime_seconds;
+        let lifetime = edge.live_options.token_lifetime_seconds();
         let session = edge
             .signer
             .renew(carried.token(), now, lifetime)

@@ -345,7 +345,7 @@ pub async fn begin_session(
 pub fn session_of(edge: &Edge, user_id: UserId) -> Session {
     // Who changed the password a moment ago goes on with a token of the second after.
     let now = edge.clock.token_time().max(edge.ended_sessions.good_from(user_id));
-    let seconds = edge.options.token_lifetime_seconds;
+    let seconds = edge.live_options.token_lifetime_seconds();
     // A token's times are whole seconds.
     let expires_at = Timestamp(now.0 / 1000 * 1000).plus_milliseconds(seconds.saturating_mul(1000));
     let token = edge.signer.mint(&user_id.to_string(), Role::Buyer, now, seconds);

@@ -54,18 +54,23 @@ impl EndedSessions {
 }
 
 /// Reads what was ended before the start and what other processes end, for as long as the server runs.
-/// While the catalogue is away, what is known counts. `lifetime` is how long a token can be good.
+/// While the catalogue is away, what is known counts. `lifetime` says how long a token can be good: where that
+/// becomes longer, what was ended in the time before counts again.
 pub async fn follow(
     ended: Arc<EndedSessions>,
     sales: Sales,
     clock: Clock,
-    lifetime: Duration,
+    lifetime: impl Fn() -> Duration,
 ) -> std::convert::Infallible {
-    let seconds_now = || clock.token_time().0 / 1000;
-    let mut since = seconds_now().saturating_sub(lifetime.as_secs());
+    let mut since = u64::MAX;
+    let mut known_lifetime = Duration::ZERO;
     let mut is_away = false;
     loop {
-        let now = seconds_now();
+        let (now, lifetime) = (clock.token_time().0 / 1000, lifetime());
+        if lifetime > known_lifetime {
+            known_lifetime = lifetime;
+            since = since.min(now.saturating_sub(lifetime.as_secs()));
+        }
         match sales.sessions_ended(since).await {
             Ok(found) => {
                 found.into_iter().for_each(|(user_id, from)| ended.end(user_id, from));

@@ -73,7 +73,7 @@ where
     admit::purchase_from(edge, address)?;
     let (user_id, trusted_name) = caller(edge, options, &parts.headers).await?;
     admit::purchase_of(edge, user_id, address)?;
-    let bytes_max = edge.options.buy_body_bytes_max;
+    let bytes_max = edge.live_options.buy_body_bytes_max();
     let body = if parts.version == Version::HTTP_2 {
         body::read(body, bytes_max, edge.options.body_timeout).await?
     } else {

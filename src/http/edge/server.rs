@@ -12,6 +12,7 @@ use crate::http::apply;
 use crate::http::auth::ended;
 use crate::http::auth::token::SESSION_SECONDS_MAX;
 use crate::http::forwarded::ClientAddressOptions;
+use crate::http::live_options::LiveOptions;
 use crate::http::options::{ConnectionsMax, Options};
 use crate::http::pages::live::sampler;
 use crate::http::pages::visits;
@@ -120,11 +121,15 @@ impl Watching {
             let (sales, engine) = (edge.sales.clone(), edge.engine.clone());
             visits::run(Arc::clone(&edge.visits), sales, engine, edge.shutdown.clone())
         };
-        let (ended, lifetime) = (Arc::clone(edge), sessions_seconds_max(&edge.options));
+        let ended = Arc::clone(edge);
         let end = move || {
-            let (ended_sessions, sales) = (Arc::clone(&ended.ended_sessions), ended.sales.clone());
-            let clock = ended.clock.clone();
-            async move { match ended::follow(ended_sessions, sales, clock, lifetime).await {} }
+            let edge = Arc::clone(&ended);
+            async move {
+                let (ended_sessions, sales) =
+                    (Arc::clone(&edge.ended_sessions), edge.sales.clone());
+                let lifetime = || sessions_seconds_max(&edge.live_options);
+                match ended::follow(ended_sessions, sales, edge.clock.clone(), lifetime).await {}
+            }
         };
         Self([
             tasks.keep_running("ended sessions", end),
@@ -142,8 +147,8 @@ impl Drop for Watching {
 }
 
 /// How long a buyer's token can be good, counted from when it was made.
-fn sessions_seconds_max(options: &Options) -> Duration {
-    Duration::from_secs(options.token_lifetime_seconds.max(SESSION_SECONDS_MAX))
+fn sessions_seconds_max(options: &LiveOptions) -> Duration {
+    Duration::from_secs(options.token_lifetime_seconds_max().max(SESSION_SECONDS_MAX))
 }
 
 struct Server {

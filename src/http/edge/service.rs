@@ -242,7 +242,7 @@ async fn route(
     if connection.unread().count() >= max.connection || edge.unread.count() >= max.all {
         return Err(Problem::too_much_unread());
     }
-    let bytes_max = edge.options.body_bytes_max(request.uri().path());
+    let bytes_max = edge.live_options.body_bytes_max_of(request.uri().path());
     body::check_length(request.body(), bytes_max)?;
     let mut request = request.map(axum::body::Body::new);
     request.extensions_mut().insert(BodyBytesMax(bytes_max));

@@ -60,7 +60,7 @@ impl FromRequest<Arc<Edge>> for Form {
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
         let bytes_max = parts.extensions.get().map(|BodyBytesMax(bytes_max)| *bytes_max);
-        let bytes_max = bytes_max.unwrap_or(edge.options.body_bytes_max);
+        let bytes_max = bytes_max.unwrap_or_else(|| edge.live_options.body_bytes_max());
         let bytes = body::read(body, bytes_max, edge.options.body_timeout).await?;
         match boundary {
             Some(boundary) => parse_parts(&bytes, &boundary),

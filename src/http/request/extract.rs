@@ -2,7 +2,6 @@
 
 use super::body::{self, BodyBytesMax};
 use super::json;
-use crate::http::options::Options;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -25,8 +24,7 @@ impl FromRequest<Arc<Edge>> for JsonObject {
             return Err(Problem::new(Code::MalformedJson, "a JSON object is needed as the body"));
         }
         json::require_json(&parts.headers)?;
-        let options = &edge.options;
-        let bytes = body::read(body, bytes_max(&parts, options), options.body_timeout).await?;
+        let bytes = body::read(body, bytes_max(&parts, edge), edge.options.body_timeout).await?;
         json::parse_object(&bytes).map(Self)
     }
 }
@@ -40,8 +38,7 @@ impl FromRequest<Arc<Edge>> for OptionalJsonObject {
 
     async fn from_request(request: Request, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let options = &edge.options;
-        let bytes = body::read(body, bytes_max(&parts, options), options.body_timeout).await?;
+        let bytes = body::read(body, bytes_max(&parts, edge), edge.options.body_timeout).await?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
@@ -50,8 +47,9 @@ impl FromRequest<Arc<Edge>> for OptionalJsonObject {
     }
 }
 
-fn bytes_max(parts: &Parts, options: &Options) -> usize {
-    parts.extensions.get().map_or(options.body_bytes_max, |BodyBytesMax(bytes_max)| *bytes_max)
+fn bytes_max(parts: &Parts, edge: &Edge) -> usize {
+    let said = parts.extensions.get().map(|BodyBytesMax(bytes_max)| *bytes_max);
+    said.unwrap_or_else(|| edge.live_options.body_bytes_max())
 }
 
 /// The parameters of the request's query.

@@ -1,17 +1,13 @@
-//! The documents: each version of each, and who made it.
+//! The documents: what a version of one is, and all of them together.
 
-use super::{SettingsError, SettingsStore};
 use crate::store::catalogue::LogEntry;
-use crate::store::catalogue::handle::{reading, writing};
-use crate::store::catalogue::log::append;
-use crate::store::catalogue::numbers::{number, signed};
-use crate::store::database::StoreError;
-use crate::store::database::statements::limit_of;
 use domain::Timestamp;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// The longest page of a history.
-const HISTORY_MAX: usize = 100;
+pub(super) const HISTORY_MAX: usize = 100;
 
 /// A version of a document.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,113 +45,94 @@ pub struct SettingChange<'a> {
     pub action: &'static str,
 }
 
-/// A row of `settings`, in the order in which its columns are selected.
-type SettingRow = (String, i64, String, String, i64, String);
-
-const CURRENT: &str = "SELECT s.name, s.version, s.json, s.actor, s.at, s.reason FROM settings s \
-     JOIN (SELECT name, MAX(version) AS version FROM settings GROUP BY name) newest \
-     ON s.name = newest.name AND s.version = newest.version";
-
-impl SettingsStore {
-    /// Returns the newest version of each document that was ever changed.
-    ///
-    /// # Errors
-    /// Returns [`SettingsError::Store`] if the database does not answer.
-    pub async fn current(&self) -> Result<Vec<StoredSetting>, SettingsError> {
-        let rows: Result<Vec<SettingRow>, SettingsError> =
-            reading!(&self.database, |connection| Ok(sqlx::query_as(CURRENT)
-                .fetch_all(connection)
-                .await?));
-        rows?.into_iter().map(read).collect()
+impl SettingChange<'_> {
+    /// The version that the change makes.
+    pub(super) fn made(&self) -> StoredSetting {
+        StoredSetting {
+            name: self.name.to_owned(),
+            version: self.base + 1,
+            content: self.content.clone(),
+            actor: self.actor.to_owned(),
+            at: self.at,
+            reason: self.reason.to_owned(),
+        }
     }
 
-    /// Makes the next version of a document, and the entry of the operators' log with it.
-    ///
-    /// # Errors
-    /// Returns [`SettingsError::OtherVersion`] if the change was made from another version,
-    /// [`SettingsError::Store`] if the database does not answer.
-    pub async fn change(&self, change: SettingChange<'_>) -> Result<StoredSetting, SettingsError> {
-        let version = change.base + 1;
-        let stored = StoredSetting {
-            name: change.name.to_owned(),
-            version,
-            content: change.content.clone(),
-            actor: change.actor.to_owned(),
-            at: change.at,
-            reason: change.reason.to_owned(),
-        };
-        let entry = LogEntry {
-            at: change.at,
-            actor: change.actor.to_owned(),
-            action: format!("settings.{}", change.action),
-            subject: format!("settings:{}", change.name),
+    /// What the operators' log says of it.
+    pub(super) fn entry(&self) -> LogEntry {
+        LogEntry {
+            at: self.at,
+            actor: self.actor.to_owned(),
+            action: format!("settings.{}", self.action),
+            subject: format!("settings:{}", self.name),
             detail: json!({
-                "version": version, "content": change.content, "reason": change.reason,
+                "version": self.base + 1, "content": self.content, "reason": self.reason,
             }),
-        };
-        let json = Value::Object(change.content.clone()).to_string();
-        writing!(&self.database, SettingsError, |connection| {
-            let text = "SELECT MAX(version) FROM settings WHERE name = ?";
-            let (present,): (Option<i64>,) =
-                sqlx::query_as(text).bind(change.name).fetch_one(&mut *connection).await?;
-            let present = number("settings.version", present.unwrap_or_default())?;
-            if present != change.base {
-                return Err(SettingsError::OtherVersion { present });
-            }
-            let text = "INSERT INTO settings (name, version, json, actor, at, reason) \
-                        VALUES (?, ?, ?, ?, ?, ?)";
-            let inserted = sqlx::query(text)
-                .bind(change.name)
-                .bind(signed(version))
-                .bind(json.as_str())
-                .bind(change.actor)
-                .bind(signed(change.at.0))
-                .bind(change.reason)
-                .execute(&mut *connection)
-                .await;
-            match inserted {
-                Ok(_) => {}
-                // Another node changed it at the same moment.
-                Err(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
-                    return Err(SettingsError::OtherVersion { present: version });
-                }
-                Err(error) => return Err(error.into()),
-            }
-            append!(connection, entry)?;
-            Ok(stored.clone())
-        })
-    }
-
-    /// Returns the versions of a document, newest first, beginning before the version `before` if
-    /// given; at most `limit`, and 100.
-    ///
-    /// # Errors
-    /// Returns [`SettingsError::Store`] if the database does not answer.
-    pub async fn history(
-        &self,
-        name: &str,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<StoredSetting>, SettingsError> {
-        let text = "SELECT name, version, json, actor, at, reason FROM settings \
-                    WHERE name = ? AND version < ? ORDER BY version DESC LIMIT ?";
-        let rows: Result<Vec<SettingRow>, SettingsError> =
-            reading!(&self.database, |connection| Ok(sqlx::query_as(text)
-                .bind(name)
-                .bind(before.map_or(i64::MAX, signed))
-                .bind(limit_of(limit.min(HISTORY_MAX)))
-                .fetch_all(connection)
-                .await?));
-        rows?.into_iter().map(read).collect()
+        }
     }
 }
 
-fn read(row: SettingRow) -> Result<StoredSetting, SettingsError> {
-    let (name, version, json, actor, at, reason) = row;
-    let Ok(Value::Object(content)) = serde_json::from_str(&json) else {
-        return Err(StoreError::corrupt(format!("settings {name}: not an object")).into());
-    };
-    let version = number(format_args!("settings {name}, version"), version)?;
-    let at = Timestamp(number(format_args!("settings {name}, at"), at)?);
-    Ok(StoredSetting { name, version, content, actor, at, reason })
+/// All documents together, as they were after so many changes.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Documents {
+    /// How often any of them was changed.
+    pub version: u64,
+    /// The newest version of each document that was ever changed.
+    pub by_name: BTreeMap<String, StoredSetting>,
+}
+
+impl Documents {
+    /// Puts documents together that have no version in common: it is the sum of theirs.
+    pub fn of(documents: impl IntoIterator<Item = StoredSetting>) -> Self {
+        let named = documents.into_iter().map(|stored| (stored.name.clone(), stored));
+        let by_name: BTreeMap<String, StoredSetting> = named.collect();
+        Self { version: sum_of(&by_name), by_name }
+    }
+
+    /// Returns the version of a document; 0 if it was never changed.
+    pub fn version_of(&self, name: &str) -> u64 {
+        self.by_name.get(name).map_or(0, |stored| stored.version)
+    }
+}
+
+/// How often documents were changed, going by the versions of each.
+pub(super) fn sum_of(documents: &BTreeMap<String, StoredSetting>) -> u64 {
+    documents.values().fold(0, |sum, stored| sum.saturating_add(stored.version))
+}
+
+/// Documents that are kept out, because they are not as they may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Which they are: the name and version of the one that is wrong, as far as they can be read.
+    pub what: String,
+    /// What is wrong, for a person.
+    pub why: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.what, self.why)
+    }
+}
+
+/// What was found where the documents are.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Found {
+    /// Those that count: the newest ones that are as they may be.
+    pub documents: Documents,
+    /// What is there in their place and does not count.
+    pub refused: Option<Refused>,
+    /// What the operators' log has yet to be told.
+    pub due: Vec<Due>,
+    /// The revision that was read, from which on changes are watched; 0 where nothing is watched.
+    pub revision: i64,
+}
+
+/// An entry that the operators' log has yet to be told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Due {
+    /// The change, by the version that it made.
+    pub version: u64,
+    /// What is to be told of it.
+    pub entry: LogEntry,
 }

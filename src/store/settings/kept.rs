@@ -2,6 +2,7 @@
 //! start until their store answers.
 //!
 //! ```text
+//! version 7                                    of the documents together, if it is not the sum of theirs
 //! document {"name":"limits","version":3,…}     the newest version of a document
 //! entry deny_user 7                            an entry of a list
 //! entry deny_address 192.0.2.0/24 1790000000   and when it ends by itself, in milliseconds since 1970
@@ -11,7 +12,7 @@
 //! It is written in whole, in place of the one before, and lasts once it is written. One that was cut or
 //! damaged is told and not believed. Must not know what a document says.
 
-use super::StoredSetting;
+use super::documents::{Documents, StoredSetting, sum_of};
 use crate::store::data_dir::replace_file;
 use domain::Timestamp;
 use domain::risk::EntryKind;
@@ -34,8 +35,8 @@ pub type KeptEntry = (EntryKind, Option<Timestamp>);
 /// What was read last.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Kept {
-    /// The newest version of each document.
-    pub documents: Vec<StoredSetting>,
+    /// The documents as they counted.
+    pub documents: Documents,
     /// The entries of the lists, in any order.
     pub entries: Vec<KeptEntry>,
 }
@@ -87,9 +88,9 @@ impl KeptSettings {
     /// # Errors
     /// Returns the operating system's error if it cannot be written, or [`io::ErrorKind::FileTooLarge`] if
     /// it is more than is read; what was kept is kept then.
-    pub fn write<'a>(
+    pub fn write(
         &self,
-        documents: impl Iterator<Item = &'a StoredSetting>,
+        documents: &Documents,
         entries: impl Iterator<Item = KeptEntry>,
     ) -> io::Result<()> {
         let text = render(documents, entries);
@@ -101,13 +102,13 @@ impl KeptSettings {
     }
 }
 
-fn render<'a>(
-    documents: impl Iterator<Item = &'a StoredSetting>,
-    entries: impl Iterator<Item = KeptEntry>,
-) -> String {
+fn render(documents: &Documents, entries: impl Iterator<Item = KeptEntry>) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail, and what is written has a form as JSON.
-    for document in documents {
+    if documents.version != sum_of(&documents.by_name) {
+        let _ = writeln!(text, "version {}", documents.version);
+    }
+    for document in documents.by_name.values() {
         let line = Line {
             name: Cow::Borrowed(&document.name),
             version: document.version,
@@ -140,13 +141,17 @@ fn parse(text: &str) -> Option<Kept> {
         return None;
     }
     let mut kept = Kept::default();
+    let (mut version, mut documents) = (None, Vec::new());
     for line in lines.lines() {
         match line.split_once(' ')? {
-            ("document", json) => kept.documents.push(document(json)?),
+            ("version", number) => version = Some(number.parse().ok()?),
+            ("document", json) => documents.push(document(json)?),
             ("entry", words) => kept.entries.push(entry(words)?),
             _ => return None,
         }
     }
+    kept.documents = Documents::of(documents);
+    kept.documents.version = version.unwrap_or(kept.documents.version);
     Some(kept)
 }
 
@@ -191,11 +196,12 @@ mod tests {
             entry("deny_address", "192.0.2.0/24", Some(Timestamp(1_790_000_000_001))),
             entry("allow_address", "2001:db8::/32", None),
         ];
-        Kept { documents: vec![document], entries }
+        let documents = Documents { version: 7, ..Documents::of([document]) };
+        Kept { documents, entries }
     }
 
     fn write(file: &KeptSettings, kept: &Kept) {
-        file.write(kept.documents.iter(), kept.entries.iter().copied()).expect("written");
+        file.write(&kept.documents, kept.entries.iter().copied()).expect("written");
     }
 
     #[test]

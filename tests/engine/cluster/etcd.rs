@@ -5,8 +5,8 @@ use super::crowd::{Crowd, Engines, check_at_rest, judge};
 use super::node::{Stores, record, start};
 use crate::simulation::Dice;
 use harness::until;
-use seckill::actors::Backends;
 use seckill::actors::cluster::{Member, MemberOptions};
+use seckill::actors::{Backends, SettingsStanding};
 use seckill::store::etcd::{Etcd, EtcdAddress};
 use seckill::store::journal::fenced::EtcdLog;
 use seckill::store::registry::EtcdRegistry;
@@ -53,7 +53,8 @@ impl World {
             look: LEASE / 4,
             retry: LEASE,
         };
-        let member = Member::join(takeover, registry, record, options).await;
+        let settings = tokio::sync::watch::channel(SettingsStanding::default()).1;
+        let member = Member::join(takeover, registry, record, options, settings).await;
         Peer { member: member.expect("the name is free"), backends }
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use harness::until;
 use parking_lot::Mutex;
 use seckill::actors::cluster::{Member, MemberOptions};
-use seckill::actors::{Backends, KeyOrigin, NotDelivered, Reply};
+use seckill::actors::{Backends, KeyOrigin, NotDelivered, Reply, SettingsStanding};
 use seckill::store::journal::fenced::{MemoryLog, MemoryLogFault};
 use seckill::store::registry::{MemoryRegistry, Registry};
 use std::panic::AssertUnwindSafe;
@@ -90,7 +90,8 @@ impl World {
         // Rounds of checkpoints would trim the log that is judged.
         let interval = Duration::from_secs(3_600);
         let (takeover, backends) = start(&self.stores, logs, interval, |_| {}).await;
-        let member = Member::join(takeover, registry.clone(), record, options).await;
+        let settings = tokio::sync::watch::channel(SettingsStanding::default()).1;
+        let member = Member::join(takeover, registry.clone(), record, options, settings).await;
         let member = member.expect("the name is free");
         Peer { member, backends, registry, is_cut }
     }

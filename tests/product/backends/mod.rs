@@ -10,6 +10,7 @@ mod any_node;
 pub mod cluster;
 mod cluster_audit;
 mod cluster_begin;
+mod cluster_settings;
 mod cluster_steer;
 mod mariadb;
 mod rabbitmq;

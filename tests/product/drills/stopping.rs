@@ -1,6 +1,6 @@
-//! SIGTERM in the middle of a sale, and on with it.
+//! SIGTERM in the middle of a sale, and on with it; and SIGHUP, which ends nothing.
 
-use crate::support::{Attempt, Crowd, Offer, Random, Site, Witness, must_sell};
+use crate::support::{Attempt, Crowd, Offer, Random, Server, Site, Witness, must_sell, until};
 use rustix::process::Signal;
 use std::sync::Arc;
 
@@ -36,15 +36,53 @@ async fn a_restart_in_the_middle_of_a_sale_loses_no_answer() {
     assert!(!site.log().contains("panicked at"), "{}", site.log());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hangup_ends_nothing_and_says_what_to_do_instead() {
-    let site = Site::new();
-    let (server, shop) = site.open_shop(1, OFFERS).await;
-    let witness = Witness::default();
+/// Lets the file of settings say this, and tells the process to read it.
+fn say(site: &Site, server: &Server, text: &str) {
+    std::fs::write(site.path("config.toml"), text).expect("written");
     server.signal(Signal::HUP);
-    site.logged("SIGHUP changes nothing").await;
-    let attempt = Attempt { item: shop.items[2], buyer: 0, key: "after-a-hangup".to_owned() };
-    must_sell(&server, &shop, &witness, attempt).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_reads_the_file_again_and_ends_nothing() {
+    let site = Site::new();
+    let text = "[limits]\nuser_burst = 30\n";
+    std::fs::write(site.path("config.toml"), text).expect("written");
+    let (server, shop) = site.open_shop(1, OFFERS).await;
+    let operator = site.mint("--operator", "otto");
+    let user_burst = async || {
+        let mut client = server.client().await;
+        let view = client.send("GET", "/api/v1/admin/settings/limits", &operator, &[], "").await;
+        view.expect("it answers").json()["values"]["user_burst"].as_u64()
+    };
+    let is_well = async || {
+        let now = server.look("/readyz?verbose").await.json();
+        let mut found = now["dependencies"].as_array().expect("a list").iter();
+        found.any(|found| found["name"] == "settings" && found["healthy"] == true)
+    };
+    say(&site, &server, text);
+    site.logged("says what it said before").await;
+    assert_eq!((user_burst().await, is_well().await), (Some(30), true));
+    // All of it counts, or nothing.
+    say(&site, &server, "[limits]\nuser_burst = 31\nlogin_name_per_min = -1\n");
+    site.logged("limits.login_name_per_min = -1").await;
+    until("readiness to say so", async || (!is_well().await).then_some(())).await;
+    assert_eq!(user_burst().await, Some(30));
+    let attempt = |key: &str| Attempt { item: shop.items[2], buyer: 0, key: key.to_owned() };
+    let witness = Witness::default();
+    must_sell(&server, &shop, &witness, attempt("beside-a-wrong-file")).await;
+    say(&site, &server, "[limits]\nuser_burst = 32\ntable_mib = 16\n[log]\nfilter = \"debug\"\n");
+    site.logged("need a restart").await;
+    assert!(site.log().contains("limits.table_mib"), "{}", site.log());
+    until("the file to count", async || {
+        (user_burst().await == Some(32) && is_well().await).then_some(())
+    })
+    .await;
+    site.logged(" DEBUG ").await;
+    for (result, times) in [("same", 1), ("refused", 1), ("changed", 1)] {
+        let figure = format!("seckill_config_reloads_total{{result=\"{result}\"}}");
+        assert_eq!(server.figure(&figure).await, times, "{result}");
+    }
+    must_sell(&server, &shop, &witness, attempt("after-a-hangup")).await;
     server.stop().await;
     witness.close(&site, &shop).await;
 }

@@ -6,6 +6,7 @@ mod contract;
 mod etcd;
 mod look;
 mod registry;
+mod settings;
 
 use domain::ShardId;
 use seckill::store::journal::fenced::{

@@ -1,76 +1,21 @@
 //! Settings and the entries of lists.
 
+use crate::settings_contract as contract;
 use domain::risk::EntryKind;
 use domain::{Timestamp, UserId};
-use seckill::store::catalogue::Catalogue;
 use seckill::store::database::Database;
-use seckill::store::settings::{
-    NewEntry, Position, SettingChange, SettingsError, SettingsStore, StoredSetting,
-};
-use serde_json::{Map, Value, json};
+use seckill::store::settings::{NewEntry, Position, SettingsError, SettingsStore};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
-fn content(value: u64) -> Map<String, Value> {
-    Map::from_iter([("限流".to_owned(), json!(value))])
-}
-
-async fn change(
-    store: &SettingsStore,
-    base: u64,
-    content: &Map<String, Value>,
-) -> Result<StoredSetting, SettingsError> {
-    let change = SettingChange {
-        name: "limits",
-        base,
-        content,
-        actor: "安",
-        at: NOW,
-        reason: "因为",
-        action: "change",
-    };
-    store.change(change).await
-}
-
 /// Each change is a version, made from the one before it.
 pub async fn settings_have_versions_and_a_history(database: Database) {
-    let store = SettingsStore::new(database.clone());
-    assert_eq!(store.current().await, Ok(vec![]));
-    let first = change(&store, 0, &content(1)).await.expect("the first");
-    assert_eq!((first.version, first.content.clone()), (1, content(1)));
-    let late = change(&store, 0, &content(2)).await;
-    assert_eq!(late, Err(SettingsError::OtherVersion { present: 1 }));
-    let early = change(&store, 7, &content(2)).await;
-    assert_eq!(early, Err(SettingsError::OtherVersion { present: 1 }));
-    let second = change(&store, 1, &content(2)).await.expect("the second");
-    assert_eq!(store.current().await, Ok(vec![second.clone()]));
-    let history = |before, limit| store.history("limits", before, limit);
-    assert_eq!(history(None, 10).await, Ok(vec![second.clone(), first.clone()]));
-    assert_eq!(history(None, 1).await, Ok(vec![second]));
-    assert_eq!(history(Some(2), 10).await, Ok(vec![first]));
-    assert_eq!(store.history("risk", None, 10).await, Ok(vec![]));
-    // Nothing was logged for what was refused.
-    let log = Catalogue::new(database).log(None, 10).await.expect("the log");
-    assert_eq!(log.len(), 2);
-    assert_eq!(log[0].entry.action, "settings.change");
-    assert_eq!(log[0].entry.detail["content"], json!({ "限流": 2 }));
+    contract::versions_and_a_history(&SettingsStore::new(database.clone()), database).await;
 }
 
 /// Two who change the same version at once: one of them does, and it is the one that counts.
 pub async fn of_two_changes_at_once_one_is_made(database: Database) {
-    let store = SettingsStore::new(database);
-    for round in 0..10 {
-        let (one, other) = (content(round * 2), content(round * 2 + 1));
-        let both = tokio::join!(change(&store, round, &one), change(&store, round, &other));
-        let outcomes = [both.0, both.1];
-        let winners: Vec<&StoredSetting> =
-            outcomes.iter().filter_map(|o| o.as_ref().ok()).collect();
-        let [winner] = winners[..] else { panic!("{outcomes:?}") };
-        let loser = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
-        let present = round + 1;
-        assert_eq!(loser, Some(&SettingsError::OtherVersion { present }));
-        assert_eq!(store.current().await, Ok(vec![winner.clone()]));
-    }
+    contract::one_of_two_at_once(&SettingsStore::new(database)).await;
 }
 
 /// Who follows the changes has the entries.

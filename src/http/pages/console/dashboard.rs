@@ -211,6 +211,7 @@ fn script_words(words: Words) -> String {
         "clock",
         "data_directory",
         "tasks",
+        "settings",
         "checkpoint",
         "broker",
         "order_store",

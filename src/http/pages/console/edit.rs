@@ -144,7 +144,7 @@ fn show(edge: &Edge, visit: &Visit, status: StatusCode, form: Filled) -> Result<
         zone: edge.options.pages.utc_offset.to_string(),
         may_add,
         guards: guards(words),
-        megabytes: edge.options.picture_bytes_max as u64 / 1_000_000,
+        megabytes: edge.live_options.picture_bytes_max() as u64 / 1_000_000,
     };
     visit.page(edge, status, &page)
 }

@@ -56,6 +56,10 @@ pub struct SettingRow {
     pub shown: String,
     /// Its value in the file, as people read it.
     pub shown_file: String,
+    /// That this is its value in the file, or that the environment has set it.
+    pub said_file: String,
+    /// The environment variable that has set it.
+    pinned: Option<String>,
 }
 
 /// A word that a setting may be.
@@ -68,7 +72,9 @@ pub struct Choice {
 
 impl SettingRow {
     fn of(words: Words, name: &str, field: SettingField, changed: &Map<String, Value>) -> Self {
-        let now = text(changed.get(field.key).unwrap_or(&field.value));
+        let changed = changed.get(field.key).filter(|_| field.pinned.is_none());
+        let now = text(changed.unwrap_or(&field.value));
+        let shown_file = shown(words, name, &text(&field.value));
         let allowed = match &field.bounds {
             Some((least, greatest)) => words.setting_number(least, greatest),
             None if !field.choices.is_empty() => words.setting_choice(),
@@ -84,10 +90,15 @@ impl SettingRow {
             choices: field
                 .choices
                 .iter()
-                .map(|word| Choice { word, title: choice_name(words, word) })
+                .map(|word| Choice { word, title: shown(words, name, word) })
                 .collect(),
-            shown: choice_name(words, &now),
-            shown_file: choice_name(words, &text(&field.value)),
+            shown: shown(words, name, &now),
+            said_file: match &field.pinned {
+                Some(variable) => words.setting_pinned(variable),
+                None => words.setting_file(&shown_file),
+            },
+            shown_file,
+            pinned: field.pinned,
             file: field.value,
             now,
         }
@@ -176,7 +187,7 @@ impl Typed {
             .map(|(row, typed)| Difference {
                 label: row.about.clone(),
                 before: row.shown.clone(),
-                after: choice_name(words, typed.trim()),
+                after: shown(words, document.name, typed.trim()),
             })
             .collect()
     }
@@ -184,12 +195,16 @@ impl Typed {
     /// What is wrong with it, by the rules that the file's have.
     pub fn errors(&self, edge: &Edge, document: &Document) -> FormErrors {
         let mut errors = FormErrors::default();
-        let Err(refused) = edge.settings_rules.read(document.name, &self.content(document)) else {
+        let present = edge.settings.document(document.name);
+        let present = present.map(|stored| stored.content).unwrap_or_default();
+        let content = self.content(document);
+        let Err(refused) = edge.settings_rules.check(document.name, &content, &present) else {
             return errors;
         };
         for row in &document.settings {
             if refused.iter().any(|refused| refused.key == row.key) {
-                errors.push(row.field(), row.allowed.clone());
+                let pinned = row.pinned.is_some().then(|| row.said_file.clone());
+                errors.push(row.field(), pinned.unwrap_or_else(|| row.allowed.clone()));
             }
         }
         errors
@@ -201,7 +216,22 @@ pub fn title(words: Words, name: &str) -> String {
     match name {
         "risk" => words.rules_risk(),
         "challenge" => words.rules_challenge(),
+        "http" => words.rules_http(),
+        "engine" => words.rules_engine(),
+        "backlog" => words.rules_backlog(),
+        "tokens" => words.rules_tokens(),
+        "buy_token" => words.rules_buy_token(),
+        "log" => words.rules_log(),
         _ => words.rules_limits(),
+    }
+}
+
+/// Returns a value of a document as people read it.
+fn shown(words: Words, document: &str, word: &str) -> String {
+    match (document, word) {
+        ("backlog", "alarm") => words.backlog_alarm(),
+        ("backlog", "refuse") => words.backlog_refuse(),
+        _ => choice_name(words, word),
     }
 }
 

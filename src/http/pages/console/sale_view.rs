@@ -221,6 +221,7 @@ pub fn dependency_name(words: Words, name: &str) -> String {
         "clock" => words.dependency_clock(),
         "data_directory" => words.dependency_data_directory(),
         "tasks" => words.dependency_tasks(),
+        "settings" => words.dependency_settings(),
         "checkpoint" => words.dependency_checkpoint(),
         "broker" => words.dependency_broker(),
         "order_store" => words.dependency_order_store(),

@@ -183,6 +183,7 @@ super::words! {
     dependency_clock();
     dependency_data_directory();
     dependency_tasks();
+    dependency_settings();
     dependency_checkpoint();
     dependency_broker();
     dependency_order_store();
@@ -401,6 +402,15 @@ super::words! {
     guard_now();
     live_guard();
     rules_challenge();
+    rules_http();
+    rules_engine();
+    rules_backlog();
+    rules_tokens();
+    rules_buy_token();
+    rules_log();
+    backlog_alarm();
+    backlog_refuse();
+    setting_pinned(variable: &str);
     otherwise_proof();
     otherwise_refuse();
     otherwise_allow();

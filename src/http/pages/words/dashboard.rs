@@ -112,6 +112,9 @@ super::words! {
     cluster_whole(served: u64, shards: u64, nodes: u64);
     cluster_lacks_owners(unowned: u64, shards: u64);
     cluster_away(seconds: u64);
+    settings_hold();
+    settings_refused(why: &str);
+    settings_file_refused(why: &str);
     not_asked_yet();
     more_items(count: u64);
 }
@@ -169,6 +172,9 @@ impl Words {
                 self.cluster_lacks_owners(*unowned as u64, u64::from(*shards))
             }
             Meaning::ClusterAway(seconds) => self.cluster_away(*seconds),
+            Meaning::SettingsHold => self.settings_hold(),
+            Meaning::SettingsRefused(why) => self.settings_refused(why),
+            Meaning::SettingsFileRefused(why) => self.settings_file_refused(why),
             Meaning::NotAskedYet => self.not_asked_yet(),
         }
     }

@@ -33,3 +33,16 @@ setting_challenge_prefix = 密钥须以这些十六进制数字开头：每多�
 setting_challenge_prefix_allowed = 1 到 6 个小写的十六进制数字。
 setting_challenge_ttl_seconds = 完成挑战的时限，秒。
 setting_challenge_on_error = 验证服务没有给出结论时的处理。
+setting_http_body_bytes_max = 请求正文的字节数上限，购买与运营请求除外；超过则答复 413。
+setting_http_admin_body_bytes_max = 运营请求正文的字节数上限；超过则答复 413。
+setting_http_picture_bytes_max = 运营人员上传图片的字节数上限；超过则答复 413。
+setting_http_buy_body_bytes_max = 购买请求正文的字节数上限；超过则答复 413。
+setting_http_event_streams_max = 同时打开的事件流数；超过则答复 503。
+setting_http_event_streams_per_buyer_max = 每位买家同时打开的事件流数；超过则答复 429。
+setting_engine_permits = 引擎中可同时处理的请求数；超过则立即答复 503。
+setting_backlog_records_max = 已持久化但尚未进入订单库的记录数；超过则告警或拒绝。
+setting_backlog_when_exceeded = 积压超过上限时：继续售卖并告警，或拒绝新的购买直到积压消化。
+setting_tokens_ttl_seconds = 登录后令牌的有效时长，秒。
+setting_buy_token_ttl_seconds = 购买令牌自发放或开放（以较晚者为准）起的有效时长，秒。
+setting_log_filter = 日志记录的内容：一个级别，以及对个别目标的例外。
+setting_log_filter_allowed = 日志级别，例如 "info,seckill=debug"。
