@@ -26,6 +26,7 @@ mod settings;
 mod signer;
 pub mod steering;
 mod stores;
+mod tls;
 
 pub use cluster::ClusterError;
 pub use error::AppError;
@@ -94,6 +95,7 @@ pub struct App {
     _background: Background,
     address: SocketAddr,
     operations_address: SocketAddr,
+    tls: Option<http::Tls>,
     signer: http::Signer,
     has_new_secret: bool,
     shutdown: CancellationToken,
@@ -117,6 +119,7 @@ impl App {
         let StartOptions { clock_ahead_max, metrics, sockets, service_manager } = options;
         // Before anything is made on the disk: an address that is taken leaves nothing behind.
         let reserved = reserve(config, sockets)?;
+        let tls = tls::open(config)?;
         // Before a file is opened that counts.
         let connections_max = descriptors::connections_max(config.http.connections_max);
         let (data_dir, identity) = beginnings::lock(config).await?;
@@ -141,7 +144,7 @@ impl App {
         let lifecycle = keep_lifecycle(&background, &engine, &sales, preheat);
 
         let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
-        let (listeners, address, operations_address) = listen(reserved)?;
+        let (listeners, address, operations_address) = listen(reserved, tls.clone())?;
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
         let settings =
@@ -176,6 +179,7 @@ impl App {
             _background: background,
             address,
             operations_address,
+            tls,
             signer,
             shutdown,
             server,
@@ -195,6 +199,11 @@ impl App {
     /// The address that it listens on for those who run the shop.
     pub fn operations_address(&self) -> SocketAddr {
         self.operations_address
+    }
+
+    /// Whether what it serves at that address is encrypted.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// The engine, which owns the stock.
@@ -218,8 +227,12 @@ impl App {
         self.has_new_secret
     }
 
-    /// Takes in what the file of settings says now, as far as it counts without a restart, and tells the log.
+    /// Takes in what the file of settings says now, as far as it counts without a restart, and the certificate as
+    /// it is now, and tells the log.
     pub fn reread(&self, loaded: Result<Loaded, Invalid>) {
+        if let Some(tls) = &self.tls {
+            tls::reread(tls);
+        }
         settings::tell_reread(&self.settings.rules.reread(loaded));
     }
 
@@ -268,10 +281,11 @@ fn reserve(
 /// Listens there, and returns where.
 fn listen(
     (api, operations): (ReservedAddress, ReservedAddress),
+    tls: Option<http::Tls>,
 ) -> Result<(http::Listeners, SocketAddr, SocketAddr), ListenError> {
     let (api, address) = api.listen()?;
     let (operations, operations_address) = listening::listen_for_operations(operations)?;
-    Ok((http::Listeners { api, operations }, address, operations_address))
+    Ok((http::Listeners { api, tls, operations }, address, operations_address))
 }
 
 /// Recovers the engine and starts it. Once everything is found in order, what the data directory lacks is

@@ -18,6 +18,9 @@ pub enum AppError {
     /// A store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The certificate cannot be read or used.
+    #[error(transparent)]
+    Tls(#[from] http::TlsError),
     /// The signing secret cannot be made or read.
     #[error(transparent)]
     Secret(#[from] secrets::Error),

@@ -57,26 +57,47 @@ pub struct OfferItem {
     pub may_buy: bool,
 }
 
-/// The lines that say where the process listens: for buyers, and for those who run it.
-pub fn listening(address: SocketAddr, operations: SocketAddr) -> String {
-    format!("listening on http://{address}\noperations on http://{operations}\n")
+/// The lines that say where the process listens: for buyers, encrypted or not, and for those who run it.
+pub fn listening(is_encrypted: bool, address: SocketAddr, operations: SocketAddr) -> String {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    format!("listening on {scheme}://{address}\noperations on http://{operations}\n")
+}
+
+/// Where people find the shop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// What the API's paths are appended to.
+    base: String,
+    /// Where the storefront is.
+    shop: String,
+}
+
+impl Place {
+    /// Where it listens, as seen from this machine.
+    pub fn of(address: SocketAddr) -> Self {
+        Self { base: format!("http://{}", reachable(address)), shop: visited(address) }
+    }
+
+    /// At its public URL.
+    pub fn at(url: &str) -> Self {
+        Self { base: url.to_owned(), shop: format!("{url}/") }
+    }
 }
 
 /// What follows these lines: the sale if there is one, as seen at `now`, the console, and the API's
 /// documentation.
 pub fn banner(
-    address: SocketAddr,
+    Place { base, shop }: &Place,
     offer: Option<&Offer>,
     console: &Console,
     now: Timestamp,
 ) -> String {
-    let base = format!("http://{}", reachable(address));
     let mut text = String::from("\n");
     if let Some(offer) = offer {
-        write_offer(&mut text, &base, offer, now);
+        write_offer(&mut text, base, offer, now);
     }
-    let _ = writeln!(text, "  The shop:      {}", visited(address));
-    write_console(&mut text, &base, console);
+    let _ = writeln!(text, "  The shop:      {shop}");
+    write_console(&mut text, base, console);
     text + format!("  The API:       {base}/docs\n").as_str()
 }
 
@@ -199,14 +220,18 @@ mod tests {
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
         let operations = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
         let expected = "listening on http://0.0.0.0:8080\noperations on http://[::1]:1\n";
-        assert_eq!(listening(address, operations), expected);
+        assert_eq!(listening(false, address, operations), expected);
     }
 
     #[test]
     fn a_newcomer_can_buy() {
         let address = SocketAddr::from(([0, 0, 0, 0], 8080));
-        let text =
-            banner(address, Some(&offer()), &Console::default(), Timestamp(1_790_000_000_001));
+        let text = banner(
+            &Place::of(address),
+            Some(&offer()),
+            &Console::default(),
+            Timestamp(1_790_000_000_001),
+        );
         assert_eq!(
             text,
             r#"
@@ -232,13 +257,23 @@ curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer 
         offer.items[0].available = 7;
         offer.items[0].may_buy = false;
         offer.reserved = Some(OrderId(77));
-        let text = banner(address, Some(&offer), &Console::default(), Timestamp(1_790_000_005_000));
+        let text = banner(
+            &Place::of(address),
+            Some(&offer),
+            &Console::default(),
+            Timestamp(1_790_000_005_000),
+        );
         assert!(text.contains("7 of 100 units  Enamel mug"), "{text}");
         assert!(text.contains("/items/22/buy"), "{text}");
         assert!(text.contains("Order 77 of the demo user is unpaid"), "{text}");
         assert!(text.contains("/orders/77/pay -H 'Authorization: Bearer a.b.c'"), "{text}");
         offer.items[1].available = 0;
-        let text = banner(address, Some(&offer), &Console::default(), Timestamp(1_790_000_005_000));
+        let text = banner(
+            &Place::of(address),
+            Some(&offer),
+            &Console::default(),
+            Timestamp(1_790_000_005_000),
+        );
         assert!(text.contains("nothing to buy for the demo user"), "{text}");
         assert!(text.contains("`seckill demo`\n  sets up new sales"), "{text}");
         assert!(!text.contains("/buy -H"), "{text}");
@@ -246,8 +281,12 @@ curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer 
 
     #[test]
     fn a_shop_without_a_demo_still_names_its_documentation() {
-        let text =
-            banner(SocketAddr::from(([127, 0, 0, 1], 80)), None, &Console::default(), Timestamp(0));
+        let text = banner(
+            &Place::of(SocketAddr::from(([127, 0, 0, 1], 80))),
+            None,
+            &Console::default(),
+            Timestamp(0),
+        );
         assert_eq!(
             text,
             "\n  The shop:      http://localhost:80/\n  The console:   http://127.0.0.1:80/console\n  The API:       http://127.0.0.1:80/docs\n"
@@ -260,7 +299,7 @@ curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer 
             [("eva, who sells", "http://x/console/accept#a"), ("bo", "http://x/console/accept#b")];
         let links = links.map(|(whose, link)| (whose.to_owned(), link.to_owned())).into();
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let text = banner(address, None, &Console { links }, Timestamp(0));
+        let text = banner(&Place::of(address), None, &Console { links }, Timestamp(0));
         assert!(text.contains("\n    eva, who sells:\nhttp://x/console/accept#a\n"), "{text}");
         assert!(text.contains("\n    bo:\nhttp://x/console/accept#b\n"), "{text}");
     }
@@ -268,8 +307,12 @@ curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer 
     #[test]
     fn a_sale_that_has_started_is_live() {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let text =
-            banner(address, Some(&offer()), &Console::default(), Timestamp(1_790_000_005_000));
+        let text = banner(
+            &Place::of(address),
+            Some(&offer()),
+            &Console::default(),
+            Timestamp(1_790_000_005_000),
+        );
         assert!(text.contains("Demo sale, live now (2026-"), "{text}");
     }
 }

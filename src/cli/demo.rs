@@ -208,7 +208,12 @@ impl Renewed {
             token_seconds,
             reserved: None,
         };
-        banner::banner(shop.client.address, Some(&offer), &banner::Console::default(), shop.now)
+        banner::banner(
+            &banner::Place::of(shop.client.address),
+            Some(&offer),
+            &banner::Console::default(),
+            shop.now,
+        )
     }
 }
 

@@ -87,6 +87,10 @@ fn remedy_of_start(error: &AppError) -> (Exit, &'static str) {
         AppError::Issuer(_) => {
             (Exit::Configuration, "correct the URL, or the file with the authority's certificate")
         }
+        AppError::Tls(_) => (
+            Exit::Configuration,
+            "correct http.tls_certificate_file and http.tls_key_file, and let this user read them",
+        ),
         AppError::Cluster(error) if error.is_of_configuration() => {
             (Exit::Configuration, error.remedy())
         }

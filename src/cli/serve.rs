@@ -1,6 +1,6 @@
 //! `seckill serve`: starts the product, says where it is, and drains when told to stop.
 
-use super::banner::{self, Console, Offer, OfferItem};
+use super::banner::{self, Console, Offer, OfferItem, Place};
 use super::failure::{Exit, Failure};
 use super::process_limits;
 use crate::app::{App, AppError, StartOptions};
@@ -65,11 +65,12 @@ pub fn run(
         };
         let app = App::start(loaded, options).await?;
         let mut signals = Signals::listen(hangup).map_err(|error| fault(&error))?;
-        service_manager.ready(&format!("serving on http://{}", app.address()));
+        let scheme = if app.speaks_tls() { "https" } else { "http" };
+        service_manager.ready(&format!("serving on {scheme}://{}", app.address()));
         let offer = offer(&app, config).await;
         let console = console(&app, config).await;
         // Nobody has to read it, so an output that takes nothing does not stop the sale.
-        if let Err(error) = announce(&app, offer.as_ref(), &console, output) {
+        if let Err(error) = announce(&app, config, offer.as_ref(), &console, output) {
             tracing::warn!(
                 %error,
                 "standard output takes nothing, so the banner is missing; the sale goes on"
@@ -176,15 +177,23 @@ fn has_demo(config: &Config) -> bool {
 
 fn announce(
     app: &App,
+    config: &Config,
     offer: Option<&Offer>,
     console: &Console,
     output: &mut impl Write,
 ) -> io::Result<()> {
-    output.write_all(banner::listening(app.address(), app.operations_address()).as_bytes())?;
+    let (address, operations) = (app.address(), app.operations_address());
+    let listening = banner::listening(app.speaks_tls(), address, operations);
+    output.write_all(listening.as_bytes())?;
     if app.has_new_secret() {
         output.write_all(format!("\n  {}\n", banner::NEW_SECRET).as_bytes())?;
     }
-    let banner = banner::banner(app.address(), offer, console, app.engine().now());
+    let place = match &config.http.public_url {
+        // The certificate is good for that name alone.
+        Some(url) if app.speaks_tls() => Place::at(url),
+        _ => Place::of(address),
+    };
+    let banner = banner::banner(&place, offer, console, app.engine().now());
     output.write_all(banner.as_bytes())?;
     output.flush()
 }

@@ -1,7 +1,7 @@
 //! What settings must be together: each is allowed by itself, and some contradict each other.
 
 use super::choices::{ChallengeProvider, ClientAddress, CompatSettle};
-use super::settings::{Cluster, Config, Oidc, Payments};
+use super::settings::{Cluster, Config, Http, Oidc, Payments};
 use std::net::Ipv4Addr;
 
 /// Returns what contradicts what, in words.
@@ -18,6 +18,7 @@ pub fn check(config: &Config) -> Vec<String> {
         "http.client_address names proxies, and http.trusted_proxies has none: name those that are \
          believed",
     );
+    check_tls(&config.http, &mut must);
     let compat = &config.compat;
     if compat.enabled {
         must(compat.item_id > 0, "compat.enabled = true needs compat.item_id: which item to sell");
@@ -44,6 +45,20 @@ pub fn check(config: &Config) -> Vec<String> {
          be any user",
     );
     found
+}
+
+/// What a listener that speaks TLS needs: pages have to know that browsers speak HTTPS.
+fn check_tls(http: &Http, must: &mut impl FnMut(bool, &str)) {
+    must(
+        http.tls_certificate_file.is_some() == http.tls_key_file.is_some(),
+        "http.tls_certificate_file and http.tls_key_file: both of them, or none",
+    );
+    let public_url = http.public_url.as_deref();
+    must(
+        http.tls_certificate_file.is_none()
+            || public_url.is_some_and(|url| url.starts_with("https://")),
+        "http.tls_certificate_file needs http.public_url with https://: where browsers find the shop",
+    );
 }
 
 /// What a provider of real money needs, and that nothing can be paid beside it.
@@ -216,6 +231,10 @@ mod tests {
                     (url("mysql"), url("redis"));
             },
             &["cluster.listen names no address that others reach"],
+        );
+        check(
+            |config| config.http.tls_certificate_file = Some("/shop.pem".into()),
+            &["http.tls_certificate_file and", "http.tls_certificate_file needs http.public_url"],
         );
         check(
             |config| config.cluster.user = "shop".to_owned(),

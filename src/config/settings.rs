@@ -108,6 +108,11 @@ configuration! {
         /// Where browsers find the shop, if that is not what their requests name: behind a proxy that
         /// speaks HTTPS it has to be set, so that cookies are sent over HTTPS alone.
         public_url: Option<String> = None, OriginSuchAs("https://shop.example");
+        /// Certificate of the shop and those between it and its authority, in PEM: with it the shop speaks
+        /// HTTPS itself. SIGHUP has it and its key read again. Needs `tls_key_file` and `public_url`.
+        tls_certificate_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/shop.pem");
+        /// The certificate's private key, in PEM.
+        tls_key_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/shop.key");
     }
 
     /// The pages that the shop shows to browsers.
@@ -217,8 +222,7 @@ configuration! {
     data: Data {
         /// The data directory: journal, checkpoints, orders (embedded), signing secret. It is made
         /// at first start and belongs to one process at a time.
-        dir: PathBuf = PathBuf::from("data"),
-            Such(|dir: &PathBuf| !dir.as_os_str().is_empty(), "a path");
+        dir: PathBuf = PathBuf::from("data"), Such(|dir: &PathBuf| !dir.as_os_str().is_empty(), "a path");
     }
 
     /// The actors that own the stock.
@@ -323,8 +327,7 @@ configuration! {
         /// The key of that certificate.
         key_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/etcd-client.key");
         /// The user of etcd, if etcd asks for one.
-        user: String = String::new(),
-            Such(|name: &String| name.is_empty() || is_word(name), "a word");
+        user: String = String::new(), Such(|name: &String| name.is_empty() || is_word(name), "a word");
         /// The user's password.
         password: Option<SecretText> = None, SecretOfOthers;
         /// Under which keys of etcd the shop is; the same for all of its nodes.
@@ -467,8 +470,7 @@ configuration! {
     /// docs/tokens.md. All of `issuer`, `audience` and `jwks_url`, or none.
     oidc: Oidc {
         /// The issuer, letter for letter as its tokens have it in `iss`.
-        issuer: Option<String> = None,
-            TextSuchAs(is_name, "1 to 255 bytes", "https://login.mall.example");
+        issuer: Option<String> = None, TextSuchAs(is_name, "1 to 255 bytes", "https://login.mall.example");
         /// The audience that its tokens must have in `aud`: this shop, as the issuer knows it.
         audience: Option<String> = None, TextSuchAs(is_name, "1 to 255 bytes", "seckill");
         /// Where the issuer publishes its keys; `jwks_uri` in its /.well-known/openid-configuration. With
@@ -487,14 +489,11 @@ configuration! {
         );
         /// The claim that says what the bearer may do: a list, or a text with spaces. A name with points is
         /// a path if no claim has that name, such as "realm_access.roles".
-        operator_claim: String = "roles".to_owned(),
-            Such(|text: &String| is_word(text), "a claim's name");
+        operator_claim: String = "roles".to_owned(), Such(|text: &String| is_word(text), "a claim's name");
         /// What that claim must hold for an operator. Unset, nobody becomes one by the issuer's word.
-        operator_value: Option<String> = None,
-            TextSuchAs(is_word, "a word", "sale-operator");
+        operator_value: Option<String> = None, TextSuchAs(is_word, "a word", "sale-operator");
         /// What that claim must hold for an operator who may also approve what another one submitted.
-        approver_value: Option<String> = None,
-            TextSuchAs(is_word, "a word", "sale-approver");
+        approver_value: Option<String> = None, TextSuchAs(is_word, "a word", "sale-approver");
         /// The claim that is an operator's name. It must tell persons apart for good, as `sub` does: who has
         /// two names could approve what he wrote himself.
         operator_name_claim: String = "sub".to_owned(),

@@ -50,6 +50,7 @@ pub use challenge::proof::Difficulty;
 pub use challenge::{ChallengeOptions, OnError};
 pub use compat::options::{CompatOptions, Settle};
 pub use edge::server::{Listeners, serve};
+pub use edge::tls::{CertificateFiles, Tls, TlsError};
 pub use edge::unread::UnreadBytesMax;
 pub use forwarded::{ClientAddressOptions, ClientAddressSource};
 pub use grpc::options::GrpcOptions;

@@ -29,4 +29,5 @@ mod sale_lifecycle;
 mod selling;
 mod settings;
 mod settings_in_etcd;
+mod tls;
 mod users;

@@ -2,7 +2,6 @@
 //! checkpoints, orders, catalogue and the log of a cluster.
 
 mod broker;
-mod certificates;
 mod checkpoint;
 mod fenced;
 mod orders;

@@ -1,7 +1,7 @@
 //! Requests of others' servers, over TLS with an authority of their own.
 
-use crate::certificates;
 use domain::Timestamp;
+use harness::certificates;
 use harness::until;
 use seckill::clock::Clock;
 use seckill::store::outbound::{Outbound, OutboundError, OutboundOptions};

@@ -69,6 +69,8 @@ pub struct Setup {
     pub centre: Option<(Etcd, String)>,
     /// What its file and environment say.
     pub loaded: Option<Loaded>,
+    /// What its connections begin with, if they are encrypted.
+    pub tls: Option<http::Tls>,
     /// Where its read side is; without one it asks the catalogue.
     pub redis: Option<RedisAddress>,
 }
@@ -100,7 +102,7 @@ impl Setup {
         let address = api.local_addr().expect("an address");
         let operations_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let operations = operations_listener.local_addr().expect("an address");
-        let listeners = Listeners { api, operations: operations_listener };
+        let listeners = Listeners { api, tls: self.tls, operations: operations_listener };
         let signer = Signer::new(&[7; 32]).expect("a secret");
         let loaded = self.loaded.unwrap_or_else(|| Config::default().into());
         let rules = Arc::new(FileRules::new(&loaded));

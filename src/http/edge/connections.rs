@@ -19,12 +19,19 @@ pub enum Refused {
     NoDescriptors,
     /// A proxy that has to say for whom it connects did not.
     NoProxyHeader,
+    /// The client did not speak TLS, or not in time.
+    NoHandshake,
 }
 
 impl Refused {
     /// All reasons, in the order of their declaration.
-    pub const ALL: [Self; 4] =
-        [Self::TooMany, Self::TooManyOfAddress, Self::NoDescriptors, Self::NoProxyHeader];
+    pub const ALL: [Self; 5] = [
+        Self::TooMany,
+        Self::TooManyOfAddress,
+        Self::NoDescriptors,
+        Self::NoProxyHeader,
+        Self::NoHandshake,
+    ];
 
     /// Returns its name in metrics.
     pub fn name(self) -> &'static str {
@@ -33,6 +40,7 @@ impl Refused {
             Self::TooManyOfAddress => "too_many_of_address",
             Self::NoDescriptors => "no_descriptors",
             Self::NoProxyHeader => "no_proxy_header",
+            Self::NoHandshake => "no_handshake",
         }
     }
 
@@ -43,6 +51,7 @@ impl Refused {
             Self::TooManyOfAddress => "too many connections are open from your address",
             Self::NoDescriptors => "the server cannot open more connections",
             Self::NoProxyHeader => "the proxy in front of this server sends no PROXY header",
+            Self::NoHandshake => "this server speaks TLS",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::connection::{Connection, Instruction};
 use super::refusal;
+use super::rewound::OverTcp;
 use crate::http::state::Edge;
 use bytes::{Buf, Bytes};
 use std::io;
@@ -12,30 +13,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A stream that counts in its connection the bytes that pass.
 #[derive(Debug)]
-pub struct Counted {
-    stream: TcpStream,
+pub struct Counted<S> {
+    stream: S,
     connection: Arc<Connection>,
     edge: Arc<Edge>,
-    /// What was read of the stream before, and is to be read again.
-    before: Bytes,
     heads: Heads,
     /// What is left to write in place of an answer that hyper made.
     instead: Option<Bytes>,
 }
 
-impl Counted {
-    /// Makes a stream that counts in `connection`. What was read of it `before` is read first.
-    pub fn new(
-        stream: TcpStream,
-        connection: Arc<Connection>,
-        edge: Arc<Edge>,
-        before: Bytes,
-    ) -> Self {
-        Self { stream, connection, edge, before, heads: Heads::default(), instead: None }
+impl<S: OverTcp> Counted<S> {
+    /// Makes a stream that counts in `connection`.
+    pub fn new(stream: S, connection: Arc<Connection>, edge: Arc<Edge>) -> Self {
+        Self { stream, connection, edge, heads: Heads::default(), instead: None }
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -69,11 +62,12 @@ impl Counted {
     }
 
     /// Ends the connection if the client has closed it. hyper does not read while it answers, because
-    /// a client may close its own half after its request; but one that follows events does not.
+    /// a client may close its own half after its request; but one that follows events does not. One that says
+    /// goodbye by TLS first is noticed at the next event.
     fn look_for_close(&mut self, context: &mut Context<'_>) {
         let mut byte = [0];
         let mut peeked = ReadBuf::new(&mut byte);
-        match self.stream.poll_peek(context, &mut peeked) {
+        match self.stream.tcp().poll_peek(context, &mut peeked) {
             Poll::Ready(Ok(0) | Err(_)) => self.connection.tell(Instruction::Abort),
             Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
@@ -116,20 +110,14 @@ impl Heads {
     }
 }
 
-impl AsyncRead for Counted {
+impl<S: OverTcp> AsyncRead for Counted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = if self.before.is_empty() {
-            Pin::new(&mut self.stream).poll_read(context, buffer)
-        } else {
-            let bytes = self.before.len().min(buffer.remaining());
-            buffer.put_slice(&self.before.split_to(bytes));
-            Poll::Ready(Ok(()))
-        };
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let read = &buffer.filled()[before..];
         if !read.is_empty() {
             let behind_head = match self.connection.is_multiplexed() {
@@ -142,7 +130,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl<S: OverTcp> AsyncWrite for Counted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -7,7 +7,9 @@ use super::connections::{Connections, Refused};
 use super::counted::Counted;
 use super::proxy_protocol;
 use super::refusal;
+use super::rewound::{OverTcp, Rewound};
 use super::service::{EdgeService, handle};
+use super::tls::Tls;
 use crate::http::apply;
 use crate::http::auth::ended;
 use crate::http::auth::token::SESSION_SECONDS_MAX;
@@ -35,6 +37,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait after the operating system refused to accept a connection: it is out of file
@@ -54,6 +57,8 @@ const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 pub struct Listeners {
     /// For the API.
     pub api: TcpListener,
+    /// What the API's connections begin with; without it they are not encrypted.
+    pub tls: Option<Tls>,
     /// For those who run the shop.
     pub operations: TcpListener,
 }
@@ -78,7 +83,8 @@ pub async fn serve(
     // One for both listeners: what one of them lacks the other lacks too, and that is told once.
     let spare = SpareDescriptor { file: SpareDescriptor::open(), complained_at: None };
     let descriptors = Arc::new(Mutex::new(spare));
-    let api = Server::new(api, edge.options.connections_max, proxies, Arc::clone(&descriptors));
+    let mut api = Server::new(api, edge.options.connections_max, proxies, Arc::clone(&descriptors));
+    api.tls = listeners.tls;
     let operations = routes::operations_router(Arc::clone(&edge));
     let operations = Server::new(
         EdgeService::of_operations(&edge, operations),
@@ -157,6 +163,7 @@ struct Server {
     builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
     proxies: ClientAddressOptions,
+    tls: Option<Tls>,
     descriptors: Arc<Mutex<SpareDescriptor>>,
 }
 
@@ -206,6 +213,7 @@ impl Server {
             connections: Arc::new(Connections::new(connections_max)),
             service: Arc::new(service),
             proxies,
+            tls: None,
             descriptors,
             edge,
         }
@@ -247,7 +255,7 @@ impl Server {
             service: Arc::clone(&self.service),
             connections: Arc::clone(&self.connections),
         };
-        let builder = self.builder.clone();
+        let (builder, tls) = (self.builder.clone(), self.tls.clone());
         tokio::spawn(async move {
             let mut stream = stream;
             let before = if is_proxied {
@@ -259,8 +267,19 @@ impl Server {
                 connection.set_peer(peer);
                 Bytes::new()
             };
+            // Answers are written whole, so there is nothing to gather.
+            let _ = stream.set_nodelay(true);
+            let stream = Rewound::new(stream, before);
             let service = Arc::clone(&open.service);
-            serve_connection(builder, service, connection, stream, before).await;
+            match tls {
+                None => serve_connection(builder, service, connection, stream).await,
+                Some(tls) => {
+                    // A client that does not get this far cannot be told anything.
+                    if let Some(stream) = open.shake_hands(&tls, stream).await {
+                        serve_connection(builder, service, connection, stream).await;
+                    }
+                }
+            }
         });
     }
 
@@ -348,13 +367,10 @@ async fn serve_connection(
     builder: Builder<TokioExecutor>,
     service: Arc<EdgeService>,
     connection: Arc<Connection>,
-    stream: TcpStream,
-    before: Bytes,
+    stream: impl OverTcp + Send + 'static,
 ) {
-    // Answers are written whole, so there is nothing to gather.
-    let _ = stream.set_nodelay(true);
     let edge = Arc::clone(&service.edge);
-    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection), edge, before));
+    let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection), edge));
     let requests = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| handle(Arc::clone(&service), Arc::clone(&connection), request))
@@ -410,6 +426,17 @@ impl Open {
         }
         connection.set_peer(client);
         Ok(begun.rest.into())
+    }
+
+    /// Makes the handshake, which has the time of a head. The sweep does not see it.
+    async fn shake_hands(&self, tls: &Tls, stream: Rewound) -> Option<TlsStream<Rewound>> {
+        let within = self.service.edge.options.header_timeout;
+        let shaken = tokio::time::timeout(within, tls.accept(stream)).await;
+        let shaken = shaken.ok().and_then(Result::ok);
+        if shaken.is_none() {
+            self.service.metrics.turned_away(Refused::NoHandshake);
+        }
+        shaken
     }
 
     fn refuse(&self, stream: &TcpStream, refused: Refused) {

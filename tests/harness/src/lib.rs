@@ -18,6 +18,7 @@
 //! proxy.restore();
 //! ```
 
+pub mod certificates;
 mod error;
 mod etcd;
 mod fault;

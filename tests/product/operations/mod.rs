@@ -22,5 +22,6 @@ mod oidc;
 mod recover;
 mod service;
 mod tables;
+mod tls;
 mod upgrade;
 mod version_before;

@@ -160,7 +160,8 @@ impl Drop for Server {
 fn follow(child: &mut Child, tell: &watch::Sender<Said>) {
     let output = BufReader::new(child.stdout.take().expect("its output"));
     for line in output.lines().map_while(Result::ok) {
-        if let Some(address) = line.strip_prefix("listening on http://") {
+        let listening = ["listening on http://", "listening on https://"];
+        if let Some(address) = listening.iter().find_map(|begin| line.strip_prefix(begin)) {
             tell.send_modify(|said| said.address = address.trim().parse().ok());
         }
         if let Some(address) = line.strip_prefix("operations on http://") {

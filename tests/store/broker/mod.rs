@@ -5,9 +5,9 @@ mod dead_letters;
 mod delivery;
 mod faults;
 
-use crate::certificates;
 use domain::{ItemAction, ItemId, Record, ShardId, Timestamp};
 use harness::RabbitMq;
+use harness::certificates;
 use lapin::{Connection, ConnectionProperties};
 use seckill::store::broker::format::Batch;
 use seckill::store::broker::{

@@ -3,8 +3,8 @@
 
 use super::random_shard::RandomShard;
 use super::{Part, World, assert_loads, contract};
-use crate::certificates;
 use domain::{Command, ShardId};
+use harness::certificates;
 use harness::{Redis, RedisOptions};
 use seckill::store::checkpoint::{
     CheckpointError, CheckpointStore, Mark, SCRIPT_BYTES_MAX, Written, whole,

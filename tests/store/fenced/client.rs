@@ -185,7 +185,7 @@ async fn etcd_is_reached_through_tls_and_only_if_it_is_trusted() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
     let (authority, key, certificate) = (path("ca.pem"), path("key.pem"), path("cert.pem"));
-    if !crate::certificates::make(&path("ca-key.pem"), &authority, &key, &certificate) {
+    if !harness::certificates::make(&path("ca-key.pem"), &authority, &key, &certificate) {
         println!("skipped: openssl is not installed");
         return;
     }
