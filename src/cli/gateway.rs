@@ -68,30 +68,39 @@ pub fn run(
             GatewayCommand::Nginx(arguments) => (arguments.watch, Told::Nginx(arguments)),
             GatewayCommand::Kong(KongArguments { admin, watch }) => {
                 let kong = admin.as_deref().map(Kong::at).transpose()?;
-                (*watch, Told::Kong(kong))
+                (*watch, Told::Kong(kong.map(Box::new)))
             }
         };
-        let mut told = gateway::addresses(config).await?;
+        let told = gateway::addresses(config).await?;
         gateway.tell(&told, output).await?;
-        while watch {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            match gateway::addresses(config).await {
-                Ok(now) if now == told => {}
-                Ok(now) => match gateway.tell(&now, output).await {
-                    Ok(()) => told = now,
-                    Err(failure) => eprintln!("to be tried again: {}", failure.what),
-                },
-                Err(error) => eprintln!("the gateway keeps the nodes that it has: {error}"),
-            }
-        }
-        Ok(())
+        if watch { follow(config, &gateway, told, output).await } else { Ok(()) }
     })
+}
+
+/// Tells the gateway whenever the nodes are not those that it was `told`, for ever.
+async fn follow(
+    config: &Config,
+    gateway: &Told<'_>,
+    mut told: Vec<String>,
+    output: &mut impl Write,
+) -> Result<(), Failure> {
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        match gateway::addresses(config).await {
+            Ok(now) if now == told => {}
+            Ok(now) => match gateway.tell(&now, output).await {
+                Ok(()) => told = now,
+                Err(failure) => eprintln!("to be tried again: {}", failure.what),
+            },
+            Err(error) => eprintln!("the gateway keeps the nodes that it has: {error}"),
+        }
+    }
 }
 
 /// Who is told.
 enum Told<'a> {
     Nginx(&'a NginxArguments),
-    Kong(Option<Kong>),
+    Kong(Option<Box<Kong>>),
 }
 
 impl Told<'_> {
