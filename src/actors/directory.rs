@@ -143,9 +143,9 @@ impl Directory {
         read.or_else(|| self.0.given_away.read().get(&item_id).copied())
     }
 
-    /// Notes the items of a shard that this node serves no longer.
-    pub(super) fn give_away(&self, shard: ShardId, items: impl Iterator<Item = ItemId>) {
-        self.0.given_away.write().extend(items.map(|item_id| (item_id, shard)));
+    /// Notes the items of a shard that this node serves no longer, each with the shard by which it is found.
+    pub(super) fn give_away(&self, items: impl Iterator<Item = (ItemId, ShardId)>) {
+        self.0.given_away.write().extend(items);
     }
 
     /// The shard that has the item. One that is not known here is asked the registry for, once a second at
@@ -253,7 +253,7 @@ mod tests {
     fn what_was_served_here_is_known_before_the_registry_is_asked() {
         let directory = Directory::new("a", 4, Clock::start(Timestamp(0)));
         assert_eq!(directory.shard_of(ItemId(7)), None);
-        directory.give_away(ShardId(1), [ItemId(7)].into_iter());
+        directory.give_away([(ItemId(7), ShardId(1))].into_iter());
         assert_eq!(directory.shard_of(ItemId(7)), Some(ShardId(1)));
     }
 }

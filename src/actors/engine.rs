@@ -87,10 +87,10 @@ struct Inner {
     /// Where the shards are that are not served here, if the shop has other nodes.
     directory: OnceLock<Directory>,
     /// How they are asked.
-    remote: OnceLock<Remote>,
+    remote: Arc<OnceLock<Remote>>,
     steering: OnceLock<Steering>,
-    /// What moves units between buckets.
-    transfers: OnceLock<JoinHandle<()>>,
+    /// The task that moves units between buckets.
+    moving_units: OnceLock<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -187,14 +187,14 @@ impl Engine {
             marks: Mutex::new(marks),
             checkpoint_requests: CheckpointRequests::default(),
             directory: OnceLock::new(),
-            remote: OnceLock::new(),
+            remote: Arc::default(),
             steering: OnceLock::new(),
-            transfers: OnceLock::new(),
+            moving_units: OnceLock::new(),
         }));
-        let transfers = Transfers::new(Arc::clone(engine.context()));
+        let transfers = engine.transfers();
         let transfers = move || transfers::run(transfers.clone());
         // The engine is new, and this is the first one.
-        let _ = engine.0.transfers.set(engine.0.tasks.keep_running("transfers", transfers));
+        let _ = engine.0.moving_units.set(engine.0.tasks.keep_running("transfers", transfers));
         Ok(engine)
     }
 
@@ -279,8 +279,8 @@ impl Engine {
             );
         }
         self.0.supervisor.abort();
-        if let Some(transfers) = self.0.transfers.get() {
-            transfers.abort();
+        if let Some(moving_units) = self.0.moving_units.get() {
+            moving_units.abort();
         }
         let journal = Arc::clone(&context.journal);
         // A sync that hangs cannot be cancelled; it ends with the process.
@@ -336,6 +336,11 @@ impl Engine {
     pub(super) fn set_remote(&self, remote: Remote) {
         // A node has the same links for as long as it runs.
         let _ = self.0.remote.set(remote);
+    }
+
+    /// What moves units between the buckets of items.
+    pub(super) fn transfers(&self) -> Transfers {
+        Transfers::new(Arc::clone(&self.0.context), Arc::clone(&self.0.remote))
     }
 
     /// What all shards share.

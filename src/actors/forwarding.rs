@@ -4,12 +4,12 @@
 //! was not delivered, and goes to the other node. A node alone has no other, and this adds nothing to its way.
 //! Must not know how another node is asked.
 
+use super::directory::Directory;
 use super::engine::Engine;
 use super::gate::Gate;
 use super::remote::Remote;
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
-use super::transfers::Transfers;
 use crate::peers::{LinkFigures, Links};
 use crate::telemetry::text::Histogram;
 use domain::{Buckets, Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
@@ -76,13 +76,7 @@ impl Engine {
     /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
     /// caller asks [`Gate::refusal`] before.
     pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
-        match (self.buy_here(gate, buy, origin).await, self.remote()) {
-            // The item is there, and the buyer's bucket is opened in a moment.
-            (Reply::Decided(Outcome::Refused(Refusal::ItemNotFound)), _)
-                if !gate.terms().buckets.is_one() =>
-            {
-                Reply::NotDelivered(NotDelivered::Overloaded)
-            }
+        let reply = match (self.buy_here(gate, buy, origin).await, self.remote()) {
             (Reply::NotDelivered(NotDelivered::Moved), Some(remote)) => {
                 let Some(_permit) = self.context().permits.take() else {
                     return Reply::NotDelivered(NotDelivered::Overloaded);
@@ -90,6 +84,15 @@ impl Engine {
                 remote.buy(gate.shard_of(buy.user_id), buy, origin).await
             }
             (reply, _) => reply,
+        };
+        match reply {
+            // The item is there, and the buyer's bucket is opened in a moment.
+            Reply::Decided(Outcome::Refused(Refusal::ItemNotFound))
+                if !gate.terms().buckets.is_one() =>
+            {
+                Reply::NotDelivered(NotDelivered::Overloaded)
+            }
+            reply => reply,
         }
     }
 
@@ -138,29 +141,85 @@ impl Engine {
         first
     }
 
-    /// How many buckets an item may have here: as many as there are shards. Nodes do not move units between each
-    /// other, so that in a shop of several nodes an item has one.
+    /// How many buckets an item may have here: as many as there are shards. A node that no other one reaches knows
+    /// one bucket alone, because it could give no units to the others.
     pub fn buckets_max(&self) -> u16 {
-        if self.is_one_of_several() { 1 } else { self.shards() }
+        let is_reached = |directory: &Directory| {
+            let own = directory.node(directory.own_name());
+            own.is_some_and(|own| !own.record.peer_address.is_empty())
+        };
+        if self.directory().is_none_or(is_reached) { self.shards() } else { 1 }
     }
 
     /// Decides an operation (restock, pause, resume, end) on a preheated item. Of several buckets the first one
     /// decides and the others follow; if not all do at once, the outcome is unknown, and they do so later.
     pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
-        let reply = self.decide(gate.shard(), command).await;
-        let is_one = gate.terms().buckets.is_one();
+        let Some(remote) = self.remote() else {
+            return self.decide_item_here(gate, command).await;
+        };
+        match self.decide_item_here(gate, command.clone()).await {
+            Reply::NotDelivered(NotDelivered::Moved) => {
+                let Some(_permit) = self.context().permits.take() else {
+                    return Reply::NotDelivered(NotDelivered::Overloaded);
+                };
+                remote.decide(gate.shard(), command).await
+            }
+            reply => reply,
+        }
+    }
+
+    /// Decides an operation on an item whose first bucket is served here.
+    pub(super) async fn decide_item_here(&self, gate: &Gate, command: Command) -> Reply {
+        let is_of_units = matches!(&command, Command::Operate(asked) if asked.action.units() > 0);
+        let reply = self.decide_here(gate.shard(), command, None, false).await;
+        let Some(gate) = self.gate(gate.terms().item_id).filter(|it| !it.terms().buckets.is_one())
+        else {
+            return reply;
+        };
         match reply {
-            Reply::Decided(Outcome::Item(_)) if !is_one => {
-                match Transfers::new(Arc::clone(self.context())).follow_first_bucket(gate).await {
+            Reply::Decided(Outcome::Item(_)) => {
+                let transfers = self.transfers();
+                // Units are the first bucket's to add and to take away: the others only count with it.
+                let is_done = if is_of_units {
+                    transfers.look(&[Arc::clone(&gate)]).await;
+                    true
+                } else {
+                    transfers.follow_first_bucket(&gate).await
+                };
+                match is_done {
                     true => Reply::Decided(Outcome::Item(gate.counters())),
                     false => Reply::Unknown,
                 }
             }
-            Reply::Decided(Outcome::ItemReplayed(_)) if !is_one => {
+            Reply::Decided(Outcome::ItemReplayed(_)) => {
                 Reply::Decided(Outcome::ItemReplayed(gate.counters()))
             }
             reply => reply,
         }
+    }
+
+    /// How many buckets nothing is known of at present whose items have others here: the nodes that serve them do
+    /// not answer.
+    pub fn buckets_away(&self) -> usize {
+        let now = self.now();
+        let gates = self.context().effect_sink.shared_gates.iter();
+        gates.map(|gate| gate.buckets_away(now)).sum()
+    }
+
+    /// The item's gate with the units of all its buckets, as they were when they were last seen together. Others'
+    /// gates are as [`Engine::find_gate`] finds them.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered::Moved`] also if the units of some bucket were never seen: its node does not answer.
+    pub async fn find_units(&self, item_id: ItemId) -> Result<Option<Arc<Gate>>, NotDelivered> {
+        let gate = self.find_gate(item_id).await?;
+        if let Some(gate) = gate.as_ref().filter(|gate| !gate.are_units_known()) {
+            self.transfers().look(std::slice::from_ref(gate)).await;
+            if self.is_one_of_several() && !gate.are_units_known() {
+                return Err(NotDelivered::Moved);
+            }
+        }
+        Ok(gate)
     }
 
     async fn decide(&self, shard: ShardId, command: Command) -> Reply {

@@ -2,18 +2,18 @@
 //!
 //! The shard's journal pushes *durable* facts into it, so a gate is only ever shut by what cannot be
 //! undone, and it opens again when stock returns. The one exception is quarantine, which is not a
-//! fact about the sale but about this process.
+//! fact about the sale but about this process. Of an item whose buckets several nodes serve, the gate refuses the
+//! buyers of its own buckets alone, because it knows of these alone who may have bought; and only while it is
+//! believed what the others said of theirs.
 
 use super::bloom_filter::BloomFilter;
 use super::lease::Lease;
-pub(super) use super::parts::Part;
-use super::parts::Parts;
 use crossbeam_utils::atomic::AtomicCell;
 use domain::invariants;
 use domain::stock::ItemState;
 use domain::{
-    Admission, Exchange, ItemCounters, ItemPhase, ItemTerms, Refusal, ShardId, Timestamp, Transfer,
-    UserId,
+    Admission, Exchange, ItemCounters, ItemPhase, ItemTerms, Part, Parts, Refusal, ShardId,
+    Timestamp, Transfer, UserId,
 };
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,9 +27,15 @@ pub struct Gate {
     terms: ItemTerms,
     shard: ShardId,
     phase: AtomicCell<ItemPhase>,
+    /// The phase of the buckets that are served here, by which buyers are refused; open if they differ.
+    own_phase: AtomicCell<ItemPhase>,
     /// The number of its admission.
     admission: AtomicU64,
     sold_out: AtomicBool,
+    /// Until when that is believed, as far as other nodes said so.
+    believed_until: AtomicU64,
+    /// The buckets that are served here, one bit each; all bits of an item that has one.
+    own_buckets: AtomicU64,
     quarantined: AtomicBool,
     settled: AtomicBool,
     /// Whether the shard has gone: what the gate knows may be out of date.
@@ -41,12 +47,16 @@ pub struct Gate {
     buyers: BloomFilter,
     /// For the edge, which counts here how often the item is asked for.
     rate_cell: AtomicU64,
+    /// Held by what has the other buckets follow the first one, so that each follows its last step.
+    following: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
 struct Facts {
     seq: u64,
     counters: ItemCounters,
+    /// Whether `counters` are those of all buckets, as they can have been at one moment.
+    are_whole: bool,
     /// What each of several buckets has.
     parts: Option<Box<Parts>>,
 }
@@ -76,8 +86,17 @@ impl Gate {
             terms: item.terms.clone(),
             shard: item.terms.buckets.shard(0).unwrap_or(shard),
             phase: AtomicCell::new(item.phase),
+            own_phase: AtomicCell::new(match item.exchange {
+                None => item.phase,
+                Some(_) => ItemPhase::Open,
+            }),
             admission: AtomicU64::new(item.admission.number()),
             sold_out: AtomicBool::new(false),
+            believed_until: AtomicU64::new(match item.exchange {
+                None => Timestamp::MAX.0,
+                Some(_) => 0,
+            }),
+            own_buckets: AtomicU64::new(if item.exchange.is_none() { u64::MAX } else { 0 }),
             quarantined: AtomicBool::new(false),
             settled: AtomicBool::new(item.settled && item.exchange.is_none()),
             stale: AtomicBool::new(false),
@@ -85,6 +104,7 @@ impl Gate {
             facts: Mutex::new(Facts {
                 seq: 0,
                 counters: item.counters,
+                are_whole: false,
                 parts: item
                     .exchange
                     .as_ref()
@@ -92,6 +112,7 @@ impl Gate {
             }),
             buyers: BloomFilter::for_members(buyers),
             rate_cell: AtomicU64::new(0),
+            following: tokio::sync::Mutex::default(),
         };
         // What is known of buckets is shown when it is durable.
         if item.exchange.is_none() {
@@ -128,12 +149,21 @@ impl Gate {
         self.facts.lock().counters
     }
 
+    /// Whether the counters are, or were, those of all the item's buckets.
+    pub(super) fn are_units_known(&self) -> bool {
+        let facts = self.facts.lock();
+        facts.parts.is_none() || facts.are_whole
+    }
+
     /// The item as it durably is in one of its shards, without the operations that the shard remembers; none if
     /// that is not known.
     pub(super) fn state_in(&self, shard: ShardId) -> Option<ItemState> {
         let facts = self.facts.lock();
         if let Some(parts) = &facts.parts {
             let part = parts.get(self.terms.buckets.number_in(shard)?)?;
+            if part.seen_at.is_some() {
+                return None;
+            }
             return Some(ItemState {
                 terms: self.terms.clone(),
                 phase: part.phase,
@@ -189,16 +219,18 @@ impl Gate {
     /// the request that got it, and only the shard can tell.
     pub fn refusal(&self, now: Timestamp, user_id: UserId) -> Option<Refusal> {
         // Another owner may know better. Whether this node is the owner, the shard finds out.
-        if self.is_stale() {
+        if self.is_stale() || !self.is_buyer_of_own_bucket(user_id) {
             return None;
         }
         let refusal = if now < self.terms.starts_at {
             Refusal::SaleNotStarted { starts_at: self.terms.starts_at }
-        } else if now >= self.terms.ends_at || self.phase() == ItemPhase::Ended {
+        } else if now >= self.terms.ends_at || self.own_phase.load() == ItemPhase::Ended {
             Refusal::SaleEnded
-        } else if self.phase() == ItemPhase::Paused {
+        } else if self.own_phase.load() == ItemPhase::Paused {
             Refusal::SalePaused
-        } else if self.sold_out.load(Ordering::Acquire) {
+        } else if self.sold_out.load(Ordering::Acquire)
+            && now.0 < self.believed_until.load(Ordering::Acquire)
+        {
             Refusal::SoldOut
         } else {
             return None;
@@ -213,11 +245,31 @@ impl Gate {
 
     /// Whether the buyer may have an order of the item: no is certain.
     pub fn may_have_bought(&self, user_id: UserId) -> bool {
-        self.is_settled() || self.is_stale() || self.buyers.may_contain(user_id)
+        self.is_settled()
+            || self.is_stale()
+            || !self.is_buyer_of_own_bucket(user_id)
+            || self.buyers.may_contain(user_id)
     }
 
-    /// Takes in an item as it durably is in one of its shards.
+    /// Whether the buyer's bucket is served here.
+    fn is_buyer_of_own_bucket(&self, user_id: UserId) -> bool {
+        let Some(bucket) = self.terms.buckets.number_of(self.terms.item_id, user_id) else {
+            return true;
+        };
+        self.own_buckets.load(Ordering::Acquire) & (1 << (bucket % 64)) != 0
+    }
+
+    /// Takes in an item as it durably is in one of its shards, which is served here.
     pub(super) fn show(&self, item: &ItemState) {
+        self.take_in(item, None);
+    }
+
+    /// Takes in an item as another node had it, which was asked at this instant.
+    pub(super) fn show_seen(&self, item: &ItemState, asked_at: Timestamp) {
+        self.take_in(item, Some(asked_at));
+    }
+
+    fn take_in(&self, item: &ItemState, seen_at: Option<Timestamp>) {
         match &item.exchange {
             None => self.publish(item.last_seq, item.phase, item.admission, item.counters),
             Some(exchange) => self.publish_bucket(Part {
@@ -227,31 +279,69 @@ impl Gate {
                 counters: item.counters,
                 exchange: (**exchange).clone(),
                 is_settled: item.settled,
+                seen_at,
             }),
         }
     }
 
-    /// Takes in what is durable of one of several buckets. Bucket 0 has the item's phase and guard.
+    /// Takes in what is durable of one of several buckets. Bucket 0 has the item's phase.
     pub(super) fn publish_bucket(&self, part: Part) {
         let mut facts = self.facts.lock();
-        let Some(parts) = &mut facts.parts else { return };
-        parts.update(part);
-        let (counters, are_known) = (parts.counters(), parts.are_known());
+        if let Some(parts) = &mut facts.parts {
+            parts.update(part);
+            self.sum_up(&mut facts);
+        }
+    }
+
+    /// Takes over what an earlier gate of the item knows of its buckets.
+    pub(super) fn learn_from(&self, earlier: &Self) {
+        let known = earlier.parts();
+        for part in known.iter().flat_map(Parts::known) {
+            self.publish_bucket(part.clone());
+        }
+    }
+
+    /// Says of the item what its buckets come to. What is not whole any more stays as it last was.
+    fn sum_up(&self, facts: &mut Facts) {
+        let Some(parts) = &facts.parts else { return };
+        let own = || parts.known().filter(|part| part.seen_at.is_none());
         if let Some(first) = parts.get(0) {
             self.phase.store(first.phase);
-            self.admission.store(first.admission.number(), Ordering::Release);
         }
+        // What buyers meet here is what their own buckets are, which follow the first one.
+        let guarded = own().find(|part| part.admission.buy_token);
+        if let Some(part) = guarded.or_else(|| own().next()).or_else(|| parts.get(0)) {
+            self.admission.store(part.admission.number(), Ordering::Release);
+        }
+        let phase = own().next().map_or(ItemPhase::Open, |part| part.phase);
+        let is_same = own().all(|part| part.phase == phase);
+        self.own_phase.store(if is_same { phase } else { ItemPhase::Open });
         if parts.are_settled() {
             self.settled.store(true, Ordering::Release);
         }
-        facts.counters = counters;
-        self.sold_out.store(are_known && counters.available == 0, Ordering::Release);
+        self.sold_out.store(parts.are_sold_out(), Ordering::Release);
+        self.own_buckets.store(parts.own_buckets(), Ordering::Release);
+        self.believed_until.store(parts.believed_until().0, Ordering::Release);
+        let is_whole = parts.are_known() && parts.agree();
+        if is_whole || !facts.are_whole {
+            (facts.counters, facts.are_whole) = (parts.counters(), is_whole);
+        }
     }
 
     /// Units that could come to the bucket which has exchanged this, as of the last durable facts; none if that is
     /// not known.
-    pub(super) fn units_elsewhere(&self, own: &Exchange) -> Option<u32> {
-        self.facts.lock().parts.as_ref()?.elsewhere(own)
+    pub(super) fn units_elsewhere(&self, own: &Exchange, now: Timestamp) -> Option<u32> {
+        self.facts.lock().parts.as_ref()?.elsewhere(own, now)
+    }
+
+    /// How many of the item's buckets nothing is known of at this instant: the nodes that have them do not answer.
+    pub(super) fn buckets_away(&self, now: Timestamp) -> usize {
+        self.facts.lock().parts.as_ref().map_or(0, |parts| parts.away(now))
+    }
+
+    /// Waits for the turn to have the other buckets follow the first one.
+    pub(super) async fn follow_in_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.following.lock().await
     }
 
     /// What is durably known of the item's buckets; none if it has one.
@@ -265,7 +355,7 @@ impl Gate {
         facts.parts.as_ref().map_or(Vec::new(), |parts| parts.open(self.terms.item_id))
     }
 
-    /// Units between the item's buckets.
+    /// Units that the item's buckets which are served here have sent and that have not arrived.
     pub fn units_under_way(&self) -> u32 {
         self.facts.lock().parts.as_ref().map_or(0, |parts| parts.units_under_way())
     }
@@ -275,14 +365,15 @@ impl Gate {
         self.facts.lock().parts.as_mut().is_some_and(|parts| parts.settle(bucket))
     }
 
-    /// Notes that one of the item's shards goes; true if nothing is known of the item without it.
+    /// Notes that one of the item's shards goes; true if no other one of its shards is served here.
     pub(super) fn forget(&self, shard: ShardId) -> bool {
         let bucket = self.terms.buckets.number_in(shard);
         let mut facts = self.facts.lock();
         match (bucket, &mut facts.parts) {
             (Some(bucket), Some(parts)) => {
-                self.sold_out.store(false, Ordering::Release);
-                parts.forget(bucket)
+                let is_gone = parts.forget(bucket);
+                self.sum_up(&mut facts);
+                is_gone
             }
             _ => true,
         }
@@ -303,6 +394,7 @@ impl Gate {
         }
         (facts.seq, facts.counters) = (seq, counters);
         self.phase.store(phase);
+        self.own_phase.store(phase);
         self.admission.store(admission.number(), Ordering::Release);
         self.sold_out.store(counters.available == 0, Ordering::Release);
     }
@@ -321,8 +413,11 @@ impl Gate {
             terms: self.terms.clone(),
             shard: self.shard,
             phase: AtomicCell::new(self.phase()),
+            own_phase: AtomicCell::new(self.own_phase.load()),
             admission: AtomicU64::new(self.admission().number()),
             sold_out: AtomicBool::new(self.sold_out.load(Ordering::Acquire)),
+            believed_until: AtomicU64::new(self.believed_until.load(Ordering::Acquire)),
+            own_buckets: AtomicU64::new(self.own_buckets.load(Ordering::Acquire)),
             quarantined: AtomicBool::new(self.is_quarantined()),
             settled: AtomicBool::new(true),
             stale: AtomicBool::new(self.stale.load(Ordering::Acquire)),
@@ -330,6 +425,7 @@ impl Gate {
             facts: Mutex::new(facts.clone()),
             buyers: BloomFilter::for_members(0),
             rate_cell: AtomicU64::new(self.rate_cell.load(Ordering::Relaxed)),
+            following: tokio::sync::Mutex::default(),
         }
     }
 

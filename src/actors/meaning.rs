@@ -97,6 +97,8 @@ pub enum Meaning {
         /// Shards in all.
         shards: u16,
     },
+    /// So many buckets of items that are sold here too are at nodes that do not answer.
+    ClusterLacksBuckets(usize),
     /// The registry of the nodes was last read so many seconds ago, or this node's session has ended.
     ClusterAway(u64),
     /// What operators changed while the shop runs holds.
@@ -239,6 +241,11 @@ impl Meaning {
                 "{unowned} of {shards} shards are served by no node: their items wait until one has taken \
                  them over; the log says what keeps it"
             ),
+            Self::ClusterLacksBuckets(away) => write!(
+                out,
+                "the nodes of {away} buckets do not answer: the other buckets of their items sell on, \
+                 and where these are dry, purchases wait or are answered 503; see docs/buckets.md"
+            ),
             Self::ClusterAway(seconds) => write!(
                 out,
                 "etcd was last read {seconds} s ago, or this node's lease has ended: others take over what \
@@ -329,6 +336,7 @@ mod tests {
             (Meaning::SettingsHold, "while the shop runs holds"),
             (Meaning::SettingsRefused("limits, version 3: no".to_owned()), "limits, version 3: no"),
             (Meaning::SettingsFileRefused("line 7".to_owned()), "file is kept out"),
+            (Meaning::ClusterLacksBuckets(3), "the nodes of 3 buckets do not answer"),
             (items(2), "item 1, 2. These"),
             (items(9), "item 1, 2, 3, 4, 5, 4 more. These"),
         ] {

@@ -6,9 +6,11 @@
 //! `dependencies` what the engine itself needs, `meaning` what that comes to, `order_store` how far that store is, and `health` puts it
 //! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
 //! is read of the shards. What is not served here `forwarding` has another node decide, by `remote`; `serving` is
-//! what this node does for the others.
+//! what this node does for the others. `transfers` moves units between an item's buckets, and `bucket_looks` says what
+//! those of other nodes have.
 
 mod bloom_filter;
+mod bucket_looks;
 mod checkpoint_requests;
 pub mod cluster;
 mod dependencies;
@@ -22,7 +24,6 @@ mod meaning;
 mod moving;
 mod order_store;
 mod outside;
-mod parts;
 mod pipeline;
 mod reads;
 mod remote;

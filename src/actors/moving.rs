@@ -92,8 +92,14 @@ impl Engine {
         context.router.mailbox(shard).set_intake(Intake::Upkeep);
         let gates = &context.effect_sink.gates;
         gates.iter().filter(|gate| gate.shards() == [shard]).for_each(|gate| gate.set_stale());
-        if departure == Departure::HandedOver {
-            self.take_leave(shard).await;
+        match departure {
+            Departure::HandedOver => self.take_leave(shard).await,
+            // What is known of its buckets may be out of date; the gates stay until it has gone.
+            Departure::Lost => {
+                for gate in gates.iter().filter(|gate| gate.shards().contains(&shard)) {
+                    let _ = gate.forget(shard);
+                }
+            }
         }
         for envelope in context.router.mailbox(shard).shut() {
             if let Envelope::Command(mut pending) = envelope {
@@ -103,8 +109,8 @@ impl Engine {
         self.supervisor().shut(shard).await;
         context.journal.shut(shard).await;
         if let Some(directory) = self.directory() {
-            let given_away = gates.iter().filter(|gate| gate.shard() == shard);
-            directory.give_away(shard, given_away.map(|gate| *gate.key()));
+            let given_away = gates.iter().filter(|gate| gate.shards().contains(&shard));
+            directory.give_away(given_away.map(|gate| (*gate.key(), gate.shard())));
         }
         context.effect_sink.forget(shard);
         self.set_mark(shard, None);

@@ -13,9 +13,9 @@ use crate::clock::Clock;
 use crate::peers::{Answer, Ask, CallError, Item, LinkFigures, Links};
 use crate::telemetry::text::Histogram;
 use dashmap::DashMap;
-use domain::stock::ItemState;
 use domain::{
-    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, UserId,
+    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, Timestamp,
+    UserId,
 };
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -34,9 +34,9 @@ const SAVED_MAX: u32 = 1_000 * REPEAT_COST;
 /// The other nodes of the shop, as this one asks them.
 #[derive(Debug)]
 pub(super) struct Remote {
-    directory: Directory,
+    pub(super) directory: Directory,
     links: Links,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// How long a call may take, repeats included.
     patience: Duration,
     items: DashMap<ItemId, Arc<SeenItem>, RandomState>,
@@ -48,6 +48,8 @@ pub(super) struct Remote {
 struct SeenItem {
     /// The gate, and since when it is as it is.
     gate: Mutex<Option<(Arc<Gate>, Duration)>>,
+    /// When no node was found that has one of its buckets.
+    missed_at: Mutex<Option<Duration>>,
     /// Held by who asks its shard.
     looking: tokio::sync::Mutex<()>,
 }
@@ -107,8 +109,18 @@ impl Remote {
 
     /// Has another command decided.
     pub(super) async fn decide(&self, shard: ShardId, command: Command) -> Reply {
-        let may_repeat = may_repeat(&command);
-        reply(self.ask(shard, &Ask::Command(command), may_repeat).await)
+        self.decide_within(shard, command, self.patience).await
+    }
+
+    /// Has a command decided, if that takes no longer than this.
+    pub(super) async fn decide_within(
+        &self,
+        shard: ShardId,
+        command: Command,
+        limit: Duration,
+    ) -> Reply {
+        let (may_repeat, deadline) = (may_repeat(&command), Instant::now() + limit);
+        reply(self.ask_until(deadline, shard, &Ask::Command(command), may_repeat).await)
     }
 
     /// Reads an order.
@@ -137,7 +149,7 @@ impl Remote {
         let ask =
             Ask::OrdersOf { user_id, before, limit: u16::try_from(limit).unwrap_or(u16::MAX) };
         let others = self.directory.others_that_serve();
-        let asked = others.iter().map(|node| self.ask_node(node, &ask));
+        let asked = others.iter().map(|node| self.ask_node(node, &ask, self.patience));
         let (mut orders, mut shards) = (Vec::new(), Vec::new());
         for answer in futures_util::future::join_all(asked).await {
             match answer? {
@@ -171,7 +183,7 @@ impl Remote {
         if let Some(gate) = seen.fresh(self.clock.elapsed()) {
             return Ok(Some(gate));
         }
-        let asked_at = self.clock.elapsed();
+        let asked_at = (self.clock.now(), self.clock.elapsed());
         let found = match self.read(shard, &Ask::ReadItem(item_id)).await {
             Ok(Answer::Item(Some(item))) => Ok(seen.update(item, shard, asked_at)),
             // That there is such an item is known.
@@ -179,6 +191,22 @@ impl Remote {
             Ok(answer) => Err(unread(&answer)),
             Err(reason) => Err(reason),
         };
+        let found = match found {
+            // Its first bucket may be away, and others not.
+            Err(reason) if seen.may_have_buckets(asked_at.1) => {
+                match self.find_bucket(item_id).await {
+                    Some(item) => Ok(seen.update(item, shard, asked_at)),
+                    None => {
+                        *seen.missed_at.lock() = Some(asked_at.1);
+                        Err(reason)
+                    }
+                }
+            }
+            found => found,
+        };
+        if let Ok(gate) = &found {
+            self.look_at_buckets(std::slice::from_ref(gate), |_| false).await;
+        }
         found.or_else(|reason| seen.known().ok_or(reason)).map(Some)
     }
 
@@ -203,10 +231,15 @@ impl Remote {
         }
     }
 
-    /// Asks one node, whatever it serves.
-    async fn ask_node(&self, node: &ClusterNode, ask: &Ask) -> Result<Answer, NotDelivered> {
+    /// Asks one node, whatever it serves, and waits no longer than this.
+    pub(super) async fn ask_node(
+        &self,
+        node: &ClusterNode,
+        ask: &Ask,
+        limit: Duration,
+    ) -> Result<Answer, NotDelivered> {
         let address = (node.name.as_str(), node.record.peer_address.as_str());
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + limit;
         self.links.call(address, ShardId(0), ask, deadline).await.map_err(|error| match error {
             CallError::Busy => NotDelivered::Overloaded,
             CallError::NotSent | CallError::Broken | CallError::Silent => NotDelivered::Moved,
@@ -215,7 +248,16 @@ impl Remote {
 
     /// Asks the node that serves the shard.
     async fn ask(&self, shard: ShardId, ask: &Ask, may_repeat: bool) -> Result<Asked, Failed> {
-        let deadline = Instant::now() + self.patience;
+        self.ask_until(Instant::now() + self.patience, shard, ask, may_repeat).await
+    }
+
+    async fn ask_until(
+        &self,
+        deadline: Instant,
+        shard: ShardId,
+        ask: &Ask,
+        may_repeat: bool,
+    ) -> Result<Asked, Failed> {
         self.save();
         let (mut was_repeated, mut was_sent_on) = (false, false);
         let mut owner = self.directory.owner(shard);
@@ -280,26 +322,29 @@ impl SeenItem {
         (now.saturating_sub(*seen_at) <= ITEM_AGE_MAX).then(|| Arc::clone(gate))
     }
 
+    /// Whether the item may have buckets at other nodes than that of its first one, as far as was asked lately.
+    fn may_have_buckets(&self, now: Duration) -> bool {
+        let (known, missed_at) = (self.known(), *self.missed_at.lock());
+        known.is_none_or(|gate| !gate.terms().buckets.is_one())
+            && missed_at.is_none_or(|missed_at| now.saturating_sub(missed_at) > ITEM_AGE_MAX)
+    }
+
     /// Takes in what the item's shard says. The gate stays the same one, because the edge counts there.
-    fn update(&self, item: Item, shard: ShardId, asked_at: Duration) -> Arc<Gate> {
+    fn update(
+        &self,
+        item: Item,
+        shard: ShardId,
+        (asked_at, elapsed): (Timestamp, Duration),
+    ) -> Arc<Gate> {
         let mut seen = self.gate.lock();
-        let state = ItemState {
-            terms: item.terms,
-            phase: item.phase,
-            counters: item.counters,
-            admission: item.admission,
-            settled: item.is_settled,
-            exchange: item.exchange,
-            last_seq: item.seq,
-            operations: Vec::new(),
-        };
+        let state = item.into_state();
         let known = seen.take().map(|(gate, _)| gate);
         let mut gate = known.unwrap_or_else(|| Arc::new(Gate::elsewhere(&state, shard)));
-        gate.show(&state);
+        gate.show_seen(&state, asked_at);
         if state.settled && state.exchange.is_none() && !gate.is_settled() {
             gate = Arc::new(gate.settle());
         }
-        *seen = Some((Arc::clone(&gate), asked_at));
+        *seen = Some((Arc::clone(&gate), elapsed));
         gate
     }
 }
@@ -342,204 +387,4 @@ fn unread(answer: &Answer) -> NotDelivered {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::peers::{PeerKey, Serve, Server};
-    use crate::store::journal::fenced::OwnerRecord;
-    use crate::store::registry::{NodeRecord, View};
-    use domain::{Operation, Refusal, Timestamp};
-    use std::collections::VecDeque;
-    use tokio::net::TcpListener;
-    use tokio::task::{AbortHandle, JoinHandle};
-
-    const SHARD: ShardId = ShardId(1);
-    const BUY: Buy =
-        Buy { item_id: ItemId(7), user_id: UserId(8), request_id: RequestId(9), quantity: 1 };
-
-    /// What a node does with what it is asked next.
-    enum Does {
-        Answers(Answer),
-        /// Its shard goes to the other node, and it dies before it answers.
-        Dies,
-    }
-
-    #[derive(Clone)]
-    struct Node(Arc<Script>);
-
-    struct Script {
-        name: &'static str,
-        does: Mutex<VecDeque<Does>>,
-        asked: Mutex<Vec<Ask>>,
-        own: Mutex<Option<AbortHandle>>,
-        directory: Directory,
-        view: Mutex<View>,
-    }
-
-    impl Serve for Node {
-        async fn serve(&self, shard: ShardId, ask: Ask) -> Answer {
-            assert_eq!(shard, SHARD);
-            self.0.asked.lock().push(ask);
-            let does = self.0.does.lock().pop_front().expect("it is asked no more");
-            match does {
-                Does::Answers(answer) => answer,
-                Does::Dies => {
-                    let mut view = self.0.view.lock().clone();
-                    view.owners.insert(SHARD, owner("c"));
-                    self.0.directory.update(view);
-                    self.0.own.lock().take().expect("it lives").abort();
-                    std::future::pending().await
-                }
-            }
-        }
-    }
-
-    fn owner(node: &str) -> OwnerRecord {
-        OwnerRecord { node: node.to_owned(), incarnation: 1, epoch: 1 }
-    }
-
-    fn key() -> PeerKey {
-        PeerKey::of(b"secret")
-    }
-
-    /// Node `a`, which asks, and what `b` and `c` do; the shard is b's.
-    struct World {
-        remote: Remote,
-        nodes: Vec<Node>,
-        _servers: Vec<JoinHandle<()>>,
-    }
-
-    impl World {
-        async fn of(b: Vec<Does>, c: Vec<Does>) -> Self {
-            let clock = Clock::start(Timestamp(0));
-            let directory = Directory::new("a", 4, clock.clone());
-            let (mut view, mut listeners) = (View::default(), Vec::new());
-            for name in ["a", "b", "c"] {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-                let address = listener.local_addr().expect("an address").to_string();
-                view.nodes.insert(name.to_owned(), record(address));
-                listeners.push((name, listener));
-            }
-            view.owners.insert(SHARD, owner("b"));
-            view.owners.insert(ShardId(2), owner("a"));
-            directory.update(view.clone());
-            let (mut nodes, mut servers) = (Vec::new(), Vec::new());
-            for ((name, listener), does) in listeners.into_iter().skip(1).zip([b, c]) {
-                let node = Node(Arc::new(Script {
-                    name,
-                    does: Mutex::new(does.into()),
-                    asked: Mutex::default(),
-                    own: Mutex::default(),
-                    directory: directory.clone(),
-                    view: Mutex::new(view.clone()),
-                }));
-                let (own, service) = (name.to_owned(), node.clone());
-                let server = Server { own, key: key(), calls_max: 8, service };
-                let server = tokio::spawn(server.run(Arc::new(listener)));
-                *node.0.own.lock() = Some(server.abort_handle());
-                servers.push(server);
-                nodes.push(node);
-            }
-            let links = Links::new("a", key(), 8, clock.clone());
-            let remote = Remote::new(directory, links, clock, Duration::from_secs(20));
-            Self { remote, nodes, _servers: servers }
-        }
-
-        async fn buy(&self) -> Reply {
-            self.remote.buy(SHARD, BUY, KeyOrigin::Edge).await
-        }
-
-        /// What each node was asked.
-        fn asked(&self) -> Vec<(&'static str, Vec<Ask>)> {
-            self.nodes.iter().map(|node| (node.0.name, node.0.asked.lock().clone())).collect()
-        }
-    }
-
-    fn record(peer_address: String) -> NodeRecord {
-        NodeRecord {
-            incarnation: 1,
-            peer_address,
-            http_address: String::new(),
-            version: String::new(),
-            secret_fingerprint: String::new(),
-            config_version: 0,
-            is_draining: false,
-        }
-    }
-
-    fn order() -> Order {
-        Order {
-            order_id: OrderId(1),
-            item_id: BUY.item_id,
-            sale_id: domain::SaleId(1),
-            user_id: BUY.user_id,
-            request_id: BUY.request_id,
-            attempt: 1,
-            quantity: 1,
-            amount: 5,
-            currency: domain::Currency::CNY,
-            status: domain::OrderStatus::Reserved,
-            expires_at: Timestamp(9),
-        }
-    }
-
-    fn decided(outcome: Outcome) -> Does {
-        Does::Answers(Answer::Decided(outcome))
-    }
-
-    fn not_owner(next: &str) -> Does {
-        Does::Answers(Answer::NotOwner(Some(next.to_owned())))
-    }
-
-    #[tokio::test]
-    async fn what_broke_is_sent_once_more_to_the_present_owner_under_the_same_id() {
-        let world = World::of(vec![Does::Dies], vec![decided(Outcome::Replayed(order()))]).await;
-        let placed = Reply::Decided(Outcome::Placed(order()));
-        assert_eq!(world.buy().await, placed, "what the shard knows is this purchase");
-        let ask = Ask::Buy { buy: BUY, origin: KeyOrigin::Edge.number() };
-        assert_eq!(world.asked(), [("b", vec![ask.clone()]), ("c", vec![ask])]);
-    }
-
-    #[tokio::test]
-    async fn what_may_have_arrived_was_not_refused() {
-        for refused in [
-            decided(Outcome::Refused(Refusal::SoldOut)),
-            Does::Answers(Answer::NotDelivered(NotDelivered::Overloaded.number())),
-            Does::Answers(Answer::Busy),
-        ] {
-            let world = World::of(vec![Does::Dies], vec![refused]).await;
-            assert_eq!(world.buy().await, Reply::Unknown);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_restock_that_nobody_named_is_never_sent_twice() {
-        let restock = Operation::unattributed(BUY.item_id, ItemAction::Restock(5));
-        let world = World::of(vec![Does::Dies], Vec::new()).await;
-        assert_eq!(world.remote.decide(SHARD, Command::Operate(restock)).await, Reply::Unknown);
-        assert_eq!(world.asked()[1].1, [], "the other node is not asked");
-    }
-
-    #[tokio::test]
-    async fn a_node_that_knows_better_is_believed_once() {
-        let placed = Outcome::Placed(order());
-        let world = World::of(vec![not_owner("c")], vec![decided(placed)]).await;
-        assert_eq!(world.buy().await, Reply::Decided(placed));
-        let world = World::of(vec![not_owner("c")], vec![not_owner("b")]).await;
-        assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved));
-        let world = World::of(vec![not_owner("x")], Vec::new()).await;
-        assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved), "no such node");
-        let here = world.remote.buy(ShardId(2), BUY, KeyOrigin::Edge).await;
-        assert_eq!(here, Reply::NotDelivered(NotDelivered::Moved), "this node itself");
-        let nobody = world.remote.buy(ShardId(3), BUY, KeyOrigin::Edge).await;
-        assert_eq!(nobody, Reply::NotDelivered(NotDelivered::Moved), "nobody has it");
-    }
-
-    #[tokio::test]
-    async fn repeats_are_few_beside_calls() {
-        let world = World::of(Vec::new(), Vec::new()).await;
-        let repeats = (0..).take_while(|_| world.remote.spend()).count();
-        assert_eq!(repeats, (SAVED_MAX / REPEAT_COST) as usize);
-        (0..REPEAT_COST).for_each(|_| world.remote.save());
-        assert!(world.remote.spend() && !world.remote.spend(), "one for ten calls");
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@ use super::engine::Engine;
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
 use crate::peers::{Answer, Ask, Item, Serve};
-use domain::{Buy, Order, OrderId, Outcome, Refusal, ShardId, UserId};
+use domain::stock::ItemState;
+use domain::{Buy, Command, ItemId, Order, OrderId, Outcome, Refusal, ShardId, UserId};
 
 /// An engine, as other nodes ask it.
 #[derive(Clone)]
@@ -26,32 +27,25 @@ impl Serve for Serving {
         if let Ask::OrdersOf { user_id, before, limit } = ask {
             return self.orders_of(user_id, before, usize::from(limit)).await;
         }
+        if let Ask::ReadBuckets(items) = ask {
+            return self.buckets(&items);
+        }
         if !engine.serves(shard) {
             return self.not_owner(shard);
         }
         match ask {
             Ask::Buy { buy, origin } => self.buy(shard, buy, origin).await,
-            Ask::Command(command) => {
-                self.answer(shard, engine.decide_here(shard, command, None, false).await)
-            }
+            Ask::Command(command) => self.command(shard, command).await,
             Ask::ReadOrder(order_id) => self.found(shard, engine.order_here(order_id).await),
             Ask::FindRequest(user_id, request_id) => {
                 self.found(shard, engine.order_of_request(shard, user_id, request_id).await)
             }
-            Ask::ReadItem(item_id) => Answer::Item(engine.gate(item_id).and_then(|gate| {
-                let state = gate.state_in(shard)?;
-                Some(Item {
-                    terms: state.terms,
-                    phase: state.phase,
-                    counters: state.counters,
-                    admission: state.admission,
-                    is_settled: state.settled,
-                    seq: state.last_seq,
-                    exchange: state.exchange,
-                })
-            })),
-            // It was answered above.
-            Ask::OrdersOf { .. } => Answer::Unknown,
+            Ask::ReadItem(item_id) => {
+                let state = engine.gate(item_id).and_then(|gate| gate.state_in(shard));
+                Answer::Item(state.map(item_of))
+            }
+            // They were answered above.
+            Ask::OrdersOf { .. } | Ask::ReadBuckets(_) => Answer::Unknown,
         }
     }
 }
@@ -75,6 +69,37 @@ impl Serving {
             return Answer::NotDelivered(NotDelivered::NeedsToken.number());
         }
         self.answer(shard, engine.buy_here(&gate, buy, origin).await)
+    }
+
+    async fn command(&self, shard: ShardId, command: Command) -> Answer {
+        let engine = &self.0;
+        let reply = match &command {
+            Command::SendUnits(_) | Command::ReceiveUnits(_) | Command::SettleTransfer(_) => {
+                engine.transfers().decide_here(shard, command).await
+            }
+            // The first bucket's node has the others follow.
+            Command::Operate(operation) => match engine.gate(operation.item_id) {
+                Some(gate) if gate.shard() == shard => {
+                    engine.decide_item_here(&gate, command).await
+                }
+                _ => engine.decide_here(shard, command, None, false).await,
+            },
+            _ => engine.decide_here(shard, command, None, false).await,
+        };
+        self.answer(shard, reply)
+    }
+
+    /// The buckets of these items that are served here. What another node may have by now is not told of.
+    fn buckets(&self, items: &[ItemId]) -> Answer {
+        if !self.0.lease().is_live() {
+            return Answer::NotOwner(None);
+        }
+        let gates = items.iter().filter_map(|item_id| self.0.gate(*item_id));
+        let buckets = gates.flat_map(|gate| {
+            let states = gate.shards().iter().filter_map(|shard| gate.state_in(*shard));
+            states.map(item_of).collect::<Vec<_>>()
+        });
+        Answer::Buckets(buckets.collect())
     }
 
     async fn orders_of(&self, user_id: UserId, before: Option<OrderId>, limit: usize) -> Answer {
@@ -109,5 +134,17 @@ impl Serving {
     fn not_owner(&self, shard: ShardId) -> Answer {
         let owner = self.0.directory().and_then(|directory| directory.owner(shard));
         Answer::NotOwner(owner.filter(|owner| !owner.is_self).map(|owner| owner.name.clone()))
+    }
+}
+
+fn item_of(state: ItemState) -> Item {
+    Item {
+        terms: state.terms,
+        phase: state.phase,
+        counters: state.counters,
+        admission: state.admission,
+        is_settled: state.settled,
+        seq: state.last_seq,
+        exchange: state.exchange,
     }
 }

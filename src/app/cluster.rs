@@ -326,6 +326,10 @@ fn look(engine: &Engine, directory: &Directory) -> Meaning {
     if unowned > 0 {
         return Meaning::ClusterLacksOwners { unowned, shards };
     }
+    let away = engine.buckets_away();
+    if away > 0 {
+        return Meaning::ClusterLacksBuckets(away);
+    }
     let (served, nodes) = (engine.served_shards().len(), directory.nodes().len());
     Meaning::ClusterWhole { served, shards, nodes }
 }

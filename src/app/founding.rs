@@ -16,8 +16,6 @@ use crate::store::journal::record::each_record;
 use crate::store::journal::{BoxError, JournalId};
 use crate::store::orders::OrderStore;
 use crate::store::registry::{Cluster, EtcdRegistry, FORMAT, Registry, RegistryError};
-use domain::{Event, ItemId, Record, ShardId};
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -83,12 +81,6 @@ pub enum FoundError {
         /// The configured one.
         configured: u16,
     },
-    /// An item has several buckets, and nodes do not move units between each other.
-    #[error(
-        "item {0} has several buckets, which a shop of several nodes cannot sell from: end it, and \
-         wait until it is settled"
-    )]
-    Buckets(ItemId),
     /// The stores cannot be read, or contradict each other.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -158,15 +150,13 @@ pub async fn init(config: &Config, from: &Path) -> Result<Founded, FoundError> {
     let marks = checkpoints.marks(config.engine.shards).await?;
     let disk = RealDisk::open(&data_dir.journal())
         .map_err(|source| FoundError::File { path: data_dir.journal(), source })?;
-    let mut buckets = Buckets::stored(&orders).await?;
     // All of it is read before anything is written.
     let scan = file::scan(&disk, |_, _, payload| {
         for found in each_record(payload) {
-            buckets.note(&found?);
+            found?;
         }
         Ok(())
     })?;
-    buckets.must_be_none()?;
     let epoch = marks.iter().map(|(_, mark)| mark.epoch).fold(scan.last.epoch, u64::max);
     let mut base = scan.base;
     base.resize(usize::from(recorded), 0);
@@ -178,37 +168,6 @@ pub async fn init(config: &Config, from: &Path) -> Result<Founded, FoundError> {
     std::fs::rename(data_dir.journal(), &kept)
         .map_err(|source| FoundError::File { path: data_dir.journal(), source })?;
     Ok(Founded { identity, records, kept })
-}
-
-/// The buckets of items that have several and are not settled.
-struct Buckets(BTreeSet<(ShardId, ItemId)>);
-
-impl Buckets {
-    /// Those that the order store knows of.
-    async fn stored(orders: &OrderStore) -> Result<Self, FoundError> {
-        let items = orders.items().await?;
-        let several = items.iter().filter(|item| item.exchange.is_some() && !item.settled);
-        Ok(Self(several.map(|item| (item.shard, item.terms.item_id)).collect()))
-    }
-
-    fn note(&mut self, record: &Record) {
-        match &record.event {
-            Event::ItemOpened(terms) if !terms.buckets.is_one() => {
-                self.0.insert((record.shard, terms.item_id));
-            }
-            Event::ItemSettled(item_id) => {
-                self.0.remove(&(record.shard, *item_id));
-            }
-            _ => {}
-        }
-    }
-
-    fn must_be_none(&self) -> Result<(), FoundError> {
-        match self.0.first() {
-            None => Ok(()),
-            Some((_, item_id)) => Err(FoundError::Buckets(*item_id)),
-        }
-    }
 }
 
 /// Copies every record of the journal. The journal is read by a thread that may wait.

@@ -50,6 +50,15 @@ pub async fn item(edge: &Edge, item_id: Option<ItemId>) -> Result<Arc<Gate>, Pro
     edge.engine.find_gate(item_id).await?.ok_or_else(Problem::item_not_found)
 }
 
+/// Returns the item's gate, to show the units of all its buckets.
+///
+/// # Errors
+/// Returns a problem as [`item`] does, and an `owner_unavailable` one if the node of a bucket does not answer and its
+/// units were never seen.
+pub async fn item_with_units(edge: &Edge, item_id: ItemId) -> Result<Arc<Gate>, Problem> {
+    edge.engine.find_units(item_id).await?.ok_or_else(Problem::item_not_found)
+}
+
 /// Decides a purchase.
 ///
 /// # Errors

@@ -24,6 +24,8 @@ use tonic::{Status, Streaming};
 
 /// Calls of one message at most.
 pub(super) const BATCH_MAX: usize = 256;
+/// Calls of the nodes' own that a link has room for beside those of buyers.
+pub(super) const UPKEEP_MAX: usize = 64;
 /// How much of a stream is sent before the other side has to say that it took it in, in bytes.
 pub(super) const WINDOW_BYTES: u32 = 1 << 20;
 /// How often a link is tried, and how long its answer may take: a node that is frozen or cut off keeps its
@@ -119,12 +121,17 @@ impl Drop for Place<'_> {
 }
 
 impl Table {
-    fn take_place(&self, sender: oneshot::Sender<Answer>) -> Result<Place<'_>, CallError> {
+    fn take_place(
+        &self,
+        sender: oneshot::Sender<Answer>,
+        is_upkeep: bool,
+    ) -> Result<Place<'_>, CallError> {
         let mut waiting = self.waiting.lock();
         if waiting.is_broken {
             return Err(CallError::NotSent);
         }
-        if waiting.calls.len() >= self.limit {
+        let limit = if is_upkeep { self.limit + UPKEEP_MAX } else { self.limit };
+        if waiting.calls.len() >= limit {
             return Err(CallError::Busy);
         }
         waiting.last += 1;
@@ -161,7 +168,7 @@ impl Link {
         calls_max: usize,
     ) -> Result<Self, LinkError> {
         let channel = connect(ends.address).await?;
-        let (calls, queued) = mpsc::channel(calls_max);
+        let (calls, queued) = mpsc::channel(calls_max + UPKEEP_MAX);
         let (first, handshake) = mpsc::channel(2);
         let mut client = PeerClient::new(channel.clone());
         let shaken = async {
@@ -190,7 +197,7 @@ impl Link {
         deadline: Instant,
     ) -> Result<Answer, CallError> {
         let (sender, answered) = oneshot::channel();
-        let place = self.table.take_place(sender)?;
+        let place = self.table.take_place(sender, wire::is_upkeep(&what))?;
         let budget = deadline.saturating_duration_since(Instant::now()).as_millis();
         let call = proto::Call {
             number: place.number,

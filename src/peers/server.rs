@@ -5,7 +5,7 @@
 //! know what a call means.
 
 use super::handshake::{self, Handshake, PeerKey, Side, VERSION};
-use super::link::{BATCH_MAX, HANDSHAKE_MAX, PING, WINDOW_BYTES};
+use super::link::{BATCH_MAX, HANDSHAKE_MAX, PING, UPKEEP_MAX, WINDOW_BYTES};
 use super::orders::{Malformed, narrow};
 use super::proto::from_caller::Message as Heard;
 use super::proto::from_server::Message as Said;
@@ -107,7 +107,7 @@ impl<S: Serve> Peer for Links<S> {
         request: Request<Streaming<FromCaller>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let (first, handshake) = mpsc::channel(2);
-        let (sender, answers) = mpsc::channel(self.0.calls_max);
+        let (sender, answers) = mpsc::channel(self.0.calls_max + UPKEEP_MAX);
         let server = Arc::clone(&self.0);
         tokio::spawn(async move {
             let mut incoming = request.into_inner();
@@ -182,10 +182,15 @@ impl<S: Serve> Server<S> {
         answers: &mpsc::Sender<proto::Answer>,
     ) {
         let places = Arc::new(Semaphore::new(self.calls_max));
+        let upkeep = Arc::new(Semaphore::new(UPKEEP_MAX));
         while let Ok(Some(Heard::Calls(batch))) = hear(&mut incoming).await {
             metrics::counter!(PEER_CALLS_SERVED_TOTAL).increment(batch.calls.len() as u64);
             for call in batch.calls {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                let mut place = Arc::clone(&places).try_acquire_owned();
+                if place.is_err() && call.what.as_ref().is_some_and(wire::is_upkeep) {
+                    place = Arc::clone(&upkeep).try_acquire_owned();
+                }
+                let Ok(place) = place else {
                     let what = Some(wire::encode_answer(Answer::Busy));
                     // It waits here for a peer that asks and does not listen.
                     if answers.send(proto::Answer { number: call.number, what }).await.is_err() {

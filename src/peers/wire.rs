@@ -11,6 +11,7 @@ use super::orders::{
 };
 use super::proto;
 use super::proto::{answer, call, outcome};
+use domain::stock::ItemState;
 use domain::{
     Admission, Buckets, Buy, Command, Exchange, ItemAction, ItemCounters, ItemId, ItemPhase,
     ItemTerms, Operation, OperatorRequest, Order, OrderId, Outcome, Peer, Refusal, RequestId,
@@ -35,6 +36,8 @@ pub enum Ask {
     FindRequest(UserId, RequestId),
     /// Reads an item.
     ReadItem(ItemId),
+    /// Reads the buckets of these items, at most [`READ_MAX`], in all shards that the node serves.
+    ReadBuckets(Vec<ItemId>),
     /// Reads the newest orders of a buyer in all shards that the node serves.
     OrdersOf {
         /// Whose orders they are.
@@ -45,6 +48,9 @@ pub enum Ask {
         limit: u16,
     },
 }
+
+/// Items whose buckets are read at once: a message of them stays far below what a link takes.
+pub const READ_MAX: usize = 16;
 
 /// An item as its shard has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,6 +69,22 @@ pub struct Item {
     pub seq: u64,
     /// Of one of several buckets, what it has exchanged with the others.
     pub exchange: Option<Box<Exchange>>,
+}
+
+impl Item {
+    /// The item as a shard's stock has it, without the operations that the shard remembers.
+    pub fn into_state(self) -> ItemState {
+        ItemState {
+            terms: self.terms,
+            phase: self.phase,
+            counters: self.counters,
+            admission: self.admission,
+            settled: self.is_settled,
+            exchange: self.exchange,
+            last_seq: self.seq,
+            operations: Vec::new(),
+        }
+    }
 }
 
 /// What a node answers.
@@ -84,6 +106,8 @@ pub enum Answer {
     Item(Option<Item>),
     /// Orders, newest first, and the shards that were asked for them.
     Orders(Vec<Order>, Vec<ShardId>),
+    /// The buckets, each as its shard has it, by the items that were asked for.
+    Buckets(Vec<Item>),
 }
 
 /// The kinds of refusals, by number.
@@ -156,6 +180,9 @@ pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
             call::What::FindRequest(proto::FindRequest { user: user.0, request: request.0 })
         }
         Ask::ReadItem(item_id) => call::What::ReadItem(proto::ReadItem { item: item_id.0 }),
+        Ask::ReadBuckets(items) => call::What::ReadBuckets(proto::ReadBuckets {
+            items: items.iter().map(|item_id| item_id.0).collect(),
+        }),
         Ask::OrdersOf { user_id, before, limit } => call::What::OrdersOf(proto::OrdersOf {
             user: user_id.0,
             before: before.map_or(0, |before| before.0),
@@ -215,6 +242,10 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
             Ask::FindRequest(UserId(user), RequestId(request))
         }
         call::What::ReadItem(proto::ReadItem { item }) => Ask::ReadItem(ItemId(item)),
+        call::What::ReadBuckets(proto::ReadBuckets { items }) if items.len() <= READ_MAX => {
+            Ask::ReadBuckets(items.into_iter().map(ItemId).collect())
+        }
+        call::What::ReadBuckets(_) => return Err(Malformed("too many items")),
         call::What::OrdersOf(proto::OrdersOf { user, before, limit }) => Ask::OrdersOf {
             user_id: UserId(user),
             before: (before != 0).then_some(OrderId(before)),
@@ -243,7 +274,24 @@ pub(super) fn encode_answer(answer: Answer) -> answer::What {
             orders: orders.iter().map(encode_order).collect(),
             shards: shards.iter().map(|shard| u32::from(shard.0)).collect(),
         }),
+        Answer::Buckets(items) => answer::What::Buckets(proto::FoundBuckets {
+            items: items.iter().map(encode_item).collect(),
+        }),
     }
+}
+
+/// Whether what is asked is of the nodes' own, for which each link has some room of its own: buyers who wait for
+/// units at one node must not keep it from getting them of the other.
+pub(super) fn is_upkeep(what: &call::What) -> bool {
+    use call::What as W;
+    matches!(
+        what,
+        W::SendUnits(_)
+            | W::ReceiveUnits(_)
+            | W::SettleTransfer(_)
+            | W::ReadBuckets(_)
+            | W::Operate(_)
+    )
 }
 
 /// Reads an answer.
@@ -269,6 +317,9 @@ pub(super) fn decode_answer(what: Option<answer::What>) -> Result<Answer, Malfor
             let orders: Result<_, _> = orders.into_iter().map(decode_order).collect();
             let shards = shards.into_iter().map(|shard| Ok(ShardId(narrow(shard, "shard")?)));
             Answer::Orders(orders?, shards.collect::<Result<_, _>>()?)
+        }
+        answer::What::Buckets(proto::FoundBuckets { items }) => {
+            Answer::Buckets(items.into_iter().map(decode_item).collect::<Result<_, _>>()?)
         }
     })
 }
@@ -337,11 +388,12 @@ fn decode_exchange(exchange: proto::Exchange) -> Result<Exchange, Malformed> {
         let proto::Exchanged { bucket, sent, open_units, received } = other;
         Ok(Peer { bucket: narrow(bucket, "bucket")?, sent, open_units, received })
     });
-    Ok(Exchange {
-        bucket: narrow(exchange.bucket, "bucket")?,
-        allotted: exchange.allotted,
-        peers: peers.collect::<Result<_, _>>()?,
-    })
+    let peers: Vec<Peer> = peers.collect::<Result<_, _>>()?;
+    if !peers.is_sorted_by(|one, next| one.bucket < next.bucket) {
+        return Err(Malformed("buckets out of place"));
+    }
+    let bucket = narrow(exchange.bucket, "bucket")?;
+    Ok(Exchange { bucket, allotted: exchange.allotted, peers })
 }
 
 fn encode_operation(operation: &Operation) -> proto::Operation {

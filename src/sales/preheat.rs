@@ -61,9 +61,9 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
     for item in &sale.items {
         let item_id = item.item_id;
         match engine.open_buckets(sale.terms(item), item.offer.buckets).await {
-            // Another node's to load: it may have done so.
+            // Another node's to load: it may have done so. Of several buckets some may be missing.
             Reply::NotDelivered(NotDelivered::Moved) => {
-                if !engine.is_elsewhere(item_id) {
+                if item.offer.buckets > 1 || !engine.is_elsewhere(item_id) {
                     missing.get_or_insert(item_id);
                 }
             }

@@ -110,6 +110,8 @@ metrics_catalogue! {
         "Orders that came to a status, by status: reserved, paid, cancelled, expired or refund_due.";
     STOCK_IMBALANCED_ITEMS, Gauge, Count: "seckill_stock_imbalanced_items",
         "Items whose available, reserved and sold units do not sum to allotted: each is a defect.";
+    BUCKETS_AWAY, Gauge, Count: "seckill_buckets_away",
+        "Buckets of items that have others here, whose nodes do not answer: their units are not known.";
     BUCKET_UNITS_UNDER_WAY, Gauge, Count: "seckill_bucket_units_under_way",
         "Units that one bucket of an item has sent and the other one has not received yet.";
     BUCKET_TRANSFERS_TOTAL, Counter, Count: "seckill_bucket_transfers_total",

@@ -60,12 +60,14 @@ impl Buckets {
     /// The shard of the buyer's bucket, if the item has several: always the same one, on every machine and in
     /// every version.
     pub fn shard_of(&self, item_id: ItemId, user_id: UserId) -> Option<ShardId> {
-        if self.0.is_empty() {
-            return None;
-        }
+        self.shard(self.number_of(item_id, user_id)?)
+    }
+
+    /// The number of the buyer's bucket, if the item has several.
+    pub fn number_of(&self, item_id: ItemId, user_id: UserId) -> Option<u8> {
         // Users are often numbered one after the other, and items too.
         let mixed = mix(mix(item_id.0) ^ user_id.0);
-        self.0.get((mixed % self.0.len() as u64) as usize).copied()
+        mixed.checked_rem(self.0.len() as u64).map(|number| number as u8)
     }
 
     /// The part of `allotted` units that a bucket has at first: shares differ by one unit at most, and the first

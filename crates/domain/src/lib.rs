@@ -16,6 +16,7 @@ pub mod invariants;
 pub mod operation;
 pub mod operator;
 pub mod order;
+pub mod parts;
 pub mod payment;
 pub mod rate;
 pub mod risk;
@@ -33,6 +34,7 @@ pub use ids::{ItemId, OrderId, RequestId, SaleId, ShardId, Timestamp, UserId};
 pub use operation::{ItemAction, Operation, OperatorRequest};
 pub use operator::{OperatorRole, OperatorRoles};
 pub use order::{Order, OrderStatus};
+pub use parts::{Part, Parts};
 pub use payment::{
     OrderPayments, Payment, PaymentAsked, PaymentId, PaymentNotice, PaymentOutcome, PaymentRecord,
     PaymentReference, PaymentResult, PaymentState, ProviderName,

@@ -7,12 +7,12 @@
 use super::idempotency::KeyReservation;
 use super::permits::Permit;
 use super::wishes::Wishes;
-use crate::actors::gate::{Gate, Part};
+use crate::actors::gate::Gate;
 use crate::actors::lease::Lease;
 use dashmap::DashMap;
 use domain::stock::ItemState;
 use domain::{
-    Admission, ItemCounters, ItemId, ItemPhase, Order, OrderId, Outcome, ShardId, Timestamp,
+    Admission, ItemCounters, ItemId, ItemPhase, Order, OrderId, Outcome, Part, ShardId, Timestamp,
 };
 use foldhash::fast::RandomState;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub enum NotDelivered {
     BacklogFull,
     /// The item is out of order in this process.
     Quarantined,
-    /// The shard is another node's, or about to be.
+    /// The shard is another node's, or about to be; or units may be in a bucket whose node does not answer.
     Moved,
     /// The item is sold for buy tokens now, and there was none: the node that was asked for it knew of the time
     /// before.
@@ -152,7 +152,8 @@ impl Effect {
             None => Self::UpdateGate { gate, seq, phase, admission, counters },
             Some(exchange) => {
                 let (exchange, is_settled) = ((**exchange).clone(), item.settled);
-                let part = Part { seq, phase, admission, counters, exchange, is_settled };
+                let seen_at = None;
+                let part = Part { seq, phase, admission, counters, exchange, is_settled, seen_at };
                 Self::UpdateBucket { gate, part: Box::new(part) }
             }
         }
@@ -183,8 +184,24 @@ impl EffectSink {
         let new = || Arc::new(Gate::new(item, shard, self.lease.clone()));
         match item.exchange {
             None => new(),
-            Some(_) => Arc::clone(&self.shared_gates.entry(item.terms.item_id).or_insert_with(new)),
+            Some(_) => {
+                // A settled one, of buckets that are here already.
+                let earlier = self.gates.get(&item.terms.item_id).map(|gate| Arc::clone(&gate));
+                let shared = self.shared_gates.entry(item.terms.item_id).or_insert_with(|| {
+                    let gate = new();
+                    earlier.iter().for_each(|earlier| gate.learn_from(earlier));
+                    gate
+                });
+                Arc::clone(&shared)
+            }
         }
+    }
+
+    /// Puts the smaller gate of an item in place whose buckets are all settled.
+    pub(in crate::actors) fn settle(&self, gate: &Gate) {
+        let item_id = gate.terms().item_id;
+        self.shared_gates.remove(&item_id);
+        self.gates.insert(item_id, Arc::new(gate.settle()));
     }
 
     /// Knows a shard's items no more, of several buckets when the last one here has gone.
@@ -224,10 +241,7 @@ impl EffectSink {
                 Effect::UpdateBucket { gate, part } => gate.publish_bucket(*part),
                 Effect::SettleGate { gate, bucket: Some(bucket) }
                     if !gate.settle_bucket(bucket) => {}
-                Effect::SettleGate { gate, .. } => {
-                    self.shared_gates.remove(&gate.terms().item_id);
-                    self.gates.insert(gate.terms().item_id, Arc::new(gate.settle()));
-                }
+                Effect::SettleGate { gate, .. } => self.settle(&gate),
                 Effect::OpenGate { gate } => {
                     self.gates.insert(gate.terms().item_id, gate);
                     self.gate_opened.notify_one();

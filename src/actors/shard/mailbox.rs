@@ -44,8 +44,9 @@ pub(in crate::actors) enum Envelope {
     RestoreChanges { changes: Box<Changes>, owner: Option<u64> },
     /// Copies the whole state, for a checkpoint that builds on none.
     ReadSnapshot { answer: oneshot::Sender<Snapshot> },
-    /// Looks again at what waits for units of an item: the item's other buckets were asked.
-    LookAgain { item_id: ItemId },
+    /// Looks again at what waits for units of an item: the item's other buckets were asked, or some could not be,
+    /// because their nodes are away.
+    LookAgain { item_id: ItemId, are_away: bool },
     /// Nothing: answered once everything before it is durable.
     Flush { answer: oneshot::Sender<()> },
 }

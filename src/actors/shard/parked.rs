@@ -94,6 +94,16 @@ impl Parked {
         taken
     }
 
+    /// Answers what waits for units of the item: the nodes that may have some are away. It was not decided.
+    pub(in crate::actors) fn answer_unserved(&mut self, item_id: ItemId) {
+        let Some(waiting) = self.items.get_mut(&item_id) else { return };
+        let commands = std::mem::take(&mut waiting.commands);
+        self.forget(item_id, commands.len());
+        for mut pending in commands {
+            pending.reply_sender.send(Reply::NotDelivered(NotDelivered::Moved));
+        }
+    }
+
     /// Units that what waits wants, while something does.
     pub(in crate::actors) fn wanted(&self, item_id: ItemId) -> Option<u32> {
         self.items.get(&item_id).map(Waiting::wanted)

@@ -14,7 +14,7 @@ use super::figures::{BatchFigures, ShardFigures};
 use super::idempotency::IdempotencyKeys;
 use super::mailbox::{Envelope, PendingCommand};
 use super::parked::{Parked, units_taken};
-use super::quarantine::Quarantine;
+use super::quarantine::{Quarantine, poison};
 use crate::actors::gate::Gate;
 use crate::crash::crash_point;
 use crate::store::journal::{Journal, record};
@@ -132,8 +132,8 @@ impl ShardProcessor {
         while let Some(envelope) = batch.pop_front() {
             let done = match envelope {
                 Envelope::Command(pending) => self.decide(now, pending),
-                Envelope::LookAgain { item_id } => {
-                    self.look_again(item_id, batch);
+                Envelope::LookAgain { item_id, are_away } => {
+                    self.look_again(now, (item_id, are_away), batch);
                     Ok(())
                 }
                 read => {
@@ -228,7 +228,7 @@ impl ShardProcessor {
             &mut outcome
             && let Some(units) = units_taken(&pending.command)
             && let Some(item_id) = item_id
-            && self.may_come(item_id, units, refusal)
+            && self.may_come(now, item_id, units, refusal)
         {
             self.park(item_id, pending);
             return Ok(());
@@ -261,12 +261,12 @@ impl ShardProcessor {
 
     /// Whether so many units may come to a dry bucket from the item's others. If it is certain that they do not,
     /// corrects how many there are.
-    fn may_come(&self, item_id: ItemId, units: u32, refusal: &mut Refusal) -> bool {
+    fn may_come(&self, now: Timestamp, item_id: ItemId, units: u32, refusal: &mut Refusal) -> bool {
         let Some(item) = self.stock.item(item_id) else { return false };
         let (Some(exchange), Some(gate)) = (&item.exchange, self.gates.get(&item_id)) else {
             return false;
         };
-        let Some(elsewhere) = gate.units_elsewhere(exchange) else { return true };
+        let Some(elsewhere) = gate.units_elsewhere(exchange, now) else { return true };
         let all = item.counters.available.saturating_add(elsewhere);
         if let Refusal::FewerAvailable { available } = refusal {
             *available = all;
@@ -293,15 +293,22 @@ impl ShardProcessor {
     }
 
     /// Looks again at what waits for units, now that the other buckets were asked: what can be decided comes to
-    /// the front of the batch, and for the rest they are asked once more.
-    fn look_again(&mut self, item_id: ItemId, batch: &mut VecDeque<Envelope>) {
+    /// the front of the batch, and for the rest they are asked once more, unless some are away.
+    fn look_again(
+        &mut self,
+        now: Timestamp,
+        (item_id, are_away): (ItemId, bool),
+        batch: &mut VecDeque<Envelope>,
+    ) {
         let Some(item) = self.stock.item(item_id) else { return };
         let (available, gate) = (item.counters.available, self.gates.get(&item_id));
-        let elsewhere =
-            item.exchange.as_ref().zip(gate).and_then(|(own, gate)| gate.units_elsewhere(own));
+        let own = item.exchange.as_ref().zip(gate);
+        let elsewhere = own.and_then(|(own, gate)| gate.units_elsewhere(own, now));
         let at_most = elsewhere.map(|elsewhere| available.saturating_add(elsewhere));
         self.serve(item_id, at_most, batch);
-        if let Some(wanted) = self.parked.wanted(item_id) {
+        if are_away {
+            self.parked.answer_unserved(item_id);
+        } else if let Some(wanted) = self.parked.wanted(item_id) {
             self.wish(item_id, wanted);
         }
     }
@@ -537,13 +544,4 @@ impl ShardProcessor {
             self.journal.append(shard, self.last_seq, records, &mut self.bytes, &mut effects);
         }
     }
-}
-
-/// A place where a test may make one item panic, each time.
-fn poison(name: &'static str, item_id: Option<ItemId>) {
-    let _ = (name, item_id);
-    fail::fail_point!(name, |argument| {
-        let poisoned = argument.and_then(|text| text.parse().ok());
-        assert!(item_id.is_none() || item_id != poisoned, "injected panic");
-    });
 }

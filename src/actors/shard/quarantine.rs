@@ -55,3 +55,12 @@ impl Quarantine {
         over
     }
 }
+
+/// A place where a test may make one item panic, each time.
+pub(in crate::actors) fn poison(name: &'static str, item_id: Option<ItemId>) {
+    let _ = (name, item_id);
+    fail::fail_point!(name, |argument| {
+        let poisoned = argument.and_then(|text| text.parse().ok());
+        assert!(item_id.is_none() || item_id != poisoned, "injected panic");
+    });
+}

@@ -83,10 +83,6 @@ impl From<FoundError> for Failure {
                 Exit::Data,
                 "make the stores that the configuration names reachable, and this shop's",
             ),
-            FoundError::Buckets(_) => (
-                Exit::Data,
-                "start the shop alone until that item is settled, then repeat; nothing was written",
-            ),
             FoundError::Registry(_)
             | FoundError::File { .. }
             | FoundError::Orders(_)

@@ -162,7 +162,8 @@ pub fn read(
     for (position, offer) in draft.items.iter().enumerate() {
         if u16::from(offer.buckets) > buckets_max {
             let detail = match buckets_max {
-                1 => "must be 1: this shop has one shard, or several nodes".to_owned(),
+                1 => "must be 1: this shop has one shard, or nodes that do not reach each other"
+                    .to_owned(),
                 _ => format!("must be at most {buckets_max}, the number of shards"),
             };
             errors.push(FieldError::new(format!("/items/{position}/buckets"), detail));

@@ -241,7 +241,7 @@ pub async fn show(
     Id(item_id): Id<ItemId>,
 ) -> Result<impl IntoResponse, Problem> {
     // The gate first: an unknown identity never reaches the catalogue.
-    let gate = purchase::item(&edge, Some(item_id)).await?;
+    let gate = purchase::item_with_units(&edge, item_id).await?;
     let title = edge.titles.title(&edge.sales, &gate).await;
     let refresh_after_ms = edge.read_rate.look(edge.clock.elapsed(), rand::random());
     let view = ItemView {

@@ -54,7 +54,7 @@ impl Sales {
     async fn item(&self, request: Request<v1::GetItemRequest>) -> Result<v1::Item, Problem> {
         let edge = &*self.0;
         let item_id = ItemId(request.get_ref().item_id);
-        let gate = purchase::item(edge, Some(item_id)).await?;
+        let gate = purchase::item_with_units(edge, item_id).await?;
         let title = edge.titles.title(&edge.sales, &gate).await;
         Ok(v1::Item {
             title: title.as_ref().map(|title| title.title.to_string()),

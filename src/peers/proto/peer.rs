@@ -83,7 +83,7 @@ pub struct Call {
     pub shard: u32,
     #[prost(
         oneof = "call::What",
-        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22"
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22"
     )]
     pub what: ::core::option::Option<call::What>,
 }
@@ -115,6 +115,8 @@ pub mod call {
         ReceiveUnits(super::Transfer),
         #[prost(message, tag = "15")]
         SettleTransfer(super::Transfer),
+        #[prost(message, tag = "16")]
+        ReadBuckets(super::ReadBuckets),
         #[prost(message, tag = "20")]
         StartPayment(super::StartPayment),
         #[prost(message, tag = "21")]
@@ -127,7 +129,7 @@ pub mod call {
 pub struct Answer {
     #[prost(uint64, tag = "1")]
     pub number: u64,
-    #[prost(oneof = "answer::What", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "answer::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub what: ::core::option::Option<answer::What>,
 }
 /// Nested message and enum types in `Answer`.
@@ -151,6 +153,8 @@ pub mod answer {
         Item(super::FoundItem),
         #[prost(message, tag = "9")]
         Orders(super::FoundOrders),
+        #[prost(message, tag = "10")]
+        Buckets(super::FoundBuckets),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -280,6 +284,12 @@ pub struct FindRequest {
 pub struct ReadItem {
     #[prost(uint64, tag = "1")]
     pub item: u64,
+}
+/// All buckets of these items that the node serves, whatever shard is named.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadBuckets {
+    #[prost(uint64, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OrdersOf {
@@ -499,6 +509,12 @@ pub struct FoundOrders {
     /// The shards that were asked.
     #[prost(uint32, repeated, tag = "2")]
     pub shards: ::prost::alloc::vec::Vec<u32>,
+}
+/// Each bucket is an item as its shard has it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FoundBuckets {
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<Item>,
 }
 /// Generated client implementations.
 pub mod peer_client {

@@ -1,4 +1,4 @@
-//! What concerns payments travels whole, and what means nothing is malformed.
+//! What concerns payments and buckets travels whole, and what means nothing is malformed.
 
 use super::*;
 use domain::payment::{OrderPayments, PaymentAsked, PaymentNotice, PaymentOutcome};
@@ -88,4 +88,97 @@ fn payments_that_mean_nothing_are_malformed() {
     assert_eq!(decode_ask(Some(what)), Err(Malformed("payments out of place")));
     let refusal = proto::Refusal { kind: refusal::PAYMENT_CLOSED, value: 9, order: None };
     assert_eq!(decode_refusal(refusal), Err(Malformed("payment's state")));
+}
+
+fn terms() -> ItemTerms {
+    ItemTerms {
+        item_id: ItemId(7),
+        sale_id: SaleId(2),
+        product_id: "pear".into(),
+        price: 990,
+        currency: Currency::CNY,
+        allotted: 30,
+        limit_per_user: 2,
+        payment_window_milliseconds: 60_000,
+        starts_at: Timestamp(1),
+        ends_at: Timestamp(9),
+        admission: Admission::OPEN,
+        buckets: Buckets::over(vec![ShardId(3), ShardId(0), ShardId(9)]).expect("distinct"),
+    }
+}
+
+fn bucket(peers: Vec<Peer>) -> Item {
+    Item {
+        terms: terms(),
+        phase: ItemPhase::Paused,
+        counters: ItemCounters { allotted: 12, available: 2, reserved: 7, sold: 3 },
+        admission: Admission::OPEN,
+        is_settled: false,
+        seq: 41,
+        exchange: Some(Box::new(Exchange { bucket: 1, allotted: 30, peers })),
+    }
+}
+
+#[test]
+fn what_moves_units_arrives_as_it_was_sent() {
+    let transfer = Transfer { item_id: ItemId(7), from: 1, to: 63, number: u32::MAX, units: 4 };
+    let wanted = UnitsWanted { item_id: ItemId(7), to: 63, units: 9, buyers_wait: false };
+    for command in [
+        Command::SendUnits(wanted),
+        Command::ReceiveUnits(transfer),
+        Command::SettleTransfer(transfer),
+        Command::Open(terms()),
+    ] {
+        travels(&Ask::Command(command));
+    }
+    let outcome = Outcome::Transferred(transfer);
+    assert_eq!(decode_outcome(encode_outcome(outcome)), Ok(outcome));
+    // Whether buyers wait is for the bucket that gives to say.
+    let waiting = Ask::Command(Command::SendUnits(UnitsWanted { buyers_wait: true, ..wanted }));
+    let what = encode_ask(&waiting).expect("asked of others");
+    assert_eq!(decode_ask(Some(what)), Ok(Ask::Command(Command::SendUnits(wanted))));
+}
+
+#[test]
+fn buckets_arrive_as_their_shards_have_them() {
+    travels(&Ask::ReadBuckets((1..=READ_MAX as u64).map(ItemId).collect()));
+    let peers = vec![
+        Peer { bucket: 0, sent: 5, open_units: 3, received: 0 },
+        Peer { bucket: 2, sent: 0, open_units: 0, received: 8 },
+    ];
+    for item in [bucket(peers), bucket(Vec::new())] {
+        for answer in [Answer::Item(Some(item.clone())), Answer::Buckets(vec![item.clone(), item])]
+        {
+            assert_eq!(decode_answer(Some(encode_answer(answer.clone()))), Ok(answer));
+        }
+    }
+    let none = Answer::Buckets(Vec::new());
+    assert_eq!(decode_answer(Some(encode_answer(none.clone()))), Ok(none));
+}
+
+#[test]
+fn buckets_that_mean_nothing_are_malformed() {
+    let many = Ask::ReadBuckets((0..=READ_MAX as u64).map(ItemId).collect());
+    let what = encode_ask(&many).expect("asked of others");
+    assert_eq!(decode_ask(Some(what)), Err(Malformed("too many items")));
+    let twice = vec![Peer { bucket: 2, ..Peer::default() }; 2];
+    let what = encode_answer(Answer::Buckets(vec![bucket(twice)]));
+    assert_eq!(decode_answer(Some(what)), Err(Malformed("buckets out of place")));
+    let far = proto::Transfer { item: 7, from: 256, to: 0, number: 1, units: 1 };
+    let what = call::What::ReceiveUnits(far);
+    assert_eq!(decode_ask(Some(what)), Err(Malformed("bucket")));
+    let mut item = encode_item(&bucket(Vec::new()));
+    if let Some(terms) = &mut item.terms {
+        terms.buckets = vec![1, 1];
+    }
+    assert_eq!(decode_item(item), Err(Malformed("buckets")));
+}
+
+#[test]
+fn the_nodes_own_calls_have_room_beside_those_of_buyers() {
+    let wanted = UnitsWanted { item_id: ItemId(7), to: 1, units: 9, buyers_wait: false };
+    let own = encode_ask(&Ask::Command(Command::SendUnits(wanted))).expect("asked of others");
+    let buy = Buy { item_id: ItemId(7), user_id: UserId(1), request_id: RequestId(1), quantity: 1 };
+    let buyers = encode_ask(&Ask::Buy { buy, origin: 1 }).expect("asked of others");
+    assert!(is_upkeep(&own) && !is_upkeep(&buyers));
 }

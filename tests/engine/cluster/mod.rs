@@ -1,5 +1,6 @@
 //! Several engines on one log that they share, in one process.
 
+mod buckets;
 mod crowd;
 mod etcd;
 mod member;

@@ -57,8 +57,8 @@ fn every_planted_bug_is_found_and_each_invariant_by_one() {
         let title = plant.title();
         let Failure { seed, finding } =
             found.unwrap_or_else(|| panic!("{title}: not found in {PLANT_SEEDS_MAX} seeds"));
-        let rules = plant.breaks().iter().map(|invariant| Some(Rule::from(*invariant)));
-        assert!(rules.collect::<Vec<_>>().contains(&finding.rule), "{title}: {finding}");
+        let is_expected = finding.rule.is_some_and(|rule| plant.breaks().contains(&rule));
+        assert!(is_expected, "{title}: {finding}");
         broken.extend(finding.rule);
         let rule = finding.rule.map_or_else(String::new, |rule| rule.to_string());
         let text: String = finding.text.chars().take(80).collect();

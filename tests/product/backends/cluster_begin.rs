@@ -46,7 +46,9 @@ fn judge(servers: &Servers, site: &Site, witness: &Witness) {
 async fn a_shop_that_has_sold_alone_becomes_a_cluster() {
     let Some(servers) = Servers::start() else { return };
     let old = alone(&servers);
-    let (server, shop) = old.open_shop(BUYERS, &[LASTING; 3]).await;
+    let server = old.start().await;
+    // Each in two shards, which nodes sell from as one process does.
+    let shop = old.open_sale_of_buckets(&server, BUYERS, &[LASTING; 3], 2).await;
     let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
     trade(&server, &shop, &witness, "alone").await;
     let from = old.data().to_str().expect("UTF-8").to_owned();

@@ -8,6 +8,7 @@ mod buckets;
 mod buy_tokens;
 mod clocks;
 mod cluster;
+mod cluster_buckets;
 mod crash_points;
 mod cut_journal;
 mod damage;

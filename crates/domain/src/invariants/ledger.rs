@@ -98,6 +98,13 @@ impl LedgerItem {
     }
 }
 
+impl LedgerItem {
+    /// The counters of what the item has in one shard; none if it has nothing there.
+    pub fn counters_in(&self, shard: ShardId) -> Option<UnitCounts> {
+        self.buckets.get(&shard).map(|bucket| bucket.counters)
+    }
+}
+
 impl Bucket {
     fn new(allotted: i64) -> Self {
         Self {

@@ -111,6 +111,7 @@ super::words! {
     catalogue_away(error: &str);
     cluster_whole(served: u64, shards: u64, nodes: u64);
     cluster_lacks_owners(unowned: u64, shards: u64);
+    cluster_lacks_buckets(away: u64);
     cluster_away(seconds: u64);
     settings_hold();
     settings_refused(why: &str);
@@ -171,6 +172,7 @@ impl Words {
             Meaning::ClusterLacksOwners { unowned, shards } => {
                 self.cluster_lacks_owners(*unowned as u64, u64::from(*shards))
             }
+            Meaning::ClusterLacksBuckets(away) => self.cluster_lacks_buckets(*away as u64),
             Meaning::ClusterAway(seconds) => self.cluster_away(*seconds),
             Meaning::SettingsHold => self.settings_hold(),
             Meaning::SettingsRefused(why) => self.settings_refused(why),

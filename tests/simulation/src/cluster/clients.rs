@@ -1,7 +1,7 @@
 //! Clients: each wants one thing at a time, and asks one node after the other until it is decided.
 
 use super::question::{Answered, Kind, Question, Reply};
-use super::shop::{CLIENTS, ITEMS_OF_SHARD, SHARDS, USERS, shard_of};
+use super::shop::{CLIENTS, HOT, USERS, shard_of};
 use domain::{Buy, ItemId, Order, OrderId, Outcome, Refusal, RequestId, ShardId, UserId};
 use harness::Random;
 use std::collections::BTreeMap;
@@ -96,7 +96,8 @@ impl Client {
                 _ => Kind::Note { order: **order, named: random.below(2) },
             };
         }
-        let item_id = ItemId(1 + random.below(u64::from(SHARDS) * ITEMS_OF_SHARD));
+        // One of four wants the item that is in every shard.
+        let item_id = ItemId((1 + random.below(HOT.0 + 1)).min(HOT.0));
         // Few keys for an item, so that some purchases are repeats.
         let request_id = RequestId(item_id.0 * 100 + random.below(12));
         Kind::Buy(Buy { item_id, user_id: self.user_id, request_id, quantity: 1 })
@@ -126,7 +127,7 @@ impl Client {
 
 fn shard_of_kind(kind: &Kind) -> ShardId {
     match kind {
-        Kind::Buy(buy) => shard_of(buy.item_id),
+        Kind::Buy(buy) => shard_of(buy),
         Kind::Cancel { order_id, .. } | Kind::Read { order_id } => order_id.shard(),
         Kind::Note { order, .. } => order.order_id.shard(),
     }

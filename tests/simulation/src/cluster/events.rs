@@ -1,5 +1,6 @@
 //! What happens at which instant, and how often it did.
 
+use super::message::Message;
 use super::question::{Answered, Question};
 use super::wire::{Answer, Call};
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ pub enum Event {
     Client(usize, u64),
     /// A client's request arrives at a node.
     Ask(usize, Question),
+    /// A message arrives at a node, from another one.
+    Message(usize, usize, Message),
     /// An answer arrives at its client.
     Tell(Answered),
     /// A call of a node's run arrives at the cluster.
@@ -64,7 +67,7 @@ pub struct Seen(BTreeMap<&'static str, u64>);
 
 impl Seen {
     /// All that a run can count.
-    pub const ALL: [&'static str; 22] = [
+    pub const ALL: [&'static str; 26] = [
         "appended",
         "refused by the log",
         "lost",
@@ -87,6 +90,10 @@ impl Seen {
         "died",
         "held back by the guard",
         "refused to a client",
+        "bucket looked at",
+        "units asked for",
+        "units sent to a bucket",
+        "transfer settled",
     ];
 
     pub(super) fn count(&mut self, what: &'static str) {

@@ -156,6 +156,11 @@ fn release(
     for effect in effects {
         match effect {
             Effect::Gate { item_id, seq, counters } => served.publish(item_id, seq, counters),
+            Effect::Bucket(part) => served.publish_bucket(*part),
+            Effect::Message { message, is_on_record } if is_on_record || is_live => {
+                served.outbox.push(message);
+            }
+            Effect::Message { .. } => {}
             Effect::Reply { question, reply, is_on_record } => {
                 let reply = if is_on_record || is_live { reply } else { Reply::HeldBack };
                 out.push(Answered { question, reply, shard, epoch });

@@ -254,9 +254,12 @@ impl Node {
     fn start_leaving(&mut self, shard: ShardId, departure: Departure) {
         let Some(served) = self.shards.get_mut(&shard) else { return };
         served.is_open = false;
+        if let Some(part) = &served.part {
+            self.hot.forget(part.exchange.bucket);
+        }
         if departure == Departure::Lost {
             let epoch = served.epoch;
-            for question in served.mailbox.drain(..) {
+            for question in served.parked.drain(..).chain(served.mailbox.drain(..)) {
                 let reply = Reply::NotDelivered;
                 self.out.push(Answered { question, reply, shard, epoch });
             }
@@ -270,7 +273,7 @@ impl Node {
         // What came after its last decision was not delivered.
         if let Some(served) = self.shards.remove(&shard) {
             let (epoch, reply) = (served.epoch, Reply::NotDelivered);
-            let left = served.mailbox.into_iter();
+            let left = served.parked.into_iter().chain(served.mailbox);
             self.out.extend(left.map(|question| Answered { question, reply, shard, epoch }));
         }
         self.journal.fenced.remove(&shard);

@@ -10,11 +10,13 @@
 //! `truth` judges every append, claim, checkpoint, trim and answer at its instant; in the end everything
 //! comes to rest, and what can be sold is sold (I16).
 
+mod buckets;
 mod clients;
 mod events;
 mod journal;
 mod member;
 mod membership;
+mod message;
 mod node;
 mod plant;
 mod question;

@@ -2,12 +2,14 @@
 
 use super::journal::{Journal, Shards};
 use super::membership::Membership;
+use super::message::Message;
 use super::plant::Plant;
 use super::question::{Answered, Question, Reply};
+use super::shop::{HOT, terms};
 use super::stores::{Checkpoint, Stores};
 use super::wire::{NodeLog, Wire};
 use crate::finding::Finding;
-use domain::{Record, ShardId};
+use domain::{Parts, Record, ShardId};
 use futures_util::FutureExt;
 use harness::Random;
 use seckill::store::journal::Log;
@@ -39,6 +41,11 @@ pub struct Node {
     pub membership: Membership,
     pub plant: Option<Plant>,
     pub random: Random,
+    /// What is known here of the item that has several buckets, and how many those are.
+    pub hot: Parts,
+    pub hot_buckets: u8,
+    /// Messages that have left since the world looked last; those without a node go to their shard's.
+    pub messages: Vec<(Option<usize>, Message)>,
     /// Answers that have left since the world looked last.
     pub out: Vec<Answered>,
     /// What there is to judge since then.
@@ -75,6 +82,7 @@ impl Node {
         let mut committer =
             Committer::new(Arc::new(log.clone()), Arc::clone(&owned), runtime, options);
         let handle = committer.start().expect("a log");
+        let hot_buckets = terms(HOT).buckets.count();
         let releases_early = plant == Some(Plant::ReleasedBeforeDone);
         Self {
             name,
@@ -90,6 +98,9 @@ impl Node {
             membership: Membership::default(),
             plant,
             random,
+            hot: Parts::new(hot_buckets),
+            hot_buckets,
+            messages: Vec::new(),
             out: Vec::new(),
             deeds: Vec::new(),
         }
@@ -105,7 +116,7 @@ impl Node {
         let is_live = self.is_live(now);
         let (shard, epoch) = (question.shard, 0);
         match self.shards.get_mut(&shard).filter(|served| served.is_open) {
-            Some(served) => match served.refusal(&question).filter(|_| is_live) {
+            Some(served) => match served.refusal(now, &question, &self.hot).filter(|_| is_live) {
                 Some(reply) => {
                     let epoch = served.epoch;
                     self.out.push(Answered { question, reply, shard, epoch });
@@ -122,9 +133,10 @@ impl Node {
     pub fn step(&mut self, now: u64) {
         self.keep_session(now);
         let is_live = self.is_live(now);
+        self.show_buckets();
         for served in self.shards.values_mut() {
             if served.is_open || self.membership.decides_last(served.shard()) {
-                let decided = served.decide(now);
+                let decided = served.decide(now, is_live, &self.hot);
                 self.journal.append(served, decided, is_live, &mut self.out);
             }
         }
@@ -140,11 +152,13 @@ impl Node {
                 self.deeds.push(Deed::GivenUp { shard, epoch, last_seq });
             }
         }
+        self.write_messages(now);
         self.tend(now);
     }
 
     /// Brings what is durable to the order store, writes checkpoints and trims: each now and then.
     pub fn keep_up(&mut self, log: &MemoryLog) {
+        self.lead_on();
         let shards: Vec<ShardId> = self.shards.keys().copied().collect();
         for shard in shards {
             match self.random.below(6) {

@@ -1,6 +1,6 @@
 //! The bugs that can be planted into a cluster's simulation, each in one of its doubles.
 
-use domain::invariants::Invariant;
+use domain::invariants::{Invariant, Rule};
 
 /// A bug that the simulation has to find.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -45,11 +45,17 @@ pub enum Plant {
     OtherPrice,
     /// A record's money is not what has come.
     OtherMoney,
+    /// Units that come to a bucket a second time count again.
+    ReceivedTwice,
+    /// A transfer that was open when its shard was taken over is not led on.
+    TransferForgotten,
+    /// A bucket whose owner's lease is over gives units that are not on record as given.
+    GivesWithoutLease,
 }
 
 impl Plant {
     /// The five that the protocol's design names, then the others.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::HeadNotCompared,
         Self::RefusedTakenForFenced,
         Self::ReleasedBeforeDone,
@@ -70,6 +76,9 @@ impl Plant {
         Self::RelaySkips,
         Self::OtherPrice,
         Self::OtherMoney,
+        Self::ReceivedTwice,
+        Self::TransferForgotten,
+        Self::GivesWithoutLease,
     ];
 
     /// What it is, in a few words.
@@ -95,33 +104,39 @@ impl Plant {
             Self::RelaySkips => "the relay skips what an owner left",
             Self::OtherPrice => "an amount that is not the price",
             Self::OtherMoney => "money in a record that did not come",
+            Self::ReceivedTwice => "a transfer is received twice",
+            Self::TransferForgotten => "a transfer is forgotten at a takeover",
+            Self::GivesWithoutLease => "a bucket gives though its lease is over",
         }
     }
 
-    /// The invariants that it may be found by.
-    pub fn breaks(self) -> &'static [Invariant] {
+    /// The rules that it may be found by: a record of units that came twice fits to no other one.
+    pub fn breaks(self) -> &'static [Rule] {
         use Invariant as I;
+        use Rule::{Form, Invariant as R};
         match self {
-            Self::HeadNotCompared => &[I::I5, I::I15],
-            Self::RefusedTakenForFenced => &[I::I16],
-            Self::ReleasedBeforeDone => &[I::I8],
-            Self::SilenceTakenForDone => &[I::I3, I::I8, I::I16],
-            Self::NoGuard => &[I::I3, I::I16],
-            Self::OldReads => &[I::I3],
-            Self::TrimmedWithoutOrderStore => &[I::I13],
-            Self::RepeatLands => &[I::I5],
-            Self::OlderOwnerLands => &[I::I15],
-            Self::GateMiscounts => &[I::I1],
-            Self::Oversold => &[I::I2],
-            Self::FirstRowWins => &[I::I4],
-            Self::OverLimit => &[I::I6],
-            Self::RequestsMixedUp => &[I::I7],
-            Self::TailNotReplayed => &[I::I9],
-            Self::EndsTwice => &[I::I10],
-            Self::CheckpointBeforeDurable => &[I::I11],
-            Self::RelaySkips => &[I::I12],
-            Self::OtherPrice => &[I::I14],
-            Self::OtherMoney => &[I::I17],
+            Self::HeadNotCompared => &[R(I::I5), R(I::I15)],
+            Self::RefusedTakenForFenced => &[R(I::I16)],
+            Self::ReleasedBeforeDone => &[R(I::I8)],
+            Self::SilenceTakenForDone => &[R(I::I3), R(I::I8), R(I::I16)],
+            Self::NoGuard => &[R(I::I3), R(I::I16)],
+            Self::OldReads => &[R(I::I3)],
+            Self::TrimmedWithoutOrderStore => &[R(I::I13)],
+            Self::RepeatLands => &[R(I::I5)],
+            Self::OlderOwnerLands => &[R(I::I15)],
+            Self::GateMiscounts => &[R(I::I1)],
+            Self::Oversold => &[R(I::I2)],
+            Self::FirstRowWins => &[R(I::I4)],
+            Self::OverLimit => &[R(I::I6)],
+            Self::RequestsMixedUp => &[R(I::I7)],
+            Self::TailNotReplayed => &[R(I::I9)],
+            Self::EndsTwice => &[R(I::I10)],
+            Self::CheckpointBeforeDurable => &[R(I::I11)],
+            Self::RelaySkips => &[R(I::I12)],
+            Self::OtherPrice => &[R(I::I14)],
+            Self::OtherMoney => &[R(I::I17)],
+            Self::ReceivedTwice | Self::GivesWithoutLease => &[R(I::I1), Form],
+            Self::TransferForgotten => &[R(I::I16)],
         }
     }
 }

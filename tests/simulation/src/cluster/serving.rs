@@ -1,12 +1,13 @@
 //! A shard that a node serves: its state, ahead of what is durable, and the gates of its items.
 
+use super::message::{Message, part_of};
 use super::plant::Plant;
 use super::question::{Kind, Question, Reply};
-use super::shop::{items_of, terms};
+use super::shop::{HOT, items_of, terms};
 use domain::{
-    Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, PaymentId, PaymentNotice,
-    PaymentReference, PaymentResult, ProviderName, Record, Refusal, RequestId, ShardId, Stock,
-    Timestamp, UserId,
+    Command, Event, ItemCounters, ItemId, Order, OrderStatus, Outcome, Part, Parts, PaymentId,
+    PaymentNotice, PaymentReference, PaymentResult, ProviderName, Record, Refusal, RequestId,
+    ShardId, Stock, Timestamp, Transfer, UserId,
 };
 use seckill::store::journal::record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,6 +19,10 @@ pub enum Effect {
     Reply { question: Question, reply: Reply, is_on_record: bool },
     /// Shows an item's new counters at its gate.
     Gate { item_id: ItemId, seq: u64, counters: ItemCounters },
+    /// Shows what a bucket has.
+    Bucket(Box<Part>),
+    /// Writes to another node.
+    Message { message: Message, is_on_record: bool },
 }
 
 /// What a shard has decided since it was asked last.
@@ -47,6 +52,16 @@ pub struct Served {
     pub checkpoint_seq: u64,
     /// Up to which batch of the log the order store certainly has all.
     pub relayed_batch: u64,
+    /// What other nodes want of the item's bucket here, and what it writes to them.
+    pub inbox: VecDeque<Message>,
+    pub outbox: Vec<Message>,
+    /// What waits for units of other buckets, and when these are asked again.
+    pub parked: VecDeque<Question>,
+    pub next_ask: u64,
+    /// The bucket as of its last durable record.
+    pub part: Option<Part>,
+    /// Transfers that are not led on, for a bug that is planted.
+    pub forgotten: Vec<Transfer>,
     gates: BTreeMap<ItemId, Gate>,
     /// Who may have an order of an item, as of what is decided.
     buyers: BTreeSet<(ItemId, UserId)>,
@@ -57,12 +72,21 @@ pub struct Served {
 
 impl Served {
     pub fn new(stock: Stock, epoch: u64, plant: Option<Plant>) -> Self {
+        let part = part_of(&stock);
+        let forgets = plant == Some(Plant::TransferForgotten);
+        let open = part.iter().filter(|_| forgets).flat_map(|part| part.exchange.open(HOT));
         let gates = stock
             .items()
             .iter()
             .map(|item| (item.terms.item_id, Gate { seq: stock.seq(), counters: item.counters }));
         Self {
             gates: gates.collect(),
+            inbox: VecDeque::new(),
+            outbox: Vec::new(),
+            parked: VecDeque::new(),
+            next_ask: 0,
+            forgotten: open.collect(),
+            part,
             buyers: stock.orders().map(|order| (order.item_id, order.user_id)).collect(),
             durable_seq: stock.seq(),
             stock,
@@ -81,12 +105,16 @@ impl Served {
         self.gates.values().map(|gate| gate.counters)
     }
 
-    /// What the gate refuses without the shard.
-    pub fn refusal(&self, question: &Question) -> Option<Reply> {
+    /// What the gate refuses without the shard, by what is known of the item that has several buckets.
+    pub fn refusal(&self, now: u64, question: &Question, known: &Parts) -> Option<Reply> {
         let Kind::Buy(buy) = question.kind else { return None };
         let gate = self.gates.get(&buy.item_id).filter(|_| self.is_open)?;
         let may_have_bought = self.buyers.contains(&(buy.item_id, buy.user_id));
-        let is_refused = gate.counters.available == 0 && !may_have_bought;
+        let is_sold_out = match buy.item_id {
+            HOT => known.are_sold_out() && now < known.believed_until().0,
+            _ => gate.counters.available == 0,
+        };
+        let is_refused = is_sold_out && !may_have_bought;
         is_refused.then_some(Reply::Decided(Outcome::Refused(Refusal::SoldOut)))
     }
 
@@ -102,9 +130,22 @@ impl Served {
         (gate.seq, gate.counters) = (seq, counters);
     }
 
+    /// Takes in what is durable of the bucket.
+    pub fn publish_bucket(&mut self, part: Part) {
+        if self.part.as_ref().is_none_or(|known| known.seq <= part.seq) {
+            self.part = Some(part);
+        }
+    }
+
+    /// The bug that is planted, if there is one.
+    pub fn plant(&self) -> Option<Plant> {
+        self.plant
+    }
+
     /// Decides what waits, what is due by itself, and the preheat of items that are not open yet.
-    pub fn decide(&mut self, now: u64) -> Decided {
+    pub fn decide(&mut self, now: u64, is_live: bool, known: &Parts) -> Decided {
         let mut decided = Decided::default();
+        self.wake_parked(now, &mut decided);
         for item_id in items_of(self.stock.shard()) {
             if self.stock.item(item_id).is_none() {
                 self.command(now, &Command::Open(terms(item_id)), &mut decided);
@@ -121,7 +162,12 @@ impl Served {
                     if self.plant == Some(Plant::RequestsMixedUp) {
                         buy.request_id = RequestId(1);
                     }
-                    Reply::Decided(self.command(now, &Command::Buy(buy), &mut decided))
+                    let outcome = self.command(now, &Command::Buy(buy), &mut decided);
+                    if self.waits(now, &question, &outcome, known) {
+                        self.parked.push_back(question);
+                        continue;
+                    }
+                    Reply::Decided(outcome)
                 }
                 Kind::Cancel { order_id, user_id } => {
                     let cancel = Command::Cancel { order_id, user_id };
@@ -142,10 +188,11 @@ impl Served {
             let is_on_record = decided.records > before;
             decided.effects.push(Effect::Reply { question, reply, is_on_record });
         }
+        self.exchange(now, is_live, &mut decided);
         decided
     }
 
-    fn command(&mut self, now: u64, command: &Command, decided: &mut Decided) -> Outcome {
+    pub fn command(&mut self, now: u64, command: &Command, decided: &mut Decided) -> Outcome {
         let decision = self.stock.decide(Timestamp(now), command);
         let Some(event) = decision.event else { return decision.outcome };
         let at = Timestamp(now).max(self.stock.at());
@@ -162,6 +209,8 @@ impl Served {
         decided.records += 1;
         let counters = self.stock.item(item_id).map(|item| item.counters).unwrap_or_default();
         decided.effects.push(Effect::Gate { item_id, seq, counters });
+        let part = part_of(&self.stock).filter(|_| item_id == HOT);
+        decided.effects.extend(part.map(|part| Effect::Bucket(Box::new(part))));
         decision.outcome
     }
 

@@ -3,9 +3,10 @@
 //! Sees every append at the instant at which it lands. Shares nothing with the nodes but the invariants.
 
 use super::question::{Answered, Kind, Reply};
-use super::shop::ALLOTTED;
+use super::shop::{HOT, shards_of, terms};
 use crate::finding::Finding;
-use domain::invariants::{Invariant, Ledger, LedgerItem};
+use domain::invariants::{Invariant, Ledger};
+use domain::parts::BELIEVED;
 use domain::{
     ItemId, Order, OrderId, OrderStatus, Outcome, Record, Refusal, RequestId, ShardId, Stock,
     UserId,
@@ -60,7 +61,8 @@ pub struct Truth {
     batches: BTreeMap<(ShardId, u64), (u64, u64)>,
     /// Each shard's records that an owner has known to be in its log, and when first; both grow.
     known: BTreeMap<ShardId, Vec<(u64, u64)>>,
-    available: BTreeMap<ItemId, Timeline<i64>>,
+    /// By the shards that have the item.
+    available: BTreeMap<(ItemId, ShardId), Timeline<i64>>,
     statuses: BTreeMap<OrderId, Timeline<Option<OrderStatus>>>,
     live_units: BTreeMap<(ItemId, UserId), Timeline<u32>>,
     /// When an owner's lease ended that had not run out.
@@ -123,9 +125,10 @@ impl Truth {
     /// Adds to the timelines.
     fn note(&mut self, now: u64, found: &Record) {
         let (seq, item_id) = (found.seq, found.event.item_id());
-        if let Some(item) = self.ledger.items().get(&item_id) {
-            let available = item.counters().available;
-            self.available.entry(item_id).or_default().0.push((seq, now, available));
+        let item = self.ledger.items().get(&item_id);
+        if let Some(counters) = item.and_then(|item| item.counters_in(found.shard)) {
+            let line = self.available.entry((item_id, found.shard)).or_default();
+            line.0.push((seq, now, counters.available));
         }
         let Some(order) = found.event.changed_order() else { return };
         let statuses = self.statuses.entry(order.order_id);
@@ -174,10 +177,16 @@ impl Truth {
                 self.had_status(&span, &paid.order)
             }
             (Reply::Decided(Outcome::Refused(Refusal::SoldOut)), Kind::Buy(buy)) => {
-                let available = self.available.get(&buy.item_id);
-                let quantity = i64::from(buy.quantity);
-                let is_true = available
-                    .is_some_and(|line| line.was(&span, |available| *available < quantity));
+                let is_dry = |shard: &ShardId| {
+                    let span = match buy.item_id {
+                        HOT => self.span_of_bucket(now, *shard, question.asked_at),
+                        _ => Span { from, to: now, known },
+                    };
+                    let available = self.available.get(&(buy.item_id, *shard));
+                    let quantity = i64::from(buy.quantity);
+                    available.is_some_and(|line| line.was(&span, |available| *available < quantity))
+                };
+                let is_true = shards_of(buy.item_id).iter().all(is_dry);
                 self.must(is_true, answered, "units were left all the time")
             }
             (Reply::Decided(Outcome::Refused(Refusal::LimitReached)), Kind::Buy(buy)) => {
@@ -199,7 +208,7 @@ impl Truth {
                 Err(Finding::of(Invariant::I3, text))
             }
             (Reply::Decided(Outcome::Refused(Refusal::ItemNotFound)), Kind::Buy(buy)) => {
-                let known = self.available.get(&buy.item_id);
+                let known = self.available.get(&(buy.item_id, *shard));
                 let is_true = known.is_none_or(|line| {
                     line.0.first().is_none_or(|(seq, ..)| span.known_at(*seq) >= from)
                 });
@@ -210,6 +219,15 @@ impl Truth {
             }
             (Reply::NotDelivered | Reply::HeldBack | Reply::Unknown, _) => Ok(()),
         }
+    }
+
+    /// When a bucket must have been so as it was said: another node may have seen it a moment before it was asked,
+    /// or of an owner whose lease had ended wrongly.
+    fn span_of_bucket(&self, now: u64, shard: ShardId, asked_at: u64) -> Span<'_> {
+        let wrongly = self.ended_wrongly.range((shard, 0)..=(shard, u64::MAX)).map(|(_, at)| *at);
+        let wrongly = wrongly.filter(|ended| now <= ended + self.lease + BELIEVED).min();
+        let from = wrongly.unwrap_or(u64::MAX).min(asked_at).saturating_sub(BELIEVED);
+        Span { from, to: now, known: self.known.get(&shard).map_or(&[][..], Vec::as_slice) }
     }
 
     fn must(&self, is_true: bool, answered: &Answered, why: &str) -> Result<(), Finding> {
@@ -272,7 +290,8 @@ impl Truth {
             return Err(Finding::of(Invariant::I9, text));
         }
         for item in stock.items() {
-            let counted = self.ledger.items().get(&item.terms.item_id).map(LedgerItem::counters);
+            let counted = self.ledger.items().get(&item.terms.item_id);
+            let counted = counted.and_then(|counted| counted.counters_in(shard));
             if counted != Some((&item.counters).into()) {
                 let text = format!("shard {shard} has {:?}, on record {counted:?}", item.counters);
                 return Err(Finding::of(Invariant::I9, text));
@@ -305,9 +324,11 @@ impl Truth {
             .map_err(|text| Finding::of(Invariant::I11, text))
     }
 
-    /// What the order store holds in the end is what is on record (I4), and money is where it came to (I17).
+    /// What the order store holds in the end is what is on record (I4), money is where it came to (I17), and so are
+    /// units that went from bucket to bucket (I1).
     pub fn stored(&mut self, stored: &BTreeMap<OrderId, Order>) -> Result<(), Finding> {
         self.ledger.judge_money();
+        self.ledger.judge_transfers();
         Finding::first_of(&self.ledger)?;
         for order in self.ledger.orders().values() {
             let same = stored.get(&order.order_id).map(|row| row == order);
@@ -325,6 +346,6 @@ impl Truth {
     /// An item's units that can be bought.
     pub fn available(&self, item_id: ItemId) -> i64 {
         let item = self.ledger.items().get(&item_id);
-        item.map_or(i64::from(ALLOTTED), |item| item.counters().available)
+        item.map_or(terms(item_id).allotted.into(), |item| item.counters().available)
     }
 }

@@ -2,12 +2,13 @@
 
 use super::clients::Client;
 use super::events::{Event, Events, Route, Seen};
+use super::message::Message;
 use super::node::{Deed, Node};
 use super::plant::Plant;
 use super::question::{Answered, Kind, Question, Reply};
 use super::registry::Registry;
 use super::shop::{
-    BEGINNING, CALL_TIMEOUT, CLIENTS, ITEMS_OF_SHARD, LEASE, NODES, SHARDS, shard_of,
+    BEGINNING, CALL_TIMEOUT, CLIENTS, HOT, ITEMS_OF_SHARD, LEASE, NODES, SHARDS, shard_of,
 };
 use super::stores::Stores;
 use super::truth::Truth;
@@ -15,6 +16,7 @@ use super::weather::{Mishap, Weather};
 use super::wire::{Answer, Call};
 use crate::finding::Finding;
 use domain::invariants::{Invariant, i1_balance};
+use domain::parts::BELIEVED;
 use domain::{Buy, ItemId, Order, OrderId, Outcome, Refusal, RequestId, ShardId, UserId};
 use harness::Random;
 use std::collections::BTreeMap;
@@ -149,6 +151,13 @@ impl World {
                 self.nodes[node].ask(self.now, question);
                 self.call(node);
             }
+            Event::Message(node, from, message) if self.now < self.paused[node] => {
+                self.events.at(self.paused[node], Event::Message(node, from, message));
+            }
+            Event::Message(node, from, message) => {
+                self.nodes[node].read_message(self.now, from, message);
+                self.call(node);
+            }
             Event::Tell(answered) => self.tell(&answered),
             Event::Arrive(way, call) => self.arrive(way, call)?,
             Event::Return(way, answer) => {
@@ -207,6 +216,9 @@ impl World {
         for (number, call) in self.nodes[node].wire.take_outgoing() {
             let incarnation = self.nodes[node].incarnation;
             self.send(Route { node, incarnation, number }, call);
+        }
+        for (to, message) in std::mem::take(&mut self.nodes[node].messages) {
+            self.post(node, to, &message);
         }
         for answered in std::mem::take(&mut self.nodes[node].out) {
             self.truth.answered(self.now, &answered)?;
@@ -278,6 +290,23 @@ impl World {
         }
         let most = if self.random.once_in(10) { 60 } else { 8 };
         1 + self.random.below(most)
+    }
+
+    /// Sends a message to a node, or to the one that seems to have its shard.
+    fn post(&mut self, from: usize, to: Option<usize>, message: &Message) {
+        self.seen.count(message.title());
+        let is_owner = |it: &Node| message.shard().is_some_and(|own| it.shards.contains_key(&own));
+        let guess = self.random.below(NODES as u64) as usize;
+        let is_misled = !self.is_calm && self.random.once_in(20);
+        let owner = self.nodes.iter().position(is_owner).filter(|_| !is_misled);
+        let to = to.or(owner).unwrap_or(guess);
+        let is_doubled = !self.is_calm && self.random.below(1_000) < self.weather.doubled;
+        for _ in 0..1 + u64::from(is_doubled) {
+            if !self.is_lost() {
+                let at = self.now + self.latency();
+                self.events.at(at, Event::Message(to, from, message.clone()));
+            }
+        }
     }
 
     /// Sends a call. Whatever becomes of it, its caller hears something in time.
@@ -418,7 +447,9 @@ impl World {
                 node.shards.get(&shard).is_some_and(|served| {
                     served.durable_seq == self.truth.seq(shard)
                         && served.stock.seq() == served.durable_seq
-                        && served.stock.items().len() as u64 == ITEMS_OF_SHARD
+                        && served.stock.items().len() as u64 == ITEMS_OF_SHARD + 1
+                        && served.parked.is_empty()
+                        && served.part.as_ref().is_some_and(|part| !part.exchange.has_open())
                 })
             };
             owners.next().is_some_and(is_quiet)
@@ -455,15 +486,17 @@ impl World {
 
     /// What is left sells, and what is not is sold out (I16).
     fn sells(&mut self) -> Result<(), Finding> {
-        for item in 1..=u64::from(SHARDS) * ITEMS_OF_SHARD {
-            let (item_id, shard) = (ItemId(item), shard_of(ItemId(item)));
-            let (user_id, request_id) = (UserId(1_000), RequestId(item));
-            let kind = Kind::Buy(Buy { item_id, user_id, request_id, quantity: 1 });
-            let (client, number) = (CLIENTS, item);
+        let wanted =
+            (1..HOT.0).map(|item| (item, 1_000)).chain((0..8).map(|user| (HOT.0, user + 1_000)));
+        for (number, (item, user)) in (1..).zip(wanted) {
+            let (item_id, user_id) = (ItemId(item), UserId(user));
+            let buy = Buy { item_id, user_id, request_id: RequestId(number), quantity: 1 };
+            let (client, kind, shard) = (CLIENTS, Kind::Buy(buy), shard_of(&buy));
             let question = Question { client, number, asked_at: self.now, shard, kind };
-            // Orders run out by themselves meanwhile, and disturb the rest.
+            // Orders run out by themselves meanwhile, and what was seen elsewhere is believed for a moment.
             self.until(self.now + REST_MAX, Self::is_at_rest)?;
             let left = self.truth.available(item_id);
+            self.until(self.now + BELIEVED, |_| false)?;
             let reply = self.decided(question)?;
             let is_right = match reply {
                 Some(Outcome::Placed(_)) => true,

@@ -118,6 +118,7 @@ catalogue_lacks = it was lost or is older than the journal: it does not know ite
 catalogue_away = purchases go on; log-ins, registrations and changes of sales are refused until it answers: { $error }
 cluster_whole = every shard is served, { $served } of { $shards } here; nodes that live: { $nodes }
 cluster_lacks_owners = { $unowned } of { $shards } shards are served by no node: their items wait until one has taken them over; the log says what keeps it
+cluster_lacks_buckets = the nodes of { $away } buckets do not answer: the other buckets of their items sell on, and where these are dry, purchases wait or are refused for a moment
 cluster_away = etcd was last read { $seconds } s ago, or this node's lease has ended: others take over what it serves; what it confirmed is kept
 settings_hold = what was changed while the shop runs holds
 settings_refused = kept out, those of before hold: { $why }; a change here or over the API takes its place

@@ -112,6 +112,7 @@ catalogue_lacks = 目录丢失或比日志旧：不包含商品 { $items }。这
 catalogue_away = 抢购继续；目录恢复应答之前，登录、注册和场次变更会被拒绝：{ $error }
 cluster_whole = 所有分片都有节点负责，本节点负责 { $shards } 个中的 { $served } 个；在线节点 { $nodes } 个
 cluster_lacks_owners = { $shards } 个分片中有 { $unowned } 个暂无节点负责：其商品等待接管；原因见日志
+cluster_lacks_buckets = { $away } 个分桶所在的节点没有应答：其商品的其他分桶照常销售，库存耗尽的分桶暂时等待或拒绝下单
 cluster_away = 上次读取 etcd 是 { $seconds } 秒前，或本节点的租约已到期：其他节点将接管它的分片；已确认的订单不受影响
 settings_hold = 运行期间修改的设置正在生效
 settings_refused = 新的设置有误，未采用，仍按之前的设置：{ $why }；在此处或通过 API 再次修改即可取代它
