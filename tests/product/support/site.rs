@@ -33,6 +33,8 @@ impl Site {
             .with("JOURNAL__SEGMENTS_AHEAD", "1")
             .with("CHECKPOINT__INTERVAL_MS", "50")
             .with("TOKENS__TTL_SECONDS", "86400")
+            // What is tried here are the engine and its stores, by buyers who do not wait.
+            .with("LIMITS__USER_PER_S", "0")
     }
 
     /// With `SECKILL__{key}` set to `value` in every process from now on.
@@ -43,9 +45,14 @@ impl Site {
 
     /// Sets `SECKILL__{key}` to `value` in every process from now on.
     pub fn set(&mut self, key: &str, value: &str) {
+        self.unset(key);
+        self.settings.push((format!("SECKILL__{key}"), value.to_owned()));
+    }
+
+    /// Leaves `SECKILL__{key}` out of every process's environment from now on.
+    pub fn unset(&mut self, key: &str) {
         let variable = format!("SECKILL__{key}");
         self.settings.retain(|(known, _)| *known != variable);
-        self.settings.push((variable, value.to_owned()));
     }
 
     /// With its data in this directory.
@@ -100,8 +107,6 @@ impl Site {
             .current_dir(self.directory.path())
             .env_clear()
             .env("SECKILL__DATA__DIR", &self.data)
-            // What is tried here are the engine and its stores, by buyers who do not wait.
-            .env("SECKILL__LIMITS__USER_PER_S", "0")
             .envs(self.settings.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null());
         command
