@@ -227,12 +227,15 @@ impl App {
         self.has_new_secret
     }
 
-    /// Takes in what the file of settings says now, as far as it counts without a restart, and the certificate as
-    /// it is now, and tells the log.
-    pub fn reread(&self, loaded: Result<Loaded, Invalid>) {
+    /// Reads the certificate again, if there is one, and tells the log.
+    pub fn reread_certificate(&self) {
         if let Some(tls) = &self.tls {
             tls::reread(tls);
         }
+    }
+
+    /// Takes in what the file of settings says now, as far as it counts without a restart, and tells the log.
+    pub fn reread(&self, loaded: Result<Loaded, Invalid>) {
         settings::tell_reread(&self.settings.rules.reread(loaded));
     }
 

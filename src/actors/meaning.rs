@@ -258,7 +258,7 @@ impl Meaning {
             ),
             Self::SettingsFileRefused(why) => write!(
                 out,
-                "the file is kept out, what it said before holds: {why}; mend it, and send SIGHUP again"
+                "the file is kept out, what it said before holds: {why}; mend it: it is read again as soon as it says something else"
             ),
             Self::NotAskedYet => {
                 out.write_str("starting: not asked yet; the sale does not wait for it")

@@ -79,13 +79,13 @@ async fn tell(engine: Engine, live: LiveSettings, rules: Arc<FileRules>, kind: &
 pub(super) fn tell_reread(reread: &Reread) {
     let result = match reread {
         Reread::Same => {
-            tracing::info!("SIGHUP: the file of settings says what it said before");
+            tracing::info!("the file of settings says what it said before");
             "same"
         }
         Reread::Changed { applied, needs_restart } => {
             tracing::info!(
                 applied = applied.join(", "),
-                "SIGHUP: the file of settings was read again, and counts from now on"
+                "the file of settings was read again, and counts from now on"
             );
             if !needs_restart.is_empty() {
                 tracing::warn!(
@@ -98,7 +98,7 @@ pub(super) fn tell_reread(reread: &Reread) {
         Reread::Refused(error) => {
             tracing::error!(
                 error,
-                "SIGHUP: the file of settings is not as it may be and is kept out; what it said before holds"
+                "the file of settings is not as it may be and is kept out; what it said before holds"
             );
             "refused"
         }

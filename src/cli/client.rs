@@ -76,12 +76,39 @@ impl Client {
         token: &str,
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
+        self.send(method, path, &format!("authorization: Bearer {token}\r\n"), body)
+    }
+
+    /// Changes what was looked at, with this token, if it is at this revision yet; returns the answer's body.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Returns [`ClientError`] as [`Client::ask`] does.
+    pub fn change(
+        self,
+        method: &'static str,
+        path: &str,
+        token: &str,
+        revision: u64,
+        body: &Value,
+    ) -> Result<Value, ClientError> {
+        let headers = format!("authorization: Bearer {token}\r\nif-match: \"{revision}\"\r\n");
+        self.send(method, path, &headers, Some(body))
+    }
+
+    fn send(
+        self,
+        method: &'static str,
+        path: &str,
+        headers: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let content = match body.len() {
             0 => String::new(),
             length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
         };
-        let headers = format!("authorization: Bearer {token}\r\n{content}");
+        let headers = format!("{headers}{content}");
         let body = self.answer(method, path, &headers, &body, ANSWER_TIMEOUT)?;
         Ok(serde_json::from_str(&body).unwrap_or_default())
     }
@@ -113,9 +140,22 @@ impl Client {
         if (200..300).contains(&status) {
             return Ok(body.to_owned());
         }
-        let content: Value = serde_json::from_str(body).unwrap_or_default();
-        let detail = content["detail"].as_str().unwrap_or(body).to_owned();
+        let detail = detail(body);
         Err(ClientError::Refused { method, path: path.to_owned(), status, detail })
+    }
+}
+
+/// What a refusal says, and of each field that it names.
+fn detail(body: &str) -> String {
+    let content: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |of: &Value| of["detail"].as_str().map(str::to_owned);
+    let errors = content["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    let fields = errors
+        .iter()
+        .filter_map(|error| Some(format!("\n{} {}", error["pointer"].as_str()?, text(error)?)));
+    match errors.len() {
+        0 | 1 => text(&content).unwrap_or_else(|| body.to_owned()),
+        _ => text(&content).into_iter().chain(fields).collect(),
     }
 }
 
@@ -127,4 +167,21 @@ fn exchange(address: SocketAddr, request: &str, timeout: Duration) -> io::Result
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let remedy = match &error {
+            ClientError::Unreachable { .. } => {
+                "start the shop, and make http.listen the address that it serves at from this data directory"
+            }
+            ClientError::Refused { .. } => "mend what it says, and repeat the command",
+        };
+        Self {
+            exit: Exit::Fault,
+            what: error.to_string(),
+            meaning: "what was done before that stays; the shop goes on".to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
 }

@@ -245,20 +245,3 @@ fn fault(error: &dyn std::error::Error) -> Failure {
         remedy: "see what limits this user's threads and open files, then repeat".to_owned(),
     }
 }
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        let remedy = match &error {
-            ClientError::Unreachable { .. } => {
-                "make http.listen the address of the shop that serves from this data directory"
-            }
-            ClientError::Refused { .. } => "mend what it says, and repeat the command",
-        };
-        Self {
-            exit: Exit::Fault,
-            what: format!("the demo's sales were not renewed: {error}"),
-            meaning: "sales that were made so far stay; the shop goes on".to_owned(),
-            remedy: remedy.to_owned(),
-        }
-    }
-}

@@ -14,6 +14,7 @@ pub mod export;
 pub mod failure;
 pub mod gateway;
 pub mod health;
+pub mod live_settings;
 pub mod man;
 pub mod migrate;
 pub mod mint;
@@ -112,6 +113,9 @@ pub enum ConfigCommand {
     Check(configuration::CheckArguments),
     /// Print config.toml with every setting at its default
     Template,
+    /// Look at or change what the shop that runs here goes by
+    #[command(flatten)]
+    Live(live_settings::LiveCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -141,9 +145,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
     let command = arguments.command.unwrap_or_else(|| Command::Serve(ServeArguments::default()));
     match command {
         Command::Serve(serve) => {
-            // What is in the environment of a process does not change.
-            let reread = || config::load(arguments.config.as_deref(), std::env::vars_os());
-            serve::run(&configuration()?, serve, reread, output)?;
+            serve::run(config::Source::new(arguments.config), serve, output)?;
         }
         Command::Cluster(command) => {
             return Ok(cluster::run(&configuration()?.config, &command, output)?);
@@ -170,6 +172,9 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         }
         Command::Config(ConfigCommand::Template) => {
             output.write_all(config::template().as_bytes())?;
+        }
+        Command::Config(ConfigCommand::Live(command)) => {
+            live_settings::run(&configuration()?.config, &command, output)?;
         }
         Command::Mint(arguments) => {
             arguments.check()?;

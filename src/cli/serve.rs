@@ -4,7 +4,7 @@ use super::banner::{self, Console, Offer, OfferItem, Place};
 use super::failure::{Exit, Failure};
 use super::process_limits;
 use crate::app::{App, AppError, StartOptions};
-use crate::config::{Config, Invalid, Loaded};
+use crate::config::{Config, Source};
 use crate::demo;
 use crate::http::{Role, operator_link};
 use crate::listening::PassedSockets;
@@ -17,10 +17,14 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 /// How far the journal's newest record may be ahead of the wall clock, unless it is accepted: clocks that
 /// are kept are not minutes apart.
 pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(300);
+
+/// How often the file of settings is looked at. Seen twice, a change counts: after two of these at most.
+const FILE_LOOK: Duration = Duration::from_secs(1);
 
 /// What `seckill serve` can be told.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -30,17 +34,18 @@ pub struct ServeArguments {
     accept_clock: bool,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. SIGHUP has the settings read again, by `reread`. A signal during recovery ends the process at once:
-/// it may be killed at any instruction anyway.
+/// Serves until SIGTERM or SIGINT, then drains. Meanwhile the settings of the file are read again at SIGHUP, and
+/// whenever the file says something else. A signal during recovery ends the process at once: it may be killed at
+/// any instruction anyway.
 ///
 /// # Errors
-/// Returns [`Failure`] if the engine cannot start.
+/// Returns [`Failure`] if the configuration is refused or the engine cannot start.
 pub fn run(
-    loaded: &Loaded,
+    mut source: Source,
     arguments: ServeArguments,
-    reread: impl Fn() -> Result<Loaded, Invalid>,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
+    let loaded = source.load()?;
     let config = &loaded.config;
     process_limits::check_address_space()?;
     process_limits::check_open_files()?;
@@ -63,7 +68,7 @@ pub fn run(
             sockets,
             service_manager: service_manager.clone(),
         };
-        let app = App::start(loaded, options).await?;
+        let app = App::start(&loaded, options).await?;
         let mut signals = Signals::listen(hangup).map_err(|error| fault(&error))?;
         let scheme = if app.speaks_tls() { "https" } else { "http" };
         service_manager.ready(&format!("serving on {scheme}://{}", app.address()));
@@ -77,7 +82,7 @@ pub fn run(
             );
         }
         tell_of_new_secret(&app);
-        signals.received(|| app.reread(reread())).await;
+        signals.received(&mut source, &app).await;
         service_manager
             .stopping("answering what was admitted, and bringing the order store up to date");
         app.stop().await;
@@ -226,13 +231,22 @@ impl Signals {
         })
     }
 
-    /// Waits until the process is told to stop; each SIGHUP has the file of settings read again.
-    async fn received(&mut self, reread: impl Fn()) {
+    /// Waits until the process is told to stop. Meanwhile each SIGHUP has the certificate and the file of settings
+    /// read again, and the file is looked at each second.
+    async fn received(&mut self, source: &mut Source, app: &App) {
+        let mut looks = tokio::time::interval(FILE_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reread(),
+                _ = self.hangup.recv() => {
+                    app.reread_certificate();
+                    app.reread(source.load());
+                }
+                _ = looks.tick() => if source.has_changed() {
+                    app.reread(source.load());
+                }
             }
         }
     }

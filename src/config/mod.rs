@@ -13,6 +13,7 @@ mod render;
 mod secret_text;
 mod secret_url;
 mod settings;
+mod source;
 mod texts;
 
 pub use algorithms::{SignatureAlgorithm, algorithms};
@@ -29,4 +30,5 @@ pub use settings::{
     Http, Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders, Payments,
     Risk, Tokens, Users,
 };
+pub use source::Source;
 pub use texts::named_users;

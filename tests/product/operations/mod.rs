@@ -21,6 +21,7 @@ mod monitoring;
 mod oidc;
 mod recover;
 mod service;
+mod settings;
 mod tables;
 mod tls;
 mod upgrade;

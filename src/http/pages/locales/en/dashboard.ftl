@@ -122,6 +122,6 @@ cluster_lacks_buckets = the nodes of { $away } buckets do not answer: the other 
 cluster_away = etcd was last read { $seconds } s ago, or this node's lease has ended: others take over what it serves; what it confirmed is kept
 settings_hold = what was changed while the shop runs holds
 settings_refused = kept out, those of before hold: { $why }; a change here or over the API takes its place
-settings_file_refused = the file is kept out, what it said before holds: { $why }; mend it, and send SIGHUP again
+settings_file_refused = the file is kept out, what it said before holds: { $why }; mend it: it is read again as soon as it says something else
 not_asked_yet = starting: not asked yet; the sale does not wait for it
 more_items = { $count } more

@@ -116,6 +116,6 @@ cluster_lacks_buckets = { $away } 个分桶所在的节点没有应答：其商�
 cluster_away = 上次读取 etcd 是 { $seconds } 秒前，或本节点的租约已到期：其他节点将接管它的分片；已确认的订单不受影响
 settings_hold = 运行期间修改的设置正在生效
 settings_refused = 新的设置有误，未采用，仍按之前的设置：{ $why }；在此处或通过 API 再次修改即可取代它
-settings_file_refused = 配置文件有误，未采用，仍按之前的内容：{ $why }；请修正后再次发送 SIGHUP
+settings_file_refused = 配置文件有误，未采用，仍按之前的内容：{ $why }；请修正，文件内容一变就会重新读取
 not_asked_yet = 正在启动：尚未询问；销售不等待它
 more_items = 另外 { $count } 件
