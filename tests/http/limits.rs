@@ -229,19 +229,7 @@ async fn a_connection_cannot_pile_up_answers() {
 async fn http2_streams_opened_and_reset_in_a_row_end_the_connection() {
     let shop = Shop::open().await;
     let mut rapid = Connection::open(shop.address).await;
-    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    frames.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    // GET http / from HPACK's static table, and `:authority` as a literal.
-    let head = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
-    for stream in (1..20_001_u32).step_by(2) {
-        frames.extend([0, 0, head.len() as u8, 1, 5]);
-        frames.extend(stream.to_be_bytes());
-        frames.extend(head);
-        frames.extend([0, 0, 4, 3, 0]);
-        frames.extend(stream.to_be_bytes());
-        frames.extend(8_u32.to_be_bytes());
-    }
-    rapid.try_send(&frames).await;
+    rapid.try_send(&harness::hostile::rapid_resets(10_000)).await;
     let bytes = rapid.closed().await;
     assert!(bytes < 1 << 20, "{bytes} bytes of answers");
     assert_eq!(shop.get("/livez", None).await.status, 200);

@@ -3,9 +3,7 @@
 use crate::support::{
     Attempt, Crowd, Offer, Random, Site, Witness, must_be_unavailable, must_sell, until,
 };
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Command;
+use harness::SmallDisk;
 use std::sync::Arc;
 
 const OFFERS: &[Offer] = &[Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 }];
@@ -157,58 +155,11 @@ async fn a_full_disk_is_told_at_the_start_and_a_disk_to_read_can_be_audited() {
     let ballast = disk.fill();
     std::fs::remove_file(site.data().join("checkpoints.db")).expect("room for little");
     let before = site.log().len();
-    disk.fill();
+    let _ = disk.fill();
     site.fail_to_start().await;
     let told = site.log().split_off(before);
     assert!(told.contains("make room on the disk"), "{told}");
     assert!(!told.contains("moved away"), "{told}");
     std::fs::remove_file(ballast).expect("room again");
     witness.close(&site, &shop).await;
-}
-
-/// A disk in memory, so small that it can be filled.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(directory.path())
-            .output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(directory))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().to_owned()
-    }
-
-    /// Leaves no room: the file that takes it.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("ballast");
-        let mut file = std::fs::File::create(&path).expect("a file");
-        for length in [1 << 20, 1 << 12, 1] {
-            while file.write_all(&vec![0; length]).is_ok() {}
-        }
-        path
-    }
-
-    fn grow(&self, size: &str) {
-        self.remount(&format!("size={size}"));
-    }
-
-    fn remount(&self, option: &str) {
-        let status = Command::new("mount")
-            .args(["-o", &format!("remount,{option}")])
-            .arg(self.0.path())
-            .status();
-        assert!(status.expect("it runs").success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the process that uses it may be about to die.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
 }

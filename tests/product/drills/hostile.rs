@@ -4,6 +4,7 @@ use crate::support::{
     Attempt, Client, Crowd, Offer, OpenSale, Random, Server, Site, Witness, must_sell, patiently,
     until,
 };
+use harness::hostile;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,20 +52,11 @@ async fn slow_heads_slow_bodies_and_slow_readers_are_closed_while_others_buy() {
     let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
     crowd.answers(100).await;
     let memory = server.memory_bytes();
-    let item = shop.items[0];
-    let body = format!(
-        "POST /api/v1/items/{item}/buy HTTP/1.1\r\nhost: drill\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: 14\r\n\r\n{{\"quan",
-        shop.tokens[0]
-    );
-    let deaf = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: drill\r\n\r\n".repeat(16);
+    let buy = format!("/api/v1/items/{}/buy", shop.items[0]);
+    let slow = hostile::slow_requests(&buy, &shop.tokens[0]);
     let mut hostile = JoinSet::new();
     for number in 0..3 * HOSTILE {
-        let words = match number % 3 {
-            0 => "GET /livez HTTP/1.1\r\nhost: dr".to_owned(),
-            1 => body.clone(),
-            _ => deaf.clone(),
-        };
+        let words = slow[number % 3].clone();
         hostile.spawn(async move {
             let mut stream = TcpStream::connect(address).await.expect("it listens");
             // A client that does not listen may be cut off while still talking.
@@ -98,35 +90,12 @@ async fn slow_heads_slow_bodies_and_slow_readers_are_closed_while_others_buy() {
 async fn what_is_too_large_is_refused_in_little_memory() {
     let (site, server, shop, witness) = impatient().await;
     let memory = server.memory_bytes();
-    let item = shop.items[0];
-    let head = |path: &str, length: &str| {
-        format!(
-            "POST {path} HTTP/1.1\r\nhost: drill\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\n{length}\r\n\r\n",
-            shop.tokens[0]
-        )
-    };
-    let buy = format!("/api/v1/items/{item}/buy");
-    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
-    let mut headers = "GET /livez HTTP/1.1\r\nhost: drill\r\n".to_owned();
-    headers.extend((0..10_000).map(|number| format!("x-{number}: {number}\r\n")));
-    headers.push_str("\r\n");
-    let long = format!("GET /{} HTTP/1.1\r\nhost: drill\r\n\r\n", "x".repeat(1 << 20));
-    let gzip = head(&buy, "content-encoding: gzip\r\ncontent-length: 1000000000");
-    let requests: Vec<(String, String, &[&str])> = vec![
-        (head(&buy, "content-length: 1000000000"), " ".repeat(1 << 20), &["413"]),
-        (head("/api/v1/login", "content-length: 1000000000"), " ".repeat(1 << 20), &["413"]),
-        (head(&buy, "content-length: 99999999999999999999999"), String::new(), &["400", "413"]),
-        (head(&buy, "transfer-encoding: chunked"), chunk.repeat(64), &["413"]),
-        (gzip, " ".repeat(1 << 20), &["413", "415"]),
-        (headers, String::new(), &["431"]),
-        (long, String::new(), &["414", "431"]),
-    ];
+    let buy = format!("/api/v1/items/{}/buy", shop.items[0]);
     let mut hostile = JoinSet::new();
-    for (head, body, statuses) in requests {
+    for (bytes, statuses) in hostile::oversized_requests(&buy, &shop.tokens[0]) {
         for _ in 0..HOSTILE / 10 {
-            let (bytes, address) = (format!("{head}{body}"), server.address());
-            hostile.spawn(async move { must_hear(address, bytes.as_bytes(), statuses).await });
+            let (bytes, address) = (bytes.clone(), server.address());
+            hostile.spawn(async move { must_hear(address, &bytes, statuses).await });
         }
     }
     while let Some(heard) = patiently("hostile clients", hostile.join_next()).await {
@@ -143,68 +112,23 @@ async fn nonsense_is_refused_and_changes_nothing() {
     let item = shop.items[0];
     let before = shop.counters(&mut client, item).await;
     let buy = format!("/api/v1/items/{item}/buy");
-    let deep = format!("{}1{}", "[".repeat(400), "]".repeat(400));
-    let bodies: Vec<(Vec<u8>, &str)> = [
-        (r#"{"quantity":0}"#, "invalid_field"),
-        (r#"{"quantity":-1}"#, "invalid_field"),
-        (r#"{"quantity":9223372036854775808}"#, "invalid_field"),
-        (r#"{"quantity":18446744073709551617}"#, "invalid_field"),
-        (r#"{"quantity":1e308}"#, "invalid_field"),
-        (r#"{"quantity":1e999}"#, "malformed_json"),
-        (r#"{"quantity":"1"}"#, "invalid_field"),
-        (r#"{"quantity":1.5}"#, "invalid_field"),
-        (r#"{"quantity":NaN}"#, "malformed_json"),
-        (r#"{"quantity":1,"quantity":2}"#, "malformed_json"),
-        (r#"{"quantity":1,"user_id":"7"}"#, "invalid_field"),
-        (r#"{"quantity":1"#, "malformed_json"),
-        (r#"{"quantity":1}{}"#, "malformed_json"),
-        ("[]", "invalid_field"),
-        ("null", "invalid_field"),
-        (deep.as_str(), "malformed_json"),
-    ]
-    .into_iter()
-    .map(|(text, code)| (text.as_bytes().to_vec(), code))
-    .chain([(b"{\"quantity\":1,\"\xff\xfe\":1}".to_vec(), "malformed_json")])
-    .chain([(b"\0\0\0\0".to_vec(), "malformed_json")])
-    .collect();
-    for (body, code) in &bodies {
-        let head = format!(
-            "POST {buy} HTTP/1.1\r\nhost: drill\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            shop.tokens[0],
-            body.len()
-        );
-        let answer = client.exchange(&[head.as_bytes(), body].concat()).await.expect("an answer");
-        let shown = String::from_utf8_lossy(body);
+    let impossible = hostile::IMPOSSIBLE_QUANTITIES;
+    let impossible = impossible.map(|body| (body.as_bytes().to_vec(), "invalid_field"));
+    for (body, code) in hostile::nonsense_bodies().into_iter().chain(impossible) {
+        let bytes = hostile::purchase(&buy, &shop.tokens[0], &body);
+        let answer = client.exchange(&bytes).await.expect("an answer");
+        let shown = String::from_utf8_lossy(&body);
         assert!((400..500).contains(&answer.status), "{shown}: {answer:?}");
-        assert_eq!(answer.code(), *code, "{shown}: {}", answer.text());
+        assert_eq!(answer.code(), code, "{shown}: {}", answer.text());
     }
-    let sale = |price: &str, allotted: &str| {
-        format!(
-            r#"{{"title":"T","starts_at":"2020-01-01T00:00:00Z","ends_at":"2100-01-01T00:00:00Z",
-            "items":[{{"product_id":"p","title":"P","price":{price},"currency":"EUR",
-            "allotted":{allotted}}}]}}"#
-        )
-    };
-    for (price, allotted) in
-        [("-1", "1"), ("1e308", "1"), ("9223372036854775808", "1"), ("1", "0"), ("1", "-1")]
-    {
-        let body = sale(price, allotted);
+    for body in hostile::impossible_sales() {
         let path = "/api/v1/admin/sales";
         let answer = client.send("POST", path, &shop.operator, &[], &body).await;
         let answer = answer.expect("an answer");
         assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_field"), "{body}");
     }
-    let address = server.address();
-    for bytes in [
-        &b"\0\x01\x02\x03 garbage\r\n\r\n"[..],
-        b"GET /livez HTTP/9.9\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n",
-        b"POST /livez HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
-        b"POST /livez HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    ] {
-        must_hear(address, bytes, &["400", "405", "505"]).await;
+    for bytes in hostile::MALFORMED_HEADS {
+        must_hear(server.address(), bytes, &["400", "405", "505"]).await;
     }
     assert_eq!(shop.counters(&mut client, item).await, before);
     must_be_healthy((site, server, shop, witness), memory).await;
