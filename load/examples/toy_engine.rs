@@ -1,7 +1,8 @@
 //! A toy with the engine's command line and API, all in memory, for the laboratory's own
 //! tests: it can be told to lie, and then the audit must notice. `SECKILL__TOY__PLANT` is
 //! `oversell` (one unit too many of each item), `lose` (an order is confirmed and never
-//! stored), `double` (a repeated request gets a second order) or absent.
+//! stored), `double` (a repeated request gets a second order), `shut` (only the first item
+//! is ever sold), `complain` (its audit fails and nothing else does) or absent.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
+const PLANT: &str = "SECKILL__TOY__PLANT";
 const SECRET: &[u8] = b"the toy's secret";
 
 type Answer = (StatusCode, Json<Value>);
@@ -61,8 +63,14 @@ async fn main() {
         ["mint", ..] => println!("an-operators-token"),
         // It has no settings, nor a listener for operations.
         ["config", "template"] => {}
-        // It says that all is well whatever it did.
-        ["audit", ..] => println!("{}", json!({ "passed": true })),
+        // It says that all is well whatever it did, and complains without a reason.
+        ["audit", ..] => {
+            let passed = std::env::var(PLANT).map_or(true, |plant| plant != "complain");
+            println!("{}", json!({ "passed": passed }));
+            if !passed {
+                std::process::exit(1);
+            }
+        }
         _ => serve(verifier).await,
     }
 }
@@ -75,7 +83,7 @@ async fn serve(verifier: Verifier) {
     let table = "CREATE TABLE IF NOT EXISTS orders (order_id INTEGER PRIMARY KEY, item_id INTEGER, \
                  user_id INTEGER, quantity INTEGER, status INTEGER)";
     sqlx::query(table).execute(&store).await.expect("a table");
-    let plant = variable("SECKILL__TOY__PLANT");
+    let plant = variable(PLANT);
     let toy = Toy { shop: Arc::default(), store, plant, verifier };
     let router = Router::new()
         .route("/api/v1/admin/sales", post(create))
@@ -133,6 +141,9 @@ async fn buy(State(toy): State<Toy>, Path(item): Path<usize>, headers: HeaderMap
         let mut shop = toy.shop();
         if item == 0 || item > shop.items.len() {
             return refuse(StatusCode::NOT_FOUND, "item_not_found");
+        }
+        if toy.plant == "shut" && item > 1 {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "overloaded");
         }
         let known = shop.requests.get(&request).copied();
         if let Some(order) = known.filter(|_| toy.plant != "double") {

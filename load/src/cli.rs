@@ -1,4 +1,5 @@
-//! The command line: `load run`, `load cluster`, `load check`, `load compare`, `load simulate` and `load peer`.
+//! The command line: `load run`, `load cluster`, `load drills`, `load check`, `load compare`, `load simulate`
+//! and `load peer`.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,7 +13,7 @@ use crate::output::print;
 use crate::report::Report;
 use crate::run::{Findings, Remote, RunOptions, run, run_remote};
 use crate::scenario::{NODES_MAX, Scenario};
-use crate::{Error, Result, compare, drive, peers};
+use crate::{Error, Result, compare, drills, drive, peers};
 
 /// The load laboratory of the flash-sale engine.
 #[derive(Debug, Parser)]
@@ -31,6 +32,9 @@ pub enum Command {
     /// A shop of several nodes for anyone to try: private etcd, Redis and MariaDB on this machine, a sale, the
     /// owner of most of it killed in its midst, and the verdict.
     Cluster(ClusterArguments),
+    /// Break something on purpose, again and again, and ask whether every confirmation is on record, nothing is
+    /// doubled, and the shop sells again; exit code 1 if a drill fails.
+    Drills(drills::DrillArguments),
     /// Read and validate scenarios without starting anything.
     Check {
         /// The scenario files.
@@ -120,6 +124,7 @@ pub fn dispatch(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Run(arguments) => until_interrupted(run_scenario(arguments)),
         Command::Cluster(arguments) => until_interrupted(run_cluster(arguments)),
+        Command::Drills(arguments) => until_interrupted(drills::drills(arguments)),
         Command::Check { scenarios } => check(&scenarios),
         Command::Compare(arguments) => until_interrupted(compare::compare(arguments)),
         #[cfg(feature = "in-process")]

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::wire::Failure;
+
 macro_rules! outcomes {
     ($($variant:ident $name:literal $class:ident $doc:literal,)*) => {
         /// The answer to one request, or what came instead of one.
@@ -118,6 +120,16 @@ impl Outcome {
     #[must_use]
     pub fn index(self) -> usize {
         self as usize
+    }
+
+    /// Names what kept an answer away.
+    #[must_use]
+    pub fn of_failure(failure: Failure) -> Self {
+        match failure {
+            Failure::NotDelivered => Self::NotDelivered,
+            Failure::ConnectionLost => Self::ConnectionLost,
+            Failure::TimedOut => Self::TimedOut,
+        }
     }
 
     /// Names a refusal by its problem document's code, else by its status.

@@ -1,9 +1,9 @@
 //! Whole runs against a toy engine that lies: what it plants, the report must show. The
 //! toy's own audit says that all is well, so only the laboratory's can find it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+mod toy;
+
+use std::path::Path;
 use std::time::Duration;
 
 use domain::invariants::Invariant;
@@ -38,37 +38,6 @@ unavailable_share_max = 0.0
 stored_within_ms = 2_000
 "#;
 
-/// The toy's program. `cargo test` builds examples beside the tests; `cargo test --test
-/// planted` alone does not, so this does where it is missing.
-fn toy() -> PathBuf {
-    static FOUND: OnceLock<PathBuf> = OnceLock::new();
-    let find = || {
-        let test = std::env::current_exe().expect("this test has a file");
-        let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/test");
-        let toy = profile.join("examples/toy_engine");
-        if !toy.exists() {
-            build();
-        }
-        toy
-    };
-    FOUND.get_or_init(find).clone()
-}
-
-fn build() {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "load", "--example", "toy_engine"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    // What cargo tells this test about itself would make dependencies build again.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
-        if !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name.as_str()) {
-            cargo.env_remove(name);
-        }
-    }
-    assert!(cargo.status().expect("cargo runs").success(), "the toy does not build");
-}
-
 async fn run_with(plant: &str, cancel: f64) -> Report {
     let settings = format!("\n[server]\nenvironment = {{ SECKILL__TOY__PLANT = \"{plant}\" }}\n");
     // Where no client cancels, the end does not depend on how fast the machine is.
@@ -76,7 +45,7 @@ async fn run_with(plant: &str, cancel: f64) -> Report {
     let scenario =
         Scenario::parse(&text, Path::new("planted.toml")).expect("the scenario is valid");
     let options = RunOptions {
-        binary: Some(toy()),
+        binary: Some(toy::program()),
         threads: 2,
         closed_loop: None,
         patience: Duration::ZERO,

@@ -21,7 +21,7 @@ use crate::outcome::{Class, Outcome, number_field, text_field};
 use crate::plan::{Page, Plan};
 use crate::random::{Random, scramble, unit_of};
 use crate::scenario::LoopKind;
-use crate::wire::{Answer, Failure, Link};
+use crate::wire::{Answer, Link};
 use crate::{Error, Result};
 
 /// The pacer looks at least this often, for follow-ups that became due meanwhile.
@@ -361,9 +361,7 @@ impl Thread {
 fn name(action: Action, answer: Answer, body: &[u8]) -> Outcome {
     let head = match answer {
         Ok(head) => head,
-        Err(Failure::NotDelivered) => return Outcome::NotDelivered,
-        Err(Failure::ConnectionLost) => return Outcome::ConnectionLost,
-        Err(Failure::TimedOut) => return Outcome::TimedOut,
+        Err(failure) => return Outcome::of_failure(failure),
     };
     let has_order = || number_field(body, b"\"order_id\"").is_some();
     match (action, head.status) {

@@ -2,16 +2,15 @@
 
 use std::fmt::Write;
 
-use super::chart::{Axis, Chart, escape};
+use super::chart::{Axis, Chart};
 use super::data::{Percentiles, Report, TimelineRow};
+use super::page::{begin, criteria, end, escape, headline, section};
 use super::terminal::grouped;
 use crate::outcome::Class;
 use crate::stage::Sample;
 
-const STYLE: &str = include_str!("page.css");
-
 pub fn render(report: &Report) -> String {
-    let mut page = String::with_capacity(64 * 1024);
+    let mut page = begin(&format!("{}: {}", report.scenario.name, report.headline));
     head(report, &mut page);
     figures(report, &mut page);
     section(&mut page, "Requests each second, by outcome", &requests(report));
@@ -23,37 +22,28 @@ pub fn render(report: &Report) -> String {
     section(&mut page, "Processors used", &processors(report));
     section(&mut page, "Records behind the sale", &backlog(report));
     page.push_str("</div>");
-    section(&mut page, "Verdict", &criteria(report));
+    section(&mut page, "Verdict", &criteria(&report.criteria));
     page.push_str(r#"<div class="pair">"#);
     section(&mut page, "Outcomes", &outcomes(report));
     section(&mut page, "The generator", &generator(report));
     page.push_str("</div>");
     section(&mut page, "Percentiles, in milliseconds", &percentiles(report));
-    let _ = writeln!(
-        page,
-        "<footer>{}<br>The generator runs on the machine of the server and takes its share of \
-         it.</footer></main></body></html>",
-        escape(&report.machine.line())
-    );
+    end(&mut page, &report.machine.line());
     page
 }
 
 fn head(report: &Report, page: &mut String) {
     let scenario = &report.scenario;
-    let (class, verdict) = if report.passed { ("", "passed") } else { ("failed", "failed") };
     let _ = write!(
         page,
-        r#"<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}: {headline}</title>
-<style>{STYLE}</style></head><body><main><header><h1>{title}</h1>
-<p>Scenario <b>{name}</b>, seed {seed}. {about}</p></header>
-<div class="headline {class}"><strong>{headline}</strong><span>{verdict}</span></div>"#,
+        r"<header><h1>{title}</h1>
+<p>Scenario <b>{name}</b>, seed {seed}. {about}</p></header>",
         name = escape(&scenario.name),
-        headline = escape(&report.headline),
         title = escape(&scenario.title),
         seed = scenario.seed,
         about = escape(scenario.about.trim()),
     );
+    headline(page, report.passed, &report.headline);
     if !report.audit.findings.is_empty() || !report.notes.is_empty() {
         page.push_str("<section><h2>Findings</h2><table>");
         for finding in &report.audit.findings {
@@ -69,12 +59,6 @@ fn head(report: &Report, page: &mut String) {
             let _ = write!(page, r#"<tr><td>note</td><td class="left">{note}</td></tr>"#);
         }
         page.push_str("</table></section>");
-    }
-}
-
-fn section(page: &mut String, title: &str, body: &str) {
-    if !body.is_empty() {
-        let _ = write!(page, "<section><h2>{}</h2>{body}</section>", escape(title));
     }
 }
 
@@ -271,22 +255,6 @@ fn processors(report: &Report) -> String {
 
 fn samples(samples: &[Sample], value: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
     samples.iter().map(|sample| (sample.at_seconds, value(sample))).collect()
-}
-
-fn criteria(report: &Report) -> String {
-    let mut table =
-        "<table><tr><th>criterion</th><th>wanted</th><th>found</th><th></th></tr>".to_owned();
-    for judged in &report.criteria {
-        let (class, mark) = if judged.holds { ("ok", "holds") } else { ("bad", "broken") };
-        let _ = write!(
-            table,
-            r#"<tr><td>{}</td><td>{}</td><td>{}</td><td class="{class}">{mark}</td></tr>"#,
-            escape(judged.what),
-            escape(&judged.wanted),
-            escape(&judged.found),
-        );
-    }
-    table + "</table>"
 }
 
 fn outcomes(report: &Report) -> String {

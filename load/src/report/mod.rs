@@ -7,6 +7,7 @@ mod criteria;
 mod data;
 mod html;
 mod judged;
+pub(crate) mod page;
 pub(crate) mod terminal;
 mod views;
 

@@ -15,4 +15,4 @@ pub use faults::Mark;
 pub use findings::Findings;
 pub use observed::Observed;
 pub use options::{Remote, RunOptions};
-pub use settle::{EngineAudit, Settled};
+pub use settle::{EngineAudit, Settled, settle};

@@ -35,8 +35,9 @@ pub struct Backends {
 
 /// A server behind a proxy that can delay what passes.
 #[derive(Debug)]
-struct Behind<T> {
-    server: T,
+pub struct Behind<T> {
+    /// The server itself, reached behind the engine's back.
+    pub server: T,
     proxy: Option<Proxy>,
 }
 
@@ -46,7 +47,15 @@ impl Backends {
     /// # Errors
     /// Returns an error if [`Backends::start`] does.
     pub fn start_all() -> Result<Self> {
-        Self::start_these(&[Backend::Redis, Backend::Rabbitmq, Backend::Mysql], &[])
+        Self::start_these(&[Backend::Redis, Backend::Rabbitmq, Backend::Mysql], |_| false, "")
+    }
+
+    /// These, each behind a proxy that can cut the engine off, with more lines of rabbitmq.conf. Blocks.
+    ///
+    /// # Errors
+    /// Returns an error if [`Backends::start`] does.
+    pub fn start_behind_proxies(wanted: &[Backend], broker_settings: &str) -> Result<Self> {
+        Self::start_these(wanted, |_| true, broker_settings)
     }
 
     /// Starts what the scenario asks for; returns when all of it answers. Blocks.
@@ -55,7 +64,12 @@ impl Backends {
     /// Returns [`Error::Missing`] if a server is not installed, [`Error::Backend`] if it does not
     /// come up.
     pub fn start(scenario: &Scenario) -> Result<Self> {
-        let mut backends = Self::start_these(&scenario.server.backends, &scenario.fault)?;
+        // Only a server that is to be slow gets a proxy: it costs time of its own.
+        let is_slow = |backend: Backend| {
+            let of_it = |fault: &Fault| fault.what.backend() == Some(backend);
+            scenario.fault.iter().any(|fault| fault.what.is_slow() && of_it(fault))
+        };
+        let mut backends = Self::start_these(&scenario.server.backends, is_slow, "")?;
         if scenario.server.nodes > 1 {
             let arguments = ETCD_SETTINGS.map(str::to_owned).into();
             let options =
@@ -66,21 +80,23 @@ impl Backends {
         Ok(backends)
     }
 
-    fn start_these(wanted: &[Backend], faults: &[Fault]) -> Result<Self> {
+    fn start_these(
+        wanted: &[Backend],
+        is_proxied: impl Fn(Backend) -> bool,
+        broker_settings: &str,
+    ) -> Result<Self> {
         let mut backends = Self::default();
         for backend in wanted {
-            // Only a server that is to be slow gets a proxy: it costs time of its own.
-            let slow =
-                |fault: &Fault| fault.what.is_slow() && fault.what.backend() == Some(*backend);
-            let slow = faults.iter().any(slow);
+            let proxied = is_proxied(*backend);
             match backend {
-                Backend::Redis => backends.redis = Some(behind("redis", Redis::start(), slow)?),
+                Backend::Redis => backends.redis = Some(behind("redis", Redis::start(), proxied)?),
                 Backend::Rabbitmq => {
-                    backends.rabbitmq = Some(behind("rabbitmq", RabbitMq::start(), slow)?);
+                    let server = RabbitMq::start_with(broker_settings);
+                    backends.rabbitmq = Some(behind("rabbitmq", server, proxied)?);
                 }
                 Backend::Mysql => {
                     let server = MariaDb::start_with(&MARIADB_SETTINGS);
-                    backends.mariadb = Some(behind("mariadb", server, slow)?);
+                    backends.mariadb = Some(behind("mariadb", server, proxied)?);
                 }
             }
         }
@@ -170,21 +186,37 @@ impl Backends {
         self.etcd.as_ref().map(|etcd| &etcd.members()[1..]).ok_or_else(|| absent("etcd"))
     }
 
-    fn redis(&self) -> Result<&Behind<Redis>> {
+    /// The private Redis.
+    ///
+    /// # Errors
+    /// Returns [`Error::Backend`] if it is not part of this run.
+    pub fn redis(&self) -> Result<&Behind<Redis>> {
         self.redis.as_ref().ok_or_else(|| absent("redis"))
     }
 
-    fn rabbitmq(&self) -> Result<&Behind<RabbitMq>> {
+    /// The private RabbitMq.
+    ///
+    /// # Errors
+    /// Returns [`Error::Backend`] if it is not part of this run.
+    pub fn rabbitmq(&self) -> Result<&Behind<RabbitMq>> {
         self.rabbitmq.as_ref().ok_or_else(|| absent("rabbitmq"))
     }
 
-    fn mariadb(&self) -> Result<&Behind<MariaDb>> {
+    /// The private MariaDb.
+    ///
+    /// # Errors
+    /// Returns [`Error::Backend`] if it is not part of this run.
+    pub fn mariadb(&self) -> Result<&Behind<MariaDb>> {
         self.mariadb.as_ref().ok_or_else(|| absent("mariadb"))
     }
 }
 
 impl<T> Behind<T> {
-    fn proxy(&self, name: &'static str) -> Result<&Proxy> {
+    /// What lies between it and the engine.
+    ///
+    /// # Errors
+    /// Returns [`Error::Backend`] if nothing does.
+    pub fn proxy(&self, name: &'static str) -> Result<&Proxy> {
         self.proxy.as_ref().ok_or_else(|| absent(name))
     }
 }
@@ -192,10 +224,10 @@ impl<T> Behind<T> {
 fn behind<T: std::ops::Deref<Target = Server>>(
     name: &'static str,
     started: std::result::Result<T, harness::Error>,
-    slow: bool,
+    proxied: bool,
 ) -> Result<Behind<T>> {
     let server = started.map_err(|error| backend_error(name, &error))?;
-    let proxy = slow.then(|| Proxy::to(server.address()));
+    let proxy = proxied.then(|| Proxy::to(server.address()));
     Ok(Behind { server, proxy })
 }
 

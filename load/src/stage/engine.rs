@@ -2,6 +2,7 @@
 //! the same port, and stopped in good order.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Seek};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -19,6 +20,8 @@ use crate::{Error, Result};
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
 /// A drain in good order may take this long.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
+/// What is refused is refused at once; a process that serves all the same is ended after this.
+const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How much of the engine's log an error message carries.
 const LOG_TAIL_BYTES: usize = 2_000;
 
@@ -70,6 +73,33 @@ impl EngineOptions {
             .await
             .map_err(Error::io(format!("running seckill {}", arguments.join(" "))))?;
         Ok((String::from_utf8_lossy(&output.stdout).into_owned(), output.status))
+    }
+
+    /// Serves where it is expected that this is refused; returns the exit code, none if it served, and what
+    /// it said on standard error.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] if it cannot be started.
+    pub async fn serve_in_vain(&self) -> Result<(Option<i32>, String)> {
+        let what = || Error::io("serving in vain");
+        let said = tempfile::tempfile().map_err(what())?;
+        let mut child = self
+            .command()
+            .arg("serve")
+            .env("SECKILL__HTTP__LISTEN", "127.0.0.1:0")
+            .env("SECKILL__OPERATIONS__LISTEN", "127.0.0.1:0")
+            .envs(&self.environment)
+            .stdout(Stdio::null())
+            .stderr(said.try_clone().map_err(what())?)
+            .spawn()
+            .map_err(what())?;
+        let ended = tokio::time::timeout(REFUSAL_WAIT_MAX, child.wait()).await;
+        let code = ended.ok().and_then(std::result::Result::ok).and_then(|status| status.code());
+        child.kill().await.or_else(|_| child.try_wait().map(drop)).map_err(what())?;
+        let mut text = Vec::new();
+        let mut reader = said;
+        reader.rewind().and_then(|()| reader.read_to_end(&mut text)).map_err(what())?;
+        Ok((code, String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// As [`EngineOptions::call`], and the subcommand must succeed.
@@ -167,6 +197,35 @@ impl Engine {
         Some(Error::Server(format!(
             "the engine ended by itself with {status}; its log ends:\n{tail}"
         )))
+    }
+
+    /// Waits until it has ended by itself; nothing if it has not in this time.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] if the system cannot tell.
+    pub async fn ended(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
+        let Some(child) = &mut self.child else { return Ok(None) };
+        let Ok(ended) = tokio::time::timeout(within, child.wait()).await else { return Ok(None) };
+        self.process.store(0, Ordering::Relaxed);
+        self.child = None;
+        ended.map(Some).map_err(Error::io("waiting for the engine"))
+    }
+
+    /// Sets a variable of its environment from the next start on, such as `SECKILL__ENGINE__SHARDS`; nothing
+    /// takes it out.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        let environment = &mut self.options.environment;
+        match value {
+            Some(value) => environment.insert(name.to_owned(), value.to_owned()),
+            None => environment.remove(name),
+        };
+    }
+
+    /// All that its processes have said on standard error.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = std::fs::read(&self.options.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// The address on which it listens.

@@ -14,8 +14,8 @@ mod sampler;
 mod stored;
 
 pub use api::{Api, OpenSale};
-pub use backends::{Backends, MARIADB_SETTINGS, backend_error};
-pub use backlog::{Backlog, BacklogReader, Drain};
+pub use backends::{Backends, Behind, MARIADB_SETTINGS, backend_error};
+pub use backlog::{Backlog, BacklogReader, Drain, figure};
 pub use build::find_binary;
 pub use engine::{Engine, EngineOptions};
 pub use machine::Machine;

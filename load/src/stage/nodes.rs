@@ -91,6 +91,11 @@ impl Nodes {
         self.0.len() > 1
     }
 
+    /// The first, which is the only one of a shop by itself.
+    pub fn first(&mut self) -> &mut Engine {
+        &mut self.0[0]
+    }
+
     /// How the first was started. For subcommands that look at what all of them share.
     #[must_use]
     pub fn options(&self) -> &EngineOptions {

@@ -1,0 +1,98 @@
+//! The command line of `load drills`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use clap::Args;
+use tokio::process::Command;
+
+use super::course::{carry_out, chosen};
+use super::document::document;
+use super::setting::Setting;
+use crate::output::print;
+use crate::stage::find_binary;
+use crate::{Error, Result};
+
+/// Arguments of `load drills`.
+#[derive(Debug, Args)]
+pub struct DrillArguments {
+    /// The engine's program; by default the workspace's release build, made if need be.
+    #[arg(long, value_name = "PATH")]
+    pub server_bin: Option<PathBuf>,
+    /// A build of it with failpoints, for the drills that need one.
+    #[arg(long, value_name = "PATH")]
+    pub failpoint_bin: Option<PathBuf>,
+    /// Only these drills, such as `13,21,kills`.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Little load and the small drills alone, for a build that is not made for speed.
+    #[arg(long)]
+    pub quick: bool,
+    /// Seed of everything random.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the page as one HTML document.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print the page as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the table of all drills, which is `docs/drills.md`, and carry nothing out.
+    #[arg(long, exclusive = true)]
+    pub table: bool,
+}
+
+/// Carries the drills out; false if one failed.
+///
+/// # Errors
+/// Returns what kept them from being carried out.
+pub async fn drills(arguments: DrillArguments) -> Result<bool> {
+    if arguments.table {
+        print(&document())?;
+        return Ok(true);
+    }
+    let drills = chosen(&arguments.only)?;
+    if let Some(failpoints) = &arguments.failpoint_bin {
+        check_failpoints(failpoints).await?;
+    }
+    let setting = Setting {
+        binary: find_binary(arguments.server_bin.as_deref()).await?,
+        failpoints: arguments.failpoint_bin.map(absolute).transpose()?,
+        quick: arguments.quick,
+        seed: arguments.seed,
+        environment: BTreeMap::new(),
+    };
+    let page = carry_out(&setting, &drills, !arguments.only.is_empty()).await;
+    print(&if arguments.json { page.json() } else { page.table() })?;
+    if let Some(path) = &arguments.html {
+        page.write_html(path)?;
+    }
+    Ok(page.passed)
+}
+
+/// Engines run in a directory of their own.
+fn absolute(path: PathBuf) -> Result<PathBuf> {
+    path.canonicalize().map_err(Error::io(format!("finding {}", path.display())))
+}
+
+/// A build without failpoints would pass every drill that needs them by doing nothing: one that has them does
+/// not take a setting of them that cannot be read.
+async fn check_failpoints(program: &Path) -> Result<()> {
+    let ended = Command::new(program)
+        .args(["config", "template"])
+        .env("FAILPOINTS", "a-drill=nonsense")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await
+        .map_err(Error::io(format!("starting {}", program.display())))?;
+    if ended.success() {
+        return Err(Error::Missing {
+            what: format!("a failpoint in {}", program.display()),
+            remedy: "build it with `--features fail/failpoints`".to_owned(),
+        });
+    }
+    Ok(())
+}
