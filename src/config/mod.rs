@@ -10,6 +10,7 @@ mod choices;
 pub mod declare;
 mod load;
 mod render;
+mod rules;
 mod secret_text;
 mod secret_url;
 mod settings;

@@ -11,12 +11,12 @@ use super::declare::{
     AddressSuchAs, AnyOf, OneOf, OriginSuchAs, PathSuchAs, Such, TextSuchAs, Url, Within,
     configuration,
 };
+use super::rules::{
+    ENDPOINTS, HOST_AND_PORT, KEY_PREFIX, NETWORKS, NODE_NAME, ORIGINS, UTC_OFFSET,
+};
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
 use super::secret_url::SecretUrl;
-use super::texts::{
-    are_endpoints, are_networks, is_host_and_port, is_name, is_node_name, is_origin, is_prefix,
-    is_provider, is_script_url, is_url, is_utc_offset, is_word, named_users,
-};
+use super::texts::{is_name, is_provider, is_script_url, is_url, is_word, named_users};
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -47,11 +47,7 @@ configuration! {
         /// Proxies in front of this server that are believed, as addresses and networks with spaces
         /// between them. With "proxy-protocol" they have to send its header. What others say of
         /// themselves counts for nothing.
-        trusted_proxies: String = String::new(), Such(
-            |networks: &String| are_networks(networks),
-            "addresses and networks such as \"10.0.0.0/8 192.0.2.7 2001:db8::/32\", of at most a /8 or, of \
-             IPv6, a /16",
-        );
+        trusted_proxies: String = String::new(), NETWORKS;
         /// Headers of one request; more are answered 431.
         headers_max: u32 = 64, Within(16, 1_000);
         /// Bytes of one request's head; more are answered 431.
@@ -101,10 +97,7 @@ configuration! {
         password_queue_max: u32 = 64, Within(0, 100_000);
         /// Origins whose pages may use the API (CORS), with spaces between them. None: only pages
         /// that this server or a proxy in front of it shows.
-        allowed_origins: String = String::new(), Such(
-            |origins: &String| origins.split_ascii_whitespace().all(is_origin),
-            "origins such as \"https://shop.example https://m.shop.example:8443\"",
-        );
+        allowed_origins: String = String::new(), ORIGINS;
         /// Where browsers find the shop, if that is not what their requests name: behind a proxy that
         /// speaks HTTPS it has to be set, so that cookies are sent over HTTPS alone.
         public_url: Option<String> = None, OriginSuchAs("https://shop.example");
@@ -118,10 +111,7 @@ configuration! {
     /// The pages that the shop shows to browsers.
     pages: Pages {
         /// The zone in which pages show times until a script shows them in the visitor's own.
-        utc_offset: String = "+08:00".to_owned(), Such(
-            |offset: &String| is_utc_offset(offset),
-            "an offset from UTC from \"-23:59\" to \"+23:59\"",
-        );
+        utc_offset: String = "+08:00".to_owned(), UTC_OFFSET;
         /// Pages that are rendered at the same time; others wait for their turn.
         renders_max: u16 = 2, Within(1, 256);
         /// Bytes of rendered pages that are kept in memory.
@@ -315,10 +305,7 @@ configuration! {
     /// the same for all nodes. Without `endpoints` the process is a shop of its own.
     cluster: Cluster {
         /// The client URLs of etcd's members, with spaces between them.
-        endpoints: String = String::new(), Such(
-            |urls: &String| are_endpoints(urls),
-            "URLs such as \"http://10.0.0.1:2379 http://10.0.0.2:2379\"",
-        );
+        endpoints: String = String::new(), ENDPOINTS;
         /// Certificate, in PEM, of the authority that signed the certificates of etcd's members, if that
         /// is not a public one.
         ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/etcd-ca.pem");
@@ -331,25 +318,16 @@ configuration! {
         /// The user's password.
         password: Option<SecretText> = None, SecretOfOthers;
         /// Under which keys of etcd the shop is; the same for all of its nodes.
-        prefix: String = "/seckill/shop/".to_owned(), Such(
-            |prefix: &String| is_prefix(prefix),
-            "a path that begins and ends with a slash",
-        );
+        prefix: String = "/seckill/shop/".to_owned(), KEY_PREFIX;
         /// This node's name: another one for each node, and the same after a restart.
-        node: String = String::new(), Such(
-            |name: &String| name.is_empty() || is_node_name(name),
-            "1 to 63 letters, digits, \"-\", \"_\" and \".\"",
-        );
+        node: String = String::new(), NODE_NAME;
         /// Where this node listens for the others, which pass on to it what is asked of them for its shards.
         /// Without it they answer that with 503 `owner_unavailable`. What nodes say to each other is proven,
         /// and not hidden: keep it on a network of your own.
         listen: Option<SocketAddr> = None, AddressSuchAs("10.0.0.1:7080");
         /// Where the others reach that, `host:port`; empty for the address that it listens on, which then has to
         /// be one that they reach.
-        advertise: String = String::new(), Such(
-            |address: &String| address.is_empty() || is_host_and_port(address),
-            "a host and a port, such as \"shop-1.internal:7080\"",
-        );
+        advertise: String = String::new(), HOST_AND_PORT;
         /// What the nodes prove to each other that they have, the same for all of them. Without it they prove that
         /// they have `tokens.secret`.
         secret: Option<SecretText> = None, SecretDigits;
