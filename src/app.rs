@@ -27,6 +27,7 @@ mod signer;
 pub mod steering;
 mod stores;
 mod tls;
+mod traces;
 
 pub use cluster::ClusterError;
 pub use error::AppError;
@@ -132,6 +133,8 @@ impl App {
         let parts = (log, &stores, clock_ahead_max);
         let (engine, shared) = start_engine(config, beginning, parts, &service_manager).await?;
         let signer = signer::signer(&config.tokens, || secrets::signing_secret(data_dir.path()))?;
+        let tracer = traces::tracer(config, engine.clock(), background.handle())?;
+        engine.trace_with(tracer);
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
@@ -267,6 +270,7 @@ impl App {
             cluster.leave().await;
         }
         close(&self.stores.orders, &self.stores.checkpoints, self.drain_limit).await;
+        traces::shut_down(self.engine.tracer().clone()).await;
         tracing::info!("stopped");
     }
 }

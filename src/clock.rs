@@ -63,6 +63,11 @@ impl Clock {
         (self.0.started_at_wall.plus_milliseconds(milliseconds), elapsed)
     }
 
+    /// The time at the start: what is measured since then, added to it, is the time now.
+    pub fn started_at(&self) -> Timestamp {
+        self.0.started_at_wall
+    }
+
     /// The time since the start, for measuring.
     pub fn elapsed(&self) -> Duration {
         self.0.started_at.elapsed()

@@ -23,6 +23,7 @@ use crate::store::checkpoint::{CheckpointStore, Mark};
 use crate::store::journal::{Journal, JournalId, Log, OpenedLog};
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::{self, OwnershipError};
+use crate::telemetry::traces::{TraceContext, Tracer};
 use domain::{Buy, Command, ItemId, Outcome, Refusal, ShardId, Stock, Timestamp};
 use parking_lot::Mutex;
 use std::io;
@@ -169,6 +170,7 @@ impl Engine {
             mailbox_figures: MailboxFigures::default(),
             expiries_per_tick: (EXPIRIES_PER_TICK / usize::from(options.shards)).max(16),
             reply_timeout: options.reply_timeout,
+            tracer: OnceLock::new(),
             ticked_at: AtomicU64::new(0),
         });
         for stock in &stocks {
@@ -230,7 +232,13 @@ impl Engine {
 
     /// Decides a purchase in a shard that is served here; answers once that is durable. Knows nothing of the
     /// gates' fast path: the caller asks [`Gate::refusal`] before.
-    pub(super) async fn buy_here(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
+    pub(super) async fn buy_here(
+        &self,
+        gate: &Gate,
+        buy: Buy,
+        origin: KeyOrigin,
+        trace: Option<&TraceContext>,
+    ) -> Reply {
         if gate.is_quarantined() {
             return Reply::NotDelivered(NotDelivered::Quarantined);
         }
@@ -253,7 +261,9 @@ impl Engine {
             }
         }
         let shard = gate.shard_of(buy.user_id);
-        self.decide_here(shard, Command::Buy(buy), reservation, origin == KeyOrigin::Client).await
+        let keyed = origin == KeyOrigin::Client;
+        let asked = Asked { command: Command::Buy(buy), reservation, keyed, trace };
+        self.decide_asked(shard, asked).await
     }
 
     /// Lets no more orders expire, so that a shop that stops can bring the order store up to date. What is
@@ -288,6 +298,17 @@ impl Engine {
         if tokio::time::timeout(limit, closed).await.is_err() {
             tracing::error!("the journal did not close in time");
         }
+    }
+
+    /// Has what is picked recorded from now on, once: before anything is bought.
+    pub fn trace_with(&self, tracer: Tracer) {
+        // A process has one.
+        let _ = self.0.context.tracer.set(tracer);
+    }
+
+    /// Records what is traced.
+    pub fn tracer(&self) -> &Tracer {
+        self.0.context.tracer()
     }
 
     /// For how long this node certainly is the owner of what it serves.
@@ -442,13 +463,13 @@ impl Engine {
     }
 
     /// Decides a command in a shard that is served here; answers once that is durable.
-    pub(super) async fn decide_here(
-        &self,
-        shard: ShardId,
-        command: Command,
-        reservation: Option<KeyReservation>,
-        keyed: bool,
-    ) -> Reply {
+    pub(super) async fn decide_here(&self, shard: ShardId, command: Command) -> Reply {
+        let asked = Asked { command, reservation: None, keyed: false, trace: None };
+        self.decide_asked(shard, asked).await
+    }
+
+    async fn decide_asked(&self, shard: ShardId, asked: Asked<'_>) -> Reply {
+        let Asked { command, reservation, keyed, trace } = asked;
         if let Some(reason) = self.refusing() {
             // What is wrong here says nothing of a shard that is elsewhere.
             if !self.serves(shard) {
@@ -465,11 +486,12 @@ impl Engine {
         };
         let (sender, answered) = oneshot::channel();
         let (admitted_at, admitted_after) = context.clock.moment();
+        let hops = trace.and_then(|trace| context.tracer().hops(*trace));
         let sent = context.router.send(
             shard,
             Envelope::Command(PendingCommand {
                 command,
-                reply_sender: ReplySender::new(sender, reservation),
+                reply_sender: ReplySender::new(sender, reservation, hops),
                 permit,
                 admitted_at,
                 admitted_after,
@@ -493,6 +515,17 @@ fn check_clock(newest: Timestamp, ahead_max: Duration) -> Result<(), StartError>
         return Err(StartError::ClockBehind { ahead_seconds: ahead.as_secs() });
     }
     Ok(())
+}
+
+/// A command, and what there is to know of it on its way.
+struct Asked<'a> {
+    command: Command,
+    /// Held until the reply has left.
+    reservation: Option<KeyReservation>,
+    /// Whether the request id is the client's and may come again on another item.
+    keyed: bool,
+    /// The span that its hops are children of, if it is traced.
+    trace: Option<&'a TraceContext>,
 }
 
 /// What an engine is made of besides its shards.

@@ -12,8 +12,12 @@ use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
 use crate::peers::{LinkFigures, Links};
 use crate::telemetry::text::Histogram;
+use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::{Buckets, Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
 use std::sync::Arc;
+
+/// The span of a purchase while another node has it.
+const FORWARD: &str = "forward buy";
 
 impl Engine {
     /// Has the shards of other nodes asked over these links from now on, if this is a node of a cluster.
@@ -76,12 +80,26 @@ impl Engine {
     /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
     /// caller asks [`Gate::refusal`] before.
     pub async fn buy(&self, gate: &Gate, buy: Buy, origin: KeyOrigin) -> Reply {
-        let reply = match (self.buy_here(gate, buy, origin).await, self.remote()) {
+        self.buy_traced(gate, buy, origin, None).await
+    }
+
+    /// Decides a purchase as [`Engine::buy`] does, and records its hops below this span.
+    pub async fn buy_traced(
+        &self,
+        gate: &Gate,
+        buy: Buy,
+        origin: KeyOrigin,
+        trace: Option<&TraceContext>,
+    ) -> Reply {
+        let reply = match (self.buy_here(gate, buy, origin, trace).await, self.remote()) {
             (Reply::NotDelivered(NotDelivered::Moved), Some(remote)) => {
                 let Some(_permit) = self.context().permits.take() else {
                     return Reply::NotDelivered(NotDelivered::Overloaded);
                 };
-                remote.buy(gate.shard_of(buy.user_id), buy, origin).await
+                let below = |trace| self.tracer().span(Kind::Client, FORWARD, Parent::Here(trace));
+                let span = trace.copied().and_then(below);
+                let sent_on = span.as_ref().map(Span::context).copied();
+                remote.buy(gate.shard_of(buy.user_id), buy, origin, sent_on).await
             }
             (reply, _) => reply,
         };
@@ -171,7 +189,7 @@ impl Engine {
     /// Decides an operation on an item whose first bucket is served here.
     pub(super) async fn decide_item_here(&self, gate: &Gate, command: Command) -> Reply {
         let is_of_units = matches!(&command, Command::Operate(asked) if asked.action.units() > 0);
-        let reply = self.decide_here(gate.shard(), command, None, false).await;
+        let reply = self.decide_here(gate.shard(), command).await;
         let Some(gate) = self.gate(gate.terms().item_id).filter(|it| !it.terms().buckets.is_one())
         else {
             return reply;
@@ -224,9 +242,9 @@ impl Engine {
 
     async fn decide(&self, shard: ShardId, command: Command) -> Reply {
         let Some(remote) = self.remote() else {
-            return self.decide_here(shard, command, None, false).await;
+            return self.decide_here(shard, command).await;
         };
-        match self.decide_here(shard, command.clone(), None, false).await {
+        match self.decide_here(shard, command.clone()).await {
             Reply::NotDelivered(NotDelivered::Moved) => {
                 let Some(_permit) = self.context().permits.take() else {
                     return Reply::NotDelivered(NotDelivered::Overloaded);

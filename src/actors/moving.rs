@@ -113,6 +113,7 @@ impl Engine {
             directory.give_away(given_away.map(|gate| (*gate.key(), gate.shard())));
         }
         context.effect_sink.forget(shard);
+        context.tracer().forget_shard(shard);
         self.set_mark(shard, None);
     }
 

@@ -12,6 +12,7 @@ use super::shard::idempotency::KeyOrigin;
 use crate::clock::Clock;
 use crate::peers::{Answer, Ask, CallError, Item, LinkFigures, Links};
 use crate::telemetry::text::Histogram;
+use crate::telemetry::traces::TraceContext;
 use dashmap::DashMap;
 use domain::{
     Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, Timestamp,
@@ -97,8 +98,14 @@ impl Remote {
     }
 
     /// Has a purchase decided.
-    pub(super) async fn buy(&self, shard: ShardId, buy: Buy, origin: KeyOrigin) -> Reply {
-        match self.ask(shard, &Ask::Buy { buy, origin: origin.number() }, true).await {
+    pub(super) async fn buy(
+        &self,
+        shard: ShardId,
+        buy: Buy,
+        origin: KeyOrigin,
+        trace: Option<TraceContext>,
+    ) -> Reply {
+        match self.ask(shard, &Ask::Buy { buy, origin: origin.number(), trace }, true).await {
             // What was sent first may still be under way, and get what this one was refused.
             Ok(Asked { answer: Answer::Decided(Outcome::Refused(_)), was_repeated: true }) => {
                 Reply::Unknown

@@ -7,8 +7,12 @@ use super::engine::Engine;
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
 use crate::peers::{Answer, Ask, Item, Serve};
+use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::stock::ItemState;
 use domain::{Buy, Command, ItemId, Order, OrderId, Outcome, Refusal, ShardId, UserId};
+
+/// The span of a purchase that another node has sent here.
+const SERVE: &str = "serve buy";
 
 /// An engine, as other nodes ask it.
 #[derive(Clone)]
@@ -34,7 +38,12 @@ impl Serve for Serving {
             return self.not_owner(shard);
         }
         match ask {
-            Ask::Buy { buy, origin } => self.buy(shard, buy, origin).await,
+            Ask::Buy { buy, origin, trace } => {
+                let below =
+                    |trace| engine.tracer().span(Kind::Server, SERVE, Parent::Elsewhere(trace));
+                let span = trace.and_then(below);
+                self.buy(shard, buy, origin, span.as_ref().map(Span::context)).await
+            }
             Ask::Command(command) => self.command(shard, command).await,
             Ask::ReadOrder(order_id) => self.found(shard, engine.order_here(order_id).await),
             Ask::FindRequest(user_id, request_id) => {
@@ -51,7 +60,13 @@ impl Serve for Serving {
 }
 
 impl Serving {
-    async fn buy(&self, shard: ShardId, buy: Buy, origin: u8) -> Answer {
+    async fn buy(
+        &self,
+        shard: ShardId,
+        buy: Buy,
+        origin: u8,
+        trace: Option<&TraceContext>,
+    ) -> Answer {
         let engine = &self.0;
         let Some(origin) = KeyOrigin::from_number(origin) else { return Answer::Unknown };
         let Some(gate) = engine.gate(buy.item_id) else {
@@ -68,7 +83,7 @@ impl Serving {
         if gate.needs_token() && origin != KeyOrigin::Token {
             return Answer::NotDelivered(NotDelivered::NeedsToken.number());
         }
-        self.answer(shard, engine.buy_here(&gate, buy, origin).await)
+        self.answer(shard, engine.buy_here(&gate, buy, origin, trace).await)
     }
 
     async fn command(&self, shard: ShardId, command: Command) -> Answer {
@@ -82,9 +97,9 @@ impl Serving {
                 Some(gate) if gate.shard() == shard => {
                     engine.decide_item_here(&gate, command).await
                 }
-                _ => engine.decide_here(shard, command, None, false).await,
+                _ => engine.decide_here(shard, command).await,
             },
-            _ => engine.decide_here(shard, command, None, false).await,
+            _ => engine.decide_here(shard, command).await,
         };
         self.answer(shard, reply)
     }

@@ -280,7 +280,7 @@ impl Transfers {
             shard,
             Envelope::Command(PendingCommand {
                 command,
-                reply_sender: ReplySender::new(sender, None),
+                reply_sender: ReplySender::new(sender, None, None),
                 // Buyers that wait for units may have all the permits.
                 permit: context.permits.take_own(),
                 admitted_at,

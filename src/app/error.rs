@@ -92,6 +92,9 @@ pub enum AppError {
     /// The issuer of the mall's tokens cannot be asked as configured.
     #[error("oidc.jwks_url or oidc.ca_file cannot be used: {0}")]
     Issuer(#[source] io::Error),
+    /// The collector of traces cannot be asked as configured.
+    #[error("traces.otlp_endpoint cannot be used: {0}")]
+    Traces(#[source] io::Error),
     /// The process cannot be a node of its cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

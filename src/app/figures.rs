@@ -55,6 +55,7 @@ pub(super) fn observe(engine: &Engine) {
     gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
     counter!(names::LOG_LINES_LOST_TOTAL).absolute(telemetry::log::lines_lost());
     gauge!(names::WALL_CLOCK_DRIFT_SECONDS).set(status.wall_drift_seconds);
+    gauge!(names::TRACE_RECORDS_UNDERWAY).set(engine.tracer().underway_count() as f64);
     let links = engine.link_figures().unwrap_or_default();
     gauge!(names::PEER_LINKS).set(links.open as f64);
     gauge!(names::PEER_BREAKERS_OPEN).set(links.left_alone as f64);

@@ -84,6 +84,10 @@ fn remedy_of_start(error: &AppError) -> (Exit, &'static str) {
         AppError::Challenge(_) => {
             (Exit::Configuration, "give the provider's keys, or set challenge.provider to \"none\"")
         }
+        AppError::Traces(_) => (
+            Exit::Configuration,
+            "correct the URL, or leave traces.otlp_endpoint out: then nothing is traced",
+        ),
         AppError::Issuer(_) => {
             (Exit::Configuration, "correct the URL, or the file with the authority's certificate")
         }

@@ -514,6 +514,22 @@ configuration! {
         enabled: bool = true, AnyOf("true or false");
     }
 
+    /// Traces: what became of one purchase in a thousand, hop by hop, sent to a collector over OTLP (HTTP and
+    /// protobuf): see docs/tracing.md.
+    traces: Traces {
+        /// Where the collector is; `/v1/traces` is added unless the path ends so. Unset, nothing is traced.
+        otlp_endpoint: Option<SecretUrl> = None, Url {
+            schemes: &["http", "https"],
+            path_names: None,
+            example: "http://127.0.0.1:4318",
+        };
+        /// One in so many purchases is traced, rounded up to a power of two.
+        sample_one_in: u32 = 1_000, Within(1, 1_073_741_824);
+        /// Whether a purchase is traced, too, if its `traceparent` asks for it, up to 100 each second. For a
+        /// shop behind a gateway that sets or removes that header: buyers can send it, too.
+        trust_traceparent: bool = false, AnyOf("true or false");
+    }
+
     /// The log, on standard error.
     log: Log {
         /// "text" for people, "json" for machines.

@@ -8,6 +8,7 @@ use super::buy_token::NotGood;
 use super::problem::{Code, Problem};
 use super::state::Edge;
 use crate::actors::{Gate, KeyOrigin, Reply};
+use crate::telemetry::traces::TraceContext;
 use domain::{Buy, ItemId, Order, Outcome, Refusal, RequestId, UserId};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Asked<'a> {
     pub key: (RequestId, KeyOrigin),
     /// The buy token, as it was sent, if one was.
     pub token: Option<&'a str>,
+    /// The purchase's span, if it is traced.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// A purchase that ended in an order.
@@ -64,7 +67,7 @@ pub async fn item_with_units(edge: &Edge, item_id: ItemId) -> Result<Arc<Gate>, 
 /// # Errors
 /// Returns a problem if the purchase is refused, was not delivered, or has an unknown outcome.
 pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought, Problem> {
-    let Asked { item: gate, quantity, key, token } = asked;
+    let Asked { item: gate, quantity, key, token, trace } = asked;
     let (user_id, item_id) = (caller.user_id, gate.terms().item_id);
     let refusal = gate.refusal(edge.engine.now(), user_id);
     // Who comes in vain hears so first: it is the cheapest answer. But of a settled item the gate knows no
@@ -83,7 +86,7 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
         return repeat(edge, &gate, &buy, origin, problem).await;
     }
     edge.limits.decision_of_item(gate.rate_cell(), edge.clock.elapsed())?;
-    match edge.engine.buy(&gate, buy, origin).await {
+    match edge.engine.buy_traced(&gate, buy, origin, trace).await {
         Reply::Decided(Outcome::Refused(Refusal::SaleEnded)) if gate.is_settled() => {
             repeat(edge, &gate, &buy, origin, Refusal::SaleEnded.into()).await
         }

@@ -11,6 +11,7 @@ use super::orders::{
 };
 use super::proto;
 use super::proto::{answer, call, outcome};
+use crate::telemetry::traces::TraceContext;
 use domain::stock::ItemState;
 use domain::{
     Admission, Buckets, Buy, Command, Exchange, ItemAction, ItemCounters, ItemId, ItemPhase,
@@ -27,6 +28,8 @@ pub enum Ask {
         buy: Buy,
         /// Where its request id comes from, as a number that both nodes agree on.
         origin: u8,
+        /// The span of the node that asks, if the purchase is traced.
+        trace: Option<TraceContext>,
     },
     /// Decides another command.
     Command(Command),
@@ -137,12 +140,13 @@ mod refusal {
 pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
     let of_order = |order: OrderId, user: UserId| proto::OfOrder { order: order.0, user: user.0 };
     Ok(match ask {
-        Ask::Buy { buy, origin } => call::What::Buy(proto::Buy {
+        Ask::Buy { buy, origin, trace } => call::What::Buy(proto::Buy {
             item: buy.item_id.0,
             user: buy.user_id.0,
             request: buy.request_id.0,
             quantity: u32::from(buy.quantity),
             origin: u32::from(*origin),
+            traceparent: trace.map(|trace| trace.to_string()).unwrap_or_default(),
         }),
         Ask::Command(Command::Pay { order_id, user_id }) => {
             call::What::Pay(of_order(*order_id, *user_id))
@@ -205,6 +209,8 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
                 quantity: narrow(buy.quantity, "quantity")?,
             },
             origin: narrow(buy.origin, "origin")?,
+            // One that is not sound says nothing, and is no reason to refuse a purchase.
+            trace: TraceContext::parse(buy.traceparent.as_bytes()),
         },
         call::What::Pay(proto::OfOrder { order, user }) => {
             Ask::Command(Command::Pay { order_id: OrderId(order), user_id: UserId(user) })

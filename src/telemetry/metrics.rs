@@ -242,12 +242,21 @@ metrics_catalogue! {
         "Views that were not counted, because too many came at once.";
     HTTP_EVENT_STREAMS, Gauge, Count: "seckill_http_event_streams",
         "Server-sent event streams open.";
+    TRACE_SPANS_EXPORTED_TOTAL, Counter, Count: "seckill_trace_spans_exported_total",
+        "Spans that the collector has taken.";
+    TRACE_SPANS_DROPPED_TOTAL, Counter, Count: "seckill_trace_spans_dropped_total",
+        "Spans that no collector gets, by reason: queue_full, not_taken, rejected or not_remembered.";
+    TRACE_RECORDS_UNDERWAY, Gauge, Count: "seckill_trace_records_underway",
+        "Records that belong to a trace and are not known to be stored, at most 65,536.";
     RISK_MATCHES_TOTAL, Counter, Count: "seckill_risk_matches_total",
         "What risk rules have found, by rule and mode: in shadow nothing follows.";
 }
 
 /// What becomes of a call to another node: the outcomes of [`PEER_CALLS_TOTAL`].
 pub const PEER_CALL_OUTCOMES: [&str; 5] = ["answered", "busy", "not_sent", "broken", "silent"];
+
+/// Why spans get to no collector: the reasons of [`TRACE_SPANS_DROPPED_TOTAL`].
+pub const TRACE_DROP_REASONS: [&str; 4] = ["queue_full", "not_taken", "rejected", "not_remembered"];
 
 /// What comes of reading the file of settings again: the results of [`CONFIG_RELOADS_TOTAL`].
 const CONFIG_RELOAD_RESULTS: [&str; 3] = ["same", "changed", "refused"];
@@ -265,7 +274,8 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 17] = [
+const BEGUN_ELSEWHERE: [&str; 18] = [
+    TRACE_SPANS_DROPPED_TOTAL,
     PEER_CALLS_TOTAL,
     CONFIG_RELOADS_TOTAL,
     RISK_MATCHES_TOTAL,
@@ -294,6 +304,9 @@ fn begin_at_zero() {
     }
     for outcome in PEER_CALL_OUTCOMES {
         counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(0);
+    }
+    for reason in TRACE_DROP_REASONS {
+        counter!(TRACE_SPANS_DROPPED_TOTAL, "reason" => reason).increment(0);
     }
     for result in CONFIG_RELOAD_RESULTS {
         counter!(CONFIG_RELOADS_TOTAL, "result" => result).increment(0);

@@ -7,3 +7,4 @@ pub mod process;
 pub mod quantiles;
 pub mod repeats;
 pub mod text;
+pub mod traces;

@@ -103,7 +103,7 @@ const CONFINED_CRATES: &[(&str, &[&str])] = &[
     ("redis", &["store"]),
     ("lapin", &["store"]),
     ("sqlx", &["store"]),
-    ("prost", &["peers", "store"]),
+    ("prost", &["peers", "store", "telemetry"]),
     ("prost_types", &["http"]),
     // The module of that name in `peers` is its own.
     ("proto", &["http", "peers"]),
@@ -119,6 +119,9 @@ const CONFINED_CRATES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("tracing_subscriber", &["telemetry"]),
     ("metrics_exporter_prometheus", &["app", "telemetry"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_proto", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
     ("fail", &["actors", "clock", "crash", "main", "store"]),
 ];
 

@@ -30,4 +30,5 @@ mod selling;
 mod settings;
 mod settings_in_etcd;
 mod tls;
+mod tracing;
 mod users;

@@ -139,7 +139,13 @@ async fn move_records(parts: Parts) {
     let (transport, source) = transport(&engine, options, broker);
     let relay = RelayArguments {
         engine: engine.clone(),
-        sink: RecordSink { transport, orders: orders.clone(), status, migrated: false },
+        sink: RecordSink {
+            transport,
+            orders: orders.clone(),
+            status,
+            migrated: false,
+            tracer: engine.tracer().clone(),
+        },
         batch_records: options.transaction_records,
         rush_records_max: options.backlog_records_max / 2,
     };

@@ -8,6 +8,7 @@
 
 use super::message::Continue;
 use super::source::{Arrival, RecordSource};
+use super::traced::Arrivals;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
 use crate::actors::status::ORDER_STORE;
@@ -116,7 +117,11 @@ impl ConsumerState {
     /// Stores the arrival, however long it takes, and acknowledges it. One that is refused is
     /// acknowledged too: it comes again from the journal.
     async fn take(&mut self, arrival: Arrival) {
-        let conflicts = self.store(&arrival.records).await;
+        let has_broker = matches!(self.arguments.source, RecordSource::RabbitMq(_));
+        let tracer = self.arguments.engine.tracer();
+        let mut arrivals = Arrivals::begin(tracer, &arrival.records, &arrival.traces, has_broker);
+        let conflicts = self.store(&arrival.records, &mut arrivals).await;
+        drop(arrivals);
         crash_point("consumer-before-ack");
         if let Err(error) = self.arguments.source.acknowledge(arrival, &conflicts).await {
             tracing::warn!(%error, "what was stored could not be acknowledged and comes again");
@@ -125,12 +130,12 @@ impl ConsumerState {
 
     /// Stores the records, trying again until it succeeds or they are refused. Returns those that were
     /// set aside.
-    async fn store(&mut self, records: &[Record]) -> Vec<Conflict> {
+    async fn store(&mut self, records: &[Record], arrivals: &mut Arrivals) -> Vec<Conflict> {
         let kind = self.arguments.orders.database().kind();
         let mut pause = PAUSE_FIRST;
         loop {
             crash_point("consumer-before-apply");
-            let stored = self.try_to_store(records).await;
+            let stored = self.try_to_store(records, arrivals).await;
             let status = self.arguments.engine.pipeline_status();
             match stored {
                 Ok(conflicts) => {
@@ -139,6 +144,7 @@ impl ConsumerState {
                     return conflicts;
                 }
                 Err(NotStored::Gap(gap)) => {
+                    arrivals.fail("refused: records before these are not stored yet");
                     status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
                     status.note_gap(gap.shard, gap.stored_seq);
                     return Vec::new();
@@ -156,7 +162,11 @@ impl ConsumerState {
         }
     }
 
-    async fn try_to_store(&mut self, records: &[Record]) -> Result<Vec<Conflict>, NotStored> {
+    async fn try_to_store(
+        &mut self,
+        records: &[Record],
+        arrivals: &mut Arrivals,
+    ) -> Result<Vec<Conflict>, NotStored> {
         let (engine, orders) = (&self.arguments.engine, &self.arguments.orders);
         if !self.ready {
             // The tables may not have been reachable at the start.
@@ -172,6 +182,8 @@ impl ConsumerState {
         let progress: Vec<(ShardId, u64)> =
             last.iter().map(|(shard, record)| (*shard, record.seq)).collect();
         let watch = Stopwatch::start();
+        let mut insertions =
+            arrivals.insert(engine.tracer(), orders.database().kind(), records.len());
         let applied = orders.apply(records, &progress, self.arguments.source.conflicts()).await?;
         let took = Duration::from_nanos(watch.nanoseconds());
         engine.pipeline_status().apply_durations().observe(took, 1);
@@ -180,14 +192,17 @@ impl ConsumerState {
         }
         metrics::counter!(STORED_RECORDS_TOTAL).increment(records.len() as u64);
         for conflict in &applied.conflicts {
+            let trace_id = insertions.conflict(&conflict.record);
             metrics::counter!(ORDER_STORE_CONFLICTS_TOTAL).increment(1);
             tracing::error!(
                 shard = %conflict.record.shard,
                 seq = conflict.record.seq,
                 reason = %conflict.reason,
+                trace_id = trace_id.map(tracing::field::display),
                 "a record contradicts the order store and was set aside; run `seckill audit`"
             );
         }
+        insertions.end();
         Ok(applied.conflicts)
     }
 }

@@ -104,6 +104,7 @@ impl RelayState {
     /// Sends one batch if there is one; false if all that is durable was sent.
     async fn send_some(&mut self) -> Result<bool, JournalError> {
         let status = self.engine.pipeline_status();
+        self.engine.tracer().forget_stored(|| status.stored_seqs());
         if status.take_begin_again() {
             self.follower = None;
         }

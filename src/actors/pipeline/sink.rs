@@ -1,6 +1,7 @@
 //! The relay's end of the transport between relay and consumer: a bounded channel in the process, or
 //! a broker.
 
+use super::traced::Publications;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
 use crate::actors::status::{ORDER_STORE, PipelineStatus};
@@ -9,6 +10,7 @@ use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher,
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::telemetry::metrics::{RELAY_MESSAGES_TOTAL, RELAY_RETURNED_TOTAL};
+use crate::telemetry::traces::Tracer;
 use domain::{Record, ShardId};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +22,8 @@ pub(in crate::actors) struct RecordSink {
     pub(in crate::actors) status: PipelineStatus,
     /// Whether the order store's tables are known to be up to date.
     pub(in crate::actors) migrated: bool,
+    /// Records what is traced.
+    pub(in crate::actors) tracer: Tracer,
 }
 
 /// How records get to the consumer.
@@ -88,9 +92,12 @@ impl RecordSink {
                 Err(_) => Sent::BeginAgain,
             },
             Transport::RabbitMq(broker) => {
-                let messages = broker.messages(batch);
+                let mut messages = broker.messages(batch);
+                let publications = Publications::begin(&self.tracer, &mut messages, batch);
                 batch.clear();
-                broker.publish(&messages, &self.status).await
+                let sent = broker.publish(&messages, &self.status).await;
+                publications.end(sent == Sent::All);
+                sent
             }
         }
     }
@@ -171,7 +178,8 @@ impl RabbitMq {
                 records.next();
                 continue;
             }
-            messages.push(Message { message_id, body: body.finish() });
+            let records = body.len();
+            messages.push(Message { message_id, body: body.finish(), records, traces: Vec::new() });
         }
         messages
     }

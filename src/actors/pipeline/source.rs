@@ -3,6 +3,7 @@
 use crate::store::broker::{BrokerError, BrokerState, Delivery, RabbitMqConsumer};
 use crate::store::orders::{Conflict, Conflicts};
 use crate::telemetry::metrics::DEAD_LETTERS_TOTAL;
+use crate::telemetry::traces::RecordTrace;
 use domain::Record;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -20,6 +21,8 @@ pub(in crate::actors) enum RecordSource {
 pub(in crate::actors) struct Arrival {
     pub(in crate::actors) records: Vec<Record>,
     messages: Vec<Received>,
+    /// What the messages say of the traces of their records.
+    pub(in crate::actors) traces: Vec<RecordTrace>,
 }
 
 /// A message and how many of the arrival's records came with it.
@@ -84,6 +87,7 @@ impl RecordSource {
                         Ok(mut records) => {
                             let count = records.len();
                             arrival.records.append(&mut records);
+                            arrival.traces.append(&mut delivery.traces);
                             arrival.messages.push(Received { delivery, records: count });
                         }
                         Err(malformed) => {

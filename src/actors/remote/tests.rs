@@ -102,7 +102,7 @@ impl World {
     }
 
     async fn buy(&self) -> Reply {
-        self.remote.buy(SHARD, BUY, KeyOrigin::Edge).await
+        self.remote.buy(SHARD, BUY, KeyOrigin::Edge, None).await
     }
 
     /// What each node was asked.
@@ -152,7 +152,7 @@ async fn what_broke_is_sent_once_more_to_the_present_owner_under_the_same_id() {
     let world = World::of(vec![Does::Dies], vec![decided(Outcome::Replayed(order()))]).await;
     let placed = Reply::Decided(Outcome::Placed(order()));
     assert_eq!(world.buy().await, placed, "what the shard knows is this purchase");
-    let ask = Ask::Buy { buy: BUY, origin: KeyOrigin::Edge.number() };
+    let ask = Ask::Buy { buy: BUY, origin: KeyOrigin::Edge.number(), trace: None };
     assert_eq!(world.asked(), [("b", vec![ask.clone()]), ("c", vec![ask])]);
 }
 
@@ -185,9 +185,9 @@ async fn a_node_that_knows_better_is_believed_once() {
     assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved));
     let world = World::of(vec![not_owner("x")], Vec::new()).await;
     assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved), "no such node");
-    let here = world.remote.buy(ShardId(2), BUY, KeyOrigin::Edge).await;
+    let here = world.remote.buy(ShardId(2), BUY, KeyOrigin::Edge, None).await;
     assert_eq!(here, Reply::NotDelivered(NotDelivered::Moved), "this node itself");
-    let nobody = world.remote.buy(ShardId(3), BUY, KeyOrigin::Edge).await;
+    let nobody = world.remote.buy(ShardId(3), BUY, KeyOrigin::Edge, None).await;
     assert_eq!(nobody, Reply::NotDelivered(NotDelivered::Moved), "nobody has it");
 }
 

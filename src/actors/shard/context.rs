@@ -12,9 +12,10 @@ use crate::clock::Clock;
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::journal::{Journal, JournalId};
 use crate::telemetry::metrics::SHARD_REBUILDS_TOTAL;
+use crate::telemetry::traces::Tracer;
 use domain::{ShardId, Stock, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What all shards of an engine share.
@@ -37,6 +38,8 @@ pub(in crate::actors) struct Context {
     /// Orders that one shard expires at one tick.
     pub(in crate::actors) expiries_per_tick: usize,
     pub(in crate::actors) reply_timeout: Duration,
+    /// Records the hops of purchases that are traced; nothing, until it is set.
+    pub(in crate::actors) tracer: OnceLock<Tracer>,
     /// When the supervisor last kept time, in milliseconds since 1970.
     pub(in crate::actors) ticked_at: AtomicU64,
 }
@@ -53,6 +56,11 @@ impl Context {
             self.idempotency_keys.clone(),
             Parked::new((self.permits.limit() / 4).max(1)),
         )
+    }
+
+    /// Records what is traced.
+    pub(in crate::actors) fn tracer(&self) -> &Tracer {
+        self.tracer.get().unwrap_or(&Tracer::OFF)
     }
 
     /// What was admitted before has waited too long.

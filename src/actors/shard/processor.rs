@@ -209,6 +209,7 @@ impl ShardProcessor {
     }
 
     fn decide(&mut self, now: Timestamp, mut pending: PendingCommand) -> Result<(), Damaged> {
+        pending.reply_sender.note_taken();
         let of_order = || Some(self.stock.order(pending.order_id()?)?.item_id);
         let item_id = pending.item_id().or_else(of_order);
         if let Some(item_id) = item_id
@@ -235,7 +236,8 @@ impl ShardProcessor {
         }
         crash_point("shard-after-decide");
         self.batch.purchases += u64::from(matches!(pending.command, Command::Buy(_)));
-        let changes_item = event.is_some();
+        let (changes_item, shard) = (event.is_some(), self.stock.shard());
+        pending.reply_sender.note_decided(shard, changes_item.then_some(self.last_seq + 1));
         if let Some(event) = event {
             self.note_grant(&event, pending.keyed);
             let committed = catch_unwind(AssertUnwindSafe(|| {
@@ -432,6 +434,7 @@ impl ShardProcessor {
             tracing::error!(
                 %item_id,
                 pause_milliseconds = pause,
+                trace_id = pending.reply_sender.trace_id().map(tracing::field::display),
                 "deciding for this item keeps panicking; it is in quarantine and is tried again \
                  later, other items sell on"
             );

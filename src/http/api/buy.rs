@@ -10,6 +10,7 @@ use crate::http::address;
 use crate::http::admit;
 use crate::http::auth::bearer;
 use crate::http::edge::connection::Connection;
+use crate::http::edge::purchasing::Purchasing;
 use crate::http::limits::Standing;
 use crate::http::problem::Problem;
 use crate::http::purchase::{self, Asked, Bought, Caller};
@@ -104,7 +105,7 @@ pub fn named<B>(request: &Request<B>) -> Option<Named> {
 pub async fn buy<B>(
     edge: &Edge,
     connection: &Connection,
-    unique: u64,
+    purchasing: &Purchasing,
     named: Named,
     request: Request<B>,
 ) -> Result<(Bought, Option<Standing>), Problem>
@@ -112,7 +113,7 @@ where
     B: Body<Data = Bytes>,
 {
     let mut standing = None;
-    match decide(edge, connection, unique, named, request, &mut standing).await {
+    match decide(edge, connection, purchasing, named, request, &mut standing).await {
         Ok(bought) => Ok((bought, standing)),
         Err(mut problem) => {
             problem.standing = problem.standing.or_else(|| standing.map(Box::new));
@@ -124,7 +125,7 @@ where
 async fn decide<B>(
     edge: &Edge,
     connection: &Connection,
-    unique: u64,
+    purchasing: &Purchasing,
     named: Named,
     request: Request<B>,
     standing: &mut Option<Standing>,
@@ -152,9 +153,10 @@ where
         json::require_json(&parts.headers)?;
         quantity(&body)?
     };
-    let key = idempotency_key::idempotency_key(&parts.headers, user_id, unique)?;
+    let key = idempotency_key::idempotency_key(&parts.headers, user_id, purchasing.number())?;
     let token = named.token.and_then(|place| parts.uri.path().get(place));
-    purchase::run(edge, Caller { user_id }, Asked { item, quantity, key, token }).await
+    let asked = Asked { item, quantity, key, token, trace: purchasing.trace() };
+    purchase::run(edge, Caller { user_id }, asked).await
 }
 
 /// Buys units of an item.

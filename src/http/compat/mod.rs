@@ -17,6 +17,7 @@ use super::purchase::{self, Asked, Bought, Caller};
 use super::request::{body, json};
 use super::state::Edge;
 use crate::actors::{KeyOrigin, Reply};
+use crate::telemetry::traces::TraceContext;
 use bytes::Bytes;
 use domain::{Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, RequestId, UserId};
 use hyper::body::Body;
@@ -62,7 +63,7 @@ pub fn options_for<'a, B>(edge: &'a Edge, request: &Request<B>) -> Option<&'a Co
 pub async fn pay<B>(
     edge: &Edge,
     options: &CompatOptions,
-    connection: &Connection,
+    (connection, trace): (&Connection, Option<&TraceContext>),
     request: Request<B>,
 ) -> Result<Bought, Problem>
 where
@@ -89,7 +90,7 @@ where
     if is_another {
         return Err(Problem::new(Code::Forbidden, "userName is not the caller's"));
     }
-    buy(edge, options, Caller { user_id }).await
+    buy(edge, options, Caller { user_id }, trace).await
 }
 
 /// Returns who calls, and the name if that is all that says so.
@@ -130,13 +131,18 @@ fn user_name(body: &[u8]) -> Result<String, Problem> {
 
 /// Buys one unit, and settles its order. A repeat gets the order that the buyer has; only one that is dead
 /// makes room for another.
-async fn buy(edge: &Edge, options: &CompatOptions, caller: Caller) -> Result<Bought, Problem> {
+async fn buy(
+    edge: &Edge,
+    options: &CompatOptions,
+    caller: Caller,
+    trace: Option<&TraceContext>,
+) -> Result<Bought, Problem> {
     let item = purchase::item(edge, Some(options.item_id)).await?;
     let mut dead = None;
     for _ in 0..ORDERS_FOLLOWED_MAX {
         let request_id = request_id(options.item_id, caller.user_id, dead);
         let key = (request_id, KeyOrigin::Client);
-        let asked = Asked { item: item.clone(), quantity: 1, key, token: None };
+        let asked = Asked { item: item.clone(), quantity: 1, key, token: None, trace };
         let bought = purchase::run(edge, caller, asked).await?;
         let order = match options.settle {
             Settle::Paid => settled(edge, bought.order).await?,

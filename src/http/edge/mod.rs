@@ -17,4 +17,5 @@ pub mod server;
 pub mod service;
 pub mod sliced;
 pub mod tls;
+pub mod traced;
 pub mod unread;

@@ -7,6 +7,7 @@ use super::metrics::EdgeMetrics;
 use super::purchasing::Purchasing;
 use super::request_id::{RequestName, X_REQUEST_ID};
 use super::sliced::{SharedBytes, Sliced};
+use super::traced::{Interface, Traced};
 use super::unread::{Unread, UnreadBytesMax};
 use crate::http::api::buy;
 use crate::http::compat;
@@ -101,9 +102,9 @@ pub async fn handle(
     let purchase = if service.has_purchases { buy::named(&request) } else { None };
     let mut response = if let Some(named) = purchase {
         let item_id = named.item_id;
-        let purchasing = Purchasing::begin(edge, number);
+        let purchasing = Purchasing::begin(edge, number, Interface::Http, request.headers());
         let outcome = match head::check(&request, edge.options.headers_max) {
-            Ok(()) => buy::buy(edge, &connection, number, named, request).await,
+            Ok(()) => buy::buy(edge, &connection, &purchasing, named, request).await,
             Err(problem) => Err(problem),
         };
         purchasing.end(edge, item_id, outcome.as_ref().map(|(bought, _)| bought));
@@ -115,10 +116,12 @@ pub async fn handle(
         common_headers(response.headers_mut(), &name);
         response
     } else if let Some(options) = service.compat(&request) {
+        let traced = Traced::begin(edge, number, Interface::Compat, request.headers());
         let outcome = match head::check(&request, edge.options.headers_max) {
-            Ok(()) => compat::pay(edge, options, &connection, request).await,
+            Ok(()) => compat::pay(edge, options, (&connection, traced.context()), request).await,
             Err(problem) => Err(problem),
         };
+        traced.end(Some(options.item_id), outcome.as_ref());
         answer_compat(edge, outcome, &name)
     } else {
         answer_other(&service, &connection, request, &name).await

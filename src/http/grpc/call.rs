@@ -43,6 +43,11 @@ impl Call {
         (Self { about, headers: metadata.into_headers() }, message)
     }
 
+    /// Returns what was said beside the message.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Returns whose address it comes from.
     pub fn address(&self, edge: &Edge) -> Address {
         address::client_of(edge, &self.about.connection, &self.headers)

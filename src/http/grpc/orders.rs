@@ -8,6 +8,7 @@ use crate::http::admit;
 use crate::http::api::order_events::{Change, OrderEvents};
 use crate::http::api::{buy, buy_tokens, orders};
 use crate::http::edge::purchasing::Purchasing;
+use crate::http::edge::traced::Interface;
 use crate::http::limits::Standing;
 use crate::http::payments::pay;
 use crate::http::problem::{Code, Problem};
@@ -75,6 +76,7 @@ impl Orders {
         &self,
         call: &Call,
         message: &v1::BuyRequest,
+        purchasing: &Purchasing,
         standing: &mut Option<Standing>,
     ) -> Result<Bought, Problem> {
         let edge = &*self.0;
@@ -87,7 +89,8 @@ impl Orders {
         let key =
             idempotency_key::of_message(&message.idempotency_key, user_id, call.about.number)?;
         let token = Some(message.buy_token.as_str()).filter(|token| !token.is_empty());
-        purchase::run(edge, Caller { user_id }, Asked { item, quantity, key, token }).await
+        let asked = Asked { item, quantity, key, token, trace: purchasing.trace() };
+        purchase::run(edge, Caller { user_id }, asked).await
     }
 
     async fn one(&self, request: Request<v1::GetOrderRequest>) -> Result<v1::Order, Problem> {
@@ -181,9 +184,10 @@ impl v1::orders_server::Orders for Orders {
         request: Request<v1::BuyRequest>,
     ) -> Result<Response<v1::BuyResponse>, Status> {
         let (call, message) = Call::split(request);
-        let purchasing = Purchasing::begin(&self.0, call.about.number);
+        let purchasing =
+            Purchasing::begin(&self.0, call.about.number, Interface::Grpc, call.headers());
         let mut standing = None;
-        let outcome = self.decide(&call, &message, &mut standing).await;
+        let outcome = self.decide(&call, &message, &purchasing, &mut standing).await;
         purchasing.end(&self.0, Some(ItemId(message.item_id)), outcome.as_ref());
         match outcome {
             Ok(Bought { order, replayed }) => {

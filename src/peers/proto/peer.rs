@@ -157,7 +157,7 @@ pub mod answer {
         Buckets(super::FoundBuckets),
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Buy {
     #[prost(uint64, tag = "1")]
     pub item: u64,
@@ -170,6 +170,9 @@ pub struct Buy {
     /// Where the request's id comes from, by its number.
     #[prost(uint32, tag = "5")]
     pub origin: u32,
+    /// W3C's, of the span that waits for the answer; empty unless the purchase is traced.
+    #[prost(string, tag = "6")]
+    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OfOrder {

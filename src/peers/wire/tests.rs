@@ -179,6 +179,23 @@ fn the_nodes_own_calls_have_room_beside_those_of_buyers() {
     let wanted = UnitsWanted { item_id: ItemId(7), to: 1, units: 9, buyers_wait: false };
     let own = encode_ask(&Ask::Command(Command::SendUnits(wanted))).expect("asked of others");
     let buy = Buy { item_id: ItemId(7), user_id: UserId(1), request_id: RequestId(1), quantity: 1 };
-    let buyers = encode_ask(&Ask::Buy { buy, origin: 1 }).expect("asked of others");
+    let buyers = encode_ask(&Ask::Buy { buy, origin: 1, trace: None }).expect("asked of others");
     assert!(is_upkeep(&own) && !is_upkeep(&buyers));
+}
+
+#[test]
+fn a_purchases_trace_travels_and_what_is_no_trace_is_none() {
+    let (item_id, user_id) = (ItemId(1), UserId(7));
+    let buy = Buy { item_id, user_id, request_id: RequestId(3), quantity: 1 };
+    let trace = Some(TraceContext { trace_id: u128::MAX - 1, span_id: 5 });
+    for trace in [None, trace] {
+        travels(&Ask::Buy { buy, origin: 1, trace });
+    }
+    for traceparent in ["x".repeat(1 << 20), "00-no-trace-01".to_owned()] {
+        let Ok(call::What::Buy(message)) = encode_ask(&Ask::Buy { buy, origin: 1, trace }) else {
+            panic!("a purchase");
+        };
+        let garbled = call::What::Buy(proto::Buy { traceparent, ..message });
+        assert_eq!(decode_ask(Some(garbled)), Ok(Ask::Buy { buy, origin: 1, trace: None }));
+    }
 }

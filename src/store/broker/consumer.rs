@@ -6,7 +6,9 @@ use super::format::{self, MalformedMessage};
 use super::link::{Backoff, Link, Outgoing};
 use super::state::BrokerState;
 use super::topology;
+use super::traces;
 use super::verdict::Verdict;
+use crate::telemetry::traces::RecordTrace;
 use domain::Record;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -35,6 +37,8 @@ pub struct Delivery {
     pub records: Result<Vec<Record>, MalformedMessage>,
     /// Whether the broker may have delivered it before.
     pub redelivered: bool,
+    /// What its publisher says of its records' traces.
+    pub traces: Vec<RecordTrace>,
     body: Vec<u8>,
     acker: Acker,
 }
@@ -261,6 +265,7 @@ fn taken(delivery: lapin::message::Delivery) -> Delivery {
         message_id: message_id(&delivery.properties),
         records: format::decode(&delivery.data),
         redelivered: delivery.redelivered,
+        traces: traces::told(&delivery.properties),
         body: delivery.data,
         acker: delivery.acker,
     }

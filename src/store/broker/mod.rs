@@ -27,6 +27,7 @@ mod publisher;
 mod purge;
 mod state;
 mod topology;
+mod traces;
 mod verdict;
 
 pub use address::{BrokerAddress, CONFIRM_TIMEOUT};
@@ -35,4 +36,5 @@ pub use error::BrokerError;
 pub use publisher::{Depth, Message, RabbitMqPublisher};
 pub use purge::purge;
 pub use state::BrokerState;
+pub use topology::ORDERS;
 pub use verdict::Verdict;

@@ -5,7 +5,8 @@ use super::error::BrokerError;
 use super::link::{Backoff, Link, Outgoing};
 use super::state::BrokerState;
 use super::verdict::Verdict;
-use super::{format, topology};
+use super::{format, topology, traces};
+use crate::telemetry::traces::RecordTrace;
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use tokio::sync::watch;
@@ -21,6 +22,10 @@ pub struct Message {
     pub message_id: String,
     /// The bytes that [`format::Batch::finish`] returned.
     pub body: Vec<u8>,
+    /// How many records that is.
+    pub records: usize,
+    /// Those of them that belong to a trace, with the spans that publish them: 64 at most.
+    pub traces: Vec<RecordTrace>,
 }
 
 /// How full the queue of orders is.
@@ -170,11 +175,15 @@ async fn in_time<Answer>(
 }
 
 fn outgoing(message: &Message) -> Outgoing<'_> {
+    let properties =
+        BasicProperties::default().with_content_type(ShortString::from(format::CONTENT_TYPE));
     Outgoing {
         exchange: topology::ORDERS,
         message_id: &message.message_id,
         body: &message.body,
-        properties: BasicProperties::default()
-            .with_content_type(ShortString::from(format::CONTENT_TYPE)),
+        properties: match traces::headers(&message.traces) {
+            None => properties,
+            Some(headers) => properties.with_headers(headers),
+        },
     }
 }

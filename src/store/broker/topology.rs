@@ -14,7 +14,7 @@ use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, Connection, ExchangeKind};
 
 /// The exchange that records are published to, and the queue bound to it.
-pub(super) const ORDERS: &str = "seckill.orders";
+pub const ORDERS: &str = "seckill.orders";
 /// The exchange of messages that cannot be stored, and the queue bound to it.
 pub(super) const DEAD_LETTERS: &str = "seckill.dead-letters";
 /// The key of all bindings; it stays the same when a message is dead-lettered.

@@ -145,7 +145,7 @@ impl Outbound {
     pub async fn post(
         &self,
         content_type: &'static str,
-        body: String,
+        body: impl Into<Bytes>,
     ) -> Result<Reply, OutboundError> {
         let request = Request::post(&self.uri).header(CONTENT_TYPE, content_type);
         self.send(request, body.into()).await

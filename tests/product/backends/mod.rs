@@ -12,6 +12,7 @@ mod cluster_audit;
 mod cluster_begin;
 mod cluster_settings;
 mod cluster_steer;
+mod cluster_traces;
 mod mariadb;
 mod rabbitmq;
 mod recover;

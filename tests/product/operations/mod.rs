@@ -24,5 +24,6 @@ mod service;
 mod settings;
 mod tables;
 mod tls;
+mod tracing;
 mod upgrade;
 mod version_before;

@@ -1,10 +1,12 @@
 //! What every test of the product needs: a site with its process, an open sale with its witness, and
 //! the audit's verdict.
 
+pub mod collector;
 mod crowd;
 mod sale;
 mod server;
 mod site;
+mod tree;
 mod verdict;
 mod witness;
 
@@ -14,5 +16,6 @@ pub use harness::{Random, patiently, until};
 pub use sale::{Offer, OpenSale};
 pub use server::Server;
 pub use site::Site;
+pub use tree::Tree;
 pub use verdict::Verdict;
 pub use witness::{Attempt, Witness, must_be_unavailable};

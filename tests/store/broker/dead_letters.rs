@@ -13,7 +13,12 @@ pub async fn a_poisoned_message_is_set_aside_and_the_rest_flow(rabbitmq: &Rabbit
     let mut consumer = shop.consumer();
     let mut damaged = message(1);
     damaged.body[20] ^= 1;
-    let foreign = Message { message_id: "2-9".to_owned(), body: b"{\"order\":1}".to_vec() };
+    let foreign = Message {
+        message_id: "2-9".to_owned(),
+        body: b"{\"order\":1}".to_vec(),
+        records: 1,
+        traces: Vec::new(),
+    };
     let sent = [message(0), damaged.clone(), foreign.clone(), message(3)];
     assert_eq!(publisher.publish(&sent).await, confirmed(4));
     let deliveries = receive(&mut consumer, 4).await;

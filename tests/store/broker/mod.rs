@@ -78,7 +78,12 @@ fn message(number: u64) -> Message {
     for record in records(number) {
         assert!(batch.push(&record), "it fits");
     }
-    Message { message_id: format!("1-{number}"), body: batch.finish() }
+    Message {
+        message_id: format!("1-{number}"),
+        records: batch.len(),
+        body: batch.finish(),
+        traces: Vec::new(),
+    }
 }
 
 fn messages(numbers: std::ops::Range<u64>) -> Vec<Message> {

@@ -7,6 +7,7 @@ use super::visit::Visit;
 use crate::http::address::ClientAddress;
 use crate::http::admit;
 use crate::http::api::items::{self, ItemStateView};
+use crate::http::edge::traced::{Interface, Traced};
 use crate::http::pages::form::Form;
 use crate::http::pages::money;
 use crate::http::pages::problem::Shown;
@@ -137,8 +138,11 @@ async fn buy(
     let key = HeaderValue::from_str(entered.text("key"))
         .map_err(|_| Problem::field("/key", "must be the one of the form"))?;
     let headers = HeaderMap::from_iter([(IDEMPOTENCY_KEY.clone(), key)]);
-    let key = idempotency_key::idempotency_key(&headers, user_id, edge.unique_number())?;
-    let bought =
-        purchase::run(edge, Caller { user_id }, Asked { item, quantity, key, token: None }).await?;
-    Ok(bought.order.order_id)
+    let number = edge.unique_number();
+    let key = idempotency_key::idempotency_key(&headers, user_id, number)?;
+    let traced = Traced::begin(edge, number, Interface::Page, &headers);
+    let asked = Asked { item, quantity, key, token: None, trace: traced.context() };
+    let outcome = purchase::run(edge, Caller { user_id }, asked).await;
+    traced.end(Some(item_id), outcome.as_ref());
+    outcome.map(|bought| bought.order.order_id)
 }
