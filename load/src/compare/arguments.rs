@@ -55,6 +55,8 @@ pub enum Name {
     Engine,
     /// This engine with stock, and Redis, RabbitMQ and MariaDB behind it.
     EngineBackends,
+    /// This engine with stock, and a collector that takes the traces of one purchase in a thousand.
+    EngineTraced,
     /// This engine sold out: every answer is a refusal.
     EngineSoldOut,
     /// Redis and Lua without an append-only file.
@@ -75,7 +77,9 @@ impl Name {
     pub fn promise(self) -> &'static str {
         match self {
             Self::Floor => "nothing",
-            Self::Engine | Self::EngineBackends | Self::InProcess => "durable before the answer",
+            Self::Engine | Self::EngineBackends | Self::EngineTraced | Self::InProcess => {
+                "durable before the answer"
+            }
             Self::EngineSoldOut => "refused by durable facts",
             Self::RedisOff => "a crash forgets everything",
             Self::RedisEverysec => "a crash forgets up to a second",
@@ -91,7 +95,10 @@ impl Name {
 
     /// Whether it is a process of this engine.
     pub(super) fn is_engine(self) -> bool {
-        matches!(self, Self::Engine | Self::EngineBackends | Self::EngineSoldOut)
+        matches!(
+            self,
+            Self::Engine | Self::EngineBackends | Self::EngineTraced | Self::EngineSoldOut
+        )
     }
 
     /// The answer that this contender should give to a purchase.

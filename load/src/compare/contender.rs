@@ -17,8 +17,8 @@ use crate::drive::Crowd;
 use crate::peers::token::Verifier;
 use crate::scenario::Sale;
 use crate::stage::{
-    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, Sampler, backend_error,
-    find_binary,
+    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, Sampler, TraceCollector,
+    backend_error, find_binary,
 };
 use crate::wire::Link;
 use crate::{Error, Result};
@@ -51,6 +51,7 @@ pub struct Contender {
 
 enum Kind {
     Engine(Arc<Mutex<Shop>>),
+    Traced { shop: Arc<Mutex<Shop>>, _collector: TraceCollector },
     Peer { _peer: Box<Peer>, _backend: Backend },
 }
 
@@ -113,6 +114,10 @@ impl Stage {
                     Err(error) => missing.push(missing_or(Name::EngineBackends, error)?),
                 }
             }
+            if names.contains(&Name::EngineTraced) {
+                let home = scratch.path().join("traced");
+                contenders.push(start_traced(arguments, &home, &secret_of_engine).await?);
+            }
             minted
         } else {
             let secret = b"the comparison signs for itself";
@@ -155,11 +160,7 @@ async fn start_with_backends(
     secret_file: &Path,
 ) -> Result<Contender> {
     let backends = tokio::task::block_in_place(Backends::start_all)?;
-    let own_secret = home.join("data").join(SECRET_FILE);
-    let copied = own_secret.parent().map_or(Ok(()), std::fs::create_dir_all);
-    copied
-        .and_then(|()| std::fs::copy(secret_file, &own_secret))
-        .map_err(Error::io("copying the signing secret"))?;
+    copy_secret(secret_file, home)?;
     let mut processes = backends.processes();
     let shop = start_engine(arguments, home, backends).await?;
     processes.push(shop.engine.process().load(Ordering::Relaxed));
@@ -171,15 +172,52 @@ async fn start_with_backends(
     })
 }
 
+/// An engine whose traces are taken by a collector, and which takes the tokens of the embedded one.
+async fn start_traced(
+    arguments: &CompareArguments,
+    home: &Path,
+    secret_file: &Path,
+) -> Result<Contender> {
+    copy_secret(secret_file, home)?;
+    let collector = TraceCollector::open().await?;
+    let environment = [("SECKILL__TRACES__OTLP_ENDPOINT".to_owned(), collector.url())];
+    let shop = start_engine_with(arguments, home, Backends::default(), environment).await?;
+    Ok(Contender {
+        name: Name::EngineTraced,
+        address: shop.engine.address(),
+        processes: vec![shop.engine.process().load(Ordering::Relaxed)],
+        kind: Kind::Traced { shop: Arc::new(Mutex::new(shop)), _collector: collector },
+    })
+}
+
+/// Lets the engine that is to start there sign with the same secret.
+fn copy_secret(secret_file: &Path, home: &Path) -> Result<()> {
+    let own_secret = home.join("data").join(SECRET_FILE);
+    let made = own_secret.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let copied = made.and_then(|()| std::fs::copy(secret_file, &own_secret));
+    copied.map(|_| ()).map_err(Error::io("copying the signing secret"))
+}
+
 async fn start_engine(
     arguments: &CompareArguments,
     home: &Path,
     backends: Backends,
 ) -> Result<Shop> {
+    start_engine_with(arguments, home, backends, []).await
+}
+
+/// Starts the engine with these variables besides those of its backends.
+async fn start_engine_with(
+    arguments: &CompareArguments,
+    home: &Path,
+    backends: Backends,
+    more: impl IntoIterator<Item = (String, String)>,
+) -> Result<Shop> {
     let binary = find_binary(arguments.server_bin.as_deref()).await?;
     let data = home.join("data");
     std::fs::create_dir_all(&data).map_err(Error::io("making the data directory"))?;
     let mut environment = backends.environment();
+    environment.extend(more);
     if let Some(shards) = arguments.shards {
         environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
     }
@@ -218,6 +256,7 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
         Name::Floor
         | Name::Engine
         | Name::EngineBackends
+        | Name::EngineTraced
         | Name::EngineSoldOut
         | Name::InProcess => Ok((Backend::None, 0, vec!["floor".to_owned()])),
     })?;
@@ -257,7 +296,7 @@ impl Contender {
     ) -> Result<Vec<String>> {
         let allotted = if self.name == Name::EngineSoldOut { 1 } else { crowd.users().into() };
         match &self.kind {
-            Kind::Engine(shop) => {
+            Kind::Engine(shop) | Kind::Traced { shop, .. } => {
                 let sale = Sale {
                     items: arguments.items,
                     allotted,

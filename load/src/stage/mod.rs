@@ -12,6 +12,7 @@ mod nodes;
 mod peer;
 mod sampler;
 mod stored;
+mod trace_collector;
 
 pub use api::{Api, OpenSale};
 pub use backends::{Backends, Behind, MARIADB_SETTINGS, backend_error};
@@ -23,3 +24,4 @@ pub use nodes::Nodes;
 pub use peer::Peer;
 pub use sampler::{Sample, Sampler};
 pub use stored::{OrderStore, Stored};
+pub use trace_collector::TraceCollector;
