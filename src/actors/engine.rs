@@ -4,6 +4,7 @@ use super::checkpoint_requests::CheckpointRequests;
 use super::cluster::Steering;
 use super::directory::Directory;
 use super::gate::Gate;
+use super::holds::Holds;
 use super::lease::Lease;
 use super::remote::Remote;
 use super::shard::context::Context;
@@ -85,6 +86,8 @@ struct Inner {
     /// What each shard's checkpoint held when the shard was opened, until the checkpointer asks.
     marks: Mutex<Vec<Option<Mark>>>,
     checkpoint_requests: CheckpointRequests,
+    /// Who needs the journal's records beside the relay.
+    holds: Holds,
     /// Where the shards are that are not served here, if the shop has other nodes.
     directory: OnceLock<Directory>,
     /// How they are asked.
@@ -188,6 +191,7 @@ impl Engine {
             status,
             marks: Mutex::new(marks),
             checkpoint_requests: CheckpointRequests::default(),
+            holds: Holds::default(),
             directory: OnceLock::new(),
             remote: Arc::default(),
             steering: OnceLock::new(),
@@ -401,6 +405,16 @@ impl Engine {
     /// Checkpoints that are asked for out of their turn.
     pub(super) fn checkpoint_requests(&self) -> &CheckpointRequests {
         &self.0.checkpoint_requests
+    }
+
+    /// Who needs the journal's records beside the relay.
+    pub(super) fn holds(&self) -> &Holds {
+        &self.0.holds
+    }
+
+    /// Wakes everybody who waits for it whenever more has become durable.
+    pub(super) fn durable_told(&self) -> &Notify {
+        &self.0.context.effect_sink.durable_told
     }
 
     /// Sends an envelope that is answered with a value, and waits for the answer.

@@ -7,7 +7,7 @@
 //! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
 //! is read of the shards. What is not served here `forwarding` has another node decide, by `remote`; `serving` is
 //! what this node does for the others. `transfers` moves units between an item's buckets, and `bucket_looks` says what
-//! those of other nodes have.
+//! those of other nodes have. `events` tells others what has happened, and `holds` keeps the journal's records for them.
 
 mod bloom_filter;
 mod bucket_looks;
@@ -16,9 +16,11 @@ pub mod cluster;
 mod dependencies;
 mod directory;
 mod engine;
+mod events;
 mod forwarding;
 mod gate;
 mod health;
+mod holds;
 mod lease;
 mod meaning;
 mod moving;
@@ -42,6 +44,10 @@ pub use crate::store::settings::{
 };
 pub use directory::{ClusterNode, Directory, ItemShards};
 pub use engine::{Engine, EngineOptions, StartError};
+pub use events::{
+    Begin, CONTENT_TYPE as EVENT_CONTENT_TYPE, CloudEvent, Confirmed, EventMaker, EventReaders,
+    EventSink, EventType, ReaderOptions, ReaderStanding,
+};
 pub use gate::Gate;
 pub use lease::Lease;
 pub use meaning::Meaning;

@@ -53,7 +53,13 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.lock().push(Task { name, restarts: 0, ended_at: None });
+        {
+            // Some come and go while the engine runs.
+            let mut tasks = self.tasks.lock();
+            if tasks.iter().all(|task| task.name != name) {
+                tasks.push(Task { name, restarts: 0, ended_at: None });
+            }
+        }
         metrics::counter!(TASK_RESTARTS_TOTAL, "task" => name).increment(0);
         let tasks = self.clone();
         tokio::spawn(async move {

@@ -1,9 +1,10 @@
 //! Instants as RFC 3339 text in UTC with milliseconds, and back.
 //!
-//! Written in a fixed 24 bytes, because every purchase does it. Read by RFC 3339's own grammar, because
-//! libraries take more: other offsets, other separators, and parts that are left out.
+//! Read by RFC 3339's own grammar, because libraries take more: other offsets, other separators, and parts
+//! that are left out. How they are written is the domain's, because events are not the edge's alone.
 
 use domain::Timestamp;
+pub use domain::rfc3339::{LENGTH, render, to_string};
 
 /// Why a text is not an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,31 +13,6 @@ pub enum NotAnInstant {
     Form,
     /// It is before 1970 or after 9999 in UTC.
     Range,
-}
-
-/// The length of every rendered instant: `2026-11-21T08:00:00.000Z`.
-pub const LENGTH: usize = 24;
-
-/// Returns the instant as text. Instants past the year 9999 are shown as its last millisecond.
-pub fn render(at: Timestamp) -> [u8; LENGTH] {
-    let at = at.min(Timestamp::MAX).0;
-    let (days, milliseconds) = (at / 86_400_000, at % 86_400_000);
-    let (year, month, day) = civil_from_days(days);
-    let seconds = milliseconds / 1000;
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    digits(&mut text[0..4], year);
-    digits(&mut text[5..7], month);
-    digits(&mut text[8..10], day);
-    digits(&mut text[11..13], seconds / 3600);
-    digits(&mut text[14..16], seconds / 60 % 60);
-    digits(&mut text[17..19], seconds % 60);
-    digits(&mut text[20..23], milliseconds % 1000);
-    text
-}
-
-/// Returns the instant as an owned string.
-pub fn to_string(at: Timestamp) -> String {
-    render(at).iter().copied().map(char::from).collect()
 }
 
 /// Returns the instant in `text`, an RFC 3339 date and time with an offset. Anything finer than a
@@ -121,29 +97,6 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
-}
-
-fn digits(place: &mut [u8], mut number: u64) {
-    for digit in place.iter_mut().rev() {
-        // A remainder of ten fits a byte.
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-}
-
-/// Returns year, month and day of the proleptic Gregorian calendar, days since 1970-01-01. From Howard
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms", for days that are not negative.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod data_dir;
 pub mod database;
 pub mod dead_letters;
 pub mod etcd;
+pub mod events;
 pub mod journal;
 pub mod orders;
 pub mod outbound;

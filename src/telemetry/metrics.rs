@@ -188,6 +188,16 @@ metrics_catalogue! {
         "Times the order store had lost records and was filled again from the journal.";
     ORDER_STORE_MISSING, Gauge, Count: "seckill_order_store_missing",
         "Records and rows that the order store has lost and the journal does not have any more.";
+    EVENTS_TOLD_TOTAL, Counter, Count: "seckill_events_told_total",
+        "Events that a receiver has confirmed, by sink; one that came twice counts twice.";
+    EVENTS_LOST_TOTAL, Counter, Count: "seckill_events_lost_total",
+        "Records deleted from the journal before a receiver had confirmed what they tell, by sink: it was too far behind.";
+    EVENTS_LAG_RECORDS, Gauge, Count: "seckill_events_lag_records",
+        "Records of the shards served here whose events a receiver has not confirmed, by sink.";
+    EVENTS_LAG_SECONDS, Gauge, Seconds: "seckill_events_lag_seconds",
+        "Age of the oldest event that a receiver has not confirmed, by sink.";
+    EVENTS_UNROUTED_TOTAL, Counter, Count: "seckill_events_unrouted_total",
+        "Events that RabbitMQ had no queue for, by type; they are not sent again.";
     DEAD_LETTERS_TOTAL, Counter, Count: "seckill_dead_letters_total",
         "Messages set aside because the order store cannot take them: each wants an operator.";
     SALE_LOOKUPS_TOTAL, Counter, Count: "seckill_sale_lookups_total",
@@ -274,8 +284,11 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 18] = [
+const BEGUN_ELSEWHERE: [&str; 21] = [
     TRACE_SPANS_DROPPED_TOTAL,
+    EVENTS_TOLD_TOTAL,
+    EVENTS_LOST_TOTAL,
+    EVENTS_UNROUTED_TOTAL,
     PEER_CALLS_TOTAL,
     CONFIG_RELOADS_TOTAL,
     RISK_MATCHES_TOTAL,

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store::checkpoint", &["store::journal", "store::redis_connection", "store::sqlite_file"]),
     ("store::database", &["store::sqlite_file"]),
     ("store::etcd", &[]),
+    ("store::events", &["store::catalogue", "store::database"]),
     ("store::journal", &["clock", "crash", "store::etcd", "telemetry"]),
     ("store::outbound", &["clock"]),
     ("store::orders", &["store::database", "store::journal"]),

@@ -19,6 +19,7 @@ pub mod order;
 pub mod parts;
 pub mod payment;
 pub mod rate;
+pub mod rfc3339;
 pub mod risk;
 pub mod sale;
 pub mod stock;

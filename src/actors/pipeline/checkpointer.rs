@@ -327,7 +327,8 @@ impl CheckpointerState {
         }
         let covered = status.covered();
         let journal = &engine.context().journal;
-        if journal.can_retire(&covered) {
+        let retirable = engine.holds().retirable(journal, &covered);
+        if journal.can_retire(&retirable) {
             // What is deleted here is nowhere else, so the order store is asked once more.
             match completeness::holds(engine, &self.arguments.orders, &covered).await {
                 Ok(true) => {}
@@ -341,7 +342,7 @@ impl CheckpointerState {
                 tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;
             }
-            let (journal, retired) = (Arc::clone(journal), covered.clone());
+            let (journal, retired) = (Arc::clone(journal), retirable);
             // It blocks for as long as the log takes.
             match tokio::task::spawn_blocking(move || journal.retire(&retired)).await {
                 Ok(Ok(0)) | Err(_) => {}

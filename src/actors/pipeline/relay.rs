@@ -8,6 +8,7 @@
 //! has not taken over (I12).
 
 use super::message::Continue;
+use super::rush::gather;
 use super::sink::{RecordSink, Sent};
 use crate::actors::engine::Engine;
 use crate::crash::crash_point;
@@ -41,13 +42,6 @@ pub(in crate::actors) struct RelayState {
     batch: Vec<Record>,
 }
 
-/// How long a batch gathers: the sale does not wait for it, and each transaction of the order store is
-/// a sync that competes with the journal's own.
-const GATHER: Duration = Duration::from_millis(50);
-/// So many records while a batch gathers are a rush.
-const RUSH_RECORDS: u64 = 1_000;
-/// How long a rush may keep records from being sent.
-const RUSH_MAX: Duration = Duration::from_secs(5);
 /// How long the relay waits for a notice that more is durable.
 const IDLE: Duration = Duration::from_millis(200);
 /// The pause after a journal that could not be read.
@@ -87,7 +81,7 @@ impl Actor for Relay {
             Ok(false) => {
                 // Either is a reason to look again; the time limit covers a lost notice.
                 let _ = tokio::time::timeout(IDLE, state.engine.durable_moved()).await;
-                gather(state.engine.clone(), state.rush_records_max).await;
+                gather(&state.engine, state.rush_records_max).await;
             }
             Err(error) => {
                 tracing::error!(%error, "the relay cannot read the journal; orders wait in it");
@@ -134,21 +128,4 @@ impl RelayState {
         crash_point("relay-after-send");
         Ok(true)
     }
-}
-
-/// Waits while a batch gathers, and while a rush lasts that has left fewer than `records_max` behind.
-async fn gather(engine: Engine, records_max: u64) {
-    let journal = &engine.context().journal;
-    let passed = async {
-        loop {
-            let before = journal.figures().records;
-            tokio::time::sleep(GATHER).await;
-            let is_rush = journal.figures().records - before >= RUSH_RECORDS;
-            if !is_rush || engine.pipeline_status().backlog(journal) >= records_max {
-                break;
-            }
-        }
-    };
-    // A rush that lasts longer shares the machine from now on.
-    let _ = tokio::time::timeout(RUSH_MAX, passed).await;
 }

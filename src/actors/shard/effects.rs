@@ -202,6 +202,8 @@ pub(in crate::actors) struct EffectSink {
     pub(in crate::actors) shared_gates: Gates,
     /// Told when a gate has come.
     pub(in crate::actors) gate_opened: Arc<Notify>,
+    /// Tells all who wait for it that more is durable.
+    pub(in crate::actors) durable_told: Arc<Notify>,
     pub(in crate::actors) watchers: OrderWatchers,
     /// Units that buckets want of others.
     pub(in crate::actors) wishes: Wishes,
@@ -299,6 +301,7 @@ impl Release {
             gates: Arc::default(),
             shared_gates: Arc::default(),
             gate_opened: Arc::default(),
+            durable_told: Arc::default(),
             watchers,
             wishes: Wishes::default(),
             lease,
@@ -311,6 +314,7 @@ impl Release {
         let (moved, sink) = (Arc::clone(&self.durable_moved), self.effect_sink.clone());
         move |effects| {
             moved.notify_one();
+            sink.durable_told.notify_waiters();
             // On the journal's thread: a hop to a task of the runtime would cost a wake-up in front of
             // all who wait for this batch.
             sink.release(effects);

@@ -9,7 +9,7 @@
 use super::effects::Effect;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::database::StoreError;
-use crate::store::journal::fenced::{self, Base, Claim, FencedLog};
+use crate::store::journal::fenced::{self, BatchEnd, Claim, FencedLog};
 use crate::store::journal::{Journal, JournalError, JournalId, OpenedLog, Replayed};
 use crate::store::orders::ownership::{self, OwnershipError};
 use crate::store::orders::{OrderStore, SetAside, StoredItem, StoredOrder, StoredPayment};
@@ -262,7 +262,7 @@ pub(in crate::actors) struct TakenOver {
     /// What its checkpoint holds, if that was used.
     pub(in crate::actors) mark: Option<Mark>,
     /// Where each batch of its log behind the base ends.
-    pub(in crate::actors) ends: Vec<Base>,
+    pub(in crate::actors) ends: Vec<BatchEnd>,
 }
 
 /// Recovers the shard of a claim. Nothing is changed that is stored.

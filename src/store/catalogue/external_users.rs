@@ -5,8 +5,23 @@ use super::handle::{Catalogue, reading, writing};
 use super::limits::check_text;
 use super::numbers::{number, signed};
 use super::users::USER_IDS;
+use crate::store::database::StoreError;
+use crate::store::database::statements::{SizedStatement, chunks};
 use domain::catalogue::DraftProblem;
 use domain::{Timestamp, UserId};
+use std::sync::LazyLock;
+
+/// How a user's own issuer names him.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExternalName {
+    /// The issuer, as its tokens have it.
+    pub issuer: String,
+    /// The issuer's name for the user.
+    pub subject: String,
+}
+
+/// A row of `external_users`, without its time.
+type NameRow = (i64, Vec<u8>, Vec<u8>);
 
 /// The longest issuer and the longest subject, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -39,6 +54,34 @@ impl Catalogue {
                 inserted => return inserted,
             }
         }
+    }
+
+    /// Returns how the issuers of these users name them; users who registered here are left out.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError::Store`] if the database does not answer.
+    pub async fn external_names(
+        &self,
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, ExternalName)>, CatalogueError> {
+        let text = &*NAMES;
+        let rows: Result<Vec<NameRow>, CatalogueError> = reading!(&self.database, |connection| {
+            let mut rows = Vec::new();
+            for chunk in chunks(users) {
+                let query =
+                    chunk.iter().fold(sqlx::query_as(text.of(chunk.len())), |query, user| {
+                        query.bind(signed(user.0))
+                    });
+                rows.extend(query.fetch_all(&mut *connection).await?);
+            }
+            Ok(rows)
+        });
+        let read = |(user_id, issuer, subject)| {
+            let user_id = UserId(number("external_users.user_id", user_id)?);
+            let (issuer, subject) = (text_of("issuer", issuer)?, text_of("subject", subject)?);
+            Ok((user_id, ExternalName { issuer, subject }))
+        };
+        rows?.into_iter().map(read).collect()
     }
 
     async fn find_external_user(
@@ -82,6 +125,16 @@ impl Catalogue {
             }
         })
     }
+}
+
+static NAMES: LazyLock<SizedStatement> = LazyLock::new(|| {
+    let head = "SELECT user_id, issuer, subject FROM external_users WHERE user_id IN (";
+    SizedStatement::new(head, "?", ")")
+});
+
+fn text_of(column: &str, bytes: Vec<u8>) -> Result<String, StoreError> {
+    String::from_utf8(bytes)
+        .map_err(|_| StoreError::corrupt(format!("external_users.{column} is not UTF-8")))
 }
 
 /// Checks that a name fits its column, which counts bytes.

@@ -26,6 +26,7 @@ mod visits;
 
 pub use change::{Base, Change};
 pub use error::CatalogueError;
+pub use external_users::ExternalName;
 pub use handle::Catalogue;
 pub use limits::{LOG_PAGE_MAX, NAME_LENGTH_MAX, SALES_PAGE_MAX};
 pub use log::{LogEntry, LoggedEntry};

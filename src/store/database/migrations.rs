@@ -34,6 +34,7 @@ const SQLITE: &[Step] = &[
     (17, "ended sessions", include_str!("../catalogue/migrations/sqlite/0017_ended_sessions.sql")),
     (40, "buckets", include_str!("../catalogue/migrations/sqlite/0040_buckets.sql")),
     (41, "payments", include_str!("../orders/migrations/sqlite/0041_payments.sql")),
+    (42, "event positions", include_str!("../events/migrations/sqlite/0042_event_positions.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -53,6 +54,7 @@ const MYSQL: &[Step] = &[
     (17, "ended sessions", include_str!("../catalogue/migrations/mysql/0017_ended_sessions.sql")),
     (40, "buckets", include_str!("../catalogue/migrations/mysql/0040_buckets.sql")),
     (41, "payments", include_str!("../orders/migrations/mysql/0041_payments.sql")),
+    (42, "event positions", include_str!("../events/migrations/mysql/0042_event_positions.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

@@ -143,6 +143,10 @@ pub trait LogHandle: Send + Sync + 'static {
     /// A reader that misses no record behind `after` (a sequence number a shard). It may begin earlier.
     fn read(&self, after: &[u64]) -> Box<dyn LogReader>;
 
+    /// Each shard's last record that would be retired if only the newest `bytes` were kept, in the storage's own units;
+    /// a missing one counts as 0.
+    fn beyond(&self, bytes: u64) -> Vec<u64>;
+
     /// Whether [`LogHandle::retire`] would delete anything.
     fn can_retire(&self, covered: &[u64]) -> bool;
 

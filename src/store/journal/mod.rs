@@ -237,6 +237,12 @@ impl<E: Send + 'static> Journal<E> {
         Ok(())
     }
 
+    /// Each shard's last durable record that is not among the newest `bytes` of the journal, in the storage's own
+    /// units; a missing one counts as 0.
+    pub fn beyond(&self, bytes: u64) -> Vec<u64> {
+        self.handle.beyond(bytes)
+    }
+
     /// Whether [`Journal::retire`] would delete anything.
     pub fn can_retire(&self, covered: &[u64]) -> bool {
         self.handle.can_retire(covered)

@@ -99,7 +99,7 @@ impl OpenedLog for AllShards {
             last_epoch = batches.last().map_or(0, |batch| batch.epoch).max(last_epoch);
             epoch = claim.epoch.max(epoch);
             seqs.push(claim.head.seq);
-            owned.open(claim, batches.iter().map(StoredBatch::end));
+            owned.open(claim, batches.iter().map(StoredBatch::sized_end));
         }
         Ok(Replayed { log: committer(&self.0, &owned), seqs, last_epoch, epoch })
     }
@@ -193,7 +193,7 @@ impl World {
         let Some((claim, batches)) = take_over(&self.log, &node.session, shard) else { return };
         self.claims.lock().push((shard, claim.head.batch, claim.epoch));
         node.seqs.insert(shard, (claim.head.seq, claim.epoch));
-        node.owned.open(claim, batches.iter().map(StoredBatch::end));
+        node.owned.open(claim, batches.iter().map(StoredBatch::sized_end));
     }
 
     /// A node commits a batch of parts of the shards that it believes to own.

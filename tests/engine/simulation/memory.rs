@@ -128,6 +128,23 @@ impl LogHandle for MemoryHandle {
         Box::new(MemoryReader { memory: self.memory.clone(), next, bytes: Vec::new() })
     }
 
+    fn beyond(&self, bytes: u64) -> Vec<u64> {
+        let state = self.memory.0.lock();
+        let mut kept = 0;
+        let fits = |batch: &&Kept| {
+            kept += batch.bytes.len() as u64;
+            kept <= bytes
+        };
+        let fitting = state.batches.iter().rev().take_while(fits).count();
+        let mut beyond = state.base.clone();
+        for (shard, seq) in state.batches.iter().rev().skip(fitting).flat_map(|batch| &batch.seqs) {
+            if let Some(own) = beyond.get_mut(shard.index()) {
+                *own = (*own).max(*seq);
+            }
+        }
+        beyond
+    }
+
     fn can_retire(&self, covered: &[u64]) -> bool {
         let state = self.memory.0.lock();
         state.batches.front().is_some_and(|batch| batch.is_covered(covered))

@@ -15,7 +15,7 @@
 //! …         the records, in the encoding of the journal
 //! ```
 
-use super::head::{Base, BatchId, Head};
+use super::head::{Base, BatchEnd, BatchId, Head};
 use super::session::{NODE_NAME_LENGTH_MAX, Session};
 use domain::ShardId;
 use std::ops::Range;
@@ -139,6 +139,11 @@ impl StoredBatch {
     /// Where the shard's log ends with this batch.
     pub fn end(&self) -> Base {
         Base { batch: self.batch, seq: self.last_seq, chain: self.chain }
+    }
+
+    /// The same with the batch's length.
+    pub fn sized_end(&self) -> BatchEnd {
+        BatchEnd { base: self.end(), bytes: self.bytes.len() as u64 }
     }
 
     /// Whether the batch follows one that left this digest and this last record: its numbers are the next

@@ -361,6 +361,10 @@ impl<L: FencedLog> LogHandle for FencedHandle<L> {
         Box::new(FencedReader::new(log, owned, Arc::clone(&shared.status), after))
     }
 
+    fn beyond(&self, bytes: u64) -> Vec<u64> {
+        self.shared.owned.beyond(bytes)
+    }
+
     fn can_retire(&self, covered: &[u64]) -> bool {
         let each = covered.iter().enumerate();
         each.filter_map(|(index, covered)| Some((shard_of(index)?, *covered)))

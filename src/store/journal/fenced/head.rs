@@ -76,6 +76,15 @@ pub struct Base {
     pub chain: u64,
 }
 
+/// Where a batch ends, and how long it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchEnd {
+    /// The base that trimming everything up to it leaves.
+    pub base: Base,
+    /// The batch's bytes.
+    pub bytes: u64,
+}
+
 impl Base {
     /// The base's bytes.
     pub fn encode(&self) -> Vec<u8> {

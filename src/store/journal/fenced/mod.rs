@@ -26,7 +26,7 @@ pub use batch::{MalformedBatch, StoredBatch};
 pub use committer::{Committer, CommitterOptions};
 pub use etcd::{EtcdLog, OwnerRecord};
 pub use founding::{Founding, FoundingError};
-pub use head::{Base, BatchId, Head, MalformedValue};
+pub use head::{Base, BatchEnd, BatchId, Head, MalformedValue};
 pub use look::{LogLook, LookError};
 pub use memory::{MemoryLog, MemoryLogFault};
 pub use owned::OwnedShards;

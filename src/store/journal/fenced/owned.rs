@@ -1,7 +1,7 @@
 //! The shards that this node owns, as the journal's threads share them: where each one's log ends, what
 //! of it is left, and the newest batches themselves, for readers that keep up.
 
-use super::head::{Base, Head};
+use super::head::{Base, BatchEnd, Head};
 use super::{Claim, Entry, Session};
 use domain::ShardId;
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ struct Owned {
     head: Head,
     base: Base,
     /// Where each batch behind the base ends, oldest first.
-    ends: VecDeque<Base>,
+    ends: VecDeque<BatchEnd>,
 }
 
 /// A batch that this node has appended.
@@ -58,7 +58,7 @@ pub(super) enum Found {
 impl OwnedShards {
     /// Takes a shard in, with the batches behind its base as they were read: the first follows
     /// `claim.base` and the last is the one that `claim.head` names.
-    pub fn open(&self, claim: Claim, batches: impl IntoIterator<Item = Base>) {
+    pub fn open(&self, claim: Claim, batches: impl IntoIterator<Item = BatchEnd>) {
         let (head, base) = (claim.head, claim.base);
         let owned = Owned { head, base, ends: batches.into_iter().collect(), claim };
         let mut state = self.state.lock();
@@ -109,7 +109,8 @@ impl OwnedShards {
         let mut state = self.state.lock();
         let Some(owned) = state.shards.get_mut(&entry.shard) else { return };
         owned.head = entry.next;
-        owned.ends.push_back(entry.next.as_base());
+        let bytes = entry.bytes.len() as u64;
+        owned.ends.push_back(BatchEnd { base: entry.next.as_base(), bytes });
         state.recent_bytes += entry.bytes.len();
         let batch = entry.next.batch;
         state.recent.push_back(Recent { shard: entry.shard, batch, bytes: entry.bytes.into() });
@@ -126,9 +127,9 @@ impl OwnedShards {
     pub(super) fn trimmable(&self, shard: ShardId, covered: u64) -> Option<(Claim, Base)> {
         let state = self.state.lock();
         let owned = state.shards.get(&shard)?;
-        let count = owned.ends.partition_point(|end| end.seq <= covered);
-        let base = *owned.ends.get(count.checked_sub(1)?)?;
-        Some((owned.present(), base))
+        let count = owned.ends.partition_point(|end| end.base.seq <= covered);
+        let end = owned.ends.get(count.checked_sub(1)?)?;
+        Some((owned.present(), end.base))
     }
 
     /// Notes what was trimmed. Returns how many batches that were.
@@ -136,9 +137,23 @@ impl OwnedShards {
         let mut state = self.state.lock();
         let Some(owned) = state.shards.get_mut(&shard) else { return 0 };
         let before = owned.ends.len();
-        while owned.ends.pop_front_if(|end| end.batch <= base.batch).is_some() {}
+        while owned.ends.pop_front_if(|end| end.base.batch <= base.batch).is_some() {}
         owned.base = base;
         before - owned.ends.len()
+    }
+
+    /// Each shard's last record that is beyond the newest `bytes`: the shards with the most give way until all of them
+    /// fit.
+    pub(super) fn beyond(&self, bytes: u64) -> Vec<u64> {
+        let state = self.state.lock();
+        let mut sizes: Vec<u64> = state.shards.values().map(Owned::bytes).collect();
+        let share = fair_share(&mut sizes, bytes);
+        let count = state.shards.keys().map(|shard| shard.index() + 1).max().unwrap_or(0);
+        let mut seqs = vec![0; count];
+        for (shard, owned) in &state.shards {
+            seqs[shard.index()] = owned.beyond(share);
+        }
+        seqs
     }
 
     /// Each shard's last record that was trimmed, 0 for a shard that is not this node's.
@@ -157,9 +172,9 @@ impl OwnedShards {
     pub(super) fn batches_behind(&self, shard: ShardId, after: u64) -> Option<(u64, u64)> {
         let state = self.state.lock();
         let owned = state.shards.get(&shard)?;
-        let skipped = owned.ends.partition_point(|end| end.seq <= after);
+        let skipped = owned.ends.partition_point(|end| end.base.seq <= after);
         let first = match skipped.checked_sub(1).and_then(|last| owned.ends.get(last)) {
-            Some(end) => end.batch + 1,
+            Some(end) => end.base.batch + 1,
             None => owned.base.batch + 1,
         };
         Some((first, owned.head.batch))
@@ -187,9 +202,57 @@ impl OwnedShards {
     }
 }
 
+/// The largest part that each of so many may have if they share `total`, the smaller ones taking what they need.
+fn fair_share(sizes: &mut [u64], total: u64) -> u64 {
+    sizes.sort_unstable();
+    let mut left = total;
+    for (place, size) in sizes.iter().enumerate() {
+        let share = left / (sizes.len() - place) as u64;
+        if *size > share {
+            return share;
+        }
+        left -= size;
+    }
+    u64::MAX
+}
+
 impl Owned {
+    /// How long all batches behind the base are.
+    fn bytes(&self) -> u64 {
+        self.ends.iter().map(|end| end.bytes).sum()
+    }
+
+    /// The last record before the newest batches that fit into `share` bytes.
+    fn beyond(&self, share: u64) -> u64 {
+        let mut kept = 0_u64;
+        let too_old = self.ends.iter().rev().find(|end| {
+            kept = kept.saturating_add(end.bytes);
+            kept > share
+        });
+        too_old.map_or(self.base.seq, |end| end.base.seq)
+    }
+
     /// The claim, with the head and the base as they are now.
     fn present(&self) -> Claim {
         Claim { head: self.head, base: self.base, ..self.claim.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fair_share;
+
+    #[test]
+    fn those_who_need_little_leave_the_rest_to_the_others() {
+        for (sizes, total, share) in [
+            (&[][..], 0, u64::MAX),
+            (&[5, 5], 10, u64::MAX),
+            (&[5, 5], 9, 4),
+            (&[100, 1, 1], 50, 48),
+            (&[100, 40, 1], 50, 24),
+            (&[7], 0, 0),
+        ] {
+            assert_eq!(fair_share(&mut sizes.to_vec(), total), share, "{sizes:?} {total}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads what a claim took over, from its base to its head, and believes none of it unseen.
 
 use super::chain::{Chain, ChainError};
-use super::head::Base;
+use super::head::BatchEnd;
 use super::{Claim, FencedLog, LogError};
 use crate::store::journal::log::{BoxError, JournalError};
 use domain::Record;
@@ -21,7 +21,7 @@ pub async fn replay(
     claim: &Claim,
     after: u64,
     mut visit: impl FnMut(&Record) -> Result<(), BoxError> + Send,
-) -> Result<Vec<Base>, JournalError> {
+) -> Result<Vec<BatchEnd>, JournalError> {
     let mut chain = Chain::behind(claim.shard, claim.base);
     let mut ends = Vec::new();
     while chain.end().batch < claim.head.batch {
@@ -37,7 +37,7 @@ pub async fn replay(
                 ChainError::Damaged { batch, why } => damaged(claim, batch, &why),
                 ChainError::Refused(error) => JournalError(error),
             })?;
-            ends.push(chain.end());
+            ends.push(batch.sized_end());
         }
     }
     if chain.end() != claim.head.as_base() {

@@ -363,6 +363,10 @@ impl LogHandle for FileHandle {
         Box::new(Tail::new(Arc::clone(&self.0), self.0.first_beyond(after)))
     }
 
+    fn beyond(&self, bytes: u64) -> Vec<u64> {
+        self.0.beyond(bytes)
+    }
+
     fn can_retire(&self, covered: &[u64]) -> bool {
         self.0.oldest_covered(covered).is_some()
     }

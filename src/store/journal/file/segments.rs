@@ -198,6 +198,18 @@ impl Segments {
         (is_followed && is_covered(&oldest.seqs, covered)).then_some(oldest.number)
     }
 
+    /// Each shard's last record in the newest sealed segment that does not fit into `bytes` with those behind it.
+    pub(super) fn beyond(&self, bytes: u64) -> Vec<u64> {
+        let durable = self.durable.lock();
+        // The one that is being written counts as full: so it is on the disk.
+        let kept = usize::try_from(bytes / self.options.segment_bytes.max(1)).unwrap_or(usize::MAX);
+        let sealed = durable.sealed.len().saturating_sub(kept.saturating_sub(1));
+        match sealed.checked_sub(1).and_then(|last| durable.sealed.get(last)) {
+            Some(last) => last.seqs.clone(),
+            None => durable.base.clone(),
+        }
+    }
+
     /// Deletes the sealed segments at the front that are covered. Returns how many.
     pub(super) fn retire(&self, covered: &[u64]) -> io::Result<usize> {
         let mut retired = 0;
@@ -262,6 +274,11 @@ mod tests {
         for (seqs, first_beyond, oldest_covered) in table {
             assert_eq!(segments.first_beyond(seqs), first_beyond, "{seqs:?}");
             assert_eq!(segments.oldest_covered(seqs), oldest_covered, "{seqs:?}");
+        }
+        for (bytes, beyond) in
+            [(u64::MAX, [0, 0]), (3 << 26, [0, 0]), (2 << 26, [5, 0]), (0, [5, 7])]
+        {
+            assert_eq!(segments.beyond(bytes), beyond, "{bytes} bytes");
         }
         // The third has no header yet, so the second alone tells where the journal is.
         assert_eq!(segments.retire(&[u64::MAX; 2]).expect("a disk"), 1);

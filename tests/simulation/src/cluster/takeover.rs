@@ -7,12 +7,12 @@ use crate::finding::Finding;
 use domain::invariants::Invariant;
 use domain::{Record, ShardId, Stock};
 use seckill::store::journal::JournalError;
-use seckill::store::journal::fenced::{Base, Claim, FencedLog, LogError, Session, replay};
+use seckill::store::journal::fenced::{BatchEnd, Claim, FencedLog, LogError, Session, replay};
 
 /// What a takeover came to.
 pub enum Taken {
     /// The shard is this node's to serve.
-    Over { claim: Claim, stock: Box<Stock>, ends: Vec<Base>, is_from_orders: bool },
+    Over { claim: Claim, stock: Box<Stock>, ends: Vec<BatchEnd>, is_from_orders: bool },
     /// It was not claimed, or the log did not answer.
     Not,
     /// It was claimed, nothing leads to its state at the moment, and it was given back.
