@@ -46,7 +46,7 @@ pub use directory::{ClusterNode, Directory, ItemShards};
 pub use engine::{Engine, EngineOptions, StartError};
 pub use events::{
     Begin, CONTENT_TYPE as EVENT_CONTENT_TYPE, CloudEvent, Confirmed, EventMaker, EventReaders,
-    EventSink, EventType, ReaderOptions, ReaderStanding,
+    EventSink, EventType, JournalHold, ReaderOptions, ReaderStanding,
 };
 pub use gate::Gate;
 pub use lease::Lease;

@@ -1,7 +1,7 @@
 //! How a cluster begins that is not new: from the journal of a shop that has sold alone, or from order store
 //! and checkpoints where etcd is lost for good.
 
-use super::recover::write_checkpoints;
+use super::recover::{set_events_back, write_checkpoints};
 use crate::actors::{RecoveryError, renew};
 use crate::clock;
 use crate::config::Config;
@@ -202,6 +202,7 @@ pub async fn restore(config: &Config) -> Result<Restored, FoundError> {
     check_shards(&orders, &data_dir, shards).await?;
     let checkpoints = opening::checkpoints(config, &data_dir, identity).await?;
     let renewal = renew(identity, Some(&checkpoints), &orders, shards, clock::wall_now()).await?;
+    set_events_back(&orders, &renewal).await?;
     let base: Vec<u64> = renewal.shards.iter().map(|shard| shard.base_seq).collect();
     let epoch = renewal.last_epoch + 1;
     let mut founding = place.log.begin(&base, epoch).await?;

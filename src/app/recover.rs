@@ -9,11 +9,12 @@ use crate::store::broker::{self, BrokerError};
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, whole};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::StoreError;
+use crate::store::events::EventPositions;
 use crate::store::journal::file::disk::RealDisk;
 use crate::store::journal::file::{self, FileLog};
 use crate::store::journal::{BoxError, Journal, JournalError, JournalId, OpenedLog, record};
 use crate::store::orders::OrderStore;
-use domain::Record;
+use domain::{Record, ShardId};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ pub async fn recover(config: &Config) -> Result<Recovered, RecoverError> {
         // What it holds was numbered by the lost journal.
         broker::purge(address).await?;
     }
+    set_events_back(&orders, &renewal).await?;
     let epoch = write_journal(config, disk, &renewal)?;
     if let Some(checkpoints) = checkpoints {
         write_checkpoints(&checkpoints, epoch, &renewal).await?;
@@ -105,6 +107,16 @@ pub async fn recover(config: &Config) -> Result<Recovered, RecoverError> {
         paused_items: records - from_checkpoints,
         from_checkpoints,
     })
+}
+
+/// Has what is new in the journal told to those who had confirmed what was lost under the same numbers.
+pub(super) async fn set_events_back(
+    orders: &OrderStore,
+    renewal: &Renewal,
+) -> Result<(), StoreError> {
+    let to: Vec<(ShardId, u64)> =
+        renewal.shards.iter().map(|shard| (shard.stock.shard(), shard.base_seq)).collect();
+    EventPositions::new(orders.database()).set_back(&to).await
 }
 
 /// The identity of the lost journal, which the data directory has from now on.

@@ -2,6 +2,7 @@
 //! of it on one log.
 
 mod cluster;
+mod events;
 mod limits;
 mod payments;
 mod sale;

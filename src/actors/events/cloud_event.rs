@@ -1,6 +1,6 @@
 //! Records as events of the CloudEvents specification, version 1.0, in its JSON format (<https://cloudevents.io>).
 //!
-//! Pure: the same record makes the same event, byte for byte, whoever makes it and whenever. Names in `data` are those
+//! Pure: the same record makes the same event, byte for byte, at every node and time. Names in `data` are those
 //! of the REST API. Must not know where events go.
 
 use super::types::EventType;
@@ -121,6 +121,11 @@ impl EventMaker {
     /// A maker of events of this journal's records. `source` says to receivers which shop it is.
     pub fn new(journal: JournalId, source: &str) -> Self {
         Self { journal, source: source.into() }
+    }
+
+    /// A maker for examples and tests.
+    pub fn example() -> Self {
+        Self::new(JournalId(std::num::NonZeroU64::MIN), "/seckill")
     }
 
     /// The event's identity, whether the record is one or not.
@@ -249,3 +254,6 @@ fn operation_data(operation: &Operation) -> ItemData<'_> {
         operator: operation.request.as_ref().map(|request| &*request.operator),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,11 @@ impl Cursor {
         Ok(())
     }
 
+    /// Whether records were deleted that are still to be read: `base` is each shard's last one that was.
+    pub(super) fn lacks(&self, base: &[u64]) -> bool {
+        self.read.iter().zip(base).any(|(read, base)| read.is_some_and(|read| read < *base))
+    }
+
     /// What is to be offered, oldest first.
     pub(super) fn waiting(&self) -> &[CloudEvent] {
         &self.waiting
@@ -132,5 +137,7 @@ mod tests {
         assert_eq!(cursor.read(ShardId(0), 4, None), Err(Gap));
         assert_eq!(cursor.read(ShardId(1), 1, None), Err(Gap), "it is not read");
         assert_eq!(cursor.read(ShardId(0), 5, None), Ok(()));
+        assert!(!cursor.lacks(&[5, 9]), "all that is gone was read");
+        assert!(cursor.lacks(&[6, 0]));
     }
 }

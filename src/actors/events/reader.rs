@@ -125,22 +125,25 @@ impl<S: EventSink> Reader<S> {
         while !self.ending.is_cancelled() {
             let again = match self.begin().await {
                 Err(again) => again,
-                Ok(mut place) => {
-                    self.standing.set_obstacle(&self.name, None);
-                    match self.follow(&mut place).await {
-                        Ok(()) => break,
-                        Err(again) => again,
-                    }
-                }
+                Ok(mut place) => match self.follow(&mut place).await {
+                    Ok(()) => break,
+                    Err(again) => again,
+                },
             };
             match again {
                 Again::Shards | Again::Replay => {
                     tracing::info!(sink = &*self.name, why = %again, "events are read from their positions again");
                 }
-                Again::Gap => tokio::time::sleep(RETRY).await,
+                Again::Gap => {
+                    tracing::warn!(
+                        sink = &*self.name,
+                        "records that were to be told are gone from the journal"
+                    );
+                    tokio::time::sleep(RETRY).await;
+                }
                 _ => {
                     self.standing.set_obstacle(&self.name, Some(again.to_string()));
-                    self.sink.look(&self.standing.now(&self.ground.engine));
+                    self.sink.look(self.standing.now(&self.ground.engine)).await;
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -159,18 +162,22 @@ impl<S: EventSink> Reader<S> {
         let known = positions.positions(&self.name, reading.generation).await?;
         let mut kept: HashMap<ShardId, Position> =
             known.into_iter().map(|position| (position.shard, position)).collect();
-        let (mut after, mut lost) = (Vec::with_capacity(owners.len()), 0);
+        let (mut after, mut missed) = (Vec::with_capacity(owners.len()), Vec::new());
         for ((shard, owner), base) in (0..).map(ShardId).zip(&owners).zip(journal.base_seqs()) {
             if owner.is_none() {
                 after.push(None);
                 continue;
             }
             let position = kept.entry(shard).or_insert(Position { shard, seq: base, lost: (0, 0) });
-            lost += self.miss(position, base);
+            if position.seq < base {
+                self.miss(position, base);
+                missed.push(*position);
+            }
             after.push(Some(position.seq));
             self.standing.hold.set(shard, position.seq);
         }
-        self.standing.set_lost(lost);
+        positions.raise(&self.name, reading.generation, &missed).await?;
+        self.standing.set_lost(lost(&kept, &owners));
         let wanted: Vec<u64> = after.iter().map(|seq| seq.unwrap_or(u64::MAX)).collect();
         let now = Instant::now();
         Ok(Place {
@@ -186,27 +193,23 @@ impl<S: EventSink> Reader<S> {
         })
     }
 
-    /// Takes note of what was deleted behind a shard's position, which is behind it from now on. Returns how many
-    /// records the sink has not got over.
-    fn miss(&self, position: &mut Position, base: u64) -> u64 {
-        if position.seq < base {
-            let (shard, lost) = (position.shard, (position.seq + 1, base));
-            metrics::counter!(EVENTS_LOST_TOTAL, "sink" => self.name.to_string())
-                .increment(base - position.seq);
-            tracing::error!(
-                sink = &*self.name, %shard, lost_from = lost.0, lost_to = lost.1,
-                "the journal's records up to lost_to were deleted before this receiver had confirmed them: it was too \
-                 far behind; bring it up to date from the orders themselves"
-            );
-            (position.seq, position.lost) = (base, lost);
-        }
-        let (lost_from, lost_to) = position.lost;
-        if lost_to > 0 && position.seq <= lost_to { lost_to + 1 - lost_from } else { 0 }
+    /// Takes note of what was deleted behind a shard's position, which is behind it from now on.
+    fn miss(&self, position: &mut Position, base: u64) {
+        let (shard, lost) = (position.shard, (position.seq + 1, base));
+        metrics::counter!(EVENTS_LOST_TOTAL, "sink" => self.name.to_string())
+            .increment(base - position.seq);
+        tracing::error!(
+            sink = &*self.name, %shard, lost_from = lost.0, lost_to = lost.1,
+            "the journal's records up to lost_to were deleted before this receiver had confirmed them: it was too \
+             far behind; bring it up to date from the orders themselves"
+        );
+        (position.seq, position.lost) = (base, lost);
     }
 
     /// Tells what is read, until the reader is to end.
     async fn follow(&mut self, place: &mut Place) -> Result<(), Again> {
         let engine = self.ground.engine.clone();
+        self.look(place).await?;
         loop {
             // Made before the journal is read, so that no notice falls in between.
             let told = engine.durable_told().notified();
@@ -227,12 +230,13 @@ impl<S: EventSink> Reader<S> {
             if is_idle || ends || place.kept_at.elapsed() >= KEEP {
                 self.keep(place).await?;
             }
+            // It has got as far as to keep what was confirmed.
+            self.standing.set_obstacle(&self.name, None);
             if ends {
                 return Ok(());
             }
             if is_idle {
                 self.standing.waits_since(engine.now());
-                self.standing.set_lost(0);
                 tokio::select! {
                     _ = tokio::time::timeout(IDLE, told) => {}
                     () = self.ending.cancelled() => continue,
@@ -244,12 +248,17 @@ impl<S: EventSink> Reader<S> {
         }
     }
 
-    /// Looks whether a replay was asked for.
+    /// Looks whether a replay was asked for, and whether what is to be read is there still.
     async fn look(&mut self, place: &mut Place) -> Result<(), Again> {
         place.looked_at = Instant::now();
-        self.sink.look(&self.standing.now(&self.ground.engine));
+        self.sink.look(self.standing.now(&self.ground.engine)).await;
         let reading = self.ground.positions.reading(&self.name, self.first).await?;
-        if reading == place.reading { Ok(()) } else { Err(Again::Replay) }
+        if reading != place.reading {
+            return Err(Again::Replay);
+        }
+        // Told at once, not when the sink is back: by then more is gone.
+        let base = self.ground.engine.context().journal.base_seqs();
+        if place.cursor.lacks(&base) { Err(Again::Gap) } else { Ok(()) }
     }
 
     /// Reads until a batch is full. Returns whether all that is durable was read.
@@ -310,7 +319,7 @@ impl<S: EventSink> Reader<S> {
             .increment(count as u64);
     }
 
-    /// Keeps what is confirmed. Only then may the journal let go of it.
+    /// Keeps what is confirmed. Only then may the journal delete it.
     async fn keep(&mut self, place: &mut Place) -> Result<(), Again> {
         place.kept_at = Instant::now();
         let mut raised = Vec::new();
@@ -330,8 +339,19 @@ impl<S: EventSink> Reader<S> {
             self.standing.hold.set(position.shard, position.seq);
             place.kept.insert(position.shard, position);
         }
+        self.standing.set_lost(lost(&place.kept, &place.owners));
         Ok(())
     }
+}
+
+/// How many records the sink has lost and confirmed nothing behind them, of the shards that are served here.
+fn lost(kept: &HashMap<ShardId, Position>, owners: &[Option<u64>]) -> u64 {
+    let is_served = |shard: ShardId| owners.get(shard.index()).is_some_and(Option::is_some);
+    let lost = kept.values().filter(|kept| is_served(kept.shard)).map(|kept| match kept.lost {
+        (from, to) if to > 0 && kept.seq <= to => to + 1 - from,
+        _ => 0,
+    });
+    lost.sum()
 }
 
 /// Who owns each shard that is served here.

@@ -7,11 +7,15 @@ use super::sink::{EventSink, ReaderStanding};
 use super::standing::Standing;
 use super::types::EventType;
 use crate::actors::engine::Engine;
+use crate::actors::holds::Hold;
 use crate::store::catalogue::Catalogue;
 use crate::store::database::StoreError;
 use crate::store::events::EventPositions;
 use crate::store::orders::OrderStore;
-use crate::telemetry::metrics::{EVENTS_LOST_TOTAL, EVENTS_TOLD_TOTAL, EVENTS_UNROUTED_TOTAL};
+use crate::telemetry::metrics::{
+    EVENTS_LAG_RECORDS, EVENTS_LAG_SECONDS, EVENTS_LOST_TOTAL, EVENTS_TOLD_TOTAL,
+    EVENTS_UNROUTED_TOTAL,
+};
 use domain::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -61,6 +65,11 @@ struct Running {
     ended: CancellationToken,
 }
 
+/// Keeps the journal for sinks that are yet to come.
+pub struct JournalHold {
+    _hold: Arc<Hold>,
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
@@ -99,9 +108,7 @@ impl EventReaders {
     ) {
         let Inner { ground, runtime, running } = &*self.0;
         let engine = &ground.engine;
-        for counter in [EVENTS_TOLD_TOTAL, EVENTS_LOST_TOTAL] {
-            metrics::counter!(counter, "sink" => name.to_owned()).increment(0);
-        }
+        begin_at_zero(name);
         let hold = engine.holds().add(usize::from(engine.shards()));
         let standing = Arc::new(Standing::new(hold, engine.now()));
         let (ending, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -121,10 +128,18 @@ impl EventReaders {
         running.lock().insert(name.to_owned(), started);
     }
 
+    /// Keeps all of the journal, up to the limit, until what is returned is dropped: for sinks that are not known yet,
+    /// because the store that has them does not answer. To be called before anything is deleted from the journal.
+    pub fn hold(&self) -> JournalHold {
+        let engine = &self.0.ground.engine;
+        JournalHold { _hold: engine.holds().add(usize::from(engine.shards())) }
+    }
+
     /// Tells a sink no more. Its positions stay, so that it goes on from there when it is added again; the journal
     /// keeps nothing for it meanwhile.
     pub fn remove(&self, name: &str) {
         self.0.running.lock().remove(name);
+        show_nothing(name);
     }
 
     /// Tells a sink no more, and forgets its positions.
@@ -173,5 +188,21 @@ impl EventReaders {
             Begin::At(at) => at,
             Begin::Oldest => Timestamp::default(),
         }
+    }
+}
+
+/// Lets a sink's figures exist before anything is counted.
+fn begin_at_zero(sink: &str) {
+    let label = || [("sink", sink.to_owned())];
+    for name in [EVENTS_TOLD_TOTAL, EVENTS_LOST_TOTAL] {
+        metrics::counter!(name, &label()).increment(0);
+    }
+    show_nothing(sink);
+}
+
+/// Nobody waits for anything.
+fn show_nothing(sink: &str) {
+    for name in [EVENTS_LAG_RECORDS, EVENTS_LAG_SECONDS] {
+        metrics::gauge!(name, "sink" => sink.to_owned()).set(0.0);
     }
 }

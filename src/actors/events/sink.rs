@@ -37,8 +37,12 @@ pub trait EventSink: Send + 'static {
     /// dropped at any point; what was under way is offered again then.
     fn deliver(&mut self, events: &[CloudEvent]) -> impl Future<Output = Confirmed> + Send;
 
-    /// Told how far the reader is, about once a second while nothing is being delivered.
-    fn look(&mut self, _standing: &ReaderStanding) {}
+    /// Told how far the reader is: when it begins, and about once a second while nothing is being delivered. Here a
+    /// sink may look whether its receiver can be reached, and say how it is.
+    fn look(&mut self, standing: ReaderStanding) -> impl Future<Output = ()> + Send {
+        drop(standing);
+        async {}
+    }
 }
 
 /// Which events of a batch have arrived.
@@ -52,8 +56,8 @@ pub struct ReaderStanding {
     pub lag_records: u64,
     /// The age of the oldest event that waits, in seconds; 0 if none does.
     pub lag_seconds: f64,
-    /// Records that were deleted before the sink was told, as far as it has not got over it: until it has confirmed
-    /// something behind them and nothing waits. 0 normally.
+    /// Records that were deleted before the sink had confirmed what they tell, until it has confirmed something behind
+    /// them in their shard. 0 normally.
     pub lost_records: u64,
     /// Why the positions cannot be read or kept, if so: nothing is told meanwhile.
     pub obstacle: Option<String>,

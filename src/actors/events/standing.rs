@@ -48,7 +48,7 @@ impl Standing {
         let before = std::mem::replace(&mut *self.obstacle.lock(), obstacle.clone());
         match (before, obstacle) {
             (None, Some(why)) => {
-                tracing::warn!(sink, why, "events wait in the journal; none is lost");
+                tracing::warn!(sink, why, "events wait in the journal");
             }
             (Some(_), None) => tracing::info!(sink, "events are told again"),
             _ => {}

@@ -12,7 +12,7 @@ macro_rules! event_types {
         }
 
         impl EventType {
-            /// All types.
+            /// All types that there are.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The name in an event's `type`, such as `seckill.order.paid`.

@@ -160,6 +160,31 @@ mod tests {
     }
 
     #[test]
+    fn events_have_the_same_fields() {
+        let journal = crate::actors::EventMaker::example();
+        let order = Order {
+            order_id: OrderId::next(OrderId(0), ShardId(1), Timestamp(1_790_000_000_123)),
+            item_id: ItemId(1),
+            sale_id: SaleId(2),
+            user_id: UserId(4),
+            request_id: RequestId(5),
+            attempt: 1,
+            quantity: 3,
+            amount: 4,
+            currency: Currency::CNY,
+            status: OrderStatus::Paid,
+            expires_at: Timestamp(1_790_000_600_123),
+        };
+        let event = domain::Event::Order(order);
+        let record = domain::Record { shard: ShardId(1), seq: 1, at: Timestamp(1), event };
+        let made = journal.make(&record, None).unwrap();
+        let mut body: serde_json::Value = serde_json::from_slice(&made.body).unwrap();
+        let buyer = body["data"].as_object_mut().unwrap().remove("buyer").unwrap();
+        assert_eq!(buyer, serde_json::json!({ "user_id": "4" }));
+        assert_eq!(body["data"], serde_json::json!(OrderView::from(&order)));
+    }
+
+    #[test]
     fn the_examples_order_says_when_it_was_placed() {
         let order_id: OrderId = example::ORDER_ID.parse().unwrap();
         assert_eq!(timestamp::to_string(order_id.created_at()), example::CREATED_AT);

@@ -6,3 +6,5 @@ mod etcd;
 mod member;
 mod moving;
 mod node;
+
+pub use node::{Node, Stores};

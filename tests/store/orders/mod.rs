@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod delivery;
+mod events;
 mod operators;
 mod ownership;
 mod payments;
@@ -153,6 +154,9 @@ macro_rules! contract {
 
 contract!(
     run:
+    events::positions_go_up_within_a_generation,
+    events::each_receiver_has_its_own_positions,
+    events::buyers_are_named_by_their_issuer,
     settings::entries_are_followed_by_their_changes,
     settings::of_two_changes_at_once_one_is_made,
     settings::settings_have_versions_and_a_history,
