@@ -9,6 +9,7 @@ mod beginnings;
 mod carrier;
 mod cluster;
 mod error;
+mod events;
 pub mod export;
 mod external;
 mod figures;
@@ -33,7 +34,7 @@ pub use cluster::ClusterError;
 pub use error::AppError;
 pub use signer::signer;
 
-use crate::actors::{Backends, Engine, RecoveryError, StartError};
+use crate::actors::{Backends, Engine, EventReaders, RecoveryError, StartError};
 use crate::config::{Config, Invalid, Loaded};
 use crate::demo;
 use crate::descriptors;
@@ -70,6 +71,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a start that is refused waits until the stores are closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a stop waits for receivers of events: what they do not confirm they are told again.
+const EVENTS_LIMIT: Duration = Duration::from_secs(2);
+
 /// What a start is given beside the configuration.
 pub struct StartOptions {
     /// How far the journal's newest record may be ahead of the wall clock.
@@ -87,6 +91,7 @@ pub struct App {
     engine: Engine,
     sales: Sales,
     backends: Option<Backends>,
+    events: EventReaders,
     cluster: Option<ClusterNode>,
     lifecycle: JoinHandle<()>,
     catalogue_watch: JoinHandle<()>,
@@ -135,6 +140,8 @@ impl App {
         let signer = signer::signer(&config.tokens, || secrets::signing_secret(data_dir.path()))?;
         let tracer = traces::tracer(config, engine.clock(), background.handle())?;
         engine.trace_with(tracer);
+        // First, so that nothing is deleted from the journal that is still to be told.
+        let events = events::start(&background, config, &engine, &stores.orders).await?;
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
@@ -173,6 +180,7 @@ impl App {
             engine,
             sales,
             backends: Some(backends),
+            events,
             cluster,
             lifecycle,
             catalogue_watch,
@@ -266,6 +274,7 @@ impl App {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
+        self.events.stop(self.drain_limit.min(EVENTS_LIMIT)).await;
         if let Some(cluster) = self.cluster.take() {
             cluster.leave().await;
         }

@@ -9,7 +9,7 @@ mod etcd;
 pub use etcd::{EtcdOpenError, etcd};
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SecretUrl};
 use crate::store::broker::BrokerAddress;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::data_dir::{DataDir, DataDirError};
@@ -20,7 +20,7 @@ use crate::store::private_files::make_private;
 use crate::store::read_cache::ReadCache;
 use crate::store::redis_connection::{RedisAddress, RedisAddressError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why a store cannot be opened as configured.
@@ -201,15 +201,34 @@ pub fn read_cache(config: &Config, clock: Clock) -> Result<ReadCache, OpenError>
 /// Returns [`OpenError::Certificate`] if the certificate cannot be read.
 pub fn broker_address(config: &Config) -> Result<Option<BrokerAddress>, OpenError> {
     let Some(url) = &config.broker.amqp_url else { return Ok(None) };
-    let root_certificate = match &config.broker.amqp_ca_file {
-        None => None,
-        Some(path) => Some(
-            std::fs::read_to_string(path)
-                .map_err(|source| OpenError::Certificate { path: path.clone(), source })?,
-        ),
+    rabbitmq(config, url, config.broker.amqp_ca_file.as_deref()).map(Some)
+}
+
+/// Returns the address of the RabbitMQ at which events are announced, if they are.
+///
+/// # Errors
+/// Returns [`OpenError::Certificate`] if the certificate cannot be read.
+pub fn events_address(config: &Config) -> Result<Option<BrokerAddress>, OpenError> {
+    let events = &config.events;
+    match &events.amqp_url {
+        _ if !events.amqp => Ok(None),
+        Some(url) => rabbitmq(config, url, events.amqp_ca_file.as_deref()).map(Some),
+        None => broker_address(config),
+    }
+}
+
+fn rabbitmq(
+    config: &Config,
+    url: &SecretUrl,
+    ca_file: Option<&Path>,
+) -> Result<BrokerAddress, OpenError> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path)
+            .map_err(|source| OpenError::Certificate { path: path.to_owned(), source })
     };
+    let root_certificate = ca_file.map(read).transpose()?;
     let confirm_timeout = Duration::from_millis(config.broker.confirm_timeout_ms);
-    Ok(Some(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout }))
+    Ok(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout })
 }
 
 /// The address of the Redis that keeps checkpoints and the read cache, if one is configured.

@@ -54,6 +54,12 @@ pub enum Meaning {
     BrokerRefuses(String),
     /// The broker takes no messages at present, and says why.
     BrokerBlocks(String),
+    /// Events are told, and the receiver confirms them.
+    EventsTold,
+    /// Events wait in the journal, because of this.
+    EventsWait(String),
+    /// So many records were deleted from the journal before the receiver had confirmed what they tell.
+    EventsLost(u64),
     /// The order store takes records.
     OrdersArrive,
     /// The order store does not answer.
@@ -232,6 +238,17 @@ impl Meaning {
                 out,
                 "the broker takes no messages, orders wait in the journal, none is lost: {reason}"
             ),
+            Self::EventsTold => out.write_str("what happens is told behind the sale"),
+            Self::EventsWait(why) => write!(
+                out,
+                "events wait in the journal, none is lost up to events.retain_mib; the sale goes on: {why}"
+            ),
+            Self::EventsLost(records) => write!(
+                out,
+                "{records} records were deleted from the journal before their events were told, because the \
+                 receiver was too far behind; the sale goes on, and the orders themselves are in the order store: \
+                 see docs/events.md"
+            ),
             Self::ClusterWhole { served, shards, nodes } => write!(
                 out,
                 "every shard is served, {served} of {shards} here; nodes that live: {nodes}"
@@ -333,6 +350,9 @@ mod tests {
                 "2 of 4 shards are served by no",
             ),
             (Meaning::ClusterAway(7), "last read 7 s ago"),
+            (Meaning::EventsTold, "told behind the sale"),
+            (Meaning::EventsWait("gone".to_owned()), "the sale goes on: gone"),
+            (Meaning::EventsLost(7), "7 records were deleted"),
             (Meaning::SettingsHold, "while the shop runs holds"),
             (Meaning::SettingsRefused("limits, version 3: no".to_owned()), "limits, version 3: no"),
             (Meaning::SettingsFileRefused("line 7".to_owned()), "file is kept out"),

@@ -48,7 +48,8 @@ pub struct EngineStatus {
 /// A dependency as an operator should see it.
 #[derive(Clone, Debug)]
 pub struct DependencyStatus {
-    /// `journal`, `clock`, `tasks`, `data_directory`, `checkpoint`, `broker`, `order_store` or `catalogue`.
+    /// `journal`, `clock`, `tasks`, `data_directory`, `checkpoint`, `broker`, `events`, `order_store` or
+    /// `catalogue`.
     pub name: &'static str,
     /// Which implementation serves: `file`, `files`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
     pub kind: &'static str,

@@ -2,7 +2,7 @@
 //!
 //! Must not know the order in which parts start.
 
-use crate::actors::{BackendOptions, EngineOptions};
+use crate::actors::{BackendOptions, EngineOptions, ReaderOptions};
 use crate::config::{self, CompatSettle, Config, OnChallengeError, VisitId, WhenExceeded};
 use crate::http;
 use crate::store::journal::file;
@@ -40,6 +40,23 @@ pub fn backend(config: &Config) -> BackendOptions {
         transaction_records: config.orders.batch_records as usize,
         backlog_records_max: config.backlog.records_max,
         refuse_beyond_backlog: config.backlog.when_exceeded == WhenExceeded::Refuse,
+    }
+}
+
+/// How much of a cluster's log a node keeps in etcd for receivers of events, in MiB: etcd's own quota is 2 GiB, and
+/// beyond it nothing is sold.
+const CLUSTER_RETAIN_MIB: u32 = 256;
+
+/// Returns how events are read.
+pub fn events(config: &Config) -> ReaderOptions {
+    let retain_mib = match config.cluster.is_set() {
+        true => config.events.retain_mib.min(CLUSTER_RETAIN_MIB),
+        false => config.events.retain_mib,
+    };
+    ReaderOptions {
+        source: config.events.source.clone(),
+        retain_bytes: u64::from(retain_mib) << 20,
+        rush_records_max: config.backlog.records_max / 2,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::audit::{self, AuditArguments, Report};
 use super::failure::{self, Exit, Failure};
 use crate::app::backup::{Backup, BackupError};
-use crate::config::Config;
+use crate::config::{Config, Events};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -49,6 +49,7 @@ fn alone(config: &Config, backup: &Backup) -> Config {
     config.orders.mysql_url = None;
     config.checkpoint.redis_url = None;
     config.broker.amqp_url = None;
+    config.events = Events::default();
     config
 }
 

@@ -230,7 +230,7 @@ fn remedy_of_opening(error: &OpenError) -> (Exit, &'static str) {
         ),
         OpenError::Certificate { .. } => (
             Exit::Configuration,
-            "make checkpoint.redis_ca_file and broker.amqp_ca_file name readable files",
+            "make checkpoint.redis_ca_file, broker.amqp_ca_file and events.amqp_ca_file name readable files",
         ),
         OpenError::ReadCache(_) => {
             (Exit::Configuration, "make checkpoint.redis_url the URL of a Redis")

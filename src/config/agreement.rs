@@ -34,6 +34,10 @@ pub fn check(config: &Config) -> Vec<String> {
         "challenge.provider needs challenge.site_key and challenge.secret",
     );
     check_payments(&config.payments, &mut must);
+    must(
+        !config.events.amqp || config.events.amqp_url.is_some() || config.broker.amqp_url.is_some(),
+        "events.amqp = true needs events.amqp_url or broker.amqp_url: where events are announced",
+    );
     check_cluster(config, &mut must);
     must(
         is_whole(&config.oidc),

@@ -28,8 +28,8 @@ pub use secret_text::SecretText;
 pub use secret_url::SecretUrl;
 pub use settings::{
     Backlog, Broker, BuyToken, Challenge, Checkpoint, Cluster, Compat, Config, Data, Demo, Engine,
-    Http, Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders, Payments,
-    Risk, Tokens, Traces, Users,
+    Events, Http, Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders,
+    Payments, Risk, Tokens, Traces, Users,
 };
 pub use source::Source;
 pub use texts::named_users;

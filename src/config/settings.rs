@@ -2,7 +2,6 @@
 //!
 //! Must not know what the settings do, nor where their values come from.
 
-use super::algorithms::algorithms;
 use super::choices::{
     ChallengeProvider, ClientAddress, CompatSettle, OnChallengeError, RISK_ACTIONS, RISK_MODES,
     RiskAction, RiskMode, VisitId, WhenExceeded,
@@ -12,11 +11,12 @@ use super::declare::{
     configuration,
 };
 use super::rules::{
-    ENDPOINTS, HOST_AND_PORT, KEY_PREFIX, NETWORKS, NODE_NAME, ORIGINS, UTC_OFFSET,
+    ALGORITHMS, ENDPOINTS, EVENT_SOURCE, HOST_AND_PORT, KEY_PREFIX, NAMED_USERS, NETWORKS,
+    NODE_NAME, ORIGINS, PROOF_PREFIX, PROVIDER, SCRIPT_URL, UTC_OFFSET, VERIFY_URL, WEB_URL,
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
 use super::secret_url::SecretUrl;
-use super::texts::{is_name, is_provider, is_script_url, is_url, is_word, named_users};
+use super::texts::{is_name, is_word};
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -347,13 +347,9 @@ configuration! {
         sandbox_delay_ms_max: u64 = 20_000, Within(0, 600_000);
         /// Who takes the buyers' money: a name, by which the provider calls back at
         /// `/api/v1/payments/callbacks/` and this.
-        provider: String = String::new(), Such(
-            |name: &String| name.is_empty() || is_provider(name),
-            "1 to 16 of a to z, 0 to 9, \"_\" and \"-\", and not \"sandbox\"",
-        );
+        provider: String = String::new(), PROVIDER;
         /// Where payments begin at the provider. With http:// only on this machine.
-        url: String = String::new(),
-            Such(|url: &String| url.is_empty() || is_url(url), "a URL of https:// or http://");
+        url: String = String::new(), WEB_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of that server, if that is not
         /// a public one.
         ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/pay-ca.pem");
@@ -365,6 +361,25 @@ configuration! {
         timeout_ms: u64 = 5_000, Within(100, 20_000);
         /// Payments that may be beginning at the same time; one more is answered 503.
         in_flight_max: u32 = 256, Within(1, 10_000);
+    }
+
+    /// What others are told of orders and items: docs/events.md.
+    events: Events {
+        /// What events have as their `source`: which shop it is.
+        source: String = "/seckill".to_owned(), EVENT_SOURCE;
+        /// Whether events are announced at the exchange `seckill.events` of a RabbitMQ: the one of `amqp_url`, or
+        /// without it the one of `broker.amqp_url`.
+        amqp: bool = false, AnyOf("true or false");
+        /// RabbitMQ to announce events at.
+        amqp_url: Option<SecretUrl> = None, Url {
+            schemes: &["amqp", "amqps"], path_names: None,
+            example: "amqp://events:password@127.0.0.1:5672/%2f",
+        };
+        /// Certificate, in PEM, of the authority that signed that server's certificate, if it is not a public one.
+        amqp_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/events-ca.pem");
+        /// How much of the journal is kept for receivers that are behind, in MiB. What is older they are never
+        /// told. In a cluster, whose log is in etcd, a node keeps 256 at most.
+        retain_mib: u32 = 4_096, Within(16, 1_048_576);
     }
 
     /// The views of the shop's pages.
@@ -400,11 +415,7 @@ configuration! {
         cost: u32 = 1_000, Within(1, 100_000);
         /// How the key has to begin, in hexadecimal digits: each more makes it 16 times as hard. "00"
         /// takes 256 attempts on average.
-        prefix: String = "00".to_owned(), Such(
-            |prefix: &String| (1..=6).contains(&prefix.len())
-                && prefix.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')),
-            "1 to 6 hexadecimal digits in lower case",
-        );
+        prefix: String = "00".to_owned(), PROOF_PREFIX;
         /// How long a challenge may take.
         ttl_seconds: u64 = 300, Within(10, 3_600);
         /// Who shows and judges the challenge of items that ask for an external one: "turnstile",
@@ -418,16 +429,9 @@ configuration! {
         /// The host whose pages show the challenge. Any if empty; GeeTest does not tell it.
         hostname: String = String::new(), AnyOf("a host such as \"shop.example\"");
         /// Where solutions are judged; the provider's own place if empty.
-        verify_url: String = String::new(), Such(
-            |url: &String| url.is_empty() || url.starts_with("https://")
-                || url.starts_with("http://127.0.0.1:"),
-            "a URL that begins with https://",
-        );
+        verify_url: String = String::new(), VERIFY_URL;
         /// Where the script is that shows the challenge; the provider's own place if empty.
-        script_url: String = String::new(), Such(
-            |url: &String| url.is_empty() || is_script_url(url),
-            "a URL that begins with https://",
-        );
+        script_url: String = String::new(), SCRIPT_URL;
         /// How long the provider may take over one.
         timeout_ms: u64 = 2_000, Within(100, 30_000);
         /// Solutions that it may be judging at the same time.
@@ -461,10 +465,7 @@ configuration! {
         /// a public one.
         ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/login-ca.pem");
         /// How its tokens may be signed, with spaces between them.
-        algorithms: String = "RS256 ES256 EdDSA".to_owned(), Such(
-            |text: &String| algorithms(text).is_some(),
-            "some of RS256, ES256 and EdDSA",
-        );
+        algorithms: String = "RS256 ES256 EdDSA".to_owned(), ALGORITHMS;
         /// The claim that says what the bearer may do: a list, or a text with spaces. A name with points is
         /// a path if no claim has that name, such as "realm_access.roles".
         operator_claim: String = "roles".to_owned(), Such(|text: &String| is_word(text), "a claim's name");
@@ -488,10 +489,7 @@ configuration! {
         item_id: u64 = 0, Within(0, i64::MAX as u64);
         /// Users that a name stands for, with spaces between them. The body's `userName` must not be the
         /// name of another user than the caller.
-        users: String = "zhangsan=1".to_owned(), Such(
-            |users: &String| named_users(users).is_some(),
-            "names with their users' numbers, each name once, such as \"zhangsan=1 lisi=2\"",
-        );
+        users: String = "zhangsan=1".to_owned(), NAMED_USERS;
         /// Whether the `userToken` header may be such a name instead of a token. A name proves nothing:
         /// anybody who knows it buys as that user. For a network in which nobody lies.
         trust_user_names: bool = false, AnyOf("true or false");

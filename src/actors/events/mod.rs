@@ -2,13 +2,14 @@
 //!
 //! `types` and `cloud_event` say what a record is to others, purely. [`EventSink`] is the seam to those who are told:
 //! `sink` has its rules, `reader` follows the journal for one sink, `cursor` is its place and `standing` how far it is;
-//! `readers` starts and ends them while the shop runs. `buyers` knows how buyers' own
+//! `readers` starts and ends them while the shop runs, and `rabbitmq` is the one sink that is here. `buyers` knows how buyers' own
 //! issuers name them. Positions are in the order store's database (`store::events`), and the journal keeps what was
 //! not told through `actors::holds`. Must not change anything in the shop: no purchase waits for anybody who is told.
 
 mod buyers;
 mod cloud_event;
 mod cursor;
+mod rabbitmq;
 mod reader;
 mod readers;
 mod sink;

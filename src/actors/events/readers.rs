@@ -2,12 +2,14 @@
 
 use super::buyers::Buyers;
 use super::cloud_event::EventMaker;
+use super::rabbitmq::{self, RabbitMqSink};
 use super::reader::{Ground, Reader};
 use super::sink::{EventSink, ReaderStanding};
 use super::standing::Standing;
 use super::types::EventType;
 use crate::actors::engine::Engine;
 use crate::actors::holds::Hold;
+use crate::store::broker::BrokerAddress;
 use crate::store::catalogue::Catalogue;
 use crate::store::database::StoreError;
 use crate::store::events::EventPositions;
@@ -80,6 +82,8 @@ impl EventReaders {
     /// No readers yet. They will run on the current runtime, and keep their positions beside the orders.
     pub fn new(engine: &Engine, orders: &OrderStore, options: &ReaderOptions) -> Self {
         engine.holds().set_retain_bytes(options.retain_bytes);
+        // So that they are there before anything is told.
+        begin_at_zero(rabbitmq::NAME);
         for kind in EventType::ALL {
             metrics::counter!(EVENTS_UNROUTED_TOTAL, "type" => kind.name()).increment(0);
         }
@@ -133,6 +137,12 @@ impl EventReaders {
     pub fn hold(&self) -> JournalHold {
         let engine = &self.0.ground.engine;
         JournalHold { _hold: engine.holds().add(usize::from(engine.shards())) }
+    }
+
+    /// Has events announced at the exchange `seckill.events` of a RabbitMQ, from now on if that is new.
+    pub fn announce_at(&self, address: BrokerAddress) {
+        let engine = self.0.ground.engine.clone();
+        self.add(rabbitmq::NAME, Begin::Now, move || RabbitMqSink::new(&engine, address.clone()));
     }
 
     /// Tells a sink no more. Its positions stay, so that it goes on from there when it is added again; the journal

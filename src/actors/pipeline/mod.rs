@@ -20,3 +20,4 @@ mod traced;
 
 pub use backends::{BackendOptions, Backends};
 pub(in crate::actors) use rush::gather;
+pub(in crate::actors) use sink::{RABBITMQ, telling_while_blocked};

@@ -189,7 +189,10 @@ impl RabbitMq {
         while !waiting.is_empty() {
             let state = self.publisher.state();
             let publishing = self.publisher.publish(&waiting);
-            match reporting_while_blocked(publishing, state, status).await {
+            let blocked = |reason| {
+                status.report("broker", RABBITMQ, false, Meaning::BrokerBlocks(reason));
+            };
+            match telling_while_blocked(publishing, state, blocked).await {
                 Ok(verdicts) => {
                     let refused = verdicts.iter().find(|verdict| **verdict != Verdict::Confirmed);
                     match refused {
@@ -257,18 +260,17 @@ impl RabbitMq {
     }
 }
 
-/// Waits for the publisher and reports a broker that takes no messages at once: the publisher itself
+/// Waits for a publisher and tells of a broker that takes no messages at once, with its reason: the publisher itself
 /// waits for it silently, for minutes.
-async fn reporting_while_blocked<Published>(
+pub(in crate::actors) async fn telling_while_blocked<Published>(
     publishing: impl Future<Output = Published>,
     mut state: watch::Receiver<BrokerState>,
-    status: &PipelineStatus,
+    tell: impl Fn(String),
 ) -> Published {
     let watching = async {
         while state.changed().await.is_ok() {
             if let BrokerState::Blocked(reason) = &*state.borrow_and_update() {
-                let meaning = Meaning::BrokerBlocks(reason.clone());
-                status.report("broker", RABBITMQ, false, meaning);
+                tell(reason.clone());
             }
         }
         std::future::pending().await

@@ -209,6 +209,7 @@ impl RabbitMqConsumer {
         };
         let outgoing = Outgoing {
             exchange: topology::DEAD_LETTERS,
+            routing_key: topology::ROUTING_KEY,
             message_id: &delivery.message_id,
             body: &delivery.body,
             properties: BasicProperties::default()

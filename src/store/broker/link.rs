@@ -11,7 +11,6 @@
 use super::address::BrokerAddress;
 use super::error::BrokerError;
 use super::state::BrokerState;
-use super::topology;
 use super::verdict::Verdict;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, FuturesUnordered};
@@ -46,6 +45,7 @@ pub(super) struct Link {
 /// A message to publish, borrowed from its owner.
 pub(super) struct Outgoing<'a> {
     pub(super) exchange: &'a str,
+    pub(super) routing_key: &'a str,
     pub(super) message_id: &'a str,
     pub(super) body: &'a [u8],
     pub(super) properties: BasicProperties,
@@ -199,7 +199,7 @@ async fn confirm_of(
         .with_delivery_mode(PERSISTENT)
         .with_message_id(ShortString::from(message.message_id));
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let (exchange, key) = (message.exchange.into(), topology::ROUTING_KEY.into());
+    let (exchange, key) = (message.exchange.into(), message.routing_key.into());
     channel.basic_publish(exchange, key, mandatory, message.body, properties).await?.await
 }
 
@@ -231,6 +231,7 @@ impl Backoff {
 mod tests {
     use super::*;
     use crate::store::broker::address::CONFIRM_TIMEOUT;
+    use crate::store::broker::topology;
     use secrecy::SecretString;
 
     /// Every other message is unroutable, so returns and confirms come interleaved and in bulk.
@@ -253,6 +254,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, message_id)| Outgoing {
                     exchange: if routable(place) { topology::ORDERS } else { NOWHERE },
+                    routing_key: topology::ROUTING_KEY,
                     message_id,
                     body: b"any",
                     properties: BasicProperties::default(),

@@ -12,12 +12,16 @@
 //! exchange seckill.orders (direct) ── orders ──▶ queue seckill.orders (quorum)
 //!                                                    │ rejected, or delivered too often
 //! exchange seckill.dead-letters (direct) ── orders ──▶ queue seckill.dead-letters (quorum)
+//! exchange seckill.events (topic) ── order.paid, … ──▶ queues of those who want to hear of it
 //! ```
+//!
+//! [`RabbitMqAnnouncer`] publishes to the last one, of which nothing comes back: it may be at another broker.
 //!
 //! Owns messages, topology and connections. Must not know actors, the journal's files or the order
 //! store. A URL carries the password, so no error made here repeats it.
 
 mod address;
+mod announcer;
 mod consumer;
 pub mod dead_letters;
 mod error;
@@ -31,6 +35,7 @@ mod traces;
 mod verdict;
 
 pub use address::{BrokerAddress, CONFIRM_TIMEOUT};
+pub use announcer::{Announcement, RabbitMqAnnouncer};
 pub use consumer::{Delivery, RabbitMqConsumer};
 pub use error::BrokerError;
 pub use publisher::{Depth, Message, RabbitMqPublisher};

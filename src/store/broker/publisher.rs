@@ -166,7 +166,8 @@ impl RabbitMqPublisher {
     }
 }
 
-async fn in_time<Answer>(
+/// Waits for an answer as long as for a confirm.
+pub(super) async fn in_time<Answer>(
     address: &BrokerAddress,
     asked: impl Future<Output = Result<Answer, BrokerError>>,
 ) -> Result<Answer, BrokerError> {
@@ -179,6 +180,7 @@ fn outgoing(message: &Message) -> Outgoing<'_> {
         BasicProperties::default().with_content_type(ShortString::from(format::CONTENT_TYPE));
     Outgoing {
         exchange: topology::ORDERS,
+        routing_key: topology::ROUTING_KEY,
         message_id: &message.message_id,
         body: &message.body,
         properties: match traces::headers(&message.traces) {

@@ -15,6 +15,8 @@ use lapin::{Channel, Connection, ExchangeKind};
 
 /// The exchange that records are published to, and the queue bound to it.
 pub const ORDERS: &str = "seckill.orders";
+/// The exchange that events are announced at. Queues are bound to it by those who want to hear of them.
+pub(super) const EVENTS: &str = "seckill.events";
 /// The exchange of messages that cannot be stored, and the queue bound to it.
 pub(super) const DEAD_LETTERS: &str = "seckill.dead-letters";
 /// The key of all bindings; it stays the same when a message is dead-lettered.
@@ -50,6 +52,16 @@ pub(super) async fn declare(connection: &Connection) -> Result<(), BrokerError> 
         ("x-overflow", text("reject-publish")),
     ]);
     queue(&channel, ORDERS, orders).await?;
+    close(&channel).await;
+    Ok(())
+}
+
+/// Declares the exchange of events: a topic exchange, so that a receiver can bind `order.*` as well as `order.paid`.
+pub(super) async fn declare_events(connection: &Connection) -> Result<(), BrokerError> {
+    let channel = connection.create_channel().await?;
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let none = FieldTable::default();
+    channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, none).await?;
     close(&channel).await;
     Ok(())
 }

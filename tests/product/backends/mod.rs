@@ -1,5 +1,6 @@
 //! The running engine with a real Redis, RabbitMQ and MariaDB that fail, singly and together: drills
-//! 17 to 29 and 46, and an order store that loses what it had.
+//! 17 to 29 and 46, an order store that loses what it had, and those who
+//! are told what happens.
 //!
 //! The tests share one instance of each server and take turns. Where a server is not installed they
 //! say so and pass, unless `SECKILL_REQUIRE_SERVICES=1`.
@@ -13,6 +14,7 @@ mod cluster_begin;
 mod cluster_settings;
 mod cluster_steer;
 mod cluster_traces;
+mod events;
 mod mariadb;
 mod rabbitmq;
 mod recover;

@@ -214,6 +214,7 @@ fn script_words(words: Words) -> String {
         "settings",
         "checkpoint",
         "broker",
+        "events",
         "order_store",
         "catalogue",
     ];

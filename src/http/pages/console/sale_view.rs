@@ -224,6 +224,7 @@ pub fn dependency_name(words: Words, name: &str) -> String {
         "settings" => words.dependency_settings(),
         "checkpoint" => words.dependency_checkpoint(),
         "broker" => words.dependency_broker(),
+        "events" => words.dependency_events(),
         "order_store" => words.dependency_order_store(),
         "catalogue" => words.dependency_catalogue(),
         name => name.replace('_', " "),

@@ -186,6 +186,7 @@ super::words! {
     dependency_settings();
     dependency_checkpoint();
     dependency_broker();
+    dependency_events();
     dependency_order_store();
     dependency_catalogue();
     live_run();

@@ -100,6 +100,9 @@ super::words! {
     broker_unread(error: &str);
     broker_refuses(error: &str);
     broker_blocks(error: &str);
+    events_told();
+    events_wait(why: &str);
+    events_lost(records: u64);
     orders_arrive();
     orders_wait(error: &str);
     orders_tried_again(error: &str);
@@ -154,6 +157,9 @@ impl Words {
             Meaning::BrokerUnread(error) => self.broker_unread(error),
             Meaning::BrokerRefuses(error) => self.broker_refuses(error),
             Meaning::BrokerBlocks(error) => self.broker_blocks(error),
+            Meaning::EventsTold => self.events_told(),
+            Meaning::EventsWait(why) => self.events_wait(why),
+            Meaning::EventsLost(records) => self.events_lost(*records),
             Meaning::OrdersArrive => self.orders_arrive(),
             Meaning::OrdersWait(error) => self.orders_wait(error),
             Meaning::OrdersTriedAgain(error) => self.orders_tried_again(error),

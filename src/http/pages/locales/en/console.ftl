@@ -190,6 +190,7 @@ dependency_tasks = Background tasks
 dependency_settings = Settings
 dependency_checkpoint = Checkpoints
 dependency_broker = Broker
+dependency_events = Events
 dependency_order_store = Order store
 dependency_catalogue = Catalogue
 live_run = Run this sale

@@ -189,6 +189,7 @@ dependency_tasks = 后台任务
 dependency_settings = 设置
 dependency_checkpoint = 检查点
 dependency_broker = 消息队列
+dependency_events = 事件通知
 dependency_order_store = 订单库
 dependency_catalogue = 目录
 live_run = 运营该场次
