@@ -219,6 +219,37 @@ pub const FURTHER: &[Further] = &[
         )],
     },
     Further {
+        name: "killed before and after events are announced, and after the position is kept; RabbitMQ killed while they are: none is missing, what comes twice is the same, no order's events go back",
+        tests: &[(
+            "product backends::events::all_that_happens_is_announced_whatever_dies",
+            "`events-before-deliver`, `events-after-deliver`, `events-after-position`",
+        )],
+    },
+    Further {
+        name: "RabbitMQ away for events, and no queue for them",
+        tests: &[(
+            "product backends::events::a_broker_that_is_away_delays_events_and_no_purchase",
+            "",
+        )],
+    },
+    Further {
+        name: "a node of a cluster that announces dies, and one stops: the others go on from its positions",
+        tests: &[
+            (
+                "product backends::events::the_nodes_of_a_cluster_announce_each_others_shards_once_they_have_them",
+                "",
+            ),
+            ("engine events", ""),
+        ],
+    },
+    Further {
+        name: "a receiver of events that is further behind than the journal is kept",
+        tests: &[(
+            "engine events::a_receiver_that_is_away_keeps_the_log_up_to_a_limit_and_is_told_what_it_has_lost",
+            "",
+        )],
+    },
+    Further {
         name: "a data directory that the version before wrote",
         tests: &[("product operations::version_before", "")],
     },
