@@ -37,6 +37,7 @@ mod tasks;
 mod transfers;
 
 pub use crate::peers::LinkFigures;
+pub use crate::store::outbound::signature::{NotBelieved, SharedSecret};
 pub use crate::store::outbound::{Outbound, OutboundError, OutboundOptions};
 pub use crate::store::settings::{
     ENTRIES_MAX, KeptSettings, ListedEntry, NOTE_LENGTH_MAX as ENTRY_NOTE_LENGTH_MAX, NewEntry,

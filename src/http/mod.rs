@@ -42,6 +42,7 @@ mod routes;
 mod state;
 pub mod timestamp;
 
+pub use crate::actors::SharedSecret;
 pub use auth::operator_name;
 pub use auth::token::{Principal, Role, SecretTooShort, Signer, TokenError};
 pub use buy_token::{BuyToken, BuyTokens, NotGood};
@@ -66,6 +67,5 @@ pub use pages::live::board::Board;
 pub use pages::times::UtcOffset;
 pub use pages::visits::VisitorId;
 pub use payments::provider::PaymentProvider;
-pub use payments::signature::SharedSecret;
 pub use risk::{RiskOptions, Threshold};
 pub use state::AppState;

@@ -4,6 +4,7 @@
 mod broker;
 mod checkpoint;
 mod fenced;
+mod guarded;
 mod orders;
 mod outbound;
 mod settings_contract;

@@ -5,12 +5,12 @@
 //! that is durable; until then the provider tells again.
 
 use super::example;
+use crate::actors::NotBelieved;
 use crate::crash::crash_point;
 use crate::http::edge::payments::CallbackAnswer;
 use crate::http::live_options::CALLBACK_BYTES_MAX;
 use crate::http::payments::decisions;
 use crate::http::payments::provider::PaymentProvider;
-use crate::http::payments::signature::NotBelieved;
 use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
 use crate::http::request::body;
 use crate::http::request::json;

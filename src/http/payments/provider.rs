@@ -4,7 +4,7 @@
 //! One interface for every provider, small enough for an adapter in front of a certain one. Both sides sign what they
 //! send. Must not know orders, nor what a payment does to one.
 
-use super::signature::{NotBelieved, SharedSecret};
+use crate::actors::{NotBelieved, SharedSecret};
 use crate::actors::{Outbound, OutboundError};
 use domain::{PaymentId, ProviderName, Timestamp};
 use hyper::{HeaderMap, Uri};

@@ -1,13 +1,21 @@
 //! Requests that this process makes of others' servers: bounded in time, in number and in bytes, and not
 //! made at all for a while once they keep failing.
 //!
-//! TLS by rustls on ring, with the public authorities or one of the server's own; no redirect is followed. Must not know what is
-//! asked, nor what an answer means.
+//! TLS by rustls on ring, with the public authorities or one of the server's own; no redirect is followed. Where
+//! somebody may name any server, `guard` says which may be asked and `guarded` asks no other. `signature` is how both
+//! sides prove who they are, and `breaker` leaves alone who keeps failing. Must not know what is asked, nor what an
+//! answer means.
 
 mod breaker;
+mod guard;
+mod guarded;
+pub mod signature;
+
+pub use breaker::Breaker;
+pub use guard::{Guard, NotAllowed, Target, URL_BYTES_MAX};
+pub use guarded::{GuardedOptions, GuardedOutbound, Heard, Resolve, SystemResolver};
 
 use crate::clock::Clock;
-use breaker::Breaker;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
@@ -55,6 +63,9 @@ pub enum OutboundError {
     /// The answer did not come in time.
     #[error("no answer in time")]
     TimedOut,
+    /// No request may go there.
+    #[error("the URL {0}")]
+    NotAllowed(NotAllowed),
     /// There was no connection, or it broke off.
     #[error("no answer: {0}")]
     Broken(String),

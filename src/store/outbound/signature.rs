@@ -1,5 +1,5 @@
-//! How shop and provider prove to each other who calls: signatures as the Standard Webhooks specification has them
-//! (<https://www.standardwebhooks.com>), for which most languages have a library.
+//! How the shop proves to others that it calls, and they to it: signatures as the Standard Webhooks specification has
+//! them (<https://www.standardwebhooks.com>), for which most languages have a library.
 //!
 //! ```text
 //! webhook-id: 385085134191251456-1
@@ -47,7 +47,15 @@ pub enum NotBelieved {
     WrongSignature,
 }
 
-/// The secret that shop and provider share, and the one of before.
+/// What the text of a secret begins with.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// Returns the text of a secret of these bytes, as libraries take it.
+pub fn secret_text(bytes: &[u8]) -> String {
+    format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes))
+}
+
+/// The secret that both sides share, and the one of before.
 #[derive(Clone)]
 pub struct SharedSecret {
     current: hmac::Key,
@@ -74,14 +82,18 @@ impl SharedSecret {
         now: Timestamp,
         body: &[u8],
     ) -> [(&'static HeaderName, String); 3] {
-        let timestamp = (now.0 / 1000).to_string();
-        let tag = hmac::sign(&self.current, &signed(id, &timestamp, body));
-        let signature = format!("{SCHEME}{}", STANDARD.encode(tag));
-        [
-            (&WEBHOOK_ID, id.to_owned()),
-            (&WEBHOOK_TIMESTAMP, timestamp),
-            (&WEBHOOK_SIGNATURE, signature),
-        ]
+        signed_headers(std::iter::once(&self.current), id, now, body)
+    }
+
+    /// Returns the headers of a message that is sent now, signed with the secret of before as well, if there
+    /// is one, for a receiver that does not know the present one yet.
+    pub fn headers_of_both(
+        &self,
+        id: &str,
+        now: Timestamp,
+        body: &[u8],
+    ) -> [(&'static HeaderName, String); 3] {
+        signed_headers(std::iter::once(&self.current).chain(&self.previous), id, now, body)
     }
 
     /// Checks that a message with these headers and this body was signed with the secret, within five minutes of
@@ -115,6 +127,24 @@ impl SharedSecret {
         };
         if tags.any(|tag| is_ours(&tag)) { Ok(()) } else { Err(NotBelieved::WrongSignature) }
     }
+}
+
+/// The headers of a message that is signed with each of these.
+fn signed_headers<'a>(
+    keys: impl Iterator<Item = &'a hmac::Key>,
+    id: &str,
+    now: Timestamp,
+    body: &[u8],
+) -> [(&'static HeaderName, String); 3] {
+    let timestamp = (now.0 / 1000).to_string();
+    let message = signed(id, &timestamp, body);
+    let sign = |key| format!("{SCHEME}{}", STANDARD.encode(hmac::sign(key, &message)));
+    let signatures: Vec<String> = keys.map(sign).collect();
+    [
+        (&WEBHOOK_ID, id.to_owned()),
+        (&WEBHOOK_TIMESTAMP, timestamp),
+        (&WEBHOOK_SIGNATURE, signatures.join(" ")),
+    ]
 }
 
 /// The bytes that are signed.
@@ -219,5 +249,15 @@ mod tests {
         headers.insert(&WEBHOOK_SIGNATURE, HeaderValue::try_from(several).unwrap());
         assert_eq!(new.verify(&headers, NOW, BODY), Ok(()));
         assert_eq!(old.verify(&headers, NOW, BODY), Ok(()));
+        let [_, _, (_, by_both)] = both.headers_of_both("msg_p5jXN8AQM9LWM0D4loKWxJek", NOW, BODY);
+        assert_eq!(headers[&WEBHOOK_SIGNATURE], by_both.as_str());
+        let [_, _, (_, alone)] = new.headers_of_both("msg_p5jXN8AQM9LWM0D4loKWxJek", NOW, BODY);
+        assert_eq!(alone, signature);
+    }
+
+    #[test]
+    fn a_secret_has_a_text() {
+        let bytes = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        assert_eq!(secret_text(&bytes), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     }
 }
