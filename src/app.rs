@@ -29,6 +29,7 @@ pub mod steering;
 mod stores;
 mod tls;
 mod traces;
+mod webhooks;
 
 pub use cluster::ClusterError;
 pub use error::AppError;
@@ -97,6 +98,7 @@ pub struct App {
     catalogue_watch: JoinHandle<()>,
     directory_watch: JoinHandle<()>,
     issuer: Option<JoinHandle<()>>,
+    webhooks: JoinHandle<()>,
     settings: Settings,
     _background: Background,
     address: SocketAddr,
@@ -142,6 +144,10 @@ impl App {
         engine.trace_with(tracer);
         // First, so that nothing is deleted from the journal that is still to be told.
         let events = events::start(&background, config, &engine, &stores.orders).await?;
+        let own = || secrets::signing_secret(data_dir.path());
+        let (ground, readers) = ((&engine, &stores.orders), events.clone());
+        let (webhooks, telling) =
+            webhooks::start(&background, config, ground, readers, own).await?;
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
@@ -167,6 +173,7 @@ impl App {
             signer: signer.clone(),
             external: external::external(&config.challenge, engine.clock())?,
             provider: provider::provider(&config.payments, engine.clock())?,
+            webhooks,
             oidc,
             clock: engine.clock(),
             render_metrics: renderer(&engine, &sales, &data_dir, metrics),
@@ -186,6 +193,7 @@ impl App {
             catalogue_watch,
             directory_watch,
             issuer,
+            webhooks: telling,
             settings,
             _background: background,
             address,
@@ -265,6 +273,7 @@ impl App {
         if let Some(issuer) = &self.issuer {
             issuer.abort();
         }
+        self.webhooks.abort();
         self.settings.stop();
         if let Some(cluster) = &self.cluster {
             cluster.hand_over(self.drain_limit).await;

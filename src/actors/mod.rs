@@ -7,7 +7,8 @@
 //! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
 //! is read of the shards. What is not served here `forwarding` has another node decide, by `remote`; `serving` is
 //! what this node does for the others. `transfers` moves units between an item's buckets, and `bucket_looks` says what
-//! those of other nodes have. `events` tells others what has happened, and `holds` keeps the journal's records for them.
+//! those of other nodes have. `events` tells others what has happened, and `holds` keeps the journal's records for them; `webhooks` are those who are
+//! told by requests.
 
 mod bloom_filter;
 mod bucket_looks;
@@ -35,13 +36,20 @@ mod shard;
 mod status;
 mod tasks;
 mod transfers;
+mod webhooks;
 
 pub use crate::peers::LinkFigures;
 pub use crate::store::outbound::signature::{NotBelieved, SharedSecret};
-pub use crate::store::outbound::{Outbound, OutboundError, OutboundOptions};
+pub use crate::store::outbound::{NotAllowed, Outbound, OutboundError, OutboundOptions};
 pub use crate::store::settings::{
     ENTRIES_MAX, KeptSettings, ListedEntry, NOTE_LENGTH_MAX as ENTRY_NOTE_LENGTH_MAX, NewEntry,
     REASON_LENGTH_MAX as SETTING_REASON_LENGTH_MAX, SettingChange, SettingsError, StoredSetting,
+};
+pub use crate::store::webhooks::{
+    DESCRIPTION_LENGTH_MAX as WEBHOOK_DESCRIPTION_LENGTH_MAX, Delivery as WebhookDelivery,
+    Endpoint as WebhookEndpoint, EndpointState as WebhookState,
+    ListedDelivery as ListedWebhookDelivery, NewEndpoint as NewWebhook,
+    Standing as WebhookStanding, WebhookError,
 };
 pub use directory::{ClusterNode, Directory, ItemShards};
 pub use engine::{Engine, EngineOptions, StartError};
@@ -63,3 +71,4 @@ pub use shard::{
 };
 pub use status::{DependencyStatus, EngineStatus};
 pub use tasks::Tasks;
+pub use webhooks::{ListedWebhook, WebhookOptions, WebhookRefused, Webhooks, WrittenSecret};

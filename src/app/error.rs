@@ -30,6 +30,9 @@ pub enum AppError {
     /// The provider of payments cannot be used as it is configured.
     #[error("{0}")]
     Payments(String),
+    /// Webhooks cannot be sent as it is configured.
+    #[error("{0}")]
+    Webhooks(String),
     /// The provider of challenges cannot be used as it is configured.
     #[error("{0}")]
     Challenge(String),

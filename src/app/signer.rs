@@ -4,6 +4,7 @@ use super::error::AppError;
 use crate::config::{SecretText, Tokens};
 use crate::http::{SecretTooShort, Signer};
 use crate::secrets::{self, SigningSecret};
+use crate::store::webhooks::SealKey;
 use secrecy::ExposeSecret;
 
 /// Returns the signer. `own` finds the data directory's secret, which is asked for only if the settings
@@ -24,6 +25,23 @@ pub fn signer(
         None => Ok(signer),
         Some(text) => Ok(signer.with_previous(self::secret(text)?.expose())?),
     }
+}
+
+/// Returns the key that seals the secrets of webhooks: it is made of the secret that signs tokens, so that nodes which
+/// share the one share the other.
+///
+/// # Errors
+/// Returns [`AppError`] if the data directory's secret cannot be made or read.
+pub(super) fn seal_key(
+    settings: &Tokens,
+    own: impl FnOnce() -> Result<SigningSecret, secrets::Error>,
+) -> Result<SealKey, AppError> {
+    let present = match &settings.secret {
+        Some(text) => secret(text)?,
+        None => own()?,
+    };
+    let previous = settings.previous_secret.as_ref().map(secret).transpose()?;
+    Ok(SealKey::new(present.expose(), previous.as_ref().map(|secret| &secret.expose()[..])))
 }
 
 /// The secret that a setting holds; settings have been checked.

@@ -29,7 +29,7 @@ pub use secret_url::SecretUrl;
 pub use settings::{
     Backlog, Broker, BuyToken, Challenge, Checkpoint, Cluster, Compat, Config, Data, Demo, Engine,
     Events, Http, Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders,
-    Payments, Risk, Tokens, Traces, Users,
+    Payments, Risk, Tokens, Traces, Users, Webhooks,
 };
 pub use source::Source;
 pub use texts::named_users;

@@ -382,6 +382,23 @@ configuration! {
         retain_mib: u32 = 4_096, Within(16, 1_048_576);
     }
 
+    /// Webhooks: orders and items told by signed requests, to endpoints that admins enter; see docs/webhooks.md.
+    webhooks: Webhooks {
+        /// Endpoints that there may be; one more is answered 409 `too_many_webhooks`.
+        endpoints_max: u32 = 16, Within(0, 64);
+        /// Requests to one endpoint that may be under way at the same time, each for another order.
+        lanes: u32 = 8, Within(1, 64);
+        /// How long one request may take in all.
+        timeout_ms: u64 = 15_000, Within(1_000, 20_000);
+        /// How long nothing that was sent may have arrived before an endpoint is disabled, in hours.
+        disable_after_h: u64 = 72, Within(1, 720);
+        /// Private addresses and networks that endpoints may be in, with spaces between them. Link-local ones they
+        /// may never be in.
+        allow_private: String = String::new(), NETWORKS;
+        /// Certificate, in PEM, of the authority that signed the endpoints' certificates, if not a public one.
+        ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/hooks-ca.pem");
+    }
+
     /// The views of the shop's pages.
     visits: Visits {
         /// How different visitors are told: "random" by a number that their browser keeps, "daily_hash"

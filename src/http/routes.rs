@@ -137,7 +137,7 @@ fn operators() -> OpenApiRouter<Arc<Edge>> {
 
 /// What operators change while the shop runs.
 fn changeable() -> OpenApiRouter<Arc<Edge>> {
-    use admin::{risk, settings};
+    use admin::{risk, settings, webhooks};
     OpenApiRouter::default()
         .routes(routes!(settings::show, settings::replace))
         .routes(routes!(settings::history))
@@ -146,6 +146,14 @@ fn changeable() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(risk::list, risk::add))
         .routes(routes!(risk::remove))
         .routes(routes!(risk::matches))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::show, webhooks::replace, webhooks::delete))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::enable))
+        .routes(routes!(webhooks::disable))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::replay))
 }
 
 fn operation() -> OpenApiRouter<Arc<Edge>> {

@@ -30,7 +30,7 @@ use super::pages::visits::Visits;
 use super::payments::provider::PaymentProvider;
 use super::request::picture::Studio;
 use super::risk::Risk;
-use crate::actors::{Engine, LiveSettings};
+use crate::actors::{Engine, LiveSettings, Webhooks};
 use crate::clock::Clock;
 use crate::sales::Sales;
 use hyper::http::Extensions;
@@ -56,6 +56,8 @@ pub struct AppState {
     pub external: Option<Arc<External>>,
     /// Who takes the buyers' money, if anybody does.
     pub provider: Option<Arc<PaymentProvider>>,
+    /// Who is told the shop's events by webhooks.
+    pub webhooks: Webhooks,
     /// What is accepted of the mall's own issuer, if there is one.
     pub oidc: Option<OidcOptions>,
     /// Measures durations; the time that decides comes from the engine.
@@ -97,6 +99,8 @@ pub struct Edge {
     pub challenges: Challenges,
     /// Who takes the buyers' money, if anybody does.
     pub provider: Option<Arc<PaymentProvider>>,
+    /// Who is told the shop's events by webhooks.
+    pub webhooks: Webhooks,
     /// Accepts tokens of the mall's own issuer, if there is one.
     pub oidc: Option<Oidc>,
     /// Measures durations; the time that decides comes from the engine.
@@ -178,6 +182,7 @@ impl Edge {
             ),
             signer: state.signer,
             provider: state.provider,
+            webhooks: state.webhooks,
             oidc: state.oidc.map(Oidc::new),
             clock: state.clock,
             render_metrics: state.render_metrics,

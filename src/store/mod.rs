@@ -17,3 +17,4 @@ pub mod redis_connection;
 pub mod registry;
 pub mod settings;
 pub mod sqlite_file;
+pub mod webhooks;

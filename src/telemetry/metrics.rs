@@ -188,6 +188,18 @@ metrics_catalogue! {
         "Times the order store had lost records and was filled again from the journal.";
     ORDER_STORE_MISSING, Gauge, Count: "seckill_order_store_missing",
         "Records and rows that the order store has lost and the journal does not have any more.";
+    WEBHOOK_DELIVERIES_TOTAL, Counter, Count: "seckill_webhook_deliveries_total",
+        "Attempts to deliver an event to a webhook's endpoint, by outcome: delivered or failed.";
+    WEBHOOK_DISABLED_TOTAL, Counter, Count: "seckill_webhook_disabled_total",
+        "Endpoints that the shop has disabled, because they are there no more or took nothing for too long.";
+    WEBHOOK_ENDPOINTS, Gauge, Count: "seckill_webhook_endpoints",
+        "Endpoints of webhooks, by state: new, live or disabled.";
+    WEBHOOK_ENDPOINTS_FAILING, Gauge, Count: "seckill_webhook_endpoints_failing",
+        "Live endpoints that are left alone but for a request now and then, because all that was tried has failed.";
+    WEBHOOK_WAITING_EVENTS, Gauge, Count: "seckill_webhook_waiting_events",
+        "Events that an endpoint did not take at once and that are tried again, with those behind them; of all nodes.";
+    WEBHOOK_PARKED_EVENTS, Gauge, Count: "seckill_webhook_parked_events",
+        "Events that are not tried any more because their receiver takes others and not these: each wants an operator.";
     EVENTS_TOLD_TOTAL, Counter, Count: "seckill_events_told_total",
         "Events that a receiver has confirmed, by sink; one that came twice counts twice.";
     EVENTS_LOST_TOTAL, Counter, Count: "seckill_events_lost_total",
@@ -268,6 +280,12 @@ pub const PEER_CALL_OUTCOMES: [&str; 5] = ["answered", "busy", "not_sent", "brok
 /// Why spans get to no collector: the reasons of [`TRACE_SPANS_DROPPED_TOTAL`].
 pub const TRACE_DROP_REASONS: [&str; 4] = ["queue_full", "not_taken", "rejected", "not_remembered"];
 
+/// What becomes of an attempt to deliver an event: the outcomes of [`WEBHOOK_DELIVERIES_TOTAL`].
+const WEBHOOK_OUTCOMES: [&str; 2] = ["delivered", "failed"];
+
+/// How endpoints of webhooks stand: the states of [`WEBHOOK_ENDPOINTS`].
+const WEBHOOK_STATES: [&str; 3] = ["new", "live", "disabled"];
+
 /// What comes of reading the file of settings again: the results of [`CONFIG_RELOADS_TOTAL`].
 const CONFIG_RELOAD_RESULTS: [&str; 3] = ["same", "changed", "refused"];
 
@@ -284,8 +302,9 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 21] = [
+const BEGUN_ELSEWHERE: [&str; 22] = [
     TRACE_SPANS_DROPPED_TOTAL,
+    WEBHOOK_DELIVERIES_TOTAL,
     EVENTS_TOLD_TOTAL,
     EVENTS_LOST_TOTAL,
     EVENTS_UNROUTED_TOTAL,
@@ -321,6 +340,12 @@ fn begin_at_zero() {
     for reason in TRACE_DROP_REASONS {
         counter!(TRACE_SPANS_DROPPED_TOTAL, "reason" => reason).increment(0);
     }
+    for outcome in WEBHOOK_OUTCOMES {
+        counter!(WEBHOOK_DELIVERIES_TOTAL, "outcome" => outcome).increment(0);
+    }
+    for state in WEBHOOK_STATES {
+        gauge!(WEBHOOK_ENDPOINTS, "state" => state).set(0.0);
+    }
     for result in CONFIG_RELOAD_RESULTS {
         counter!(CONFIG_RELOADS_TOTAL, "result" => result).increment(0);
     }
@@ -332,6 +357,9 @@ fn begin_at_zero() {
         ETCD_USED_BYTES,
         SETTINGS_VERSION,
         SETTINGS_REFUSED,
+        WEBHOOK_ENDPOINTS_FAILING,
+        WEBHOOK_WAITING_EVENTS,
+        WEBHOOK_PARKED_EVENTS,
     ] {
         gauge!(name).set(0.0);
     }

@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store::orders", &["store::database", "store::journal"]),
     ("store::registry", &["store::etcd", "store::journal"]),
     ("store::settings", &["store::catalogue", "store::data_dir", "store::database", "store::etcd"]),
+    ("store::webhooks", &["store::catalogue", "store::database"]),
     (
         "store::read_cache",
         &["clock", "store::catalogue", "store::database", "store::redis_connection", "telemetry"],

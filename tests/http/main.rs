@@ -32,3 +32,5 @@ mod settings_in_etcd;
 mod tls;
 mod tracing;
 mod users;
+mod webhook_delivery;
+mod webhooks;

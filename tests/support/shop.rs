@@ -3,7 +3,10 @@
 use crate::engine;
 use domain::{Timestamp, UserId};
 use harness::http::{Answer, Connection};
-use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions, LiveSettings};
+use seckill::actors::{
+    BackendOptions, Backends, Engine, EngineOptions, EventReaders, LiveSettings, ReaderOptions,
+    WebhookOptions, Webhooks,
+};
 use seckill::app::live::FileRules;
 use seckill::config::{Config, Loaded};
 use seckill::http::{self, AppState, Listeners, OidcOptions, Options, Role, Signer};
@@ -12,9 +15,11 @@ use seckill::store::checkpoint::CheckpointStore;
 use seckill::store::data_dir::DataDir;
 use seckill::store::etcd::Etcd;
 use seckill::store::orders::OrderStore;
+use seckill::store::outbound::{Guard, GuardedOptions, GuardedOutbound, SystemResolver};
 use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
 use seckill::store::settings::{Centre, KeptSettings, SettingsStore};
+use seckill::store::webhooks::{SealKey, WebhookStore};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -43,6 +48,9 @@ pub struct Shop {
     pub orders: OrderStore,
     /// What is changed while it runs.
     pub settings: LiveSettings,
+    /// Who is told its events by webhooks.
+    pub webhooks: Webhooks,
+    telling: JoinHandle<()>,
     shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     following: JoinHandle<()>,
@@ -63,6 +71,10 @@ pub struct Setup {
     pub provider: Option<Arc<http::PaymentProvider>>,
     /// The mall's own issuer, if there is one.
     pub oidc: Option<OidcOptions>,
+    /// Private networks that endpoints of webhooks may be in, with spaces between them.
+    pub private_networks: &'static str,
+    /// How long nothing may have arrived before an endpoint of webhooks is disabled, if not an hour.
+    pub disable_after: Option<Duration>,
     /// Whether the store of its settings is away.
     pub settings_are_away: bool,
     /// Where its settings are, if not in its database: an etcd, and the prefix there.
@@ -118,6 +130,8 @@ impl Setup {
         let settings = LiveSettings::new(store, kept, engine.clock());
         settings.look().await;
         let following = tokio::spawn(settings.clone().follow());
+        let webhooks = webhooks(&engine, &orders, self.private_networks, self.disable_after);
+        let telling = webhooks.follow();
         let state = AppState {
             engine: engine.clone(),
             sales: Sales::new(orders.clone(), read_cache),
@@ -126,6 +140,7 @@ impl Setup {
             signer: signer.clone(),
             external: self.external,
             provider: self.provider,
+            webhooks: webhooks.clone(),
             oidc: self.oidc,
             clock: engine.clock(),
             render_metrics: Arc::new(|| "seckill_test_metric 1\n".to_owned()),
@@ -140,12 +155,43 @@ impl Setup {
             signer,
             orders,
             settings,
+            webhooks,
+            telling,
             shutdown,
             server,
             following,
             directory,
         }
     }
+}
+
+/// The webhooks of a shop, whose schedule is a thousand times as fast as in earnest.
+fn webhooks(
+    engine: &Engine,
+    orders: &OrderStore,
+    private_networks: &str,
+    disable_after: Option<Duration>,
+) -> Webhooks {
+    let networks = private_networks.split_whitespace();
+    let guard = Guard::new(networks.map(|network| network.parse().expect("a network")));
+    let options = GuardedOptions { timeout: Duration::from_secs(2), idle_max: 8 };
+    let outbound =
+        GuardedOutbound::new(guard, Arc::new(SystemResolver), None, options, engine.clock());
+    let reading = ReaderOptions {
+        source: "/seckill".to_owned(),
+        retain_bytes: 1 << 30,
+        rush_records_max: 1_000_000,
+    };
+    let options = WebhookOptions {
+        endpoints_max: 4,
+        lanes: 8,
+        disable_after: disable_after.unwrap_or(Duration::from_secs(3_600)),
+        source: "/seckill".to_owned(),
+        second: Duration::from_millis(1),
+    };
+    let store = WebhookStore::new(orders.database());
+    let sealed = (SealKey::new(&[7; 32], None), outbound.expect("a client"));
+    Webhooks::new(engine, store, sealed, EventReaders::new(engine, orders, &reading), options)
 }
 
 /// A store that does not answer.
@@ -208,6 +254,7 @@ impl Shop {
         self.shutdown.cancel();
         self.server.await.expect("the server lives").expect("the server ends well");
         self.following.abort();
+        self.telling.abort();
         self.engine.drain(DRAIN_MAX).await;
         self.directory
     }

@@ -250,6 +250,10 @@ pub const FURTHER: &[Further] = &[
         )],
     },
     Further {
+        name: "killed three times while webhooks are sent, once between sending and keeping that; a receiver that fails, hangs and is gone: no order is missing, and none goes backwards",
+        tests: &[("product drills::webhooks", "")],
+    },
+    Further {
         name: "a data directory that the version before wrote",
         tests: &[("product operations::version_before", "")],
     },

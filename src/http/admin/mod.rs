@@ -24,3 +24,5 @@ pub mod risk;
 pub mod sale_view;
 pub mod sales;
 pub mod settings;
+pub mod webhook_view;
+pub mod webhooks;

@@ -100,6 +100,10 @@ codes! {
     PaymentClosed 409 "payment_closed" "The payment is closed";
     /// As many payments of the order were begun as may be.
     TooManyPayments 409 "too_many_payments" "Too many payments";
+    /// The receiver of a webhook did not take the ping that it was sent.
+    WebhookPingFailed 409 "webhook_ping_failed" "The receiver did not take the ping";
+    /// There are as many endpoints of webhooks as there may be.
+    TooManyWebhooks 409 "too_many_webhooks" "Too many endpoints";
     /// The key was used for another purchase.
     IdempotencyKeyReused 409 "idempotency_key_reused" "The Idempotency-Key was used before";
     /// The sale or item is in a state that does not allow this.

@@ -191,6 +191,16 @@ impl Code {
                 "Read the sale or item again, and show what can be done with it now.",
                 "See what others have done to it meanwhile; the audit log says who.",
             ),
+            Self::WebhookPingFailed => (
+                "A ping was sent, and the endpoint is as it was.",
+                "Have the receiver verify with the secret and answer 2xx, then enable the endpoint again.",
+                "See in the endpoint's deliveries what the receiver answered.",
+            ),
+            Self::TooManyWebhooks => (
+                NOTHING,
+                "Delete an endpoint that is not needed any more.",
+                "Delete one, or have webhooks.endpoints_max raised.",
+            ),
             Self::UserNameTaken => (NOTHING, "Ask for another name.", "Choose another name."),
             Self::TooManyEventStreams => (
                 NOTHING,

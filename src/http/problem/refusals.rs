@@ -3,7 +3,7 @@
 
 use super::code::Code;
 use super::value::{FieldError, Problem};
-use crate::actors::NotDelivered;
+use crate::actors::{NotDelivered, WebhookError, WebhookRefused};
 use crate::http::limits::{Saturated, Standing};
 use crate::sales::preheat::PreheatError;
 use crate::sales::{CatalogueError, ReadError, RecordsUnavailable};
@@ -175,6 +175,29 @@ impl From<CatalogueError> for Problem {
             ),
             CatalogueError::Store(error) => {
                 tracing::warn!(%error, "the catalogue did not answer");
+                RecordsUnavailable.into()
+            }
+        }
+    }
+}
+
+impl From<WebhookRefused> for Problem {
+    fn from(error: WebhookRefused) -> Self {
+        match error {
+            WebhookRefused::Url(why) => Self::field("/url", why.to_string()),
+            WebhookRefused::Type(_) => Self::field("/types", error.to_string()),
+            WebhookRefused::Ping(_) => Self::new(Code::WebhookPingFailed, error.to_string()),
+            WebhookRefused::State(_) | WebhookRefused::Store(WebhookError::ChangedMeanwhile) => {
+                Self::new(Code::StateConflict, error.to_string())
+            }
+            WebhookRefused::NoEvent => Self::new(Code::NotFound, error.to_string()),
+            WebhookRefused::NoSecret => Self::new(Code::Overloaded, error.to_string()),
+            WebhookRefused::Store(WebhookError::NotFound) => Self::not_found(),
+            WebhookRefused::Store(WebhookError::TooMany { .. }) => {
+                Self::new(Code::TooManyWebhooks, error.to_string())
+            }
+            WebhookRefused::Store(WebhookError::Store(error)) => {
+                tracing::warn!(%error, "the webhooks' tables did not answer");
                 RecordsUnavailable.into()
             }
         }

@@ -35,6 +35,7 @@ const SQLITE: &[Step] = &[
     (40, "buckets", include_str!("../catalogue/migrations/sqlite/0040_buckets.sql")),
     (41, "payments", include_str!("../orders/migrations/sqlite/0041_payments.sql")),
     (42, "event positions", include_str!("../events/migrations/sqlite/0042_event_positions.sql")),
+    (43, "webhooks", include_str!("../webhooks/migrations/sqlite/0043_webhooks.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -55,6 +56,7 @@ const MYSQL: &[Step] = &[
     (40, "buckets", include_str!("../catalogue/migrations/mysql/0040_buckets.sql")),
     (41, "payments", include_str!("../orders/migrations/mysql/0041_payments.sql")),
     (42, "event positions", include_str!("../events/migrations/mysql/0042_event_positions.sql")),
+    (43, "webhooks", include_str!("../webhooks/migrations/mysql/0043_webhooks.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

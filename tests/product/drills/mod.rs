@@ -31,3 +31,4 @@ mod secrets;
 mod slow;
 mod starting;
 mod stopping;
+mod webhooks;

@@ -6,6 +6,8 @@ use std::process::Command;
 
 const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/java/Buyer.java");
 
+const RECEIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/webhook_receiver.py");
+
 fn skip(what: &str) {
     let is_demanded = std::env::var("SECKILL_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
     assert!(!is_demanded, "{what} is not there, and SECKILL_REQUIRE_SERVICES=1");
@@ -61,4 +63,34 @@ async fn a_client_in_java_buys_and_pays() {
         java
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_in_python_is_told_what_has_happened() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skip("Python");
+    }
+    let site = Site::new().with("WEBHOOKS__ALLOW_PRIVATE", "127.0.0.1");
+    let server = site.start().await;
+    let offer = Offer { allotted: 9, limit: 1, window_seconds: 600 };
+    let sale = site.open_sale(&server, 3, &[offer]).await;
+    let mut client = server.client().await;
+    for buyer in 0..3 {
+        let bought = sale.buy(&mut client, sale.items[0], buyer, "one").await.expect("an answer");
+        let order = bought.id("order_id");
+        sale.step(&mut client, order, buyer, "pay").await.expect("an answer");
+    }
+    let shop = format!("http://{}", server.address());
+    let admin = site.mint("--admin", "ada");
+    let mut receiver = Command::new("python3");
+    // The item's opening, and of each order two.
+    receiver.args([RECEIVER, "--shop", &shop, "--token", &admin, "--replay", "--events", "7"]);
+    let told = tokio::task::spawn_blocking(move || receiver.output().expect("it runs"));
+    let told = harness::patiently("the receiver", told).await.expect("it ends");
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success(), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    for (kind, count) in [("item.opened", 1), ("order.reserved", 3), ("order.paid", 3)] {
+        assert_eq!(said.matches(&format!("seckill.{kind} ")).count(), count, "{said}");
+    }
+    server.stop().await;
 }

@@ -11,6 +11,7 @@ mod rows;
 mod sample;
 mod set_aside;
 mod settings;
+mod webhooks;
 
 use domain::{Event, ShardId};
 use futures_util::FutureExt;
@@ -160,6 +161,9 @@ contract!(
     settings::entries_are_followed_by_their_changes,
     settings::of_two_changes_at_once_one_is_made,
     settings::settings_have_versions_and_a_history,
+    webhooks::an_endpoint_is_made_changed_and_deleted,
+    webhooks::what_waits_is_due_in_its_orders_order,
+    webhooks::the_log_of_deliveries_is_bounded,
 
     rows::a_batch_is_stored_and_read_back,
     rows::repeats_change_nothing,
