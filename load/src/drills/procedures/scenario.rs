@@ -51,6 +51,7 @@ fn lighten(scenario: &mut Scenario) {
         }
     }
     let fewer = |count: u64| (count as f64 * QUICK_SHARE) as u64;
+    scenario.people.users = fewer(scenario.people.users.into()).try_into().unwrap_or(u32::MAX);
     scenario.pass.confirmed_min = scenario.pass.confirmed_min.map(fewer);
 }
 
