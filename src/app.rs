@@ -72,9 +72,6 @@ use tokio_util::sync::CancellationToken;
 /// How long a start that is refused waits until the stores are closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for receivers of events: what they do not confirm they are told again.
-const EVENTS_LIMIT: Duration = Duration::from_secs(2);
-
 /// What a start is given beside the configuration.
 pub struct StartOptions {
     /// How far the journal's newest record may be ahead of the wall clock.
@@ -144,10 +141,9 @@ impl App {
         engine.trace_with(tracer);
         // First, so that nothing is deleted from the journal that is still to be told.
         let events = events::start(&background, config, &engine, &stores.orders).await?;
-        let own = || secrets::signing_secret(data_dir.path());
-        let (ground, readers) = ((&engine, &stores.orders), events.clone());
+        let ground = (&engine, &stores.orders, data_dir.path());
         let (webhooks, telling) =
-            webhooks::start(&background, config, ground, readers, own).await?;
+            webhooks::start(&background, config, ground, events.clone()).await?;
         let backends = start_backends(&background, config, &engine, &stores).await?;
         // On the edge's own threads, because readers wait for it.
         let read_cache = opening::read_cache(config, engine.clock())?;
@@ -283,7 +279,7 @@ impl App {
             backends.stop(&self.engine, self.drain_limit).await;
         }
         self.engine.drain(self.drain_limit).await;
-        self.events.stop(self.drain_limit.min(EVENTS_LIMIT)).await;
+        events::stop(&self.events, self.drain_limit).await;
         if let Some(cluster) = self.cluster.take() {
             cluster.leave().await;
         }

@@ -525,10 +525,8 @@ impl Engine {
 /// sales that are due now would be over.
 fn check_clock(newest: Timestamp, ahead_max: Duration) -> Result<(), StartError> {
     let ahead = Duration::from_millis(newest.0.saturating_sub(clock::wall_now().0));
-    if ahead > ahead_max {
-        return Err(StartError::ClockBehind { ahead_seconds: ahead.as_secs() });
-    }
-    Ok(())
+    let ahead_seconds = ahead.as_secs();
+    if ahead <= ahead_max { Ok(()) } else { Err(StartError::ClockBehind { ahead_seconds }) }
 }
 
 /// A command, and what there is to know of it on its way.

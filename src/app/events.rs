@@ -7,6 +7,10 @@ use crate::actors::{Engine, EventReaders};
 use crate::config::Config;
 use crate::opening;
 use crate::store::orders::OrderStore;
+use std::time::Duration;
+
+/// How long a stop waits for those who are told at most.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Starts telling what happens, on the background threads.
 ///
@@ -28,4 +32,9 @@ pub(super) async fn start(
         readers
     };
     background.run(started).await
+}
+
+/// Stops telling, within this time at most. What receivers do not confirm they are told again.
+pub(super) async fn stop(readers: &EventReaders, limit: Duration) {
+    readers.stop(limit.min(STOP_LIMIT)).await;
 }

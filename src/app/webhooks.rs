@@ -2,14 +2,15 @@
 
 use super::background::Background;
 use super::error::AppError;
-use super::signer;
+use super::signer::seal_key;
 use crate::actors::{Engine, EventReaders, WebhookOptions, Webhooks};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::secrets::{self, SigningSecret};
+use crate::secrets;
 use crate::store::orders::OrderStore;
 use crate::store::outbound::{Guard, GuardedOptions, GuardedOutbound, SystemResolver};
 use crate::store::webhooks::WebhookStore;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -22,21 +23,19 @@ use tokio::task::JoinHandle;
 pub(super) async fn start(
     background: &Background,
     config: &Config,
-    (engine, orders): (&Engine, &OrderStore),
+    (engine, orders, data_dir): (&Engine, &OrderStore, &Path),
     readers: EventReaders,
-    own: impl FnOnce() -> Result<SigningSecret, secrets::Error>,
 ) -> Result<(Webhooks, JoinHandle<()>), AppError> {
-    let seal = signer::seal_key(&config.tokens, own)?;
+    let seal = seal_key(&config.tokens, || secrets::signing_secret(data_dir))?;
     let outbound = outbound(&config.webhooks, engine.clock())?;
     let store = WebhookStore::new(orders.database());
     let webhooks = Webhooks::new(engine, store, (seal, outbound), readers, options(config));
-    let followed = webhooks.clone();
-    let following = async move {
-        let following = followed.follow();
-        followed.begun().await;
-        following
+    let following = {
+        let _on_background = background.handle().enter();
+        webhooks.follow()
     };
-    let following = background.run(following).await?;
+    let followed = webhooks.clone();
+    background.run(async move { followed.begun().await }).await?;
     Ok((webhooks, following))
 }
 

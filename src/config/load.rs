@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_refused() {
-        let sections = "there are http, pages, operations, limits, risk, data, engine, journal, checkpoint, broker, orders, backlog, cluster, payments, events, visits, tokens, buy_token, challenge, users, oidc, compat, grpc, demo, traces, log";
+        let sections = "there are http, pages, operations, limits, risk, data, engine, journal, checkpoint, broker, orders, backlog, cluster, payments, events, webhooks, visits, tokens, buy_token, challenge, users, oidc, compat, grpc, demo, traces, log";
         check(
             "shards = 4\n[engin]\nshards = 4\n[data]\ndirectory = \"x\"\n",
             &[

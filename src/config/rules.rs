@@ -6,8 +6,9 @@ use super::algorithms::algorithms;
 use super::declare::Such;
 use super::texts::{
     are_endpoints, are_networks, is_host_and_port, is_node_name, is_origin, is_prefix, is_provider,
-    is_script_url, is_url, is_utc_offset, named_users,
+    is_script_url, is_url, is_utc_offset, is_word, named_users,
 };
+use crate::telemetry::log::is_filter;
 
 /// A rule for a text.
 type Text = Such<String>;
@@ -84,4 +85,14 @@ pub(super) const EVENT_SOURCE: Text = Such(
         (1..=255).contains(&source.len()) && source.bytes().all(|byte| byte.is_ascii_graphic())
     },
     "1 to 255 visible characters of ASCII, such as \"https://shop.example\"",
+);
+/// The name of a claim in an issuer's tokens.
+pub(super) const CLAIM: Text = Such(|name| is_word(name), "a claim's name");
+/// What is logged of which targets.
+pub(super) const LOG_FILTER: Text =
+    Such(|filter| is_filter(filter), "log levels such as \"info,seckill=debug\"");
+/// The size of a table in mebibytes.
+pub(super) const TABLE_MEBIBYTES: Such<u32> = Such(
+    |size| (1..=1_024).contains(size) && size.is_power_of_two(),
+    "a power of two from 1 to 1024",
 );

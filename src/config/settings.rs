@@ -11,8 +11,9 @@ use super::declare::{
     configuration,
 };
 use super::rules::{
-    ALGORITHMS, ENDPOINTS, EVENT_SOURCE, HOST_AND_PORT, KEY_PREFIX, NAMED_USERS, NETWORKS,
-    NODE_NAME, ORIGINS, PROOF_PREFIX, PROVIDER, SCRIPT_URL, UTC_OFFSET, VERIFY_URL, WEB_URL,
+    ALGORITHMS, CLAIM, ENDPOINTS, EVENT_SOURCE, HOST_AND_PORT, KEY_PREFIX, LOG_FILTER, NAMED_USERS,
+    NETWORKS, NODE_NAME, ORIGINS, PROOF_PREFIX, PROVIDER, SCRIPT_URL, TABLE_MEBIBYTES, UTC_OFFSET,
+    VERIFY_URL, WEB_URL,
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
 use super::secret_url::SecretUrl;
@@ -29,8 +30,7 @@ pub const OPERATIONS_LISTEN_DEFAULT: SocketAddr =
 configuration! {
     /// The HTTP edge.
     http: Http {
-        /// Address and port to listen on. Port 0 picks a free one, which the first line on standard
-        /// output names.
+        /// Address and port to listen on. Port 0 picks a free one, which the first line printed names.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             AnyOf("an IP address and a port, such as \"0.0.0.0:8080\"");
         /// Open connections; one more is answered 503 and closed.
@@ -142,8 +142,7 @@ configuration! {
         address_per_s: u32 = 0, Within(0, 1_000);
         /// Purchases from one address at once.
         address_burst: u32 = 100, Within(1, 10_000);
-        /// Purchases of one item in a second that may reach its shard. Those of an item that is sold out
-        /// do not.
+        /// Purchases of one item in a second that may reach its shard; those of what is sold out do not.
         item_per_s: u32 = 0, Within(0, 1_000_000);
         /// Purchases in a second that may reach a shard, of all items.
         global_per_s: u32 = 0, Within(0, 1_000_000);
@@ -156,10 +155,7 @@ configuration! {
         token_user_per_min: u32 = 10, Within(0, 1_000);
         /// Mebibytes of each of the two tables in which all of this is counted, whatever the number of
         /// callers; a power of two.
-        table_mib: u32 = 8, Such(
-            |size: &u32| (1..=1_024).contains(size) && size.is_power_of_two(),
-            "a power of two from 1 to 1024",
-        );
+        table_mib: u32 = 8, TABLE_MEBIBYTES;
     }
 
     /// Risk rules: whom the shop does not admit, or makes wait. What a rule has found is counted and can be
@@ -460,8 +456,7 @@ configuration! {
 
     /// Who may have an account.
     users: Users {
-        /// Whether buyers may register here with a name and a password. Those who have registered can log in
-        /// all the same.
+        /// Whether buyers may register here with a name and a password. Who has registered can log in.
         registration: bool = true, AnyOf("true or false");
     }
 
@@ -485,15 +480,14 @@ configuration! {
         algorithms: String = "RS256 ES256 EdDSA".to_owned(), ALGORITHMS;
         /// The claim that says what the bearer may do: a list, or a text with spaces. A name with points is
         /// a path if no claim has that name, such as "realm_access.roles".
-        operator_claim: String = "roles".to_owned(), Such(|text: &String| is_word(text), "a claim's name");
+        operator_claim: String = "roles".to_owned(), CLAIM;
         /// What that claim must hold for an operator. Unset, nobody becomes one by the issuer's word.
         operator_value: Option<String> = None, TextSuchAs(is_word, "a word", "sale-operator");
         /// What that claim must hold for an operator who may also approve what another one submitted.
         approver_value: Option<String> = None, TextSuchAs(is_word, "a word", "sale-approver");
         /// The claim that is an operator's name. It must tell persons apart for good, as `sub` does: who has
         /// two names could approve what he wrote himself.
-        operator_name_claim: String = "sub".to_owned(),
-            Such(|text: &String| is_word(text), "a claim's name");
+        operator_name_claim: String = "sub".to_owned(), CLAIM;
     }
 
     /// Clients of an older order service, which know `POST /orderservice/order/pay` and nothing else: see
@@ -550,9 +544,6 @@ configuration! {
         /// "text" for people, "json" for machines.
         format: LogFormat = LogFormat::Text, AnyOf("\"text\" or \"json\"");
         /// What is logged: a level, then exceptions for single targets.
-        filter: String = crate::telemetry::log::DEFAULT_FILTER.to_owned(), Such(
-            |filter: &String| crate::telemetry::log::is_filter(filter),
-            "log levels such as \"info,seckill=debug\"",
-        );
+        filter: String = crate::telemetry::log::DEFAULT_FILTER.to_owned(), LOG_FILTER;
     }
 }

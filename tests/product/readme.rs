@@ -75,6 +75,8 @@ async fn every_chapter_works_in_the_order_in_which_it_stands() {
     let own = blocks[1..].iter().filter(|block| is_light(block) && !block.ends_with(SERVE));
     let script: String = own.copied().collect();
     let script = script.replace("127.0.0.1:8080", &server.address().to_string());
+    // A newcomer's shop is where its configuration says.
+    let script = format!("export SECKILL__HTTP__LISTEN={}\n{script}", server.address());
     // A newcomer is where README is.
     let script = script
         .replace("python3 examples", concat!("python3 ", env!("CARGO_MANIFEST_DIR"), "/examples"));

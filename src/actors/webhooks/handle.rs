@@ -35,7 +35,7 @@ pub struct Webhooks(Arc<Shared>);
 /// An endpoint, with how much waits for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedWebhook {
-    /// The endpoint.
+    /// The endpoint itself.
     pub endpoint: Endpoint,
     /// How much waits.
     pub standing: Standing,
@@ -44,7 +44,7 @@ pub struct ListedWebhook {
 /// An endpoint whose secret was made, which is told this once.
 #[derive(Debug)]
 pub struct WrittenSecret {
-    /// The endpoint.
+    /// The endpoint itself.
     pub endpoint: Endpoint,
     /// The secret's text, `whsec_` and base64.
     pub secret: SecretString,

@@ -142,7 +142,7 @@ impl NewEvents {
             };
             done.settled.deliveries.push(delivery);
             match outcome {
-                Outcome::Arrived => {}
+                Outcome::Delivered => {}
                 Outcome::Failed(retry_after) => {
                     let second = self.shared.options.second;
                     let pause = schedule::pause(1, retry_after, rand::random(), second);

@@ -70,7 +70,7 @@ pub(super) struct Message<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Outcome {
     /// The receiver has taken it.
-    Arrived,
+    Delivered,
     /// It has not, and asks for this pause if for any.
     Failed(Option<Duration>),
     /// It wants no more events at all.
@@ -144,12 +144,12 @@ impl Receiver {
         message: Message<'_>,
     ) -> Result<(Outcome, Delivery), WebhookError> {
         let (outcome, delivery) = self.send(message).await;
-        let has_arrived = outcome == Outcome::Arrived;
+        let has_arrived = outcome == Outcome::Delivered;
         let name = if has_arrived { "delivered" } else { "failed" };
         metrics::counter!(WEBHOOK_DELIVERIES_TOTAL, "outcome" => name).increment(1);
         let was_alone = self.breaker.note(has_arrived);
         match outcome {
-            Outcome::Arrived => {
+            Outcome::Delivered => {
                 self.arrived_at.fetch_max(self.shared.clock.now().0, Ordering::AcqRel);
                 self.note_arrived(was_alone).await?;
             }
@@ -190,7 +190,7 @@ impl Receiver {
         let (event_id, body) = self.shared.ping(self.endpoint_id);
         let message = Message { event_id: &event_id, event_type: super::PING, body, attempt: 1 };
         let (outcome, delivery) = self.send(message).await;
-        (outcome == Outcome::Arrived, delivery)
+        (outcome == Outcome::Delivered, delivery)
     }
 
     async fn note_arrived(&self, was_alone: bool) -> Result<(), WebhookError> {
@@ -282,7 +282,7 @@ impl Receiver {
 /// What an answer comes to: what became of the event, the status, and why it counts for nothing if it does not count.
 fn judge(heard: Result<(u16, Option<Duration>), OutboundError>) -> (Outcome, Option<u16>, String) {
     match heard {
-        Ok((status @ 200..=299, _)) => (Outcome::Arrived, Some(status), String::new()),
+        Ok((status @ 200..=299, _)) => (Outcome::Delivered, Some(status), String::new()),
         Ok((GONE, _)) => (Outcome::Gone, Some(GONE), "it is there no more".to_owned()),
         Ok((status @ 300..=399, _)) => {
             let told = "it leads elsewhere, and no redirect is followed";
@@ -305,9 +305,9 @@ mod tests {
     fn only_2xx_has_arrived_and_only_410_is_gone() {
         let asked = Some(Duration::from_secs(9));
         for (status, expected) in [
-            (200, Outcome::Arrived),
-            (204, Outcome::Arrived),
-            (299, Outcome::Arrived),
+            (200, Outcome::Delivered),
+            (204, Outcome::Delivered),
+            (299, Outcome::Delivered),
             (301, Outcome::Failed(None)),
             (302, Outcome::Failed(None)),
             (400, Outcome::Failed(asked)),
@@ -319,7 +319,7 @@ mod tests {
         ] {
             let (outcome, told, error) = judge(Ok((status, asked)));
             assert_eq!((outcome, told), (expected, Some(status)), "{status}");
-            assert_eq!(error.is_empty(), outcome == Outcome::Arrived, "{status}");
+            assert_eq!(error.is_empty(), outcome == Outcome::Delivered, "{status}");
         }
         let (outcome, status, error) = judge(Err(OutboundError::TimedOut));
         assert_eq!(

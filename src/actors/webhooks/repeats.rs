@@ -88,7 +88,7 @@ async fn try_again(
     settled.deliveries.push(delivery);
     let place = (event.key.shard, event.seq);
     match outcome {
-        Outcome::Arrived => settled.arrived.push(place),
+        Outcome::Delivered => settled.arrived.push(place),
         Outcome::Gone => {}
         Outcome::Failed(retry_after) => {
             let second = shared.options.second;

@@ -90,7 +90,7 @@ impl WebhookRequest {
     }
 }
 
-/// All endpoints.
+/// All endpoints there are.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WebhookList {
     /// The endpoints, the oldest first.
@@ -136,7 +136,7 @@ pub struct WebhookView {
 /// An endpoint whose secret was made. The secret is shown this once.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WebhookSecret {
-    /// The endpoint.
+    /// The endpoint itself.
     pub webhook: WebhookView,
     /// What its receiver verifies signatures with: `whsec_` and base64.
     pub secret: String,
@@ -160,7 +160,7 @@ pub struct WebhookDeliveryView {
     /// When it began.
     #[schema(format = DateTime)]
     pub at: String,
-    /// The event.
+    /// The event's identity.
     pub event_id: String,
     /// The event's type.
     pub event_type: String,

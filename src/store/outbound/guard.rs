@@ -161,7 +161,7 @@ pub(super) enum Host {
 }
 
 impl Target {
-    /// Its URL.
+    /// Returns its whole URL.
     pub(super) fn uri(&self) -> &Uri {
         &self.uri
     }

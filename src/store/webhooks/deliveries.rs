@@ -16,7 +16,7 @@ pub const DELIVERIES_KEPT_MAX: usize = 1_000;
 pub struct Delivery {
     /// When it began.
     pub at: Timestamp,
-    /// The event.
+    /// The event's identity.
     pub event_id: String,
     /// The event's type.
     pub event_type: String,
@@ -35,7 +35,7 @@ pub struct Delivery {
 pub struct ListedDelivery {
     /// The attempt's number, which grows with each.
     pub delivery_id: u64,
-    /// The attempt.
+    /// The attempt itself.
     pub delivery: Delivery,
 }
 

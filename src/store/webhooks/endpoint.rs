@@ -15,7 +15,7 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
-    /// All states.
+    /// All states there are.
     pub const ALL: [Self; 3] = [Self::New, Self::Live, Self::Disabled];
 
     /// The name in the tables and in JSON.
@@ -56,7 +56,7 @@ pub struct Previous {
 /// An endpoint as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
-    /// Its number.
+    /// The number that it has.
     pub endpoint_id: u64,
     /// What operators have said of it.
     pub said: NewEndpoint,

@@ -252,17 +252,17 @@ fn read(row: Row) -> Result<Endpoint, WebhookError> {
     Ok(Endpoint {
         endpoint_id: number(place("endpoint_id"), endpoint_id)?,
         said: NewEndpoint {
-            url: url,
+            url,
             types: types.split_ascii_whitespace().map(str::to_owned).collect(),
-            description: description,
+            description,
         },
         state,
-        reason: reason,
+        reason,
         secret: SealedSecret(secret),
         previous: previous.map(|(secret, until)| Previous { secret, until }),
         revision: number(place("revision"), revision)?,
         failing_since: failing_since.map(|at| time("failing_since", at)).transpose()?,
-        actor: actor,
+        actor,
         created_at: time("created_at", created_at)?,
         changed_at: time("changed_at", changed_at)?,
     })

@@ -35,7 +35,7 @@ pub struct WaitingEvent {
     pub seq: u64,
     /// The event's identity.
     pub event_id: String,
-    /// Its type.
+    /// The type that it has.
     pub event_type: String,
     /// When it happened.
     pub event_at: Timestamp,
@@ -62,7 +62,7 @@ pub struct Settled {
     pub tried: Vec<(ShardId, u64, u32, Timestamp)>,
     /// Whose events are parked from now on.
     pub parked: Vec<WaitingKey>,
-    /// The attempts.
+    /// The attempts that were made.
     pub deliveries: Vec<Delivery>,
 }
 
@@ -325,8 +325,8 @@ fn read(row: Row) -> Result<WaitingEvent, WebhookError> {
         first_failed_at: time("first_failed_at", first_failed_at)?,
         next_at: time("next_at", next_at)?,
         is_parked: is_parked != 0,
-        event_id: event_id,
-        event_type: event_type,
-        body: body,
+        event_id,
+        event_type,
+        body,
     })
 }

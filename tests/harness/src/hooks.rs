@@ -257,10 +257,9 @@ async fn serve(mut stream: TcpStream, kept: Arc<Mutex<Kept>>) {
         if stream.write_all(head.as_bytes()).await.is_err() {
             return;
         }
-        while answer == HookAnswer::Endless {
-            if stream.write_all(b"4\r\nmore\r\n").await.is_err() {
-                return;
-            }
+        if answer == HookAnswer::Endless {
+            while stream.write_all(b"4\r\nmore\r\n").await.is_ok() {}
+            return;
         }
     }
 }

@@ -84,10 +84,11 @@ impl Receiver {
 
     /// Waits for the event of an order or a payment that has this type.
     async fn event(&self, kind: &str, order: u64) -> Value {
+        let order = order.to_string();
         until(kind, async || {
             let heard = self.heard();
             let mut found = heard.iter().filter(|heard| heard.body["type"] == kind);
-            let found = found.find(|heard| heard.body["partitionkey"] == order.to_string());
+            let found = found.find(|heard| heard.body["partitionkey"] == order.as_str());
             found.map(|heard| heard.body.clone())
         })
         .await

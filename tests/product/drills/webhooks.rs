@@ -40,7 +40,8 @@ async fn enable(server: &Server, admin: &str, receiver: &HookReceiver) -> String
 async fn sell(client: &mut Client, shop: &OpenSale, buyers: std::ops::Range<usize>) {
     for buyer in buyers {
         for item in &shop.items {
-            let Ok(bought) = shop.buy(client, *item, buyer, "one").await else { return };
+            let key = format!("one-{item}");
+            let Ok(bought) = shop.buy(client, *item, buyer, &key).await else { return };
             let order = bought.json()["order_id"].as_str().and_then(|text| text.parse().ok());
             if let Some(order) = order.filter(|_| *item == shop.items[0])
                 && shop.step(client, order, buyer, "pay").await.is_err()
@@ -113,7 +114,7 @@ async fn every_order_is_told_whatever_is_killed_and_none_goes_backwards() {
         let serving = match server.take() {
             Some(serving) => serving,
             // In one round it dies between what it has sent and what it has kept of that.
-            None if round == 2 => site.start_with("webhooks-before-settle=20*off->return").await,
+            None if round == 2 => site.start_with("webhooks-before-settle=2*off->return").await,
             None => site.start().await,
         };
         let mut client = serving.client().await;

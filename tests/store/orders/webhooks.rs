@@ -164,7 +164,7 @@ pub async fn the_log_of_deliveries_is_bounded(database: Database) {
         event_id: format!("a-3-{number}"),
         event_type: "seckill.order.paid".to_owned(),
         attempt: 2,
-        status: (number % 2 == 0).then_some(503),
+        status: number.is_multiple_of(2).then_some(503),
         error: "长".repeat(if number == 0 { 900 } else { 1 }),
         duration_ms: 15_000,
     };
