@@ -48,7 +48,7 @@ impl SealKey {
     /// Makes a secret.
     ///
     /// # Errors
-    /// Returns [`NoRandomBytes`] if the operating system gives none.
+    /// Returns `NoRandomBytes` if the operating system gives none.
     pub fn make_secret(&self) -> Result<SecretSlice<u8>, NoRandomBytes> {
         let mut bytes = vec![0; SECRET_BYTES];
         self.random.fill(&mut bytes).map_err(|_| NoRandomBytes)?;
@@ -58,7 +58,7 @@ impl SealKey {
     /// Seals a secret for an endpoint.
     ///
     /// # Errors
-    /// Returns [`NoRandomBytes`] if the operating system gives none.
+    /// Returns `NoRandomBytes` if the operating system gives none.
     pub fn seal(
         &self,
         endpoint_id: u64,
