@@ -31,6 +31,9 @@ deploy:
 smoke:
     .ci/run smoke
 
+fuzz:
+    .ci/run fuzz
+
 # A scenario of the load laboratory, such as `just load sold-out-storm`.
 load scenario:
     cargo run --release -p load -- run load/scenarios/{{ scenario }}.toml

@@ -23,6 +23,8 @@ mod compat;
 mod document;
 mod edge;
 mod forwarded;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grpc;
 mod identity;
 mod illustration;

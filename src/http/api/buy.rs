@@ -243,7 +243,10 @@ pub async fn handle_with_token() -> Problem {
 }
 
 /// Returns the quantity that the body asks for.
-fn quantity(body: &[u8]) -> Result<u16, Problem> {
+///
+/// # Errors
+/// Returns a problem with what is wrong with the body.
+pub fn quantity(body: &[u8]) -> Result<u16, Problem> {
     // serde would take an array for the struct.
     if body.trim_ascii_start().first() == Some(&b'{') {
         match serde_json::from_slice::<PlainBuyRequest>(body) {

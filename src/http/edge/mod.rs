@@ -8,7 +8,7 @@ pub mod counted;
 pub mod funnels;
 pub mod metrics;
 pub mod payments;
-mod proxy_protocol;
+pub mod proxy_protocol;
 pub mod purchasing;
 pub mod refusal;
 pub mod request_id;

@@ -8,7 +8,7 @@
 mod arbitrary;
 mod cache;
 mod claims;
-mod jws;
+pub mod jws;
 mod keys;
 mod rejected;
 

@@ -22,7 +22,7 @@ pub mod language;
 pub mod live;
 pub mod media;
 pub mod money;
-mod multipart;
+pub mod multipart;
 pub mod pictures;
 pub mod problem;
 pub mod rendered;

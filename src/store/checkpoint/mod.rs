@@ -17,6 +17,8 @@
 
 mod error;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod mark;
 mod payments;
 mod redis;

@@ -1,0 +1,6 @@
+//! Solutions of challenges.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    seckill::http::fuzzing::solution(bytes);
+});
