@@ -2,8 +2,8 @@
 
 use super::address::BrokerAddress;
 use super::error::BrokerError;
-use super::link::{Backoff, Link, Outgoing};
-use super::publisher::in_time;
+use super::link::{Link, Outgoing};
+use super::session::Session;
 use super::state::BrokerState;
 use super::topology;
 use super::verdict::Verdict;
@@ -34,22 +34,18 @@ pub struct Announcement<'a> {
 /// again after each failure, with growing pauses.
 #[derive(Debug)]
 pub struct RabbitMqAnnouncer {
-    address: BrokerAddress,
-    link: Option<Link>,
-    backoff: Backoff,
-    state: watch::Sender<BrokerState>,
+    session: Session,
 }
 
 impl RabbitMqAnnouncer {
     /// Creates an announcer that has not connected yet.
     pub fn new(address: BrokerAddress) -> Self {
-        let state = watch::Sender::new(BrokerState::Idle);
-        Self { address, link: None, backoff: Backoff::default(), state }
+        Self { session: Session::new(address, CONNECTION_NAME) }
     }
 
     /// The connection's state, and each change of it.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
-        self.state.subscribe()
+        self.session.state()
     }
 
     /// Connects if there is no connection, and declares the exchange then.
@@ -58,7 +54,7 @@ impl RabbitMqAnnouncer {
     /// Returns [`BrokerError`] if the broker does not answer or refuses.
     pub async fn connect(&mut self) -> Result<(), BrokerError> {
         let link = self.link().await?;
-        self.link = Some(link);
+        self.session.keep(link);
         Ok(())
     }
 
@@ -76,54 +72,29 @@ impl RabbitMqAnnouncer {
         let mut verdicts = Vec::with_capacity(events.len());
         for run in events.chunks(IN_FLIGHT_MAX) {
             let outgoing: Vec<Outgoing<'_>> = run.iter().map(outgoing).collect();
-            // Taken out of its field while in use: a call that is dropped leaves confirms behind
-            // that must not meet a later batch.
             let mut link = self.link().await?;
-            let published = link.publish(&outgoing, self.address.confirm_timeout, &self.state);
-            match published.await {
-                Ok(published) => verdicts.extend(published),
-                Err(error) => return Err(self.note(error)),
-            }
+            verdicts.extend(self.session.publish(&mut link, &outgoing).await?);
             if verdicts.contains(&Verdict::Rejected) {
                 // The next call connects again, after a pause. What follows waits for what was rejected.
-                self.note(BrokerError::Refused("messages are rejected".to_owned()));
+                self.session.note(BrokerError::Refused("messages are rejected".to_owned()));
                 verdicts.resize(events.len(), Verdict::Rejected);
                 break;
             }
-            self.link = Some(link);
-            self.backoff.succeeded();
+            self.session.keep(link);
+            self.session.succeeded();
         }
         Ok(verdicts)
     }
 
-    /// Takes the link out of its field, connecting first if there is none.
+    /// The link, with the exchange declared.
     async fn link(&mut self) -> Result<Link, BrokerError> {
-        if let Some(link) = self.link.take()
-            && link.connection.status().connected()
-            && link.channel.status().connected()
-        {
+        if let Some(link) = self.session.take() {
             return Ok(link);
         }
-        tokio::time::sleep(self.backoff.pause()).await;
-        let link = match Link::connect(&self.address, CONNECTION_NAME).await {
-            Ok(link) => link,
-            Err(error) => return Err(self.note(error)),
-        };
-        let declared = in_time(&self.address, topology::declare_events(&link.connection)).await;
-        if let Err(error) = declared {
-            return Err(self.note(error));
-        }
-        self.state.send_replace(BrokerState::Connected);
+        let link = self.session.connect().await?;
+        self.session.ask(topology::declare_events(&link.connection)).await?;
+        self.session.connected();
         Ok(link)
-    }
-
-    fn note(&mut self, error: BrokerError) -> BrokerError {
-        self.backoff.failed();
-        self.state.send_replace(match &error {
-            BrokerError::Blocked(reason) => BrokerState::Blocked(reason.clone()),
-            error => BrokerState::Failed(error.to_string()),
-        });
-        error
     }
 }
 

@@ -29,6 +29,7 @@ pub mod format;
 mod link;
 mod publisher;
 mod purge;
+mod session;
 mod state;
 mod topology;
 mod traces;

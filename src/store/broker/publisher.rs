@@ -2,7 +2,8 @@
 
 use super::address::BrokerAddress;
 use super::error::BrokerError;
-use super::link::{Backoff, Link, Outgoing};
+use super::link::{Link, Outgoing};
+use super::session::Session;
 use super::state::BrokerState;
 use super::verdict::Verdict;
 use super::{format, topology, traces};
@@ -41,30 +42,22 @@ pub struct Depth {
 /// again after each failure, with growing pauses.
 #[derive(Debug)]
 pub struct RabbitMqPublisher {
-    address: BrokerAddress,
-    link: Option<Link>,
+    session: Session,
     /// Whether the queue was found missing and the caller has not been told yet. Outlives the call
     /// that found it, which may fail or be dropped after it has declared the queue.
     queue_was_gone: bool,
-    backoff: Backoff,
-    state: watch::Sender<BrokerState>,
 }
 
 impl RabbitMqPublisher {
     /// Creates a publisher that has not connected yet.
     pub fn new(address: impl Into<BrokerAddress>) -> Self {
-        Self {
-            address: address.into(),
-            link: None,
-            queue_was_gone: false,
-            backoff: Backoff::default(),
-            state: watch::Sender::new(BrokerState::Idle),
-        }
+        let session = Session::new(address.into(), CONNECTION_NAME);
+        Self { session, queue_was_gone: false }
     }
 
     /// The connection's state, and each change of it.
     pub fn state(&self) -> watch::Receiver<BrokerState> {
-        self.state.subscribe()
+        self.session.state()
     }
 
     /// Publishes all messages to the queue of orders, persistent and mandatory, and returns a verdict
@@ -81,24 +74,17 @@ impl RabbitMqPublisher {
         let mut verdicts = Vec::with_capacity(messages.len());
         for run in messages.chunks(IN_FLIGHT_MAX) {
             let outgoing: Vec<Outgoing<'_>> = run.iter().map(outgoing).collect();
-            // Taken out of its field while in use: a call that is dropped leaves confirms behind
-            // that must not meet a later batch.
             let mut link = self.link().await?;
-            let published =
-                link.publish(&outgoing, self.address.confirm_timeout, &self.state).await;
-            match published {
-                Ok(published) => verdicts.extend(published),
-                Err(error) => return Err(self.note(error)),
-            }
+            verdicts.extend(self.session.publish(&mut link, &outgoing).await?);
             if verdicts.iter().all(|verdict| *verdict == Verdict::Confirmed) {
-                self.link = Some(link);
-                self.backoff.succeeded();
-                self.state.send_replace(BrokerState::Connected);
+                self.session.keep(link);
+                self.session.succeeded();
+                self.session.connected();
             } else {
                 // A part of the topology is missing, or full: the next call connects again, after a
                 // pause, and declares it again.
                 let refused = "messages are returned or rejected".to_owned();
-                self.note(BrokerError::Refused(refused));
+                self.session.note(BrokerError::Refused(refused));
             }
         }
         Ok(verdicts)
@@ -112,67 +98,32 @@ impl RabbitMqPublisher {
     /// declared it, another [`BrokerError`] if the broker does not answer.
     pub async fn depth(&mut self) -> Result<Depth, BrokerError> {
         let link = self.link().await?;
-        let depth = in_time(&self.address, topology::depth(&link.connection)).await;
-        match depth {
-            Ok(Some((messages, consumers))) => {
-                self.link = Some(link);
-                Ok(Depth { messages, consumers })
-            }
-            Ok(None) => {
-                self.queue_was_gone = true;
-                Err(BrokerError::QueueMissing)
-            }
-            Err(error) => Err(self.note(error)),
-        }
+        let Some((messages, consumers)) =
+            self.session.ask(topology::depth(&link.connection)).await?
+        else {
+            self.queue_was_gone = true;
+            return Err(BrokerError::QueueMissing);
+        };
+        self.session.keep(link);
+        Ok(Depth { messages, consumers })
     }
 
-    /// Takes the link out of its field, connecting first if there is none.
+    /// The link, with the queue declared.
     async fn link(&mut self) -> Result<Link, BrokerError> {
-        if let Some(link) = self.link.take()
-            && link.connection.status().connected()
-            && link.channel.status().connected()
-        {
+        if let Some(link) = self.session.take() {
             return Ok(link);
         }
-        tokio::time::sleep(self.backoff.pause()).await;
-        let link = match Link::connect(&self.address, CONNECTION_NAME).await {
-            Ok(link) => link,
-            Err(error) => return Err(self.note(error)),
-        };
-        let depth = in_time(&self.address, topology::depth(&link.connection)).await;
-        match depth {
-            Ok(depth) => self.queue_was_gone |= depth.is_none(),
-            Err(error) => return Err(self.note(error)),
-        }
-        let declared = in_time(&self.address, topology::declare(&link.connection)).await;
-        if let Err(error) = declared {
-            return Err(self.note(error));
-        }
-        self.state.send_replace(BrokerState::Connected);
+        let link = self.session.connect().await?;
+        let depth = self.session.ask(topology::depth(&link.connection)).await?;
+        self.queue_was_gone |= depth.is_none();
+        self.session.ask(topology::declare(&link.connection)).await?;
+        self.session.connected();
         if std::mem::take(&mut self.queue_was_gone) {
-            self.link = Some(link);
+            self.session.keep(link);
             return Err(BrokerError::QueueCreated);
         }
         Ok(link)
     }
-
-    fn note(&mut self, error: BrokerError) -> BrokerError {
-        self.backoff.failed();
-        self.state.send_replace(match &error {
-            BrokerError::Blocked(reason) => BrokerState::Blocked(reason.clone()),
-            error => BrokerState::Failed(error.to_string()),
-        });
-        error
-    }
-}
-
-/// Waits for an answer as long as for a confirm.
-pub(super) async fn in_time<Answer>(
-    address: &BrokerAddress,
-    asked: impl Future<Output = Result<Answer, BrokerError>>,
-) -> Result<Answer, BrokerError> {
-    let answer = tokio::time::timeout(address.confirm_timeout, asked).await;
-    answer.unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer in time".to_owned())))
 }
 
 fn outgoing(message: &Message) -> Outgoing<'_> {

@@ -6,7 +6,7 @@
 //! to come back. Must not know what is sent, nor when it is sent again.
 
 use super::guard::{Guard, Host, NotAllowed, Target};
-use super::{OutboundError, broken, roots};
+use super::{OutboundError, broken, trusting};
 use crate::clock::Clock;
 use bytes::Bytes;
 use domain::Timestamp;
@@ -15,10 +15,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER, USER_AGENT};
 use hyper::{HeaderMap, Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -114,20 +113,8 @@ impl GuardedOutbound {
     ) -> io::Result<Self> {
         let connector =
             PinnedConnector { guard: guard.clone(), resolver, wait: options.timeout / 2 };
-        let provider = rustls::crypto::ring::default_provider();
-        let builder = HttpsConnectorBuilder::new();
-        let builder = match authority {
-            None => builder.with_provider_and_webpki_roots(provider).map_err(io::Error::other)?,
-            Some(authority) => {
-                let config = ClientConfig::builder_with_provider(Arc::new(provider))
-                    .with_safe_default_protocol_versions()
-                    .map_err(io::Error::other)?
-                    .with_root_certificates(roots(authority)?)
-                    .with_no_client_auth();
-                builder.with_tls_config(config)
-            }
-        };
-        let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
+        let connector =
+            trusting(authority)?.https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)

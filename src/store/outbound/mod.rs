@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Builder;
 use hyper::{Request, Uri};
+use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -126,20 +127,8 @@ impl Outbound {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(options.timeout));
-        let provider = rustls::crypto::ring::default_provider();
-        let builder = HttpsConnectorBuilder::new();
-        let builder = match authority {
-            None => builder.with_provider_and_webpki_roots(provider).map_err(io::Error::other)?,
-            Some(authority) => {
-                let config = ClientConfig::builder_with_provider(Arc::new(provider))
-                    .with_safe_default_protocol_versions()
-                    .map_err(io::Error::other)?
-                    .with_root_certificates(roots(authority)?)
-                    .with_no_client_auth();
-                builder.with_tls_config(config)
-            }
-        };
-        let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
+        let connector =
+            trusting(authority)?.https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
@@ -229,6 +218,25 @@ fn broken(error: &dyn std::error::Error) -> OutboundError {
         root = source;
     }
     OutboundError::Broken(root.to_string())
+}
+
+/// What connects to servers whose certificate this authority signed and no other: a certificate in PEM, or none for
+/// the public authorities.
+///
+/// # Errors
+/// Returns an error if the authority is no certificate.
+fn trusting(authority: Option<&[u8]>) -> io::Result<HttpsConnectorBuilder<WantsSchemes>> {
+    let provider = rustls::crypto::ring::default_provider();
+    let builder = HttpsConnectorBuilder::new();
+    let Some(authority) = authority else {
+        return builder.with_provider_and_webpki_roots(provider).map_err(io::Error::other);
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots(authority)?)
+        .with_no_client_auth();
+    Ok(builder.with_tls_config(config))
 }
 
 /// The authorities in this text of PEM, at least one.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::audit::ItemStanding;
 use crate::drills::evidence::{Evidence, wants};
 use crate::drills::load::Load;
 use crate::drills::opening::Opening;
@@ -160,13 +161,7 @@ pub async fn nonsense(setting: &Setting) -> Result<Evidence> {
             wrong.push(String::from_utf8_lossy(bytes).into_owned());
         }
     }
-    let unchanged = shop.standings().await? == standings;
-    let own = vec![
-        all_refused(&wrong),
-        wants("counters", "unchanged", if unchanged { "unchanged" } else { "changed" }, unchanged),
-        memory(&mut shop, before),
-    ];
-    shop.close(own).await
+    close_as_before(shop, &wrong, &standings, before).await
 }
 
 /// 42: quantities and prices that cannot be.
@@ -186,13 +181,7 @@ pub async fn impossible_numbers(setting: &Setting) -> Result<Evidence> {
         let answer = client.send("POST", path, shop.operator(), &[], &body).await;
         note(&mut wrong, &answer.map_err(Error::io("making an impossible sale"))?, "invalid_field");
     }
-    let unchanged = shop.standings().await? == standings;
-    let own = vec![
-        all_refused(&wrong),
-        wants("counters", "unchanged", if unchanged { "unchanged" } else { "changed" }, unchanged),
-        memory(&mut shop, before),
-    ];
-    shop.close(own).await
+    close_as_before(shop, &wrong, &standings, before).await
 }
 
 /// A shop that is short of patience, and its memory in MiB.
@@ -208,6 +197,22 @@ async fn open(setting: &Setting) -> Result<(Shop, f64)> {
 fn buy_path(shop: &Shop, item: usize) -> (String, String) {
     let path = format!("/api/v1/items/{}/buy", shop.items()[item]);
     (path, shop.crowd().token(shop.own_user(0)).to_owned())
+}
+
+/// What was sent to a shop has all been refused, and has changed nothing.
+async fn close_as_before(
+    mut shop: Shop,
+    wrong: &[String],
+    standings: &[ItemStanding],
+    before: f64,
+) -> Result<Evidence> {
+    let unchanged = shop.standings().await? == *standings;
+    let own = vec![
+        all_refused(wrong),
+        wants("counters", "unchanged", if unchanged { "unchanged" } else { "changed" }, unchanged),
+        memory(&mut shop, before),
+    ];
+    shop.close(own).await
 }
 
 fn resident_mib(shop: &mut Shop) -> f64 {
