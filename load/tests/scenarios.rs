@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use load::scenario::Scenario;
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "bots",
     "cancel-wave",
     "cluster-owner-killed",
+    "cluster-owners-killed",
     "cluster-quorum-lost",
     "duplicate-clickers",
     "many-items",
@@ -76,6 +77,12 @@ fn mistakes_are_refused_with_their_reason() {
     check("[pass]", &fault("meteorite"), "unknown variant `meteorite`");
     let late = fault("server_killed").replace("10", "99_000");
     check("[pass]", &late, "lies after the end of the load (8000 ms)");
+    let often = fault("server_killed").replace("at_ms = 10", "at_ms = 10\ntimes = 1_001");
+    check("[pass]", &often, "at most 1000 faults");
+    let overlapping = "at_ms = 10\nfor_ms = 200\ntimes = 2\nevery_ms = 100";
+    let overlapping = fault("server_killed").replace("at_ms = 10", overlapping);
+    check("[pass]", &overlapping, "fault[1] begins before the one before it has ended");
+    check("[pass]", "[pass]\ntaken_over_median_within_ms = 1", "need server.nodes above 1");
     let recorded = "shape = \"recorded\"\nfile = \"nowhere.txt\"";
     check("shape = \"constant\"\nrate = 600\nseconds = 5", recorded, "nowhere.txt");
 }

@@ -67,11 +67,13 @@ struct Places {
 impl Directory {
     /// The directory of node `own`, which knows nothing yet, of a cluster of `shards` shards.
     pub(super) fn new(own: &str, shards: u16, clock: Clock) -> Self {
+        // Its session has just begun.
+        let places = Places { looked_at: clock.now(), ..Places::default() };
         Self(Arc::new(Inner {
             own: own.to_owned(),
             shards,
             clock: clock.clone(),
-            places: RwLock::default(),
+            places: RwLock::new(Arc::new(places)),
             changes: watch::Sender::new(0),
             items: Kept::new("the cluster's items", ITEMS, clock),
             given_away: RwLock::default(),
@@ -224,8 +226,9 @@ mod tests {
 
     #[test]
     fn a_shard_is_where_a_run_that_lives_has_put_itself_down() {
-        let directory = Directory::new("a", 4, Clock::start(Timestamp(0)));
+        let directory = Directory::new("a", 4, Clock::start(Timestamp(1_700_000_000_000)));
         assert_eq!(directory.unowned().len(), 4);
+        assert!(directory.age() < Duration::from_secs(60), "since 1970");
         let changes = directory.changes();
         let mut view = View::default();
         view.nodes.insert("a".to_owned(), record(1));

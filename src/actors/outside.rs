@@ -60,6 +60,8 @@ struct Schedule {
     began_at: Option<Duration>,
     is_under_way: bool,
     has_failed: bool,
+    /// Whether it is known that another fetch would bring something new.
+    is_outdated: bool,
 }
 
 /// What becomes of the wish for a newer one.
@@ -78,7 +80,8 @@ impl Schedule {
         if self.is_under_way {
             return Wish::Joins;
         }
-        if self.began_at.is_some_and(|began_at| now < began_at + options.pause) {
+        let is_recent = self.began_at.is_some_and(|began_at| now < began_at + options.pause);
+        if is_recent && !self.is_outdated {
             return Wish::TooSoon;
         }
         self.begin(now);
@@ -88,6 +91,7 @@ impl Schedule {
     fn begin(&mut self, now: Duration) {
         self.began_at = Some(now);
         self.is_under_way = true;
+        self.is_outdated = false;
     }
 
     fn end(&mut self, has_failed: bool) {
@@ -95,9 +99,18 @@ impl Schedule {
         self.has_failed = has_failed;
     }
 
+    /// Asks for a fetch that begins after now.
+    fn outdate(&mut self) {
+        self.is_outdated = true;
+    }
+
     /// When a fetch is due by itself.
     fn due_at(&self, options: &KeptOptions) -> Duration {
-        let period = if self.has_failed { options.retry } else { options.every };
+        let period = match (self.has_failed, self.is_outdated) {
+            (true, _) => options.retry,
+            (false, true) => Duration::ZERO,
+            (false, false) => options.every,
+        };
         self.began_at.map_or(Duration::ZERO, |began_at| began_at + period)
     }
 }
@@ -178,7 +191,13 @@ impl<T: PartialEq + Send + Sync + 'static> Kept<T> {
         })
     }
 
-    /// Fetches for as long as it is polled: at once, then by the clock and by wish.
+    /// Says that what is held is another one by now: it is fetched again at once.
+    pub fn outdate(&self) {
+        self.0.state.lock().schedule.outdate();
+        self.0.asked.notify_one();
+    }
+
+    /// Fetches for as long as it is polled: at once, then by the clock, by wish, and when it is outdated.
     pub async fn keep<F>(self, fetch: impl Fn() -> F)
     where
         F: Future<Output = Result<T, String>>,
@@ -283,8 +302,18 @@ mod tests {
             }
         }
         assert_eq!(begun, 2, "at 31 s and at 61 s");
+        schedule.outdate();
+        assert_eq!(schedule.due_at(&OPTIONS), seconds(61), "what is known to be old is fetched");
+        assert_eq!(schedule.wish(seconds(62), &OPTIONS), Wish::Begins);
+        schedule.outdate();
+        schedule.end(false);
+        assert_eq!(schedule.due_at(&OPTIONS), seconds(62), "it had begun before");
+        schedule.begin(seconds(63));
+        assert_eq!(schedule.wish(seconds(63), &OPTIONS), Wish::Joins);
         schedule.end(true);
-        assert_eq!(schedule.due_at(&OPTIONS), seconds(91), "a failure is tried again soon");
+        assert_eq!(schedule.due_at(&OPTIONS), seconds(93), "a failure is tried again soon");
+        schedule.outdate();
+        assert_eq!(schedule.due_at(&OPTIONS), seconds(93), "and no sooner for being outdated");
     }
 
     /// A place that has something to fetch from, and how often it was asked.
@@ -358,6 +387,11 @@ mod tests {
         // And so soon afterwards there is no other.
         kept.renew().await;
         assert_eq!(fetches.load(Ordering::Relaxed), 1);
+        // Unless what is held is known to be old.
+        kept.outdate();
+        while fetches.load(Ordering::Relaxed) == 1 {
+            tokio::task::yield_now().await;
+        }
         task.abort();
     }
 

@@ -183,6 +183,7 @@ fn milestones(
         let waited = next.map_or(0, |at| nanoseconds_to_ms(*at) - mark.to_ms);
         Some(start_ms + waited)
     });
+    let takeovers = takeovers_ms(observed);
     Milestones {
         sold_out_after_ms: last_unit
             .map(|at| nanoseconds_to_ms(*at).saturating_sub(scenario.sale.opens_after_ms)),
@@ -190,24 +191,29 @@ fn milestones(
             .stored_after
             .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         serving_again_after_ms: serving_again.max(),
-        taken_over_after_ms: taken_over_after_ms(observed),
+        taken_over_after_ms: takeovers.last().copied(),
+        taken_over_median_ms: takeovers.get(1).and(takeovers.get(takeovers.len() / 2)).copied(),
     }
 }
 
-/// The longest that an item which was sold on had no confirmation after the death of a node.
-fn taken_over_after_ms(observed: &Observed) -> Option<u64> {
+/// For each death of a node, the longest that an item which was sold on had no confirmation after it; the
+/// longest last.
+fn takeovers_ms(observed: &Observed) -> Vec<u64> {
     let deaths = observed.marks.iter().filter(|mark| mark.is_of_a_node);
-    let waits = deaths.filter_map(|mark| {
-        let mut next: HashMap<u32, u64> = HashMap::new();
-        for confirmation in &observed.record.confirmations {
-            let at_ms = confirmation.at_ns / 1_000_000;
-            if at_ms > mark.from_ms {
-                next.entry(confirmation.item).or_insert(at_ms - mark.from_ms);
+    let mut waits: Vec<u64> = deaths
+        .filter_map(|mark| {
+            let mut next: HashMap<u32, u64> = HashMap::new();
+            for confirmation in &observed.record.confirmations {
+                let at_ms = confirmation.at_ns / 1_000_000;
+                if at_ms > mark.from_ms {
+                    next.entry(confirmation.item).or_insert(at_ms - mark.from_ms);
+                }
             }
-        }
-        next.into_values().max()
-    });
-    waits.max()
+            next.into_values().max()
+        })
+        .collect();
+    waits.sort_unstable();
+    waits
 }
 
 #[cfg(test)]

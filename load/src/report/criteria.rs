@@ -41,6 +41,11 @@ pub fn judge(report: &Report) -> Vec<Judged> {
         ("all orders stored after", pass.stored_within_ms, milestones.stored_after_ms),
         ("serving again after", pass.serving_again_within_ms, milestones.serving_again_after_ms),
         ("taken over after", pass.taken_over_within_ms, milestones.taken_over_after_ms),
+        (
+            "median until taken over",
+            pass.taken_over_median_within_ms,
+            milestones.taken_over_median_ms,
+        ),
     ] {
         list.ms_most(what, most.map(|most| most as f64), found.map(|found| found as f64));
     }

@@ -137,6 +137,9 @@ pub struct Milestones {
     pub serving_again_after_ms: Option<u64>,
     /// From the death of a node until each item that was sold on was confirmed again.
     pub taken_over_after_ms: Option<u64>,
+    /// The median of those times, if several nodes died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_over_median_ms: Option<u64>,
 }
 
 /// One second of the run.

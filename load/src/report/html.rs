@@ -79,6 +79,7 @@ fn figures(report: &Report, page: &mut String) {
         (milestones.stored_after_ms, "all in the order store after the load"),
         (milestones.serving_again_after_ms, "serving again after a restart"),
         (milestones.taken_over_after_ms, "taken over after a node's death"),
+        (milestones.taken_over_median_ms, "taken over in half of the times"),
     ] {
         list.extend(after.map(|after| (format!("{} ms", grouped(after)), what)));
     }

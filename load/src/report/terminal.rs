@@ -111,6 +111,7 @@ fn generator(report: &Report) -> String {
         ("every order in the order store", report.milestones.stored_after_ms),
         ("serving again", report.milestones.serving_again_after_ms),
         ("taken over", report.milestones.taken_over_after_ms),
+        ("half of the times taken over", report.milestones.taken_over_median_ms),
     ] {
         if let Some(after) = after {
             let _ = write!(text, "\n{what} after {after} ms");

@@ -29,6 +29,38 @@ pub struct Fault {
     /// Delay in milliseconds of each transfer, for the slow ones.
     #[serde(default)]
     pub delay_ms: u64,
+    /// How often it happens, `every_ms` after each other.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub times: u32,
+    /// Milliseconds from one time to the next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub every_ms: u64,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_once(times: &u32) -> bool {
+    *times == once()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(milliseconds: &u64) -> bool {
+    *milliseconds == 0
+}
+
+impl Fault {
+    /// Each time that it happens, as a fault of its own.
+    pub fn each_time(&self) -> impl Iterator<Item = Self> + '_ {
+        (0..u64::from(self.times)).map(|time| Self {
+            at_ms: self.at_ms.saturating_add(time.saturating_mul(self.every_ms)),
+            times: once(),
+            every_ms: 0,
+            ..self.clone()
+        })
+    }
 }
 
 /// What can break.

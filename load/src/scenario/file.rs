@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::faults::Fault;
 use super::model::Scenario;
-use super::validate::validate;
+use super::validate::{faults_are_few, validate};
 use crate::schedule::Phase;
 use crate::{Error, Result};
 
@@ -32,6 +33,8 @@ impl Scenario {
                 *file = folder.join(&*file);
             }
         }
+        faults_are_few(&scenario.fault).map_err(wrong)?;
+        scenario.fault = scenario.fault.iter().flat_map(Fault::each_time).collect();
         validate(&scenario).map_err(wrong)?;
         Ok(scenario)
     }

@@ -277,6 +277,9 @@ pub struct Criteria {
     /// Longest time from the death of a node until each item that was sold on was confirmed again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_over_within_ms: Option<u64>,
+    /// The same, for the median of several deaths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_over_median_within_ms: Option<u64>,
     /// Largest resident memory of the server in MiB.
     pub memory_mib_max: Option<f64>,
     /// 99th percentile of the generator's own lateness: beyond it the figures say more

@@ -1,7 +1,7 @@
 //! The limits of a scenario. Every run is bounded in people, requests and time, and a
 //! file that asks for more is refused with the limit in the message.
 
-use super::faults::{Backend, FaultKind};
+use super::faults::{Backend, Fault, FaultKind};
 use super::model::Scenario;
 use crate::plan::SCRIPT_ACCOUNTS;
 use crate::schedule::{Phase, Schedule};
@@ -18,6 +18,8 @@ pub const RATE_MAX: f64 = 1_000_000.0;
 pub const CONNECTIONS_MAX: u32 = 20_000;
 /// Most items of one sale.
 pub const ITEMS_MAX: u32 = 10_000;
+/// Most faults of one run.
+pub const FAULTS_MAX: u64 = 1_000;
 /// Most nodes of one run: each is a process of this machine.
 pub const NODES_MAX: u32 = 9;
 /// Most units of one run: each confirmation is kept for the audit.
@@ -77,8 +79,11 @@ fn nodes(scenario: &Scenario) -> Result<(), String> {
     })?;
     let lost = scenario.fault.iter().any(|fault| fault.what == FaultKind::QuorumLost);
     check(server.nodes > 1 || !lost, || "quorum_lost needs server.nodes above 1".to_owned())?;
-    check(server.nodes > 1 || scenario.pass.taken_over_within_ms.is_none(), || {
-        "pass.taken_over_within_ms needs server.nodes above 1".to_owned()
+    let pass = &scenario.pass;
+    let is_taken_over = pass.taken_over_within_ms.or(pass.taken_over_median_within_ms).is_some();
+    check(server.nodes > 1 || !is_taken_over, || {
+        "pass.taken_over_within_ms and pass.taken_over_median_within_ms need server.nodes above 1"
+            .to_owned()
     })
 }
 
@@ -149,8 +154,13 @@ fn load(scenario: &Scenario) -> Result<(), String> {
     amount("seconds of all phases", schedule.duration().as_secs_f64(), SECONDS_MAX)
 }
 
+/// Refuses more faults than a run may have; those that happen several times count as often.
+pub fn faults_are_few(faults: &[Fault]) -> Result<(), String> {
+    let times: u64 = faults.iter().map(|fault| u64::from(fault.times)).sum();
+    check(times <= FAULTS_MAX, || format!("at most {FAULTS_MAX} faults"))
+}
+
 fn faults(scenario: &Scenario) -> Result<(), String> {
-    check(scenario.fault.len() <= 1_000, || "at most 1000 faults".to_owned())?;
     let end_ms = Schedule::new(&scenario.load)?.duration().as_millis();
     let mut previous_end_ms = 0;
     for (number, fault) in scenario.fault.iter().enumerate() {

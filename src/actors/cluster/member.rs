@@ -388,13 +388,26 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
         }
     }
 
-    /// Keeps what the registry says of items.
+    /// Keeps what the registry says of items, and reads it anew whenever one was noted.
     async fn read_items(&self) {
+        let kept = self.directory.kept_items();
+        let (revision, mut revisions) = watch::channel(0);
         let read = || async {
-            let items = self.registry.items().await.map_err(|error| error.to_string())?;
-            Ok(items.into_iter().collect())
+            let noted = self.registry.items().await.map_err(|error| error.to_string())?;
+            revision.send_replace(noted.revision);
+            Ok(noted.items.into_iter().collect())
         };
-        self.directory.kept_items().keep(read).await;
+        let watched = async {
+            while revisions.changed().await.is_ok() {
+                let behind = *revisions.borrow_and_update();
+                if let Err(error) = self.registry.item_noted(behind).await {
+                    tracing::debug!(%error, "new items are not told of");
+                    tokio::time::sleep(self.options.retry).await;
+                }
+                kept.outdate();
+            }
+        };
+        tokio::join!(kept.clone().keep(read), watched);
     }
 
     /// Lets go what is another node's, and puts this node down again as the owner of what nobody claimed,

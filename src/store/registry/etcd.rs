@@ -1,6 +1,8 @@
 //! The registry in etcd.
 
-use super::{Cluster, DrainWish, MoveWish, NodeRecord, Registry, RegistryError, View, Wishes};
+use super::{
+    Cluster, DrainWish, MoveWish, NodeRecord, NotedItems, Registry, RegistryError, View, Wishes,
+};
 use crate::store::etcd::{Condition, Etcd, EtcdError, Operation, Stored, Transaction, prefix_end};
 use crate::store::journal::fenced::{OwnerRecord, Session};
 use domain::{ItemId, ShardId};
@@ -16,6 +18,8 @@ use std::time::Duration;
 const KEYS_MAX: u32 = 4_096;
 /// Where what operators want is noted: between the nodes and the owners, so that one watch sees all three.
 const WISHES: &str = "operators/";
+/// Where items are noted.
+const ITEMS: &str = "items/";
 /// The most keys that one transaction sets: etcd takes 128.
 const OPERATIONS_MAX: usize = 100;
 
@@ -79,6 +83,18 @@ impl EtcdRegistry {
             }
         }
         Ok(wishes)
+    }
+
+    /// Waits until a key from `start` to before `end` has changed behind a revision.
+    async fn next_change(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        behind: i64,
+    ) -> Result<(), RegistryError> {
+        let mut watch = self.etcd.watch(start, end, behind + 1).await?;
+        watch.next().await?;
+        Ok(())
     }
 
     fn move_key(&self, shard: ShardId) -> Vec<u8> {
@@ -174,7 +190,7 @@ impl Registry for EtcdRegistry {
     async fn note_items(&self, items: &[(ItemId, ShardId)]) -> Result<(), RegistryError> {
         for some in items.chunks(OPERATIONS_MAX) {
             let put = |(item, shard): &(ItemId, ShardId)| {
-                Operation::put(self.key(&format!("items/{item}")), shard.to_string().into_bytes())
+                Operation::put(self.key(&format!("{ITEMS}{item}")), shard.to_string().into_bytes())
             };
             let then = some.iter().map(put).collect();
             self.etcd.commit(Transaction { then, ..Transaction::default() }).await?;
@@ -182,12 +198,15 @@ impl Registry for EtcdRegistry {
         Ok(())
     }
 
-    async fn items(&self) -> Result<Vec<(ItemId, ShardId)>, RegistryError> {
-        let prefix = self.key("items/");
+    async fn items(&self) -> Result<NotedItems, RegistryError> {
+        let prefix = self.key(ITEMS);
         let (mut start, end) = (prefix.clone(), prefix_end(&prefix));
+        // Pages of later revisions would hide from a watch behind them what the first ones lack.
+        let mut revision = 0;
         let mut items = Vec::new();
         loop {
-            let page = self.etcd.range(&start, &end, KEYS_MAX, 0).await?;
+            let page = self.etcd.range(&start, &end, KEYS_MAX, revision).await?;
+            revision = page.revision;
             for stored in &page.keys {
                 let item = stored.key.get(prefix.len()..).unwrap_or_default();
                 items
@@ -198,9 +217,14 @@ impl Registry for EtcdRegistry {
                     start.clone_from(&last.key);
                     start.push(0);
                 }
-                _ => return Ok(items),
+                _ => return Ok(NotedItems { revision, items }),
             }
         }
+    }
+
+    async fn item_noted(&self, behind: i64) -> Result<(), RegistryError> {
+        let prefix = self.key(ITEMS);
+        self.next_change(&prefix, &prefix_end(&prefix), behind).await
     }
 
     async fn wish_drain(&self, node: &str, wish: Option<&DrainWish>) -> Result<(), RegistryError> {
@@ -247,10 +271,7 @@ impl Registry for EtcdRegistry {
 
     async fn changed(&self, behind: i64) -> Result<(), RegistryError> {
         // All kinds in one watch, the wishes between the other two: none of them changes often.
-        let (start, end) = (self.key("nodes/"), prefix_end(&self.key("owner/")));
-        let mut watch = self.etcd.watch(&start, &end, behind + 1).await?;
-        watch.next().await?;
-        Ok(())
+        self.next_change(&self.key("nodes/"), &prefix_end(&self.key("owner/")), behind).await
     }
 }
 

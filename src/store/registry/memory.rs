@@ -1,7 +1,9 @@
 //! A registry in memory, beside a log in memory, for tests and simulations. Leases end by the time that
 //! passes, or when a test says so; a node can be cut off from it.
 
-use super::{Cluster, DrainWish, MoveWish, NodeRecord, Registry, RegistryError, View, Wishes};
+use super::{
+    Cluster, DrainWish, MoveWish, NodeRecord, NotedItems, Registry, RegistryError, View, Wishes,
+};
 use crate::store::journal::fenced::{MemoryLog, Session};
 use domain::{ItemId, ShardId};
 use parking_lot::Mutex;
@@ -164,8 +166,15 @@ impl Registry for MemoryRegistry {
         self.look(|state| state.items.extend(items.iter().copied()))
     }
 
-    async fn items(&self) -> Result<Vec<(ItemId, ShardId)>, RegistryError> {
-        self.look(|state| state.items.iter().map(|(item, shard)| (*item, *shard)).collect())
+    async fn items(&self) -> Result<NotedItems, RegistryError> {
+        self.look(|state| {
+            let items = state.items.iter().map(|(item, shard)| (*item, *shard)).collect();
+            NotedItems { revision: 0, items }
+        })
+    }
+
+    async fn item_noted(&self, behind: i64) -> Result<(), RegistryError> {
+        self.changed(behind).await
     }
 
     async fn wish_drain(&self, node: &str, wish: Option<&DrainWish>) -> Result<(), RegistryError> {

@@ -100,6 +100,15 @@ pub enum RegistryError {
     NameTaken(String),
 }
 
+/// Items that were noted, with the shards that have them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NotedItems {
+    /// The registry's revision that was read: what was noted up to it is here.
+    pub revision: i64,
+    /// The items, in no order.
+    pub items: Vec<(ItemId, ShardId)>,
+}
+
 /// The registry of a cluster.
 pub trait Registry: Send + Sync + 'static {
     /// What the cluster was founded with; none if it was not.
@@ -169,7 +178,13 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// # Errors
     /// Returns [`RegistryError`] if there is no answer.
-    fn items(&self) -> impl Future<Output = Result<Vec<(ItemId, ShardId)>, RegistryError>> + Send;
+    fn items(&self) -> impl Future<Output = Result<NotedItems, RegistryError>> + Send;
+
+    /// Waits until an item was noted behind this revision; otherwise as [`Registry::changed`].
+    ///
+    /// # Errors
+    /// Returns [`RegistryError`] if it cannot be told any more.
+    fn item_noted(&self, behind: i64) -> impl Future<Output = Result<(), RegistryError>> + Send;
 
     /// Notes that a node is to be drained, or that it is not.
     ///

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// A node that listens for its peers.
 fn site(servers: &Servers, node: &str) -> Site {
-    servers.site(node).with("CLUSTER__LISTEN", "127.0.0.1:0")
+    servers.linked_site(node)
 }
 
 /// The orders that a buyer is shown by a node, newest first.

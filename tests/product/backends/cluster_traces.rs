@@ -9,7 +9,7 @@ async fn a_purchase_that_another_node_decides_is_one_tree_through_both() {
     let Some(servers) = Servers::start() else { return };
     let collector = Collector::open().await;
     let sites = ["a", "b"].map(|node| {
-        let site = servers.site(node).with("CLUSTER__LISTEN", "127.0.0.1:0");
+        let site = servers.linked_site(node);
         site.with("TRACES__OTLP_ENDPOINT", &collector.url()).with("TRACES__SAMPLE_ONE_IN", "1")
     });
     let owner = sites[0].start().await;

@@ -141,8 +141,7 @@ async fn owners_that_die_at_any_step_of_a_transfer_move_its_units_once() {
     let Some(servers) = Servers::start() else { return };
     let sites = ["a", "b", "c"].map(|node| {
         servers
-            .site(node)
-            .with("CLUSTER__LISTEN", "127.0.0.1:0")
+            .linked_site(node)
             .with("CLUSTER__LEASE_TTL_MS", "5000")
             // The order store gives way to all else on a busy machine, and is to have every order in the end.
             .with("ENGINE__DRAIN_TIMEOUT_MS", "60000")

@@ -82,8 +82,7 @@ async fn kong_is_given_the_whole_configuration() {
 async fn nodes_that_come_and_go_are_told_while_buyers_buy() {
     let Some(servers) = Servers::start() else { return };
     // Whichever node the gateway asks has the purchase decided by the one that can.
-    let [first, second] =
-        ["a", "b"].map(|node| servers.site(node).with("CLUSTER__LISTEN", "127.0.0.1:0"));
+    let [first, second] = ["a", "b"].map(|node| servers.linked_site(node));
     let a = first.start().await;
     settled(&[&a]).await;
     let shop = first.open_sale(&a, 8, &[LASTING]).await;
