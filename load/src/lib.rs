@@ -5,8 +5,8 @@
 //! into arrivals and attempts, both pure; [`drive`] sends them over [`wire`] and records
 //! each [`outcome`]; [`run`] sets the [`stage`], applies faults and settles; [`audit`]
 //! compares what clients were told with the counters and the order store, purely;
-//! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`], and [`drills`] break
-//! something on purpose and ask whether the shop came through.
+//! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`], [`instructions`] counts
+//! what a purchase takes, and [`drills`] break something on purpose and ask whether the shop came through.
 //!
 //! Nothing here knows the engine's code but its invariants and what they speak of (`domain`): it
 //! is a program, an HTTP API and a table of orders. [`inprocess`] and `simulate` alone call it directly,
@@ -19,6 +19,7 @@ pub mod drills;
 pub mod drive;
 mod error;
 pub mod inprocess;
+pub mod instructions;
 pub mod outcome;
 mod output;
 pub mod peers;

@@ -16,9 +16,9 @@ pub struct CompareArguments {
     /// Seconds of load for one contender in one round.
     #[arg(long, default_value_t = 3.0)]
     pub seconds: f64,
-    /// Connections, each with one request under way.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub connections: u32,
+    /// Connections, each with one request under way; with several numbers all is measured with each.
+    #[arg(long, default_value = "64", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: Vec<u32>,
     /// Items that the buyers spread over; 1 is the flash sale's hot item.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub items: u32,
@@ -37,6 +37,9 @@ pub struct CompareArguments {
     /// The engine's program; by default the workspace's release build, made if need be.
     #[arg(long, value_name = "PATH")]
     pub server_bin: Option<PathBuf>,
+    /// Another build of the engine, which is measured in turn with it.
+    #[arg(long, value_name = "OTHER_BINARY")]
+    pub against: Option<PathBuf>,
     /// Shards of the engine.
     #[arg(long)]
     pub shards: Option<u32>,
@@ -53,6 +56,8 @@ pub enum Name {
     Floor,
     /// This engine with stock: every answer is durable.
     Engine,
+    /// The engine of `--against` with stock.
+    EngineAgainst,
     /// This engine with stock, and Redis, RabbitMQ and MariaDB behind it.
     EngineBackends,
     /// This engine with stock, and a collector that takes the traces of one purchase in a thousand.
@@ -77,9 +82,11 @@ impl Name {
     pub fn promise(self) -> &'static str {
         match self {
             Self::Floor => "nothing",
-            Self::Engine | Self::EngineBackends | Self::EngineTraced | Self::InProcess => {
-                "durable before the answer"
-            }
+            Self::Engine
+            | Self::EngineAgainst
+            | Self::EngineBackends
+            | Self::EngineTraced
+            | Self::InProcess => "durable before the answer",
             Self::EngineSoldOut => "refused by durable facts",
             Self::RedisOff => "a crash forgets everything",
             Self::RedisEverysec => "a crash forgets up to a second",
@@ -97,7 +104,11 @@ impl Name {
     pub(super) fn is_engine(self) -> bool {
         matches!(
             self,
-            Self::Engine | Self::EngineBackends | Self::EngineTraced | Self::EngineSoldOut
+            Self::Engine
+                | Self::EngineAgainst
+                | Self::EngineBackends
+                | Self::EngineTraced
+                | Self::EngineSoldOut
         )
     }
 

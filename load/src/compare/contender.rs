@@ -107,6 +107,10 @@ impl Stage {
                     contenders.push(Contender { name: *name, address, kind, processes });
                 }
             }
+            if let Some(against) = &arguments.against {
+                let home = scratch.path().join("against");
+                contenders.push(start_against(arguments, against, &home, &secret_of_engine).await?);
+            }
             if names.contains(&Name::EngineBackends) {
                 let home = scratch.path().join("backends");
                 match start_with_backends(arguments, &home, &secret_of_engine).await {
@@ -169,6 +173,24 @@ async fn start_with_backends(
         address: shop.engine.address(),
         kind: Kind::Engine(Arc::new(Mutex::new(shop))),
         processes,
+    })
+}
+
+/// Another build of the engine, which takes the tokens of this one.
+async fn start_against(
+    arguments: &CompareArguments,
+    binary: &Path,
+    home: &Path,
+    secret_file: &Path,
+) -> Result<Contender> {
+    copy_secret(secret_file, home)?;
+    let arguments = CompareArguments { server_bin: Some(binary.to_owned()), ..arguments.clone() };
+    let shop = start_engine(&arguments, home, Backends::default()).await?;
+    Ok(Contender {
+        name: Name::EngineAgainst,
+        address: shop.engine.address(),
+        processes: vec![shop.engine.process().load(Ordering::Relaxed)],
+        kind: Kind::Engine(Arc::new(Mutex::new(shop))),
     })
 }
 
@@ -255,6 +277,7 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
         }
         Name::Floor
         | Name::Engine
+        | Name::EngineAgainst
         | Name::EngineBackends
         | Name::EngineTraced
         | Name::EngineSoldOut

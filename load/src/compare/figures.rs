@@ -28,8 +28,8 @@ pub struct Figure {
     pub max_ms: f64,
     /// The generator's own lateness, 99th percentile in milliseconds (open loop).
     pub lateness_p99_ms: f64,
-    /// Processors used by the contender's process and its backend.
-    pub server_processors: f64,
+    /// Processor time of the contender's process and its backend for one request, in microseconds.
+    pub server_us: f64,
     /// Processors used by the generator.
     pub generator_processors: f64,
 }
@@ -51,8 +51,12 @@ pub struct Row {
     pub p50_ms: Spread,
     /// 99th percentile in milliseconds.
     pub p99_ms: Spread,
-    /// Processors of contender and backend.
-    pub server_processors: Spread,
+    /// Processor time of contender and backend for one request, in microseconds.
+    pub server_us: Spread,
+    /// That divided by the floor's in the same round.
+    pub server_us_to_floor: Option<Spread>,
+    /// The engine's (in stock) divided by that in the same round.
+    pub engine_us_to_this: Option<Spread>,
     /// Processors of the generator.
     pub generator_processors: Spread,
     /// Smallest share of expected answers in a round.
@@ -106,12 +110,17 @@ pub struct Comparison {
 impl Comparison {
     /// A comparison without figures.
     #[must_use]
-    pub fn new(machine: Machine, arguments: &CompareArguments, missing: Vec<String>) -> Self {
+    pub fn new(
+        machine: Machine,
+        arguments: &CompareArguments,
+        connections: u32,
+        missing: Vec<String>,
+    ) -> Self {
         Self {
             machine,
             rounds: arguments.rounds,
             seconds: arguments.seconds,
-            connections: arguments.connections,
+            connections,
             items: arguments.items,
             missing,
             closed: BTreeMap::new(),
@@ -164,6 +173,7 @@ impl Comparison {
                 Spread::of(figures.iter().map(|(_, figure)| value(figure)))
             };
             let rate = |figure: &Figure| figure.rate;
+            let us = |figure: &Figure| figure.server_us;
             let expected = figures.iter().map(|(_, figure)| figure.as_expected);
             Some(Row {
                 name: *name,
@@ -173,7 +183,9 @@ impl Comparison {
                 engine_to_this: self.ratio(&self.closed, Name::Engine, *name, rate),
                 p50_ms: spread(|figure| figure.p50_ms)?,
                 p99_ms: spread(|figure| figure.p99_ms)?,
-                server_processors: spread(|figure| figure.server_processors)?,
+                server_us: spread(us)?,
+                server_us_to_floor: self.ratio(&self.closed, *name, Name::Floor, us),
+                engine_us_to_this: self.ratio(&self.closed, Name::Engine, *name, us),
                 generator_processors: spread(|figure| figure.generator_processors)?,
                 as_expected_least: expected.fold(1.0, f64::min),
             })

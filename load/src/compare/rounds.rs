@@ -35,7 +35,12 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
         .iter()
         .copied()
         .filter(|name| {
-            *name == Name::Floor || arguments.only.is_empty() || arguments.only.contains(name)
+            let is_asked = match name {
+                Name::Floor => true,
+                Name::EngineAgainst => arguments.against.is_some(),
+                name => arguments.only.is_empty() || arguments.only.contains(name),
+            };
+            is_asked
         })
         .collect();
     let bar = ProgressBar::no_length();
@@ -46,30 +51,37 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     let mut crowd = Arc::new(Crowd::new(&minted, &["1".to_owned()], "localhost", 0)?);
     drop(minted);
 
-    let mut comparison = Comparison::new(machine, &arguments, stage.missing().to_vec());
-    closed_loop(&mut comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+    let of = |connections: &u32| {
+        Comparison::new(machine.clone(), &arguments, *connections, stage.missing().to_vec())
+    };
+    let mut comparisons: Vec<Comparison> = arguments.connections.iter().map(of).collect();
+    closed_loop(&mut comparisons, &mut contenders, &mut crowd, &arguments, &bar).await?;
     if !arguments.closed_only {
-        open_loop(&mut comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+        for comparison in &mut comparisons {
+            open_loop(comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+        }
     }
     drop(contenders);
     drop(stage);
-    if names.contains(&Name::InProcess) {
+    if names.contains(&Name::InProcess)
+        && let Some(last) = comparisons.last_mut()
+    {
         bar.set_message("the engine in the process");
         bar.tick();
-        in_process(&mut comparison, &arguments).await?;
+        in_process(last, &arguments).await?;
     }
     bar.finish_and_clear();
-    crate::output::print(&table::render(&comparison))?;
+    crate::output::print(&table::render(&comparisons))?;
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&comparison).expect("figures have a JSON form");
+        let text = serde_json::to_string_pretty(&comparisons).expect("figures have a JSON form");
         std::fs::write(path, text).map_err(Error::io(format!("writing {}", path.display())))?;
     }
-    Ok(comparison.is_valid())
+    Ok(comparisons.iter().all(Comparison::is_valid))
 }
 
-/// Each contender in each round, as fast as it answers.
+/// Each contender in each round, with each number of connections, as fast as it answers.
 async fn closed_loop(
-    comparison: &mut Comparison,
+    comparisons: &mut [Comparison],
     contenders: &mut [Contender],
     crowd: &mut Arc<Crowd>,
     arguments: &CompareArguments,
@@ -79,12 +91,18 @@ async fn closed_loop(
         // Each round begins with another contender, so that none always follows the same.
         let first = round as usize % contenders.len();
         contenders.rotate_left(first);
-        for contender in &mut *contenders {
-            bar.set_message(format!("round {round}: {}", contender.name.text()));
-            bar.tick();
-            let phase = Phase::Constant { rate: 1.0, seconds: arguments.seconds };
-            let figure = measure(contender, crowd, arguments, LoopKind::Closed, phase).await?;
-            comparison.closed(contender.name, round, figure);
+        for comparison in &mut *comparisons {
+            for contender in &mut *contenders {
+                bar.set_message(format!("round {round}: {}", contender.name.text()));
+                bar.tick();
+                let load = Load {
+                    kind: LoopKind::Closed,
+                    connections: comparison.connections,
+                    phase: Phase::Constant { rate: 1.0, seconds: arguments.seconds },
+                };
+                let figure = measure(contender, crowd, arguments, load).await?;
+                comparison.closed(contender.name, round, figure);
+            }
         }
     }
     Ok(())
@@ -107,8 +125,12 @@ async fn open_loop(
             }
             bar.set_message(format!("open loop {round}: {}", contender.name.text()));
             bar.tick();
-            let phase = Phase::Constant { rate, seconds: arguments.seconds };
-            let figure = measure(contender, crowd, arguments, LoopKind::Open, phase).await?;
+            let load = Load {
+                kind: LoopKind::Open,
+                connections: comparison.connections,
+                phase: Phase::Constant { rate, seconds: arguments.seconds },
+            };
+            let figure = measure(contender, crowd, arguments, load).await?;
             comparison.open(contender.name, round, rate, figure);
         }
     }
@@ -131,12 +153,18 @@ async fn in_process(comparison: &mut Comparison, arguments: &CompareArguments) -
     Ok(())
 }
 
+/// How requests come to a contender.
+struct Load {
+    kind: LoopKind,
+    connections: u32,
+    phase: Phase,
+}
+
 async fn measure(
     contender: &mut Contender,
     crowd: &mut Arc<Crowd>,
     arguments: &CompareArguments,
-    kind: LoopKind,
-    phase: Phase,
+    Load { kind, connections, phase }: Load,
 ) -> Result<Figure> {
     contender.settle().await;
     let items = contender.new_sale(arguments, crowd).await?;
@@ -156,17 +184,12 @@ async fn measure(
             afterwards: Afterwards::default(),
             retry: Retry { times: 0, ..Retry::default() },
         },
-        generator: Generator {
-            kind,
-            connections: arguments.connections,
-            drain_ms_max: 5_000,
-            ..Generator::default()
-        },
+        generator: Generator { kind, connections, drain_ms_max: 5_000, ..Generator::default() },
         schedule: Schedule::new(&[phase]).map_err(Error::Server)?,
         seed: 1,
         distinct_only: true,
         payment_window: Duration::from_secs(600),
-        threads: arguments.threads.min(arguments.connections),
+        threads: arguments.threads.min(connections),
     };
     let before = contender.processor_seconds();
     let myself = contender::own_processor_seconds();
@@ -175,11 +198,13 @@ async fn measure(
         .await
         .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
     let seconds = record.last_answer_ns as f64 / 1e9;
-    let per_second = |used: f64| used / seconds.max(1e-9);
+    let (used, by_generator) =
+        (contender.processor_seconds() - before, contender::own_processor_seconds() - myself);
+    let figure = figure(&record, contender.name);
     Ok(Figure {
-        server_processors: per_second(contender.processor_seconds() - before),
-        generator_processors: per_second(contender::own_processor_seconds() - myself),
-        ..figure(&record, contender.name)
+        server_us: used * 1e6 / figure.requests.max(1) as f64,
+        generator_processors: by_generator / seconds.max(1e-9),
+        ..figure
     })
 }
 
@@ -196,7 +221,7 @@ fn figure(record: &Record, name: Name) -> Figure {
         p999_ms: ms(0.999),
         max_ms: record.latency.max() as f64 / 1e3,
         lateness_p99_ms: record.lateness.value_at_quantile(0.99) as f64 / 1e3,
-        server_processors: 0.0,
+        server_us: 0.0,
         generator_processors: 0.0,
     }
 }

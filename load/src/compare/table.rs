@@ -8,14 +8,20 @@ use super::figures::Comparison;
 use crate::report::terminal::{grouped, table};
 use crate::spread::Spread;
 
-pub fn render(comparison: &Comparison) -> String {
-    let mut text = closed_loop(comparison);
-    text.push_str(&open_loop(comparison));
-    text.push_str(&in_process(comparison));
-    for missing in &comparison.missing {
-        let _ = writeln!(text, "missing: {missing}");
+/// The comparisons of one session, which differ in their connections.
+pub fn render(comparisons: &[Comparison]) -> String {
+    let mut text = String::new();
+    for comparison in comparisons {
+        text.push_str(&closed_loop(comparison));
+        text.push_str(&open_loop(comparison));
+        text.push_str(&in_process(comparison));
     }
-    let _ = writeln!(text, "\n{}", comparison.machine.line());
+    if let Some(first) = comparisons.first() {
+        for missing in &first.missing {
+            let _ = writeln!(text, "missing: {missing}");
+        }
+        let _ = writeln!(text, "\n{}", first.machine.line());
+    }
     text
 }
 
@@ -25,13 +31,15 @@ fn closed_loop(comparison: &Comparison) -> String {
         "requests/s",
         "to the floor",
         "engine to it",
+        "server µs a request",
+        "µs to the floor's",
+        "engine's µs to its",
         "p50 ms",
         "p99 ms",
-        "server cpu",
         "generator cpu",
         "promise",
     ]);
-    if let Some(promise) = closed.column_mut(8) {
+    if let Some(promise) = closed.column_mut(10) {
         promise.set_cell_alignment(CellAlignment::Left);
     }
     for row in comparison.rows() {
@@ -44,9 +52,11 @@ fn closed_loop(comparison: &Comparison) -> String {
             rate(row.rate),
             row.to_floor.map_or_else(String::new, ratio),
             row.engine_to_this.map_or_else(String::new, ratio),
+            microseconds(row.server_us),
+            row.server_us_to_floor.map_or_else(String::new, ratio),
+            row.engine_us_to_this.map_or_else(String::new, ratio),
             format!("{:.2}", row.p50_ms.median),
             format!("{:.2}", row.p99_ms.median),
-            format!("{:.2}", row.server_processors.median),
             format!("{:.2}", row.generator_processors.median),
             row.promise.to_owned(),
         ]);
@@ -101,6 +111,10 @@ fn rate(spread: Spread) -> String {
     let [median, least, most] =
         [spread.median, spread.least, spread.most].map(|rate| grouped(rate as u64));
     format!("{median} ({least} – {most})")
+}
+
+fn microseconds(spread: Spread) -> String {
+    format!("{:.1} ({:.1} – {:.1})", spread.median, spread.least, spread.most)
 }
 
 fn ratio(spread: Spread) -> String {

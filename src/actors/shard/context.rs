@@ -18,6 +18,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// How long a request waits at most while the log is known not to answer: it may go on for long, and who is
+/// told repeats it with the same request id.
+const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// What all shards of an engine share.
 pub(in crate::actors) struct Context {
     pub(in crate::actors) clock: Clock,
@@ -65,8 +69,13 @@ impl Context {
 
     /// What was admitted before has waited too long.
     pub(in crate::actors) fn deadline(&self) -> Timestamp {
-        let timeout = u64::try_from(self.reply_timeout.as_millis()).unwrap_or(u64::MAX);
-        Timestamp(self.clock.now().0.saturating_sub(timeout))
+        let patience = if self.journal.is_unreachable() {
+            self.reply_timeout.min(SILENT_WAIT_MAX)
+        } else {
+            self.reply_timeout
+        };
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.clock.now().0.saturating_sub(patience))
     }
 
     /// Opens the gates of a recovered shard's items.

@@ -294,9 +294,14 @@ impl SupervisorState {
             return;
         }
         let deadline = context.deadline();
+        let reason = if context.journal.is_unreachable() {
+            NotDelivered::LogUnavailable
+        } else {
+            NotDelivered::Overloaded
+        };
         let mut overdue = 0_u64;
         for mut command in context.router.take_overdue(deadline) {
-            command.reply_sender.send(Reply::NotDelivered(NotDelivered::Overloaded));
+            command.reply_sender.send(Reply::NotDelivered(reason));
             overdue += 1;
         }
         let syncs = context.journal.figures().syncs;

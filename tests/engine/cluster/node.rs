@@ -57,7 +57,9 @@ pub async fn start<L: FencedLog>(
         Handle::current(),
         CommitterOptions { pause },
     );
-    let options = EngineOptions { permits: 256, ..engine::options() };
+    // Longer than a test waits: who is answered while the log is silent is answered for its silence.
+    let reply_timeout = Duration::from_secs(600);
+    let options = EngineOptions { permits: 256, reply_timeout, ..engine::options() };
     let (journal_id, checkpoints) = (stores.journal_id, stores.checkpoints.clone());
     let engine =
         Engine::start_without_shards(options, journal_id, committer, checkpoints, on_failure);

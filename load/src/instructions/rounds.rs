@@ -1,0 +1,350 @@
+//! The rounds: an engine under callgrind, a sale that warms it, a sale that is counted.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use super::profile::{Counts, read};
+use super::stages::{STAGES, Stage, stage_of};
+use crate::drive::{self, Crowd, Record, Work};
+use crate::outcome::Outcome;
+use crate::report::terminal::{grouped, table};
+use crate::scenario::{Afterwards, Generator, LoopKind, Mix, People, Retry, Sale};
+use crate::schedule::{Phase, Schedule};
+use crate::spread::Spread;
+use crate::stage::{Api, Engine, EngineOptions, Machine, OpenSale, find_binary};
+use crate::{Error, Result};
+
+/// From a sale's approval to its opening: everything takes its time in a simulated processor.
+const OPENS_IN: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+/// How long a purchase may take there.
+const TIMEOUT_MS: u64 = 60_000;
+/// The longest that buyers are waited for.
+const SECONDS_MAX: f64 = 600.0;
+/// How much more than the recorded figure is no other figure yet.
+const TOLERANCE: f64 = 0.05;
+/// What is counted goes here, below the data directory of its round.
+const COUNTED: &str = "callgrind.out";
+
+/// Arguments of `load instructions`.
+#[derive(Debug, Clone, Args)]
+pub struct InstructionArguments {
+    /// Rounds, each with an engine of its own.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub rounds: u32,
+    /// Purchases of a round that are counted, after as many that are not.
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub purchases: u32,
+    /// Connections, each with one request under way.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub connections: u32,
+    /// The engine's program; by default the workspace's release build, made if need be.
+    #[arg(long, value_name = "PATH")]
+    pub server_bin: Option<PathBuf>,
+    /// Fail if a purchase takes over 5 % more than this file says, which --record has written.
+    #[arg(long, value_name = "FILE")]
+    pub recorded: Option<PathBuf>,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Keep what callgrind wrote in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// What is kept of a count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Recorded {
+    /// Instructions for one purchase, without what runs behind the sale.
+    instructions: f64,
+    /// The compiler and the commit, for people.
+    of: String,
+}
+
+/// Counts and prints; false if a purchase takes more than was recorded.
+///
+/// # Errors
+/// Returns what kept the engine from being counted.
+pub async fn instructions(arguments: InstructionArguments) -> Result<bool> {
+    require("valgrind").await?;
+    require("callgrind_control").await?;
+    let binary = find_binary(arguments.server_bin.as_deref()).await?;
+    let mut rounds = Vec::new();
+    for round in 1..=arguments.rounds {
+        eprintln!("round {round} of {}: {} purchases", arguments.rounds, arguments.purchases);
+        rounds.push(count(&arguments, &binary, round).await?);
+    }
+    let found = Figures::of(&rounds);
+    crate::output::print(&found.render(&arguments))?;
+    if let Some(path) = &arguments.record {
+        let of = Machine::here().line();
+        let recorded = Recorded { instructions: found.on_the_way.median.round(), of };
+        let text = serde_json::to_string_pretty(&recorded).expect("figures have a JSON form");
+        std::fs::write(path, text + "\n").map_err(Error::io("writing the figures"))?;
+    }
+    match &arguments.recorded {
+        Some(path) => judge(path, found.on_the_way.median),
+        None => Ok(true),
+    }
+}
+
+/// Compares with what was recorded.
+fn judge(path: &Path, found: f64) -> Result<bool> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("reading the recorded figures"))?;
+    let recorded: Recorded = serde_json::from_str(&text)
+        .map_err(|error| Error::Server(format!("{}: {error}", path.display())))?;
+    let change = found / recorded.instructions - 1.0;
+    let holds = change <= TOLERANCE;
+    crate::output::print(&format!(
+        "{}: {:+.1} % to the recorded {} ({})\n",
+        if holds { "passed" } else { "FAILED" },
+        change * 100.0,
+        grouped(recorded.instructions as u64),
+        recorded.of,
+    ))?;
+    Ok(holds)
+}
+
+async fn require(program: &str) -> Result<()> {
+    let found = Command::new(program).arg("--version").output().await;
+    found.map(drop).map_err(|_| Error::Missing {
+        what: program.to_owned(),
+        remedy: "install valgrind, such as with `apt-get install valgrind`".to_owned(),
+    })
+}
+
+/// The instructions of one round, for each purchase, by stage.
+async fn count(
+    arguments: &InstructionArguments,
+    binary: &Path,
+    round: u32,
+) -> Result<BTreeMap<Stage, f64>> {
+    let scratch = tempfile::Builder::new()
+        .prefix("seckill-instructions-")
+        .tempdir()
+        .map_err(Error::io("making a temporary directory"))?;
+    let home = scratch.path();
+    let counted = home.join(COUNTED);
+    let options = EngineOptions {
+        binary: under_callgrind(home, binary, &counted)?,
+        data: home.join("data"),
+        environment: BTreeMap::new(),
+        log: home.join("server.log"),
+    };
+    std::fs::create_dir_all(&options.data).map_err(Error::io("making the data directory"))?;
+    let mut engine = Engine::start(options).await?;
+    let process = engine.process().load(Ordering::Relaxed);
+    let shop = Shop::open(&engine, arguments).await?;
+    shop.buy(&engine, arguments).await?;
+    control(process, &["-i", "on"]).await?;
+    let sold = shop.buy(&engine, arguments).await?;
+    control(process, &["-i", "off"]).await?;
+    control(process, &["-d"]).await?;
+    engine.kill().await?;
+
+    let mut counts = Counts::new();
+    for written in written(home)? {
+        let text = std::fs::read_to_string(&written).map_err(Error::io("reading the count"))?;
+        read(&text, &mut counts).map_err(|error| Error::Server(error.to_string()))?;
+        if let Some(keep) = &arguments.keep {
+            std::fs::create_dir_all(keep).map_err(Error::io("making the directory to keep"))?;
+            let name = written.file_name().map_or_else(String::new, |name| {
+                format!("round-{round}-{}", name.to_string_lossy())
+            });
+            std::fs::write(keep.join(name), text).map_err(Error::io("keeping the count"))?;
+        }
+    }
+    let mut stages: BTreeMap<Stage, f64> = STAGES.into_iter().map(|stage| (stage, 0.0)).collect();
+    for (place, instructions) in &counts {
+        *stages.entry(stage_of(place)).or_default() += *instructions as f64 / sold as f64;
+    }
+    Ok(stages)
+}
+
+/// A program that serves under callgrind, and does all else as it is.
+fn under_callgrind(home: &Path, binary: &Path, counted: &Path) -> Result<PathBuf> {
+    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    let text = format!(
+        "#!/bin/sh\n\
+         [ \"$1\" = serve ] || exec {binary} \"$@\"\n\
+         exec valgrind --quiet --tool=callgrind --instr-atstart=no --callgrind-out-file={counted} \
+         --fair-sched=yes {binary} \"$@\"\n",
+        binary = quoted(binary),
+        counted = quoted(counted),
+    );
+    let script = home.join("seckill");
+    std::fs::write(&script, text).map_err(Error::io("writing the program's wrapper"))?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700))
+        .map_err(Error::io("making the wrapper a program"))?;
+    Ok(script)
+}
+
+/// The files that callgrind wrote.
+fn written(home: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(home).map_err(Error::io("reading the counts"))?;
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let is_count = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(COUNTED)
+    };
+    Ok(paths.filter(is_count).collect())
+}
+
+/// Tells callgrind in the process what to do.
+async fn control(process: u32, what: &[&str]) -> Result<()> {
+    let output = Command::new("callgrind_control").args(what).arg(process.to_string()).output();
+    let output = output.await.map_err(Error::io("running callgrind_control"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Error::Server(format!("callgrind_control {}: {said}", what.join(" "))))
+}
+
+/// Those who sell and buy in a round.
+struct Shop {
+    minted: String,
+    operator: String,
+    approver: String,
+}
+
+impl Shop {
+    async fn open(engine: &Engine, arguments: &InstructionArguments) -> Result<Self> {
+        let options = engine.options();
+        let users = arguments.purchases.to_string();
+        Ok(Self {
+            minted: options.call_well(&["mint", "--users", &users]).await?,
+            operator: options.token("--operator", "load-operator").await?,
+            approver: options.token("--approver", "load-approver").await?,
+        })
+    }
+
+    /// Each user buys one unit of a sale of their own. Returns how many were sold.
+    async fn buy(&self, engine: &Engine, arguments: &InstructionArguments) -> Result<u64> {
+        let sale = self.open_sale(engine.address(), arguments).await?;
+        let run = jiff::Timestamp::now().as_millisecond().cast_unsigned();
+        let host = engine.address().to_string();
+        let crowd = Arc::new(Crowd::new(&self.minted, &sale.items, &host, run)?);
+        let running = drive::start(work(engine, &crowd, arguments)?, Instant::now())?;
+        let record = tokio::task::spawn_blocking(move || running.finish())
+            .await
+            .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
+        sold(&record, arguments)
+    }
+
+    async fn open_sale(
+        &self,
+        address: std::net::SocketAddr,
+        arguments: &InstructionArguments,
+    ) -> Result<OpenSale> {
+        let sale = Sale {
+            items: 1,
+            allotted: arguments.purchases.into(),
+            limit_per_user: 1,
+            payment_window_seconds: 3_600,
+            opens_after_ms: 0,
+            guard: None,
+        };
+        let opens_at = jiff::Timestamp::now() + OPENS_IN;
+        let mut api = Api::with_timeout(address, Duration::from_millis(TIMEOUT_MS));
+        let opened =
+            api.open_sale("Counted", &sale, opens_at, &self.operator, &self.approver).await?;
+        let left = opens_at.duration_since(jiff::Timestamp::now());
+        tokio::time::sleep(left.max(jiff::SignedDuration::ZERO).unsigned_abs()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(opened)
+    }
+}
+
+fn work(engine: &Engine, crowd: &Arc<Crowd>, arguments: &InstructionArguments) -> Result<Work> {
+    let phase = Phase::Constant { rate: 1.0, seconds: SECONDS_MAX };
+    Ok(Work {
+        addresses: vec![engine.address()],
+        crowd: Arc::clone(crowd),
+        people: People {
+            users: crowd.users(),
+            hot_share: 0.0,
+            mix: Mix::default(),
+            afterwards: Afterwards::default(),
+            retry: Retry { times: 0, ..Retry::default() },
+        },
+        generator: Generator {
+            kind: LoopKind::Closed,
+            connections: arguments.connections,
+            timeout_ms: TIMEOUT_MS,
+            ..Generator::default()
+        },
+        schedule: Schedule::new(&[phase]).map_err(Error::Server)?,
+        seed: 1,
+        distinct_only: true,
+        payment_window: Duration::from_secs(3_600),
+        threads: 1,
+    })
+}
+
+/// How many were sold; other answers would be counted with them.
+fn sold(record: &Record, arguments: &InstructionArguments) -> Result<u64> {
+    let (ended, sold) = (record.outcomes.iter().sum::<u64>(), record.count(Outcome::Reserved));
+    if sold != ended || sold != u64::from(arguments.purchases) {
+        let reason = format!("{sold} of {ended} requests bought, not {}", arguments.purchases);
+        return Err(Error::Server(reason));
+    }
+    Ok(sold)
+}
+
+/// All rounds together.
+struct Figures {
+    stages: Vec<(Stage, Spread)>,
+    on_the_way: Spread,
+}
+
+impl Figures {
+    fn of(rounds: &[BTreeMap<Stage, f64>]) -> Self {
+        let spread = |value: &dyn Fn(&BTreeMap<Stage, f64>) -> f64| {
+            Spread::of(rounds.iter().map(value)).expect("there is a round")
+        };
+        let stages = STAGES
+            .into_iter()
+            .map(|stage| (stage, spread(&|round| round.get(&stage).copied().unwrap_or(0.0))));
+        let on_the_way = spread(&|round| {
+            let counted = round.iter().filter(|(stage, _)| stage.is_on_the_way());
+            counted.map(|(_, instructions)| instructions).sum()
+        });
+        Self { stages: stages.collect(), on_the_way }
+    }
+
+    fn render(&self, arguments: &InstructionArguments) -> String {
+        let mut text = table(&["stage", "instructions a purchase", "least – most", "share"]);
+        let mut add = |name: &str, spread: Spread, share: Option<f64>| {
+            text.add_row([
+                name.to_owned(),
+                grouped(spread.median.round() as u64),
+                format!(
+                    "{} – {}",
+                    grouped(spread.least.round() as u64),
+                    grouped(spread.most.round() as u64)
+                ),
+                share.map_or_else(String::new, |share| format!("{:.1} %", share * 100.0)),
+            ]);
+        };
+        for (stage, spread) in &self.stages {
+            let share = stage.is_on_the_way().then(|| spread.median / self.on_the_way.median);
+            add(stage.words(), *spread, share);
+        }
+        add("all but behind the sale", self.on_the_way, None);
+        format!(
+            "{} rounds of {} purchases, {} connections, counted by callgrind; median\n{text}\n\n{}\n",
+            arguments.rounds,
+            arguments.purchases,
+            arguments.connections,
+            Machine::here().line(),
+        )
+    }
+}
