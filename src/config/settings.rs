@@ -11,12 +11,12 @@ use super::declare::{
     configuration,
 };
 use super::rules::{
-    ALGORITHMS, CLAIM, ENDPOINTS, EVENT_SOURCE, HOST_AND_PORT, KEY_PREFIX, LOG_FILTER, NAMED_USERS,
-    NETWORKS, NODE_NAME, ORIGINS, PROOF_PREFIX, PROVIDER, SCRIPT_URL, TABLE_MEBIBYTES, UTC_OFFSET,
-    VERIFY_URL, WEB_URL,
+    ALGORITHMS, AMQP_URL, CLAIM, ENDPOINTS, EVENT_SOURCE, HOST_AND_PORT, KEY_PREFIX, LOG_FILTER,
+    MYSQL_URL, MYSQL_URLS, NAMED_USERS, NETWORKS, NODE_NAME, ORIGINS, PROOF_PREFIX, PROVIDER,
+    REDIS_URL, SCRIPT_URL, TABLE_MEBIBYTES, UTC_OFFSET, VERIFY_URL, WEB_URL,
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
-use super::secret_url::SecretUrl;
+use super::secret_url::{SecretUrl, SecretUrls};
 use super::texts::{is_name, is_word};
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
@@ -247,10 +247,7 @@ configuration! {
     checkpoint: Checkpoint {
         /// Redis to keep checkpoints in, and the sales that readers ask for. Without it checkpoints
         /// go to SQLite in the data directory.
-        redis_url: Option<SecretUrl> = None, Url {
-            schemes: &["redis", "rediss"], path_names: None,
-            example: "redis://seckill:password@127.0.0.1:6379/0",
-        };
+        redis_url: Option<SecretUrl> = None, REDIS_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of a `rediss://` server,
         /// if that is not a public one.
         redis_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/redis-ca.pem");
@@ -261,10 +258,7 @@ configuration! {
     /// The transport of records from the journal to the order store.
     broker: Broker {
         /// RabbitMQ to send records through. Without it they are handed over within the process.
-        amqp_url: Option<SecretUrl> = None, Url {
-            schemes: &["amqp", "amqps"], path_names: None,
-            example: "amqp://seckill:password@127.0.0.1:5672/%2f",
-        };
+        amqp_url: Option<SecretUrl> = None, AMQP_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of an `amqps://` server,
         /// if that is not a public one.
         amqp_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/rabbitmq-ca.pem");
@@ -277,10 +271,11 @@ configuration! {
     /// The order store, where orders and the catalogue are kept for good.
     orders: Orders {
         /// MySQL or MariaDB to keep orders in. Without it they go to SQLite in the data directory.
-        mysql_url: Option<SecretUrl> = None, Url {
-            schemes: &["mysql", "mariadb"], path_names: Some("a database"),
-            example: "mysql://seckill:password@127.0.0.1:3306/seckill",
-        };
+        mysql_url: Option<SecretUrl> = None, MYSQL_URL;
+        /// Instead of it several databases, with spaces between them, among which the shards' orders are
+        /// divided: see docs/backends.md. The catalogue is in the first one. Their number and their order
+        /// stay as they were when the first order was stored.
+        mysql_urls: Option<SecretUrls> = None, MYSQL_URLS;
         /// Records applied in one transaction.
         batch_records: u32 = 16_384, Within(1, 65_536);
         /// Connections to a MySQL or MariaDB order store, and one more for signs of life.

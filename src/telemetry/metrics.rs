@@ -180,6 +180,8 @@ metrics_catalogue! {
         "Records that reached the order store.";
     ORDER_STORE_APPLY_DURATION_SECONDS, Histogram, Seconds: "seckill_order_store_apply_duration_seconds",
         "Time that the order store takes for a batch of records.";
+    ORDER_STORE_BACKLOG_RECORDS, Gauge, Count: "seckill_order_store_backlog_records",
+        "Records that are durable and not yet in this order store.";
     ORDER_STORE_FAILURES_TOTAL, Counter, Count: "seckill_order_store_failures_total",
         "Batches that the order store did not take; they are tried again.";
     ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
@@ -350,8 +352,8 @@ fn begin_at_zero() {
         counter!(CONFIG_RELOADS_TOTAL, "result" => result).increment(0);
     }
     // Those gauges that are set when something was looked at, and not whenever somebody asks.
+    gauge!(ORDER_STORE_MISSING, "store" => "0").set(0.0);
     for name in [
-        ORDER_STORE_MISSING,
         SHARDS_UNOWNED,
         ETCD_FILE_BYTES,
         ETCD_USED_BYTES,

@@ -21,4 +21,5 @@ mod recover;
 mod redis;
 mod refill;
 mod sale;
+mod stores;
 mod two_shops;
