@@ -120,7 +120,10 @@ pub async fn orders(config: &Config, data_dir: &DataDir) -> Result<OrderStore, O
     let open = |url: &SecretUrl| Database::open_mysql(url.secret(), config.orders.connections);
     let databases: Result<Vec<Database>, StoreError> =
         config.orders.urls().iter().map(open).collect();
-    Ok(OrderStore::over(&databases?)?)
+    let replicas: Result<Vec<Database>, StoreError> =
+        config.orders.replicas().iter().map(open).collect();
+    let store = OrderStore::over(&databases?)?;
+    Ok(store.with_replicas(&replicas?, config.orders.keep_until_replicated))
 }
 
 /// What the first error of an order store means: one of a file, if it is one, names the file.

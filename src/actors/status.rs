@@ -52,7 +52,8 @@ pub struct EngineStatus {
 #[derive(Clone, Debug)]
 pub struct DependencyStatus {
     /// `journal`, `clock`, `tasks`, `data_directory`, `checkpoint`, `broker`, `events`, `order_store` or
-    /// `catalogue`; of several order stores the further ones are `order_store_1` and so on.
+    /// `catalogue`; of several order stores the further ones are `order_store_1` and so on, and their replicas
+    /// `order_replica`, `order_replica_1` and so on.
     pub name: &'static str,
     /// Which implementation serves: `file`, `files`, `sqlite`, `redis`, `in-process`, `rabbitmq`, `mysql`.
     pub kind: &'static str,
@@ -77,6 +78,10 @@ struct Inner {
     order_stores: AtomicU16,
     /// Each shard's last record that a checkpoint holds.
     checkpointed: Box<[AtomicU64]>,
+    /// Each shard's last record that the order store's replica holds, as it said itself.
+    replicated: Box<[AtomicU64]>,
+    /// Whether the journal keeps records until the replicas have them.
+    awaits_replicas: AtomicBool,
     /// When the checkpoints last held all that was durable.
     checkpointed_at: AtomicU64,
     refuses: AtomicBool,
@@ -124,6 +129,31 @@ pub(super) fn order_store_name(place: StorePlace) -> &'static str {
     ORDER_STORES.get(usize::from(place.place)).copied().unwrap_or(ORDER_STORES[0])
 }
 
+/// The names of their replicas.
+const ORDER_REPLICAS: [&str; STORES_MAX as usize] = [
+    "order_replica",
+    "order_replica_1",
+    "order_replica_2",
+    "order_replica_3",
+    "order_replica_4",
+    "order_replica_5",
+    "order_replica_6",
+    "order_replica_7",
+    "order_replica_8",
+    "order_replica_9",
+    "order_replica_10",
+    "order_replica_11",
+    "order_replica_12",
+    "order_replica_13",
+    "order_replica_14",
+    "order_replica_15",
+];
+
+/// The name of an order store's replica among the dependencies.
+pub(super) fn order_replica_name(place: StorePlace) -> &'static str {
+    ORDER_REPLICAS.get(usize::from(place.place)).copied().unwrap_or(ORDER_REPLICAS[0])
+}
+
 /// How the backends are at one moment.
 pub(super) struct PipelineLook {
     pub(super) store_backlogs: Vec<u64>,
@@ -144,6 +174,8 @@ impl PipelineStatus {
             lanes: (0..STORES_MAX).map(|_| Lane::new(now)).collect(),
             order_stores: AtomicU16::new(1),
             checkpointed: all(0),
+            replicated: all(0),
+            awaits_replicas: AtomicBool::new(false),
             checkpointed_at: AtomicU64::new(now.0),
             refuses: AtomicBool::new(false),
             backlog_limit: Mutex::new(None),
@@ -294,10 +326,37 @@ impl PipelineStatus {
         self.0.stored.iter().map(|seq| seq.load(Ordering::Acquire)).collect()
     }
 
-    /// Each shard's last record that both a checkpoint and the order store hold (I13).
+    /// Each shard's last record that a checkpoint, the order store and, if it is awaited, its replica hold (I13).
     pub(super) fn covered(&self) -> Vec<u64> {
         let checkpointed = self.0.checkpointed.iter().map(|seq| seq.load(Ordering::Acquire));
-        self.stored_seqs().into_iter().zip(checkpointed).map(|(a, b)| a.min(b)).collect()
+        let held = checkpointed.zip(self.replicated_seqs()).map(|(a, b)| a.min(b));
+        self.stored_seqs().into_iter().zip(held).map(|(a, b)| a.min(b)).collect()
+    }
+
+    /// The journal keeps records from now on until the replicas have them.
+    pub(super) fn await_replicas(&self) {
+        self.0.awaits_replicas.store(true, Ordering::Release);
+    }
+
+    /// Notes that the order store's replica says to hold the shard's records up to `seq`.
+    pub(super) fn replicated(&self, shard: ShardId, seq: u64) {
+        if let Some(replicated) = self.0.replicated.get(shard.index()) {
+            // Not only forward: another one may have taken its place.
+            replicated.store(seq, Ordering::Release);
+        }
+    }
+
+    /// Each shard's last record that the journal need not keep for a replica.
+    fn replicated_seqs(&self) -> Vec<u64> {
+        let awaits = self.0.awaits_replicas.load(Ordering::Acquire);
+        let seq = |seq: &AtomicU64| if awaits { seq.load(Ordering::Acquire) } else { u64::MAX };
+        self.0.replicated.iter().map(seq).collect()
+    }
+
+    /// The number of durable records that the journal keeps for replicas.
+    pub(super) fn unreplicated(&self, journal: &Journal<Effect>) -> u64 {
+        let durable = journal.durable_seqs().into_iter().zip(self.replicated_seqs());
+        durable.map(|(durable, replicated)| durable.saturating_sub(replicated)).sum()
     }
 
     /// The number of records that are durable and in no order store.

@@ -250,6 +250,21 @@ mod tests {
             &["orders.mysql_url and orders.mysql_urls: one of them"],
         );
         check(
+            |config| {
+                let url = |host: &str| format!("mysql://{host}/shop");
+                config.orders.mysql_urls = Some(SecretUrls::new(&[url("a"), url("b")].join(" ")));
+                config.orders.replica_url = Some(SecretUrl::new(url("b")));
+            },
+            &[
+                "orders.replica_url or orders.replica_urls: one",
+                "orders.replica_url or orders.replica_urls names",
+            ],
+        );
+        check(
+            |config| config.orders.keep_until_replicated = true,
+            &["orders.keep_until_replicated = true needs"],
+        );
+        check(
             |config| config.cluster.user = "shop".to_owned(),
             &["cluster.user and cluster.password"],
         );

@@ -22,6 +22,15 @@ pub(super) const MYSQL_URL: Url = Url {
     path_names: Some("a database"),
     example: "mysql://seckill:password@127.0.0.1:3306/seckill",
 };
+/// A replica of one.
+pub(super) const REPLICA_URL: Url =
+    Url { example: "mysql://seckill:password@127.0.0.2:3306/seckill", ..MYSQL_URL };
+/// A replica of each of several.
+pub(super) const REPLICA_URLS: Urls = Urls(
+    MYSQL_URL,
+    ORDER_STORES_MAX,
+    "mysql://seckill:password@10.0.1.1:3306/seckill mysql://seckill:password@10.0.1.2:3306/seckill",
+);
 /// Order stores that one shop may have.
 pub const ORDER_STORES_MAX: u16 = 16;
 /// One or several of them, one for each order store.
@@ -36,6 +45,19 @@ pub(super) const AMQP_URL: Url = Url {
     path_names: None,
     example: "amqp://seckill:password@127.0.0.1:5672/%2f",
 };
+
+/// A RabbitMQ for events.
+pub(super) const EVENTS_URL: Url =
+    Url { example: "amqp://events:password@127.0.0.1:5672/%2f", ..AMQP_URL };
+/// The keys of an issuer of tokens.
+pub(super) const JWKS_URL: Url = Url {
+    schemes: &["https", "http"],
+    path_names: None,
+    example: "https://login.mall.example/jwks.json",
+};
+/// A collector of traces.
+pub(super) const COLLECTOR_URL: Url =
+    Url { schemes: &["http", "https"], path_names: None, example: "http://127.0.0.1:4318" };
 
 /// A rule for a text.
 type Text = Such<String>;

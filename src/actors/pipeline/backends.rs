@@ -9,11 +9,12 @@ use super::completeness;
 use super::consumer::{Consumer, ConsumerArguments};
 use super::journal_check::check_journal;
 use super::relay::{Relay, RelayArguments};
+use super::replica_watch;
 use super::sink::{BATCHES_BETWEEN, RABBITMQ, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
-use crate::actors::status::order_store_name;
+use crate::actors::status::{order_replica_name, order_store_name};
 use crate::actors::tasks::KilledOnDrop;
 use crate::store::broker::{BrokerAddress, OrdersQueue, RabbitMqConsumer, RabbitMqPublisher};
 use crate::store::checkpoint::CheckpointStore;
@@ -86,6 +87,12 @@ impl Backends {
             let label = place.place.to_string();
             metrics::gauge!(ORDER_STORE_MISSING, "store" => label).set(0.0);
             status.expect(order_store_name(place), store.database().kind());
+            if store.has_replica() {
+                status.expect(order_replica_name(place), store.database().kind());
+            }
+        }
+        if orders.awaits_replica() {
+            status.await_replicas();
         }
         status.expect("checkpoint", checkpoints.kind());
         if broker.is_some() {
@@ -114,6 +121,12 @@ impl Backends {
             running.push(
                 tasks.keep_running("relay and consumer", move || move_records(moving.clone())),
             );
+            if counting.orders.has_replica() {
+                let (engine, orders) = (counting.engine.clone(), counting.orders.clone());
+                running.push(tasks.keep_running("replica watch", move || {
+                    replica_watch::watch(engine.clone(), orders.clone())
+                }));
+            }
             running.push(tasks.keep_running("order store watch", move || {
                 completeness::watch(counting.engine.clone(), counting.orders.clone())
             }));
@@ -235,6 +248,8 @@ async fn watch_backlog(engine: Engine, options: BackendOptions) {
             status.note_empty(engine.now());
         }
         let at_start = (options.backlog_records_max, options.refuse_beyond_backlog);
+        // What a replica lacks waits in the journal as well, if it is awaited.
+        let backlog = backlog.max(status.unreplicated(&engine.context().journal));
         let (max, refuses) = status.backlog_limit().unwrap_or(at_start);
         // Lowered at nine tenths, so that it does not flicker.
         let beyond = backlog > if raised { max - max / 10 } else { max };
@@ -247,7 +262,7 @@ async fn watch_backlog(engine: Engine, options: BackendOptions) {
                     max,
                     refusing = refuses,
                     "the backlog is beyond its threshold: orders are safe in the journal, but reach \
-                     the order store late; look at broker and order store"
+                     the order store late, or its replica; look at broker, order store and replica"
                 );
             } else {
                 tracing::info!(backlog, "the backlog is below its threshold again");

@@ -400,6 +400,8 @@ impl CheckpointerState {
             {
                 for shard in gate.shards() {
                     let (item_id, stored_seq) = (gate.terms().item_id, covered[shard.index()]);
+                    // Before the shard releases its orders.
+                    self.arguments.orders.lists_need(*shard, stored_seq);
                     engine.decide_own(*shard, Command::Settle { item_id, stored_seq });
                 }
             }

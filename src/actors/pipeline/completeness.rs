@@ -6,6 +6,7 @@
 //! sent again from there. What it has no longer is told, and until then nothing more is deleted from
 //! the journal.
 
+use super::replica_watch;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
 use crate::actors::status::order_store_name;
@@ -58,8 +59,8 @@ pub(super) async fn watch(engine: Engine, orders: OrderStore) {
     }
 }
 
-/// Whether the order store says at this moment that it holds all records up to `covered`, and has all
-/// rows that were stored.
+/// Whether the order store, and its replica if it is awaited, say at this moment that they hold all records up to
+/// `covered`, and the order store has all rows that were stored.
 ///
 /// # Errors
 /// Returns [`OwnershipError`] if it does not answer or is not this journal's.
@@ -71,6 +72,7 @@ pub(super) async fn holds(
     let stored = engine.stored_seqs(orders).await?;
     let mut shards = (0..).map(ShardId).zip(stored.iter().zip(covered));
     let all = shards.all(|(shard, (stored, covered))| stored >= covered || !orders.holds(shard));
+    let all = all && replica_watch::holds(orders, covered).await?;
     Ok(all && orders.census().await?.missing() == 0)
 }
 

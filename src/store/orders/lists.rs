@@ -125,8 +125,9 @@ impl OrderStore {
         &self,
         sale_id: SaleId,
     ) -> Result<Vec<(ItemId, (u64, u64))>, StoreError> {
-        let pages =
-            self.each_page(move |tables| async move { tables.units_of_sale(sale_id).await });
+        // They are compared with what the shards have, so that a replica's would be too old.
+        let pages = self.stores.iter().map(|store| store.tables.units_of_sale(sale_id));
+        let pages = try_join_all(pages);
         let mut found: Vec<(ItemId, (u64, u64))> = Vec::new();
         // An item of several buckets may have some in each store.
         for (item_id, (reserved, sold)) in pages.await?.into_iter().flatten() {
@@ -138,12 +139,21 @@ impl OrderStore {
         Ok(found)
     }
 
-    /// A page of each store.
+    /// A page of each store, or of its replica if that is near enough.
     async fn each_page<T, Read: Future<Output = Result<T, StoreError>>>(
         &self,
         read: impl Fn(OrderTables) -> Read,
     ) -> Result<Vec<T>, StoreError> {
-        try_join_all(self.stores.iter().map(|store| read(store.tables.clone()))).await
+        let read = &read;
+        let pages = self.stores.iter().map(|store| async move {
+            if let Some(replica) = &store.replica
+                && let Some(page) = replica.read(read).await
+            {
+                return Ok(page);
+            }
+            read(store.tables.clone()).await
+        });
+        try_join_all(pages).await
     }
 
     /// How many rows each store is asked for, so that all together are about `limit`.

@@ -16,7 +16,8 @@
 //! sealed (`seal.rs`), so rows that are lost or changed by hand are found.
 //!
 //! A shop may have several order stores: `store.rs` sends what is asked to the one that has it, by `place.rs`,
-//! and `lists.rs` puts pages of all of them together. `tables.rs` is one of them.
+//! and `lists.rs` puts pages of all of them together, which it reads from their replicas where `replica.rs` has
+//! some that are near enough. `tables.rs` is one of them.
 //!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
 //! the statements behind `session.rs`, `row.rs` how an order is kept, `items.rs` the state of items, `search.rs` how
@@ -31,6 +32,8 @@ mod conflict;
 mod items;
 mod lists;
 mod mysql;
+mod mysql_moment;
+mod mysql_session;
 pub mod ownership;
 mod payment_apply;
 mod payment_list;
@@ -38,6 +41,7 @@ mod payment_row;
 mod place;
 mod progress;
 mod progress_rows;
+mod replica;
 mod row;
 mod seal;
 mod sealing;
@@ -56,6 +60,7 @@ pub use payment_row::StoredPayment;
 pub use place::{Owner, STORES_MAX, StorePlace};
 pub use progress::{Gap, Sealed, ShardProgress};
 pub use progress_rows::Census;
+pub use replica::{ReplicaLook, ReplicaReads};
 pub use row::StoredOrder;
 pub use seal::Seal;
 pub use search::{EXAMINED_ROWS_MAX, OrderFilter, Search};

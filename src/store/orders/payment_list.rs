@@ -3,8 +3,8 @@
 
 use super::payment_row::{StoredPayment, decode_payment, payment_columns};
 use super::tables::{OrderTables, PAGE_ROWS_MAX, SCAN_ROWS_MAX};
+use crate::store::database::StoreError;
 use crate::store::database::statements::limit_of;
-use crate::store::database::{StoreError, within};
 use domain::{OrderId, PaymentId, PaymentState, ProviderName, SaleId, ShardId};
 use sqlx::Row;
 use std::collections::HashMap;
@@ -55,11 +55,12 @@ impl PaymentFilter {
 /// Fetches payments: `$of_filter` binds to the query, whose numbers `$kept` makes of a `u64`.
 macro_rules! fetch {
     ($store:expr, $query:expr, $read:expr) => {
-        within($store.database().reader().await?, async |connection| {
-            let rows = $query.fetch_all(connection).await?;
-            rows.iter().map(|row| decode_payment!(row, $read)).collect()
-        })
-        .await
+        $store
+            .read(async |connection| {
+                let rows = $query.fetch_all(connection).await?;
+                rows.iter().map(|row| decode_payment!(row, $read)).collect()
+            })
+            .await
     };
 }
 

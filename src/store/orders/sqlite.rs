@@ -107,6 +107,17 @@ impl SqliteOrders {
         Self { database }
     }
 
+    /// Reads for a list.
+    ///
+    /// # Errors
+    /// Returns the error of `work`, or [`StoreError`] if the database does not answer.
+    pub(super) async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        within(self.database.reader().await?, work).await
+    }
+
     pub(super) fn database(&self) -> SqliteDatabase {
         self.database.clone()
     }

@@ -11,6 +11,7 @@ use super::items::StoredItem;
 use super::place::{Owner, STORES_MAX, StorePlace};
 use super::progress::ShardProgress;
 use super::progress_rows::Census;
+use super::replica::{Replica, ReplicaLook, ReplicaReads};
 use super::row::StoredOrder;
 use super::tables::OrderTables;
 use crate::store::database::{Database, StoreError};
@@ -32,13 +33,15 @@ pub struct OrderStore {
 pub(super) struct OneStore {
     pub(super) place: StorePlace,
     pub(super) tables: OrderTables,
+    /// Where lists are read if it is near enough.
+    pub(super) replica: Option<Replica>,
 }
 
 impl OrderStore {
     /// Creates a handle to the only order store, in `database`.
     pub fn new(database: &Database) -> Self {
         let tables = OrderTables::new(database);
-        Self { stores: Arc::new([OneStore { place: StorePlace::ALONE, tables }]) }
+        Self { stores: Arc::new([OneStore { place: StorePlace::ALONE, tables, replica: None }]) }
     }
 
     /// Creates a handle to one or several order stores, each in a database of its own, by their places.
@@ -53,8 +56,63 @@ impl OrderStore {
         let one = |(place, database)| OneStore {
             place: StorePlace { place, stores },
             tables: OrderTables::new(database),
+            replica: None,
         };
         Ok(Self { stores: (0..).zip(databases).map(one).collect() })
+    }
+
+    /// The same with a replica of each, by their places. If they are awaited, what the journal may delete has to be in
+    /// them too: who does so asks [`Self::awaits_replica`].
+    #[must_use]
+    pub fn with_replicas(self, replicas: &[Database], are_awaited: bool) -> Self {
+        let mut replicas = replicas.iter();
+        let with = |store: &OneStore| {
+            let replica = replicas.next().map(|found| Replica::new(found, are_awaited));
+            OneStore { replica, ..store.clone() }
+        };
+        Self { stores: self.stores.iter().map(with).collect() }
+    }
+
+    /// Whether one of them has a replica.
+    pub fn has_replica(&self) -> bool {
+        self.stores.iter().any(|store| store.replica.is_some())
+    }
+
+    /// Whether one of them has a replica that the journal keeps records for.
+    pub fn awaits_replica(&self) -> bool {
+        let mut replicas = self.stores.iter().filter_map(|store| store.replica.as_ref());
+        replicas.any(|replica| replica.is_awaited)
+    }
+
+    /// Asks the replica of the first of them what it is and how far.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if there is none, or it does not answer.
+    pub async fn replica_look(&self) -> Result<ReplicaLook, StoreError> {
+        match &self.one().replica {
+            Some(replica) => replica.look().await,
+            None => Err(StoreError::Unavailable("there is no replica".to_owned())),
+        }
+    }
+
+    /// What came of the lists that the replica of the first of them was asked for.
+    pub fn replica_reads(&self) -> ReplicaReads {
+        self.one().replica.as_ref().map(Replica::reads).unwrap_or_default()
+    }
+
+    /// Whether lists may be read from the replica of the first of them, where it is near enough.
+    pub fn use_replica(&self, is_usable: bool) {
+        if let Some(replica) = &self.one().replica {
+            replica.set_usable(is_usable);
+        }
+    }
+
+    /// Lists have to hold the shard's records up to `seq` from now on: a replica that does not is not read from.
+    pub fn lists_need(&self, shard: ShardId, seq: u64) {
+        let replicas = self.stores.iter().filter(|store| store.place.holds(shard));
+        for replica in replicas.filter_map(|store| store.replica.as_ref()) {
+            replica.need(shard, seq);
+        }
     }
 
     /// Opens the order store in the SQLite file at `path`, which is created if needed.
@@ -142,6 +200,9 @@ impl OrderStore {
     pub async fn close(&self) {
         for store in self.stores.iter() {
             store.tables.database().close().await;
+            if let Some(replica) = &store.replica {
+                replica.close().await;
+            }
         }
     }
 

@@ -46,6 +46,29 @@ impl OrderTables {
         }
     }
 
+    /// The same tables as of now: lists are read as they were at this moment, until [`Self::end`]. In a SQLite file
+    /// each list has its own.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub(super) async fn at_one_moment(&self) -> Result<Self, StoreError> {
+        Ok(match self {
+            Self::Sqlite(_) => self.clone(),
+            Self::MySql(store) => Self::MySql(store.at_one_moment().await?),
+        })
+    }
+
+    /// Ends the moment, if there is one.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub(super) async fn end(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::MySql(store) => store.end().await,
+        }
+    }
+
     /// Brings records into the tables, treats records that contradict a row as `conflicts` says, and
     /// raises the progress of each shard in `progress` to at least the given `seq`, all in one
     /// transaction, which is durable on return. 4,000 to 16,000 records at a time are best: each batch

@@ -125,3 +125,50 @@ async fn order_stores_in_other_places_are_refused_by_name() {
     caught_up(&server).await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_orders_of_one_store_are_divided_among_two_while_the_shop_is_stopped() {
+    let Some(stores) = two() else { return };
+    let [first, second] = &stores;
+    let mut site = Site::new().with("ORDERS__MYSQL_URL", &first.url());
+    let (server, shop) = site.open_shop(BUYERS, &[LASTING; ITEMS]).await;
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut random = Random::of("divided");
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(200).await;
+    crowd.leave().await;
+    caught_up(&server).await;
+    server.stop().await;
+
+    first.copy_to(second).expect("copied");
+    for (place, store) in stores.iter().enumerate() {
+        for statement in statements_of_the_manual() {
+            let statement = statement.replace(":k", &place.to_string()).replace(":n", "2");
+            store.execute(&statement).expect("divided");
+        }
+    }
+    second.execute("DELETE FROM operator_log").expect("emptied");
+    site.unset("ORDERS__MYSQL_URL");
+    site.set("ORDERS__MYSQL_URLS", &urls(&stores));
+    site.audit(witness.orders().into_keys()).must_balance();
+    let server = site.start().await;
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(100).await;
+    crowd.leave().await;
+    caught_up(&server).await;
+    server.stop().await;
+    witness.audit(&site);
+    witness.close(&site, &shop).await;
+    assert!(count(first) > 0 && count(second) > 0);
+    assert_eq!(count(first) + count(second), witness.confirmed());
+}
+
+/// The statements of docs/backends.md, for store `:k` of `:n`.
+fn statements_of_the_manual() -> Vec<&'static str> {
+    let manual = include_str!("../../../docs/backends.md");
+    let chapter = manual.split("### From one order store to several").nth(1).expect("a chapter");
+    let block = chapter.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+    let statements: Vec<&str> = block.expect("a block").lines().collect();
+    assert_eq!(statements.len(), 7, "{statements:?}");
+    statements
+}
