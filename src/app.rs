@@ -340,8 +340,8 @@ async fn start_engine(
         }
     };
     opening::record(config, data_dir, identity)?;
-    if stores.is_migrated {
-        check_owner(&engine, &stores.orders).await?;
+    for store in &stores.migrated {
+        check_owner(&engine, store).await?;
     }
     Ok((engine, shared))
 }

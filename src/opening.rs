@@ -9,13 +9,13 @@ mod etcd;
 pub use etcd::{EtcdOpenError, etcd};
 
 use crate::clock::Clock;
-use crate::config::{Config, SecretUrl};
-use crate::store::broker::BrokerAddress;
+use crate::config::{Config, ORDER_STORES_MAX, SecretUrl};
+use crate::store::broker::{BrokerAddress, OrdersQueue};
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::{Database, StoreError};
 use crate::store::journal::JournalId;
-use crate::store::orders::OrderStore;
+use crate::store::orders::{OrderStore, STORES_MAX};
 use crate::store::private_files::make_private;
 use crate::store::read_cache::ReadCache;
 use crate::store::redis_connection::{RedisAddress, RedisAddressError};
@@ -104,25 +104,31 @@ pub fn record(config: &Config, data_dir: &DataDir, identity: Identity) -> Result
     Ok(())
 }
 
-/// Opens the order store: MySQL if it is configured, otherwise the file in `data_dir`, which is
+const _: () = assert!(ORDER_STORES_MAX == STORES_MAX, "what may be configured can be opened");
+
+/// Opens the order stores: those in MySQL that are configured, otherwise the file in `data_dir`, which is
 /// created if needed.
 ///
 /// # Errors
 /// Returns [`OpenError::Orders`] if it cannot be opened. A MySQL is first connected to when it is
 /// used.
 pub async fn orders(config: &Config, data_dir: &DataDir) -> Result<OrderStore, OpenError> {
-    let database = match &config.orders.mysql_url {
-        Some(url) => Database::open_mysql(url.secret(), config.orders.connections)?,
-        None => Database::open_sqlite(&data_dir.orders())
-            .await
-            .map_err(|error| orders_error(config, data_dir, error))?,
-    };
-    Ok(OrderStore::new(&database))
+    if config.orders.are_in_file() {
+        let store = OrderStore::open_sqlite(&data_dir.orders()).await;
+        return store.map_err(|error| orders_error(config, data_dir, error));
+    }
+    let open = |url: &SecretUrl| Database::open_mysql(url.secret(), config.orders.connections);
+    let databases: Result<Vec<Database>, StoreError> =
+        config.orders.urls().iter().map(open).collect();
+    let replicas: Result<Vec<Database>, StoreError> =
+        config.orders.replicas().iter().map(open).collect();
+    let store = OrderStore::over(&databases?)?;
+    Ok(store.with_replicas(&replicas?, config.orders.keep_until_replicated))
 }
 
 /// What the first error of an order store means: one of a file, if it is one, names the file.
 pub fn orders_error(config: &Config, data_dir: &DataDir, error: StoreError) -> OpenError {
-    let is_file = config.orders.mysql_url.is_none();
+    let is_file = config.orders.are_in_file();
     let text = error.to_string();
     // SQLite's words for its codes 26 and 11.
     let is_damaged = ["not a database", "malformed"].iter().any(|words| text.contains(words));
@@ -140,7 +146,7 @@ pub async fn existing_orders(
     config: &Config,
     data_dir: &DataDir,
 ) -> Result<Option<OrderStore>, OpenError> {
-    if config.orders.mysql_url.is_none() && !data_dir.orders().exists() {
+    if config.orders.are_in_file() && !data_dir.orders().exists() {
         return Ok(None);
     }
     orders(config, data_dir).await.map(Some)
@@ -228,7 +234,8 @@ fn rabbitmq(
     };
     let root_certificate = ca_file.map(read).transpose()?;
     let confirm_timeout = Duration::from_millis(config.broker.confirm_timeout_ms);
-    Ok(BrokerAddress { url: url.secret().clone(), root_certificate, confirm_timeout })
+    let (url, queue) = (url.secret().clone(), OrdersQueue::default());
+    Ok(BrokerAddress { url, root_certificate, confirm_timeout, queue })
 }
 
 /// The address of the Redis that keeps checkpoints and the read cache, if one is configured.

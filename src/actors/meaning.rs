@@ -81,6 +81,12 @@ pub enum Meaning {
     },
     /// So many rows are gone from the order store that the journal has no longer.
     OrdersLackRows(u64),
+    /// The order store's replica takes what that has, and lists are read from it.
+    ReplicaFollows,
+    /// The replica takes nothing, and lacks so many records.
+    ReplicaStands(u64),
+    /// The replica does not answer, or is none of this order store, because of this.
+    ReplicaAway(String),
     /// The catalogue knows what the shards sell.
     CatalogueWhole,
     /// The catalogue does not know these items.
@@ -149,6 +155,9 @@ impl fmt::Display for Meaning {
             | Self::OrdersWait(_)
             | Self::OrdersTriedAgain(_)
             | Self::OrdersRefilled
+            | Self::ReplicaFollows
+            | Self::ReplicaStands(_)
+            | Self::ReplicaAway(_)
             | Self::OrdersLackRecords { .. }
             | Self::OrdersLackRows(_)
             | Self::CatalogueWhole
@@ -295,6 +304,17 @@ impl Meaning {
             }
             Self::OrdersRefilled => out.write_str(
                 "records are missing in it and are sent again from the journal; none is lost",
+            ),
+            Self::ReplicaFollows => out.write_str("lists are read from it where it is near enough"),
+            Self::ReplicaStands(lag) => write!(
+                out,
+                "it takes nothing and lacks {lag} records: lists are read from the order store itself, and \
+                 with orders.keep_until_replicated the journal keeps what it lacks; see that its replication runs"
+            ),
+            Self::ReplicaAway(error) => write!(
+                out,
+                "lists are read from the order store itself, and with orders.keep_until_replicated the journal \
+                 keeps what it lacks: {error}"
             ),
             Self::OrdersLackRecords { lost, shard, stored, base } => write!(
                 out,

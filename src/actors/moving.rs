@@ -82,7 +82,7 @@ impl Engine {
         context.router.open(shard);
         self.supervisor().open(stock).await;
         // What its former owner did not bring to the order store is this one's to bring.
-        self.pipeline_status().ask_to_begin_again();
+        self.pipeline_status().ask_to_bring(shard);
     }
 
     /// Serves a shard no longer. Returns once nothing of it waits for the journal any more: a log that does

@@ -40,7 +40,8 @@ impl Engine {
         durable.map(judged).collect()
     }
 
-    /// What [`Self::stored_progress`] returns, as each shard's last record: 0 where there is none.
+    /// What [`Self::stored_progress`] returns, as each shard's last record: 0 where there is none, also of a
+    /// shard that none of these stores holds.
     ///
     /// # Errors
     /// Returns [`OwnershipError`] as [`Self::stored_progress`] does.

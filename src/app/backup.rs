@@ -92,7 +92,7 @@ impl Backup {
         let copied = DataDir::look(copy);
         let segments = SegmentCopy::begin(&data_dir.journal(), &copied.journal())?;
         let stores = [
-            (data_dir.orders(), copied.orders(), config.orders.mysql_url.is_none()),
+            (data_dir.orders(), copied.orders(), config.orders.are_in_file()),
             (data_dir.checkpoints(), copied.checkpoints(), config.checkpoint.redis_url.is_none()),
         ];
         for (from, to, is_file) in stores {

@@ -32,7 +32,7 @@ async fn refusal_of_directory(config: &Config, error: OpenError) -> AppError {
         && let Ok(Some(orders)) = opening::existing_orders(config, &data_dir).await
     {
         let owner = orders.owner().await;
-        orders.database().close().await;
+        orders.close().await;
         if let Ok(Some(journal)) = owner {
             return AppError::IdentityLost {
                 path: path.clone(),

@@ -347,7 +347,7 @@ async fn found(
         orders.owner().await
     };
     let owner = owner.await;
-    orders.database().close().await;
+    orders.close().await;
     if let Some(owner) = owner.map_err(ClusterError::Unasked)? {
         // Another node may have founded it meanwhile.
         return registry.cluster().await?.ok_or(ClusterError::Emptied(owner));

@@ -74,6 +74,9 @@ pub enum AppError {
     /// The order store is another shop's.
     #[error(transparent)]
     ForeignOrders(StartError),
+    /// The order stores are not those that the settings name them as.
+    #[error(transparent)]
+    MisplacedOrders(StartError),
     /// The file with the journal's identity is gone or holds something else, and what was made from the
     /// journal names this one.
     #[error(
@@ -124,6 +127,9 @@ impl From<StartError> for AppError {
             StartError::Recovery(RecoveryError::ForeignOrders(OwnershipError::Behind {
                 ..
             })) => Self::OrdersLost(error),
+            StartError::Recovery(RecoveryError::ForeignOrders(
+                OwnershipError::Misplaced { .. } | OwnershipError::Stray { .. },
+            )) => Self::MisplacedOrders(error),
             StartError::Recovery(RecoveryError::ForeignOrders(_)) => Self::ForeignOrders(error),
             error => Self::Engine(error),
         }

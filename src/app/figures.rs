@@ -51,6 +51,10 @@ pub(super) fn observe(engine: &Engine) {
     counter!(names::JOURNAL_BYTES_TOTAL).absolute(status.journal.bytes);
     counter!(names::JOURNAL_SYNCS_TOTAL).absolute(status.journal.syncs);
     gauge!(names::BACKLOG_RECORDS).set(status.backlog_records as f64);
+    for (store, backlog) in status.store_backlogs.iter().enumerate() {
+        let labels = [("store", store.to_string())];
+        gauge!(names::ORDER_STORE_BACKLOG_RECORDS, &labels).set(*backlog as f64);
+    }
     gauge!(names::BACKLOG_AGE_SECONDS).set(status.backlog_age_seconds);
     gauge!(names::CHECKPOINT_AGE_SECONDS).set(status.checkpoint_age_seconds);
     counter!(names::LOG_LINES_LOST_TOTAL).absolute(telemetry::log::lines_lost());

@@ -14,7 +14,7 @@ use crate::store::journal::file::disk::RealDisk;
 use crate::store::journal::file::{self, ReadError};
 use crate::store::journal::record::each_record;
 use crate::store::journal::{BoxError, JournalId};
-use crate::store::orders::OrderStore;
+use crate::store::orders::{OrderStore, ownership};
 use crate::store::registry::{Cluster, EtcdRegistry, FORMAT, Registry, RegistryError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -146,6 +146,7 @@ pub async fn init(config: &Config, from: &Path) -> Result<Founded, FoundError> {
         Some(owner) if owner == identity => {}
         owner => return Err(FoundError::ForeignOrders { owner, own: identity }),
     }
+    ownership::check_owner(&orders, identity).await.map_err(RecoveryError::from)?;
     let checkpoints = opening::checkpoints(config, &data_dir, identity).await?;
     let marks = checkpoints.marks(config.engine.shards).await?;
     let disk = RealDisk::open(&data_dir.journal())

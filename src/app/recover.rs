@@ -5,7 +5,7 @@ use crate::actors::{RecoveryError, Renewal, renew};
 use crate::clock;
 use crate::config::Config;
 use crate::opening::{self, OpenError};
-use crate::store::broker::{self, BrokerError};
+use crate::store::broker::{self, BrokerAddress, BrokerError, OrdersQueue};
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, whole};
 use crate::store::data_dir::{DataDir, DataDirError};
 use crate::store::database::StoreError;
@@ -91,8 +91,11 @@ pub async fn recover(config: &Config) -> Result<Recovered, RecoverError> {
     let renewal =
         renew(journal_id, checkpoints.as_ref(), &orders, shards, clock::wall_now()).await?;
     if let Some(address) = opening::broker_address(config)? {
-        // What it holds was numbered by the lost journal.
-        broker::purge(address).await?;
+        // What they hold was numbered by the lost journal.
+        for store in orders.each() {
+            let queue = OrdersQueue::of_store(store.place().place);
+            broker::purge(BrokerAddress { queue, ..address.clone() }).await?;
+        }
     }
     set_events_back(&orders, &renewal).await?;
     let epoch = write_journal(config, disk, &renewal)?;

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// The opened stores that engine and backends share.
 pub(super) struct Stores {
     pub(super) orders: OrderStore,
-    /// Whether the order store answered and its tables are up to date.
-    pub(super) is_migrated: bool,
+    /// Those of the order stores that answered, whose tables are up to date.
+    pub(super) migrated: Vec<OrderStore>,
     pub(super) checkpoints: CheckpointStore,
 }
 
@@ -29,23 +29,28 @@ impl Stores {
     ) -> Result<Self, OpenError> {
         let orders = opening::orders(&config, &data_dir).await?;
         let checkpoints = opening::checkpoints(&config, &data_dir, journal_id).await?;
-        let is_migrated = match orders.migrate().await {
-            Ok(_) => true,
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "the order store is not there yet; orders wait in the journal");
-                false
+        let mut migrated = Vec::new();
+        for store in orders.each() {
+            match store.migrate().await {
+                Ok(_) => migrated.push(store),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(
+                        %error,
+                        store = store.place().place,
+                        "the order store is not there yet; orders wait in the journal"
+                    );
+                }
+                Err(error) => return Err(opening::orders_error(&config, &data_dir, error)),
             }
-            Err(error) => return Err(opening::orders_error(&config, &data_dir, error)),
-        };
-        Ok(Self { orders, is_migrated, checkpoints })
+        }
+        Ok(Self { orders, migrated, checkpoints })
     }
 }
 
 /// Closes the stores. A file that was closed is whole by itself.
 pub(super) async fn close(orders: &OrderStore, checkpoints: &CheckpointStore, limit: Duration) {
-    let database = orders.database();
     let closed = async {
-        tokio::join!(database.close(), checkpoints.close());
+        tokio::join!(orders.close(), checkpoints.close());
     };
     if tokio::time::timeout(limit, closed).await.is_err() {
         tracing::warn!("the stores did not close in time");

@@ -5,6 +5,7 @@ use crate::store::data_dir::DataDirError;
 use crate::store::database::StoreError;
 use crate::store::journal::JournalId;
 use crate::store::journal::fenced::LookError;
+use crate::store::orders::StorePlace;
 use std::io;
 use std::path::PathBuf;
 
@@ -38,6 +39,14 @@ pub enum AuditError {
         place: String,
         /// The journal that it is.
         held: JournalId,
+    },
+    /// It is another one of the shop's order stores than the settings name it as.
+    #[error("the database that is named as order store {configured}, is order store {found}")]
+    MisplacedOrders {
+        /// Which one it is, by its own word.
+        found: StorePlace,
+        /// Which one it is named as.
+        configured: StorePlace,
     },
     /// The data directory does not say whose journal it has, and the order store was filled from this one.
     #[error(

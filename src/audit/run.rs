@@ -16,7 +16,7 @@ use crate::store::broker::dead_letters::DeadLetter;
 use crate::store::catalogue::Catalogue;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore};
 use crate::store::database::StoreError;
-use crate::store::orders::OrderStore;
+use crate::store::orders::{OrderStore, Owner};
 use domain::invariants::Finding;
 use domain::invariants::{self, Invariant, Ledger, Rule};
 use domain::{OrderId, Record, ShardId};
@@ -73,18 +73,28 @@ pub async fn run(options: AuditOptions) -> Result<Findings, AuditError> {
     }
 }
 
-/// Refuses an order store that another journal has claimed: there is nothing in it to compare.
+/// Refuses an order store that another journal has claimed, or that is another one of the shop's than it is named
+/// as: there is nothing in it to compare.
 async fn check_owner(orders: &OrderStore, log: &LogSource) -> Result<(), AuditError> {
     let held = log.identity()?;
-    match (orders.owner().await?, held, log) {
-        (Some(owner), None, LogSource::Directory(data_dir)) => {
-            Err(AuditError::IdentityLost { owner, path: data_dir.identity() })
+    for store in orders.each() {
+        let Some(Owner { journal: owner, place: found }) = store.owner_row().await? else {
+            continue;
+        };
+        match (held, log) {
+            (None, LogSource::Directory(data_dir)) => {
+                return Err(AuditError::IdentityLost { owner, path: data_dir.identity() });
+            }
+            (Some(held), _) if held != owner => {
+                return Err(AuditError::ForeignOrders { owner, place: log.place(), held });
+            }
+            _ if found != store.place() => {
+                return Err(AuditError::MisplacedOrders { found, configured: store.place() });
+            }
+            _ => {}
         }
-        (Some(owner), Some(held), _) if held != owner => {
-            Err(AuditError::ForeignOrders { owner, place: log.place(), held })
-        }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Returns once the order store has reached what is on record now.

@@ -3,7 +3,7 @@
 use super::audit::{self, AuditArguments, Report};
 use super::failure::{self, Exit, Failure};
 use crate::app::backup::{Backup, BackupError};
-use crate::config::{Config, Events};
+use crate::config::{Config, Events, Orders};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub fn run(
 fn alone(config: &Config, backup: &Backup) -> Config {
     let mut config = config.clone();
     backup.path().clone_into(&mut config.data.dir);
-    config.orders.mysql_url = None;
+    config.orders = Orders::default();
     config.checkpoint.redis_url = None;
     config.broker.amqp_url = None;
     config.events = Events::default();
@@ -55,12 +55,12 @@ fn alone(config: &Config, backup: &Backup) -> Config {
 
 /// A store in MySQL has a dump, and one in a file has none.
 fn check_dump(config: &Config, arguments: &BackupArguments) -> Result<(), Failure> {
-    let (what, remedy) = match (&config.orders.mysql_url, &arguments.dump) {
-        (Some(_), None) => (
+    let (what, remedy) = match (config.orders.are_in_file(), &arguments.dump) {
+        (false, None) => (
             "orders.mysql_url names a database that this command cannot copy",
             "add --dump with the command that dumps it into \"$SECKILL_BACKUP_DIR\"",
         ),
-        (None, Some(_)) => (
+        (true, Some(_)) => (
             "--dump is for an order store in MySQL, and orders.mysql_url names none",
             "leave --dump out: the file of the order store is copied",
         ),

@@ -27,14 +27,14 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (place, made) = runtime.map_err(|error| failed(&error))?.block_on(async {
-        let (data_dir, place) = match &config.orders.mysql_url {
-            Some(url) => (DataDir::look(&config.data.dir), url.to_string()),
-            None => {
-                let data_dir = DataDir::lock(&config.data.dir);
-                let data_dir = data_dir.map_err(|error| not_opened(NOT_DONE, &error.into()))?;
-                let place = data_dir.orders().display().to_string();
-                (data_dir, place)
-            }
+        let urls: Vec<String> = config.orders.urls().iter().map(ToString::to_string).collect();
+        let (data_dir, place) = if urls.is_empty() {
+            let data_dir = DataDir::lock(&config.data.dir);
+            let data_dir = data_dir.map_err(|error| not_opened(NOT_DONE, &error.into()))?;
+            let place = data_dir.orders().display().to_string();
+            (data_dir, place)
+        } else {
+            (DataDir::look(&config.data.dir), urls.join(" "))
         };
         let orders = opening::orders(config, &data_dir).await;
         let orders = orders.map_err(|error| match error {

@@ -124,7 +124,7 @@ fn with_catalogue<T>(
         let Some(orders) = orders else { return Err(nothing_there(config)) };
         let catalogue = Catalogue::new(orders.database());
         let done = work(&catalogue, crate::clock::wall_now()).await.map_err(failed);
-        orders.database().close().await;
+        orders.close().await;
         done
     })
 }

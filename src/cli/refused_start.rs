@@ -70,6 +70,7 @@ fn remedy_of_start(error: &AppError) -> (Exit, &'static str) {
         ),
         AppError::ForeignCheckpoint(_) => (Exit::Data, FOREIGN_CHECKPOINT),
         AppError::ForeignOrders(_) => (Exit::Data, FOREIGN_ORDERS),
+        AppError::MisplacedOrders(_) => (Exit::Data, MISPLACED_ORDERS),
         AppError::OrdersLost(_) => (
             Exit::Data,
             "bring the order store back, or a backup of it that reaches that record (orders.db \
@@ -194,6 +195,10 @@ const FOREIGN_CHECKPOINT: &str = "give this shop a Redis database of its own (ch
 const FOREIGN_ORDERS: &str = "give this shop a database of its own (orders.mysql_url); or, if the data directory is an older copy, \
      or new because its volume was not mounted, bring the right one back; or, if the journal's disk is lost \
      for good, begin a new one with `seckill recover --from-orders` (docs/operations.md, \"A lost journal\")";
+
+const MISPLACED_ORDERS: &str = "name the databases in orders.mysql_urls as they were named when the first order was stored: all of \
+     them, and in the same order. Another number of them is a change of its own, with the shop stopped \
+     (docs/backends.md, \"From one order store to several\")";
 
 /// What is told where the file with the journal's identity is gone, and something else names it.
 fn identity_lost(error: &AppError, path: &Path, journal: JournalId) -> Failure {

@@ -38,6 +38,7 @@ pub fn check(config: &Config) -> Vec<String> {
         !config.events.amqp || config.events.amqp_url.is_some() || config.broker.amqp_url.is_some(),
         "events.amqp = true needs events.amqp_url or broker.amqp_url: where events are announced",
     );
+    config.orders.check(&mut must);
     check_cluster(config, &mut must);
     must(
         is_whole(&config.oidc),
@@ -104,8 +105,9 @@ fn check_cluster(config: &Config, must: &mut impl FnMut(bool, &str)) {
     }
     must(!cluster.node.is_empty(), "cluster.endpoints needs cluster.node: this node's name");
     must(
-        config.orders.mysql_url.is_some(),
-        "cluster.endpoints needs orders.mysql_url: all nodes keep their orders in the same database",
+        !config.orders.are_in_file(),
+        "cluster.endpoints needs orders.mysql_url or orders.mysql_urls: all nodes keep their orders in the \
+         same databases",
     );
     must(
         config.checkpoint.redis_url.is_some(),
@@ -156,7 +158,7 @@ fn is_safe(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::secret_text::SecretText;
-    use super::super::secret_url::SecretUrl;
+    use super::super::secret_url::{SecretUrl, SecretUrls};
     use super::*;
 
     #[test]
@@ -239,6 +241,28 @@ mod tests {
         check(
             |config| config.http.tls_certificate_file = Some("/shop.pem".into()),
             &["http.tls_certificate_file and", "http.tls_certificate_file needs http.public_url"],
+        );
+        check(
+            |config| {
+                config.orders.mysql_url = Some(SecretUrl::new("mysql://a/shop"));
+                config.orders.mysql_urls = Some(SecretUrls::new("mysql://a/shop mysql://b/shop"));
+            },
+            &["orders.mysql_url and orders.mysql_urls: one of them"],
+        );
+        check(
+            |config| {
+                let url = |host: &str| format!("mysql://{host}/shop");
+                config.orders.mysql_urls = Some(SecretUrls::new(&[url("a"), url("b")].join(" ")));
+                config.orders.replica_url = Some(SecretUrl::new(url("b")));
+            },
+            &[
+                "orders.replica_url or orders.replica_urls: one",
+                "orders.replica_url or orders.replica_urls names",
+            ],
+        );
+        check(
+            |config| config.orders.keep_until_replicated = true,
+            &["orders.keep_until_replicated = true needs"],
         );
         check(
             |config| config.cluster.user = "shop".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Owns the macro and the rules. Must not know any particular setting.
 
-use super::secret_url::SecretUrl;
+use super::secret_url::{SecretUrl, SecretUrls};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -110,20 +110,24 @@ pub struct Url {
     pub example: &'static str,
 }
 
+impl Url {
+    /// Whether it is such a URL.
+    fn takes(&self, url: &SecretUrl) -> bool {
+        let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let port = host.rsplit_once(':').map(|(_, port)| port);
+        let has_port = port.is_none_or(|port| port.ends_with(']') || port.parse::<u16>().is_ok());
+        let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
+        let has_path = self.path_names.is_none() || path.len() > 1;
+        let has_host = !host.is_empty() && !host.starts_with(':');
+        self.schemes.contains(&scheme) && has_host && has_port && has_path
+    }
+}
+
 impl Rule<Option<SecretUrl>> for Url {
     fn allows(&self, value: &Option<SecretUrl>) -> bool {
-        value.as_ref().is_none_or(|url| {
-            let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let host = authority.rsplit('@').next().unwrap_or_default();
-            let port = host.rsplit_once(':').map(|(_, port)| port);
-            let has_port =
-                port.is_none_or(|port| port.ends_with(']') || port.parse::<u16>().is_ok());
-            let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
-            let has_path = self.path_names.is_none() || path.len() > 1;
-            let has_host = !host.is_empty() && !host.starts_with(':');
-            self.schemes.contains(&scheme) && has_host && has_port && has_path
-        })
+        value.as_ref().is_none_or(|url| self.takes(url))
     }
 
     fn words(&self) -> String {
@@ -138,6 +142,34 @@ impl Rule<Option<SecretUrl>> for Url {
 
     fn example(&self) -> Option<&'static str> {
         Some(self.example)
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+/// Several such URLs that may be unset, each another one, with an example.
+pub struct Urls(pub Url, pub u16, pub &'static str);
+
+impl Rule<Option<SecretUrls>> for Urls {
+    fn allows(&self, value: &Option<SecretUrls>) -> bool {
+        value.as_ref().is_none_or(|urls| {
+            let urls = urls.each();
+            let is_new = |(place, url)| !urls[..place].contains(url);
+            (1..=usize::from(self.1)).contains(&urls.len())
+                && urls.iter().all(|url| self.0.takes(url))
+                && urls.iter().enumerate().all(is_new)
+        })
+    }
+
+    fn words(&self) -> String {
+        let one = Rule::<Option<SecretUrl>>::words(&self.0);
+        format!("1 to {} different URLs with spaces between them, each {one}", self.1)
+    }
+
+    fn example(&self) -> Option<&'static str> {
+        Some(self.2)
     }
 
     fn is_secret(&self) -> bool {

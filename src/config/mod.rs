@@ -15,6 +15,7 @@ mod secret_text;
 mod secret_url;
 mod settings;
 mod source;
+mod stores;
 mod texts;
 
 pub use algorithms::{SignatureAlgorithm, algorithms};
@@ -24,8 +25,9 @@ pub use choices::{
 };
 pub use load::{DEFAULT_FILE, Invalid, Loaded, Origin, Problem, load};
 pub use render::{Effective, effective, template};
+pub use rules::ORDER_STORES_MAX;
 pub use secret_text::SecretText;
-pub use secret_url::SecretUrl;
+pub use secret_url::{SecretUrl, SecretUrls};
 pub use settings::{
     Backlog, Broker, BuyToken, Challenge, Checkpoint, Cluster, Compat, Config, Data, Demo, Engine,
     Events, Http, Journal, Limits, Log, OPERATIONS_LISTEN_DEFAULT, Oidc, Operations, Orders,

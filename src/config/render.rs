@@ -117,13 +117,18 @@ mod tests {
 
     #[test]
     fn every_example_is_accepted() {
-        for section in Config::catalogue() {
-            // Those of a section together, because some need each other.
-            let variables = section.settings.iter().filter_map(|setting| {
-                let variable = format!("SECKILL__{}__{}", section.name, setting.key);
-                Some((variable.to_uppercase().into(), setting.example?.into()))
-            });
-            load(Some(Path::new("/dev/null")), variables).expect("accepted");
+        // Several order stores are named instead of one.
+        for left_out in [["mysql_urls", "replica_urls"], ["mysql_url", "replica_url"]] {
+            for section in Config::catalogue() {
+                // Those of a section together, because some need each other.
+                let tried =
+                    section.settings.iter().filter(|setting| !left_out.contains(&setting.key));
+                let variables = tried.filter_map(|setting| {
+                    let variable = format!("SECKILL__{}__{}", section.name, setting.key);
+                    Some((variable.to_uppercase().into(), setting.example?.into()))
+                });
+                load(Some(Path::new("/dev/null")), variables).expect("accepted");
+            }
         }
     }
 

@@ -3,12 +3,61 @@
 //! Must not know which setting a text is.
 
 use super::algorithms::algorithms;
-use super::declare::Such;
+use super::declare::{Such, Url, Urls};
 use super::texts::{
     are_endpoints, are_networks, is_host_and_port, is_node_name, is_origin, is_prefix, is_provider,
     is_script_url, is_url, is_utc_offset, is_word, named_users,
 };
 use crate::telemetry::log::is_filter;
+
+/// A Redis server.
+pub(super) const REDIS_URL: Url = Url {
+    schemes: &["redis", "rediss"],
+    path_names: None,
+    example: "redis://seckill:password@127.0.0.1:6379/0",
+};
+/// A MySQL or MariaDB.
+pub(super) const MYSQL_URL: Url = Url {
+    schemes: &["mysql", "mariadb"],
+    path_names: Some("a database"),
+    example: "mysql://seckill:password@127.0.0.1:3306/seckill",
+};
+/// A replica of one.
+pub(super) const REPLICA_URL: Url =
+    Url { example: "mysql://seckill:password@127.0.0.2:3306/seckill", ..MYSQL_URL };
+/// A replica of each of several.
+pub(super) const REPLICA_URLS: Urls = Urls(
+    MYSQL_URL,
+    ORDER_STORES_MAX,
+    "mysql://seckill:password@10.0.1.1:3306/seckill mysql://seckill:password@10.0.1.2:3306/seckill",
+);
+/// Order stores that one shop may have.
+pub const ORDER_STORES_MAX: u16 = 16;
+/// One or several of them, one for each order store.
+pub(super) const MYSQL_URLS: Urls = Urls(
+    MYSQL_URL,
+    ORDER_STORES_MAX,
+    "mysql://seckill:password@10.0.0.1:3306/seckill mysql://seckill:password@10.0.0.2:3306/seckill",
+);
+/// A RabbitMQ server.
+pub(super) const AMQP_URL: Url = Url {
+    schemes: &["amqp", "amqps"],
+    path_names: None,
+    example: "amqp://seckill:password@127.0.0.1:5672/%2f",
+};
+
+/// A RabbitMQ for events.
+pub(super) const EVENTS_URL: Url =
+    Url { example: "amqp://events:password@127.0.0.1:5672/%2f", ..AMQP_URL };
+/// The keys of an issuer of tokens.
+pub(super) const JWKS_URL: Url = Url {
+    schemes: &["https", "http"],
+    path_names: None,
+    example: "https://login.mall.example/jwks.json",
+};
+/// A collector of traces.
+pub(super) const COLLECTOR_URL: Url =
+    Url { schemes: &["http", "https"], path_names: None, example: "http://127.0.0.1:4318" };
 
 /// A rule for a text.
 type Text = Such<String>;

@@ -1,4 +1,4 @@
-//! A URL that may hold a password, of which only scheme, host and path are ever shown.
+//! A URL that may hold a password, or several, of which only scheme, host and path are ever shown.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -62,6 +62,50 @@ impl<'de> Deserialize<'de> for SecretUrl {
     }
 }
 
+/// Several servers' URLs, with spaces between them; shown as one by itself is.
+#[derive(Clone, PartialEq)]
+pub struct SecretUrls(Vec<SecretUrl>);
+
+impl SecretUrls {
+    /// Reads the URLs.
+    pub fn new(urls: &str) -> Self {
+        Self(urls.split_ascii_whitespace().map(SecretUrl::new).collect())
+    }
+
+    /// Each of them, in the order in which they were written.
+    pub fn each(&self) -> &[SecretUrl] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretUrls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, url) in self.0.iter().enumerate() {
+            let space = if place == 0 { "" } else { " " };
+            write!(formatter, "{space}{url}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SecretUrls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl Serialize for SecretUrls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretUrls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|urls| Self::new(&urls))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +122,8 @@ mod tests {
         check("redis://cache:6379/0", "redis://cache:6379/0");
         check("redis://cache?password=p", "redis://cache");
         check("hunter2", "***");
+        let several = SecretUrls::new(" mysql://u:p@a/shop  mysql://b/shop\n");
+        assert_eq!(several.to_string(), "mysql://***@a/shop mysql://b/shop");
+        assert_eq!(several.each().len(), 2);
     }
 }

@@ -7,16 +7,16 @@ use super::choices::{
     RiskAction, RiskMode, VisitId, WhenExceeded,
 };
 use super::declare::{
-    AddressSuchAs, AnyOf, OneOf, OriginSuchAs, PathSuchAs, Such, TextSuchAs, Url, Within,
-    configuration,
+    AddressSuchAs, AnyOf, OneOf, OriginSuchAs, PathSuchAs, Such, TextSuchAs, Within, configuration,
 };
 use super::rules::{
-    ALGORITHMS, CLAIM, ENDPOINTS, EVENT_SOURCE, HOST_AND_PORT, KEY_PREFIX, LOG_FILTER, NAMED_USERS,
-    NETWORKS, NODE_NAME, ORIGINS, PROOF_PREFIX, PROVIDER, SCRIPT_URL, TABLE_MEBIBYTES, UTC_OFFSET,
-    VERIFY_URL, WEB_URL,
+    ALGORITHMS, AMQP_URL, CLAIM, COLLECTOR_URL, ENDPOINTS, EVENT_SOURCE, EVENTS_URL, HOST_AND_PORT,
+    JWKS_URL, KEY_PREFIX, LOG_FILTER, MYSQL_URL, MYSQL_URLS, NAMED_USERS, NETWORKS, NODE_NAME,
+    ORIGINS, PROOF_PREFIX, PROVIDER, REDIS_URL, REPLICA_URL, REPLICA_URLS, SCRIPT_URL,
+    TABLE_MEBIBYTES, UTC_OFFSET, VERIFY_URL, WEB_URL,
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
-use super::secret_url::SecretUrl;
+use super::secret_url::{SecretUrl, SecretUrls};
 use super::texts::{is_name, is_word};
 use crate::telemetry::log::LogFormat;
 use domain::ShardId;
@@ -247,10 +247,7 @@ configuration! {
     checkpoint: Checkpoint {
         /// Redis to keep checkpoints in, and the sales that readers ask for. Without it checkpoints
         /// go to SQLite in the data directory.
-        redis_url: Option<SecretUrl> = None, Url {
-            schemes: &["redis", "rediss"], path_names: None,
-            example: "redis://seckill:password@127.0.0.1:6379/0",
-        };
+        redis_url: Option<SecretUrl> = None, REDIS_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of a `rediss://` server,
         /// if that is not a public one.
         redis_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/redis-ca.pem");
@@ -261,10 +258,7 @@ configuration! {
     /// The transport of records from the journal to the order store.
     broker: Broker {
         /// RabbitMQ to send records through. Without it they are handed over within the process.
-        amqp_url: Option<SecretUrl> = None, Url {
-            schemes: &["amqp", "amqps"], path_names: None,
-            example: "amqp://seckill:password@127.0.0.1:5672/%2f",
-        };
+        amqp_url: Option<SecretUrl> = None, AMQP_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of an `amqps://` server,
         /// if that is not a public one.
         amqp_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/rabbitmq-ca.pem");
@@ -277,10 +271,19 @@ configuration! {
     /// The order store, where orders and the catalogue are kept for good.
     orders: Orders {
         /// MySQL or MariaDB to keep orders in. Without it they go to SQLite in the data directory.
-        mysql_url: Option<SecretUrl> = None, Url {
-            schemes: &["mysql", "mariadb"], path_names: Some("a database"),
-            example: "mysql://seckill:password@127.0.0.1:3306/seckill",
-        };
+        mysql_url: Option<SecretUrl> = None, MYSQL_URL;
+        /// Instead of it several databases, with spaces between them, among which the shards' orders are
+        /// divided: see docs/backends.md. The catalogue is in the first one. Their number and their order
+        /// stay as they were when the first order was stored.
+        mysql_urls: Option<SecretUrls> = None, MYSQL_URLS;
+        /// A replica of the order store, which the database server fills: lists and exports are read from it
+        /// where it is near enough.
+        replica_url: Option<SecretUrl> = None, REPLICA_URL;
+        /// With `mysql_urls` a replica of each order store, in the same order.
+        replica_urls: Option<SecretUrls> = None, REPLICA_URLS;
+        /// Whether the journal keeps records until the replicas have them, so that one which takes an order
+        /// store's place is filled up from there. What waits counts for `backlog.records_max`.
+        keep_until_replicated: bool = false, AnyOf("true or false");
         /// Records applied in one transaction.
         batch_records: u32 = 16_384, Within(1, 65_536);
         /// Connections to a MySQL or MariaDB order store, and one more for signs of life.
@@ -367,10 +370,7 @@ configuration! {
         /// without it the one of `broker.amqp_url`.
         amqp: bool = false, AnyOf("true or false");
         /// RabbitMQ to announce events at.
-        amqp_url: Option<SecretUrl> = None, Url {
-            schemes: &["amqp", "amqps"], path_names: None,
-            example: "amqp://events:password@127.0.0.1:5672/%2f",
-        };
+        amqp_url: Option<SecretUrl> = None, EVENTS_URL;
         /// Certificate, in PEM, of the authority that signed that server's certificate, if it is not a public one.
         amqp_ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/events-ca.pem");
         /// How much of the journal is kept for receivers that are behind, in MiB. What is older they are never
@@ -469,10 +469,7 @@ configuration! {
         audience: Option<String> = None, TextSuchAs(is_name, "1 to 255 bytes", "seckill");
         /// Where the issuer publishes its keys; `jwks_uri` in its /.well-known/openid-configuration. With
         /// http:// only on this machine.
-        jwks_url: Option<SecretUrl> = None, Url {
-            schemes: &["https", "http"], path_names: None,
-            example: "https://login.mall.example/jwks.json",
-        };
+        jwks_url: Option<SecretUrl> = None, JWKS_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of that server, if that is not
         /// a public one.
         ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/login-ca.pem");
@@ -527,11 +524,7 @@ configuration! {
     /// protobuf): see docs/tracing.md.
     traces: Traces {
         /// Where the collector is; `/v1/traces` is added unless the path ends so. Unset, nothing is traced.
-        otlp_endpoint: Option<SecretUrl> = None, Url {
-            schemes: &["http", "https"],
-            path_names: None,
-            example: "http://127.0.0.1:4318",
-        };
+        otlp_endpoint: Option<SecretUrl> = None, COLLECTOR_URL;
         /// One in so many purchases is traced, rounded up to a power of two.
         sample_one_in: u32 = 1_000, Within(1, 1_073_741_824);
         /// Whether a purchase is traced, too, if its `traceparent` asks for it, up to 100 each second. For a

@@ -158,7 +158,7 @@ async fn repeat(
     let order = if origin == KeyOrigin::Edge || !gate.may_have_bought(user_id) {
         None
     } else if gate.is_settled() {
-        edge.sales.order_of_request(gate.terms(), user_id, request_id).await?
+        edge.sales.order_of_request(gate, user_id, request_id).await?
     } else {
         edge.engine.order_of(gate, user_id, request_id).await?
     };

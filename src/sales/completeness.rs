@@ -29,7 +29,7 @@ pub async fn watch(engine: Engine, sales: Sales) {
     loop {
         let looked = match looks_left {
             0 => compare(&engine, &sales).await.map(Some),
-            _ => sales.orders.ping().await.map(|()| None),
+            _ => sales.ping().await.map(|()| None),
         };
         match looked {
             Ok(None) => looks_left -= 1,
@@ -50,7 +50,7 @@ pub async fn watch(engine: Engine, sales: Sales) {
 /// Compares the catalogue with the shards' items.
 async fn compare(engine: &Engine, sales: &Sales) -> Result<Meaning, StoreError> {
     // There may be no item to ask it about.
-    sales.orders.ping().await?;
+    sales.ping().await?;
     let gates = engine.gates();
     sales.upcoming.look(engine, &sales.catalogue).await?;
     let missing = sales.catalogue.missing_items(gates.iter().map(|gate| gate.terms())).await?;

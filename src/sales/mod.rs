@@ -5,6 +5,7 @@
 
 pub mod completeness;
 pub mod lifecycle;
+mod log;
 pub mod operators;
 mod pages;
 mod payments;
@@ -13,7 +14,7 @@ mod refunds;
 mod steering;
 pub mod upcoming;
 
-use crate::actors::Engine;
+use crate::actors::{Engine, Gate};
 use crate::store::broker::BrokerAddress;
 use crate::store::catalogue::{Catalogue, KnownIds};
 use crate::store::database::StoreError;
@@ -24,8 +25,7 @@ use crate::store::read_cache::ReadCache;
 use domain::catalogue::{Day, PictureId, PublicSale, Sale, SaleDraft, SaleList};
 use domain::order::Cursor;
 use domain::{
-    ItemId, ItemTerms, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStep, Timestamp,
-    UserId,
+    ItemId, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStep, Timestamp, UserId,
 };
 use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
 use std::collections::HashMap;
@@ -98,20 +98,20 @@ impl Sales {
         &self.upcoming
     }
 
-    /// Checks that the order store was filled from the engine's journal.
+    /// Checks that the order store that has the catalogue was filled from the engine's journal.
     ///
     /// # Errors
     /// Returns [`OwnershipError`] if it was another one, or the order store does not answer.
     pub(super) async fn check_owner(&self, engine: &Engine) -> Result<(), OwnershipError> {
-        engine.stored_progress(&self.orders).await.map(drop)
+        engine.stored_progress(&self.orders.first()).await.map(drop)
     }
 
-    /// Asks order store and catalogue for a sign of life.
+    /// Asks the catalogue, with the order store that has it, for a sign of life.
     ///
     /// # Errors
     /// Returns [`StoreError`] if they give none.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.orders.ping().await
+        self.orders.first().ping().await
     }
 
     /// Returns the order, if it has reached the order store.
@@ -123,18 +123,19 @@ impl Sales {
         Ok(stored.map(|stored| stored.order))
     }
 
-    /// Returns the order that this request got of the item, if it has reached the order store.
+    /// Returns the order that this request got of the gate's item, if it has reached the order store.
     ///
     /// # Errors
     /// Returns [`RecordsUnavailable`] if the order store does not answer.
     pub async fn order_of_request(
         &self,
-        terms: &ItemTerms,
+        gate: &Gate,
         user_id: UserId,
         request_id: RequestId,
     ) -> Result<Option<Order>, RecordsUnavailable> {
-        let item = (terms.sale_id, terms.item_id);
-        let stored = self.orders.order_of_request(item, user_id, request_id).await;
+        let item = (gate.terms().sale_id, gate.terms().item_id);
+        let orders = self.orders.holding(gate.shards());
+        let stored = orders.order_of_request(item, user_id, request_id).await;
         Ok(stored.map_err(unavailable)?.map(|stored| stored.order))
     }
 
@@ -504,19 +505,6 @@ impl Sales {
         item_id: ItemId,
     ) -> Result<Option<PublicSale>, CatalogueError> {
         Ok(self.catalogue.sale_of_item(item_id).await?.as_ref().and_then(Sale::public))
-    }
-
-    /// Returns a page of the operators' log, newest first, beginning before the entry `before` if
-    /// given; at most `limit`.
-    ///
-    /// # Errors
-    /// Returns [`CatalogueError`] if the catalogue does not answer.
-    pub async fn log_page(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<LoggedEntry>, CatalogueError> {
-        self.catalogue.log(before, limit).await
     }
 }
 

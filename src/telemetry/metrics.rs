@@ -180,12 +180,18 @@ metrics_catalogue! {
         "Records that reached the order store.";
     ORDER_STORE_APPLY_DURATION_SECONDS, Histogram, Seconds: "seckill_order_store_apply_duration_seconds",
         "Time that the order store takes for a batch of records.";
+    ORDER_STORE_BACKLOG_RECORDS, Gauge, Count: "seckill_order_store_backlog_records",
+        "Records that are durable and not yet in this order store.";
     ORDER_STORE_FAILURES_TOTAL, Counter, Count: "seckill_order_store_failures_total",
         "Batches that the order store did not take; they are tried again.";
     ORDER_STORE_CONFLICTS_TOTAL, Counter, Count: "seckill_order_store_conflicts_total",
         "Records that contradict a row: each wants an operator.";
     ORDER_STORE_REFILLS_TOTAL, Counter, Count: "seckill_order_store_refills_total",
         "Times the order store had lost records and was filled again from the journal.";
+    ORDER_REPLICA_LAG_RECORDS, Gauge, Count: "seckill_order_replica_lag_records",
+        "Records that this order store has and its replica does not have yet.";
+    ORDER_REPLICA_READS_TOTAL, Counter, Count: "seckill_order_replica_reads_total",
+        "Lists that a replica was asked for, by outcome: read from the replica, or from the order store because that was behind or away.";
     ORDER_STORE_MISSING, Gauge, Count: "seckill_order_store_missing",
         "Records and rows that the order store has lost and the journal does not have any more.";
     WEBHOOK_DELIVERIES_TOTAL, Counter, Count: "seckill_webhook_deliveries_total",
@@ -277,6 +283,9 @@ metrics_catalogue! {
 /// What becomes of a call to another node: the outcomes of [`PEER_CALLS_TOTAL`].
 pub const PEER_CALL_OUTCOMES: [&str; 5] = ["answered", "busy", "not_sent", "broken", "silent"];
 
+/// Where a list came from: the outcomes of [`ORDER_REPLICA_READS_TOTAL`].
+pub const REPLICA_READ_OUTCOMES: [&str; 3] = ["replica", "behind", "away"];
+
 /// Why spans get to no collector: the reasons of [`TRACE_SPANS_DROPPED_TOTAL`].
 pub const TRACE_DROP_REASONS: [&str; 4] = ["queue_full", "not_taken", "rejected", "not_remembered"];
 
@@ -302,7 +311,8 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 22] = [
+const BEGUN_ELSEWHERE: [&str; 23] = [
+    ORDER_REPLICA_READS_TOTAL,
     TRACE_SPANS_DROPPED_TOTAL,
     WEBHOOK_DELIVERIES_TOTAL,
     EVENTS_TOLD_TOTAL,
@@ -337,6 +347,9 @@ fn begin_at_zero() {
     for outcome in PEER_CALL_OUTCOMES {
         counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(0);
     }
+    for outcome in REPLICA_READ_OUTCOMES {
+        counter!(ORDER_REPLICA_READS_TOTAL, "store" => "0", "outcome" => outcome).increment(0);
+    }
     for reason in TRACE_DROP_REASONS {
         counter!(TRACE_SPANS_DROPPED_TOTAL, "reason" => reason).increment(0);
     }
@@ -350,8 +363,8 @@ fn begin_at_zero() {
         counter!(CONFIG_RELOADS_TOTAL, "result" => result).increment(0);
     }
     // Those gauges that are set when something was looked at, and not whenever somebody asks.
+    gauge!(ORDER_STORE_MISSING, "store" => "0").set(0.0);
     for name in [
-        ORDER_STORE_MISSING,
         SHARDS_UNOWNED,
         ETCD_FILE_BYTES,
         ETCD_USED_BYTES,

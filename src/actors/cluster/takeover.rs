@@ -108,7 +108,8 @@ impl<L: FencedLog> Takeover<L> {
         let (mut seqs, mut base_seqs) = (vec![u64::MAX; shards], vec![0; shards]);
         seqs[shard.index()] = claim.head.seq;
         base_seqs[shard.index()] = claim.base.seq;
-        match ownership::check(&self.orders, journal_id, &seqs, &base_seqs).await {
+        let orders = self.orders.holding(&[shard]);
+        match ownership::check(&orders, journal_id, &seqs, &base_seqs).await {
             // One that does not answer is checked before it is written to.
             Ok(()) | Err(OwnershipError::Store(_)) => {}
             Err(error) => return Err(RecoveryError::from(error).into()),

@@ -89,7 +89,8 @@ impl EventReaders {
         }
         let ground = Ground {
             engine: engine.clone(),
-            orders: orders.clone(),
+            // Their positions are beside the first one.
+            orders: orders.first(),
             positions: EventPositions::new(orders.database()),
             buyers: Buyers::new(Catalogue::new(orders.database())),
             maker: EventMaker::new(engine.journal_id(), &options.source),

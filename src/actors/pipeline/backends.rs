@@ -9,13 +9,14 @@ use super::completeness;
 use super::consumer::{Consumer, ConsumerArguments};
 use super::journal_check::check_journal;
 use super::relay::{Relay, RelayArguments};
+use super::replica_watch;
 use super::sink::{BATCHES_BETWEEN, RABBITMQ, RabbitMq, RecordSink, Transport};
 use super::source::RecordSource;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
-use crate::actors::status::ORDER_STORE;
+use crate::actors::status::{order_replica_name, order_store_name};
 use crate::actors::tasks::KilledOnDrop;
-use crate::store::broker::{BrokerAddress, RabbitMqConsumer, RabbitMqPublisher};
+use crate::store::broker::{BrokerAddress, OrdersQueue, RabbitMqConsumer, RabbitMqPublisher};
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::orders::OrderStore;
 use crate::telemetry::metrics::ORDER_STORE_MISSING;
@@ -61,6 +62,15 @@ struct Parts {
     orders: OrderStore,
 }
 
+impl Parts {
+    /// Those for one order store, whose records have a queue of their own at the broker.
+    fn of_store(&self, orders: OrderStore) -> Self {
+        let queue = OrdersQueue::of_store(orders.place().place);
+        let broker = self.broker.clone().map(|address| BrokerAddress { queue, ..address });
+        Self { broker, orders, ..self.clone() }
+    }
+}
+
 impl Backends {
     /// Starts the tasks on the current runtime. One that ends is run again.
     pub fn start(
@@ -70,36 +80,58 @@ impl Backends {
         broker: Option<BrokerAddress>,
         orders: OrderStore,
     ) -> Self {
-        metrics::gauge!(ORDER_STORE_MISSING).set(0.0);
         let status = engine.pipeline_status();
-        status.expect(ORDER_STORE, orders.database().kind());
+        status.set_order_stores(orders.place().stores);
+        for store in orders.each() {
+            let place = store.place();
+            let label = place.place.to_string();
+            metrics::gauge!(ORDER_STORE_MISSING, "store" => label).set(0.0);
+            status.expect(order_store_name(place), store.database().kind());
+            if store.has_replica() {
+                status.expect(order_replica_name(place), store.database().kind());
+            }
+        }
+        if orders.awaits_replica() {
+            status.await_replicas();
+        }
         status.expect("checkpoint", checkpoints.kind());
         if broker.is_some() {
             status.expect("broker", RABBITMQ);
         }
         let parts = Parts { engine: engine.clone(), options, checkpoints, broker, orders };
-        let (moving, keeping, checking) = (parts.clone(), parts.clone(), parts.clone());
-        let (counting, watching) = (parts.clone(), parts);
+        let (keeping, checking, watching) = (parts.clone(), parts.clone(), parts.clone());
         let tasks = engine.tasks();
         let mut is_first = true;
-        Self {
-            tasks: vec![
+        let mut running = vec![
+            tasks.keep_running("checkpointer", move || {
+                keep_checkpoints(keeping.clone(), std::mem::take(&mut is_first))
+            }),
+            tasks.keep_running("journal check", move || {
+                let interval = checking.options.journal_check_interval;
+                check_journal(checking.engine.clone(), interval)
+            }),
+            tasks.keep_running("backlog watch", move || {
+                watch_backlog(watching.engine.clone(), watching.options)
+            }),
+        ];
+        // None of them waits for another one's order store.
+        for orders in parts.orders.each() {
+            let moving = parts.of_store(orders);
+            let counting = moving.clone();
+            running.push(
                 tasks.keep_running("relay and consumer", move || move_records(moving.clone())),
-                tasks.keep_running("checkpointer", move || {
-                    keep_checkpoints(keeping.clone(), std::mem::take(&mut is_first))
-                }),
-                tasks.keep_running("order store watch", move || {
-                    completeness::watch(counting.engine.clone(), counting.orders.clone())
-                }),
-                tasks.keep_running("journal check", move || {
-                    let interval = checking.options.journal_check_interval;
-                    check_journal(checking.engine.clone(), interval)
-                }),
-                tasks.keep_running("backlog watch", move || {
-                    watch_backlog(watching.engine.clone(), watching.options)
-                }),
-            ],
+            );
+            if counting.orders.has_replica() {
+                let (engine, orders) = (counting.engine.clone(), counting.orders.clone());
+                running.push(tasks.keep_running("replica watch", move || {
+                    replica_watch::watch(engine.clone(), orders.clone())
+                }));
+            }
+            running.push(tasks.keep_running("order store watch", move || {
+                completeness::watch(counting.engine.clone(), counting.orders.clone())
+            }));
         }
+        Self { tasks: running }
     }
 
     /// Waits until the order store holds everything durable, but not longer than `limit`; then stops
@@ -216,6 +248,8 @@ async fn watch_backlog(engine: Engine, options: BackendOptions) {
             status.note_empty(engine.now());
         }
         let at_start = (options.backlog_records_max, options.refuse_beyond_backlog);
+        // What a replica lacks waits in the journal as well, if it is awaited.
+        let backlog = backlog.max(status.unreplicated(&engine.context().journal));
         let (max, refuses) = status.backlog_limit().unwrap_or(at_start);
         // Lowered at nine tenths, so that it does not flicker.
         let beyond = backlog > if raised { max - max / 10 } else { max };
@@ -228,7 +262,7 @@ async fn watch_backlog(engine: Engine, options: BackendOptions) {
                     max,
                     refusing = refuses,
                     "the backlog is beyond its threshold: orders are safe in the journal, but reach \
-                     the order store late; look at broker and order store"
+                     the order store late, or its replica; look at broker, order store and replica"
                 );
             } else {
                 tracing::info!(backlog, "the backlog is below its threshold again");

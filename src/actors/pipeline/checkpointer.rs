@@ -14,7 +14,7 @@ use crate::actors::shard::effects::NotDelivered;
 use crate::actors::shard::mailbox::Envelope;
 use crate::crash::crash_point;
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark, Written, whole};
-use crate::store::orders::OrderStore;
+use crate::store::orders::{OrderStore, StorePlace};
 use crate::telemetry::metrics::CHECKPOINT_FAILURES_TOTAL;
 use domain::stock::Changes;
 use domain::{Command, ItemPhase, ShardId};
@@ -322,22 +322,15 @@ impl CheckpointerState {
     async fn evict(&self) {
         let engine = &self.arguments.engine;
         let status = engine.pipeline_status();
-        if status.is_incomplete() {
-            return;
-        }
         let covered = status.covered();
         let journal = &engine.context().journal;
-        let retirable = engine.holds().retirable(journal, &covered);
+        let mut retirable = engine.holds().retirable(journal, &covered);
+        self.leave_incomplete(&mut retirable);
         if journal.can_retire(&retirable) {
-            // What is deleted here is nowhere else, so the order store is asked once more.
-            match completeness::holds(engine, &self.arguments.orders, &covered).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the journal's old segments stay: the order store does not answer");
-                    return;
-                }
-            }
+            // What is deleted here is nowhere else, so the order stores are asked once more.
+            self.leave_what_is_not_stored(&covered, &mut retirable).await;
+        }
+        if journal.can_retire(&retirable) {
             if let Err(error) = self.arguments.checkpoints.harden().await {
                 tracing::warn!(%error, "the journal's old segments stay: the checkpoint is not durable yet");
                 return;
@@ -350,18 +343,77 @@ impl CheckpointerState {
                 Ok(Err(error)) => tracing::warn!(%error, "old parts of the journal stay"),
             }
         }
+        self.settle(&covered);
+    }
+
+    /// Leaves the records of shards whose order store lacks what it should hold.
+    fn leave_incomplete(&self, retirable: &mut [u64]) {
+        let status = self.arguments.engine.pipeline_status();
+        for store in self.arguments.orders.each() {
+            if status.is_incomplete(store.place()) {
+                leave(&store, retirable);
+            }
+        }
+    }
+
+    /// Leaves the records of shards whose order store does not say at this moment that it holds them.
+    async fn leave_what_is_not_stored(&self, covered: &[u64], retirable: &mut [u64]) {
+        for store in self.arguments.orders.each() {
+            match completeness::holds(&self.arguments.engine, &store, covered).await {
+                Ok(true) => {}
+                Ok(false) => leave(&store, retirable),
+                Err(error) => {
+                    tracing::warn!(%error, "the journal's old segments stay: the order store does not answer");
+                    leave(&store, retirable);
+                }
+            }
+        }
+    }
+
+    /// Settles items that are over and whose order stores hold all that they should.
+    fn settle(&self, covered: &[u64]) {
+        let engine = &self.arguments.engine;
+        let status = engine.pipeline_status();
+        let incomplete: Vec<StorePlace> = self
+            .arguments
+            .orders
+            .each()
+            .map(|store| store.place())
+            .filter(|place| status.is_incomplete(*place))
+            .collect();
         let retention = u64::try_from(self.arguments.retention.as_millis()).unwrap_or(u64::MAX);
         let now = engine.now();
         for gate in engine.gates() {
             let over = gate.terms().ends_at.plus_milliseconds(retention) <= now;
             let closed = gate.phase() == ItemPhase::Ended || gate.terms().ends_at <= now;
             let is_moving = !gate.open_transfers().is_empty();
-            if over && closed && gate.counters().reserved == 0 && !is_moving && !gate.is_settled() {
+            let is_stored = gate
+                .shards()
+                .iter()
+                .all(|shard| incomplete.iter().all(|place| !place.holds(*shard)));
+            if over
+                && closed
+                && gate.counters().reserved == 0
+                && !is_moving
+                && is_stored
+                && !gate.is_settled()
+            {
                 for shard in gate.shards() {
                     let (item_id, stored_seq) = (gate.terms().item_id, covered[shard.index()]);
+                    // Before the shard releases its orders.
+                    self.arguments.orders.lists_need(*shard, stored_seq);
                     engine.decide_own(*shard, Command::Settle { item_id, stored_seq });
                 }
             }
+        }
+    }
+}
+
+/// Leaves all records of the shards that the order store holds.
+fn leave(store: &OrderStore, retirable: &mut [u64]) {
+    for (shard, seq) in (0..).map(ShardId).zip(retirable) {
+        if store.holds(shard) {
+            *seq = 0;
         }
     }
 }

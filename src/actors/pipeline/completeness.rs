@@ -1,4 +1,4 @@
-//! Watches that the order store keeps what it was given.
+//! Watches that an order store keeps what it was given.
 //!
 //! A database may be dropped, truncated or restored from an older backup beside a running shop. The
 //! store's own progress tells of the first and the last; rows that are gone below it are found by their
@@ -6,12 +6,13 @@
 //! sent again from there. What it has no longer is told, and until then nothing more is deleted from
 //! the journal.
 
+use super::replica_watch;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
-use crate::actors::status::ORDER_STORE;
+use crate::actors::status::order_store_name;
 use crate::store::database::StoreError;
-use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
+use crate::store::orders::{OrderStore, StorePlace};
 use crate::telemetry::metrics::{ORDER_STORE_MISSING, ORDER_STORE_REFILLS_TOTAL};
 use domain::ShardId;
 use std::time::Duration;
@@ -40,7 +41,7 @@ struct Watch {
     is_away: bool,
 }
 
-/// Watches for as long as the engine runs.
+/// Watches one order store for as long as the engine runs.
 pub(super) async fn watch(engine: Engine, orders: OrderStore) {
     let mut watch = Watch {
         engine,
@@ -58,8 +59,8 @@ pub(super) async fn watch(engine: Engine, orders: OrderStore) {
     }
 }
 
-/// Whether the order store says at this moment that it holds all records up to `covered`, and has all
-/// rows that were stored.
+/// Whether the order store, and its replica if it is awaited, say at this moment that they hold all records up to
+/// `covered`, and the order store has all rows that were stored.
 ///
 /// # Errors
 /// Returns [`OwnershipError`] if it does not answer or is not this journal's.
@@ -69,7 +70,9 @@ pub(super) async fn holds(
     covered: &[u64],
 ) -> Result<bool, OwnershipError> {
     let stored = engine.stored_seqs(orders).await?;
-    let all = stored.iter().zip(covered).all(|(stored, covered)| stored >= covered);
+    let mut shards = (0..).map(ShardId).zip(stored.iter().zip(covered));
+    let all = shards.all(|(shard, (stored, covered))| stored >= covered || !orders.holds(shard));
+    let all = all && replica_watch::holds(orders, covered).await?;
     Ok(all && orders.census().await?.missing() == 0)
 }
 
@@ -78,16 +81,16 @@ impl Watch {
     /// that are gone.
     async fn tell_whether_it_answers(&mut self, looked: Result<(), OwnershipError>) {
         let status = self.engine.pipeline_status();
-        let kind = self.orders.database().kind();
+        let (name, kind) = (order_store_name(self.place()), self.orders.database().kind());
         match looked {
             Ok(()) => {
                 if std::mem::take(&mut self.is_away) {
-                    status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
+                    status.report(name, kind, true, Meaning::OrdersArrive);
                 }
             }
             Err(error) => {
                 self.is_away = true;
-                status.report(ORDER_STORE, kind, false, Meaning::OrdersWait(error.to_string()));
+                status.report(name, kind, false, Meaning::OrdersWait(error.to_string()));
                 if let OwnershipError::Store(StoreError::Refused(_)) = error {
                     // The next look tells whether that helped.
                     let _ = self.orders.migrate().await;
@@ -96,18 +99,36 @@ impl Watch {
         }
     }
 
+    fn place(&self) -> StorePlace {
+        self.orders.place()
+    }
+
+    /// Sets how many records and rows are lost.
+    fn set_missing(&self, count: u64) {
+        let store = self.place().place.to_string();
+        metrics::gauge!(ORDER_STORE_MISSING, "store" => store).set(count as f64);
+    }
+
     async fn look(&mut self) -> Result<(), OwnershipError> {
+        let place = self.place();
         self.orders.database().tend().await?;
+        if place.place > 0 {
+            // The first one is asked by those who look after the catalogue.
+            self.orders.ping().await?;
+        }
         let status = self.engine.pipeline_status().clone();
         let before = status.stored_seqs();
         let stored = self.engine.stored_seqs(&self.orders).await?;
-        if status.note_progress(&before, &stored) {
+        if status.note_progress(place, &before, &stored) {
             self.refill("its progress went back");
         }
         let journal = &self.engine.context().journal;
-        let base = journal.base_seqs();
+        let mut base = journal.base_seqs();
+        for (shard, base) in (0..).map(ShardId).zip(&mut base) {
+            *base = if place.holds(shard) { *base } else { 0 };
+        }
         let lost: u64 = base.iter().zip(&stored).map(|(base, seq)| base.saturating_sub(*seq)).sum();
-        metrics::gauge!(ORDER_STORE_MISSING).set((lost + self.gone) as f64);
+        self.set_missing(lost + self.gone);
         if let Some(shard) = base.iter().zip(&stored).position(|(base, stored)| stored < base) {
             self.holds_back = true;
             let (stored, base) = (stored[shard], base[shard]);
@@ -117,9 +138,10 @@ impl Watch {
         if std::mem::take(&mut self.holds_back) {
             self.refill("what was missing is back");
         }
-        if status.is_incomplete() {
+        if status.is_incomplete(place) {
             // What is on its way is waited for.
-            if status.backlog(journal) > 0 {
+            if status.backlogs(journal).get(usize::from(place.place)).is_some_and(|left| *left > 0)
+            {
                 return Ok(());
             }
         } else if Instant::now() < self.count_at {
@@ -137,15 +159,15 @@ impl Watch {
         let refilled = std::mem::take(&mut self.refills);
         if missing == 0 {
             self.gone = 0;
-            metrics::gauge!(ORDER_STORE_MISSING).set(0.0);
-            if !self.engine.pipeline_status().set_incomplete(None) {
+            self.set_missing(0);
+            if !self.engine.pipeline_status().set_incomplete(self.place(), None) {
                 tracing::info!("the order store holds all that it should again");
             }
             return Ok(());
         }
         if refilled || missing <= self.gone {
             self.gone = missing;
-            metrics::gauge!(ORDER_STORE_MISSING).set(missing as f64);
+            self.set_missing(missing);
             self.tell(Meaning::OrdersLackRows(missing));
             return Ok(());
         }
@@ -154,7 +176,7 @@ impl Watch {
         let own: Vec<(ShardId, u64)> = (0..)
             .map(ShardId)
             .zip(base.iter().copied())
-            .filter(|(shard, _)| journal.owner(*shard).is_some())
+            .filter(|(shard, _)| self.orders.holds(*shard) && journal.owner(*shard).is_some())
             .collect();
         let before = self.engine.pipeline_status().stored_seqs();
         self.orders.set_back(&own).await?;
@@ -162,7 +184,7 @@ impl Watch {
         for (shard, base) in own {
             progress[shard.index()] = base;
         }
-        self.engine.pipeline_status().note_progress(&before, &progress);
+        self.engine.pipeline_status().note_progress(self.place(), &before, &progress);
         self.refills = true;
         self.refill("rows are gone from it");
         Ok(())
@@ -172,16 +194,17 @@ impl Watch {
     fn refill(&self, why: &'static str) {
         tracing::warn!(why, "the order store is filled again from the journal");
         metrics::counter!(ORDER_STORE_REFILLS_TOTAL).increment(1);
-        self.engine.pipeline_status().set_incomplete(Some(Meaning::OrdersRefilled));
-        self.engine.pipeline_status().ask_to_begin_again();
+        let status = self.engine.pipeline_status();
+        status.set_incomplete(self.place(), Some(Meaning::OrdersRefilled));
+        status.ask_to_begin_again(self.place());
     }
 
     /// Tells what the order store lacks for good; once to the log.
     fn tell(&self, why: Meaning) {
         let status = self.engine.pipeline_status();
-        if status.incomplete().as_ref() != Some(&why) {
+        if status.incomplete(self.place()).as_ref() != Some(&why) {
             tracing::error!(%why, "the order store has lost orders");
-            status.set_incomplete(Some(why));
+            status.set_incomplete(self.place(), Some(why));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::source::{Arrival, RecordSource};
 use super::traced::Arrivals;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
-use crate::actors::status::ORDER_STORE;
+use crate::actors::status::order_store_name;
 use crate::clock::Stopwatch;
 use crate::crash::crash_point;
 use crate::store::orders::ownership::OwnershipError;
@@ -131,7 +131,8 @@ impl ConsumerState {
     /// Stores the records, trying again until it succeeds or they are refused. Returns those that were
     /// set aside.
     async fn store(&mut self, records: &[Record], arrivals: &mut Arrivals) -> Vec<Conflict> {
-        let kind = self.arguments.orders.database().kind();
+        let orders = &self.arguments.orders;
+        let (name, kind) = (order_store_name(orders.place()), orders.database().kind());
         let mut pause = PAUSE_FIRST;
         loop {
             crash_point("consumer-before-apply");
@@ -140,12 +141,12 @@ impl ConsumerState {
             match stored {
                 Ok(conflicts) => {
                     crash_point("consumer-after-apply");
-                    status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
+                    status.report(name, kind, true, Meaning::OrdersArrive);
                     return conflicts;
                 }
                 Err(NotStored::Gap(gap)) => {
                     arrivals.fail("refused: records before these are not stored yet");
-                    status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
+                    status.report(name, kind, true, Meaning::OrdersArrive);
                     status.note_gap(gap.shard, gap.stored_seq);
                     return Vec::new();
                 }
@@ -154,7 +155,7 @@ impl ConsumerState {
                     self.ready = false;
                     metrics::counter!(ORDER_STORE_FAILURES_TOTAL).increment(1);
                     let meaning = Meaning::OrdersTriedAgain(error.to_string());
-                    status.report(ORDER_STORE, kind, false, meaning);
+                    status.report(name, kind, false, meaning);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }

@@ -1,6 +1,7 @@
 //! The relay: moves durable records from the journal towards the order store.
 //!
-//! It follows the journal from where the order store is, so a backlog of any length costs no memory.
+//! It follows the journal from where the order store is, so a backlog of any length costs no memory. Each of
+//! several order stores has a relay of its own, which leaves out the other stores' shards.
 //! A rush has the machine to itself for a few seconds: the orders of its first moments are sent when
 //! it is over, or has lasted that long. What was sent is not what is stored: after a restart, and
 //! whenever transport or order store have lost something, the relay begins again at the order store's
@@ -99,7 +100,8 @@ impl RelayState {
     async fn send_some(&mut self) -> Result<bool, JournalError> {
         let status = self.engine.pipeline_status();
         self.engine.tracer().forget_stored(|| status.stored_seqs());
-        if status.take_begin_again() {
+        let place = self.sink.orders.place();
+        if status.take_begin_again(place) {
             self.follower = None;
         }
         let begins = self.follower.is_none();
@@ -119,7 +121,7 @@ impl RelayState {
             return Ok(false);
         };
         if begins {
-            status.note_oldest(first.at);
+            status.note_oldest(place, first.at);
         }
         crash_point("relay-before-send");
         if self.sink.send(&mut self.batch).await == Sent::BeginAgain {

@@ -4,7 +4,7 @@
 use super::traced::Publications;
 use crate::actors::engine::Engine;
 use crate::actors::meaning::Meaning;
-use crate::actors::status::{ORDER_STORE, PipelineStatus};
+use crate::actors::status::{PipelineStatus, order_store_name};
 use crate::store::broker::format::Batch;
 use crate::store::broker::{BrokerError, BrokerState, Message, RabbitMqPublisher, Verdict};
 use crate::store::orders::OrderStore;
@@ -104,30 +104,27 @@ impl RecordSink {
 
     /// Behind which record of each shard the relay has to begin: what the order store says of itself, if
     /// it can be read and belongs to the engine's journal. [`NOT_TO_SEND`] for a shard that is not served
-    /// here, or of which the store lacks records that the journal has no longer.
+    /// here or is another store's, or of which the store lacks records that the journal has no longer.
     pub(in crate::actors) async fn begin(&mut self, engine: &Engine) -> Option<Vec<u64>> {
         let before = self.status.stored_seqs();
+        let (place, kind) = (self.orders.place(), self.orders.database().kind());
+        let name = order_store_name(place);
         match self.own_progress(engine).await {
             Ok(progress) => {
-                let kind = self.orders.database().kind();
-                self.status.report(ORDER_STORE, kind, true, Meaning::OrdersArrive);
-                self.status.note_progress(&before, &progress);
-                self.status.note_begin(&progress);
+                self.status.report(name, kind, true, Meaning::OrdersArrive);
+                self.status.note_progress(place, &before, &progress);
+                self.status.note_begin(place, &progress);
                 let journal = &engine.context().journal;
                 let after = |((shard, stored), base)| {
-                    let sends = stored >= base && journal.owner(shard).is_some();
+                    let is_own = place.holds(shard) && journal.owner(shard).is_some();
+                    let sends = is_own && stored >= base;
                     if sends { stored } else { NOT_TO_SEND }
                 };
                 let progress = (0..).map(ShardId).zip(progress);
                 Some(progress.zip(journal.base_seqs()).map(after).collect())
             }
             Err(error) => {
-                self.status.report(
-                    ORDER_STORE,
-                    self.orders.database().kind(),
-                    false,
-                    Meaning::OrdersWait(error.to_string()),
-                );
+                self.status.report(name, kind, false, Meaning::OrdersWait(error.to_string()));
                 None
             }
         }

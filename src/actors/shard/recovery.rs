@@ -166,8 +166,10 @@ pub(in crate::actors) async fn recover<O: OpenedLog>(
         .collect();
     if !lacking.is_empty() {
         tracing::warn!(shards = lacking.len(), "rebuilding shards from the order store");
-        ownership::check_owner(orders, journal_id).await?;
-        for stock in from_orders(orders, &lacking, &base).await? {
+        // Another order store may be away.
+        let orders = orders.holding(&lacking);
+        ownership::check_owner(&orders, journal_id).await?;
+        for stock in from_orders(&orders, &lacking, &base).await? {
             let index = stock.shard().index();
             marks[index] = None;
             stocks[index] = stock;
@@ -290,10 +292,11 @@ pub(in crate::actors) async fn take_over(
     }
     if stock.seq() < base_seq {
         tracing::warn!(%shard, "rebuilding the shard from the order store");
-        ownership::check_owner(orders, journal_id).await?;
+        let orders = orders.holding(&[shard]);
+        ownership::check_owner(&orders, journal_id).await?;
         let mut base = vec![0; shard.index() + 1];
         base[shard.index()] = base_seq;
-        for rebuilt in from_orders(orders, &[shard], &base).await? {
+        for rebuilt in from_orders(&orders, &[shard], &base).await? {
             (stock, mark) = (rebuilt, None);
         }
     }

@@ -165,6 +165,10 @@ pub(super) fn of_error(error: &AuditError) -> &'static str {
             "audit with the settings that the shop serves with: data.dir and orders.mysql_url belong to \
              two shops, or the data directory is a new one or an older copy"
         }
+        AuditError::MisplacedOrders { .. } => {
+            "audit with the settings that the shop serves with: orders.mysql_urls names all of its databases, \
+             each in its place"
+        }
         AuditError::IdentityLost { .. } => {
             "bring that file back from a copy of the data directory, or, if this is the directory that the \
              shop serves from, write the identity that is named into it; then repeat"

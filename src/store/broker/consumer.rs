@@ -207,9 +207,10 @@ impl RabbitMqConsumer {
             Some(link) if link.connection.status().connected() => link,
             _ => Link::connect(&self.address, DEAD_LETTER_CONNECTION_NAME).await?,
         };
+        let key = self.address.queue.routing_key();
         let outgoing = Outgoing {
             exchange: topology::DEAD_LETTERS,
-            routing_key: topology::ROUTING_KEY,
+            routing_key: &key,
             message_id: &delivery.message_id,
             body: &delivery.body,
             properties: BasicProperties::default()
@@ -251,7 +252,8 @@ async fn subscribe(
     let subscribing = async {
         link.channel.basic_qos(prefetch_messages, BasicQosOptions::default()).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        link.channel.basic_consume(topology::ORDERS.into(), "".into(), options, none).await
+        let queue = address.queue.name();
+        link.channel.basic_consume(queue.into(), "".into(), options, none).await
     };
     match tokio::time::timeout(address.confirm_timeout, subscribing).await {
         Ok(Ok(consumer)) => Ok(Subscription { link, consumer, over: None }),

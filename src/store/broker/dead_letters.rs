@@ -83,7 +83,8 @@ pub async fn replay(address: impl Into<BrokerAddress>, limit: usize) -> Result<u
         let message_id = message_id(&message.properties);
         let outgoing = Outgoing {
             exchange: topology::ORDERS,
-            routing_key: topology::ROUTING_KEY,
+            // By which it once came to its queue.
+            routing_key: message.routing_key.as_str(),
             message_id: &message_id,
             body: &message.data,
             properties: BasicProperties::default().with_content_type(format::CONTENT_TYPE.into()),

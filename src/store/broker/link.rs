@@ -241,8 +241,8 @@ mod tests {
         let Some(rabbitmq) = harness::rabbitmq() else { return };
         let address = BrokerAddress::from(&SecretString::from(rabbitmq.url()));
         let mut link = Link::connect(&address, "test").await.expect("connects");
-        topology::declare(&link.connection).await.expect("declared");
-        let kind = lapin::ExchangeKind::Direct;
+        topology::declare(&link.connection, address.queue).await.expect("declared");
+        let (key, kind) = (address.queue.routing_key(), lapin::ExchangeKind::Direct);
         let (options, none) = (Default::default(), Default::default());
         link.channel.exchange_declare(NOWHERE.into(), kind, options, none).await.expect("declared");
         let (state, _) = watch::channel(BrokerState::Connected);
@@ -254,7 +254,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, message_id)| Outgoing {
                     exchange: if routable(place) { topology::ORDERS } else { NOWHERE },
-                    routing_key: topology::ROUTING_KEY,
+                    routing_key: &key,
                     message_id,
                     body: b"any",
                     properties: BasicProperties::default(),

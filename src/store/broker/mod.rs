@@ -15,6 +15,8 @@
 //! exchange seckill.events (topic) ── order.paid, … ──▶ queues of those who want to hear of it
 //! ```
 //!
+//! Of several order stores the further ones have queues `seckill.orders.1` and so on, with keys like them.
+//!
 //! [`RabbitMqAnnouncer`] publishes to the last one, of which nothing comes back: it may be at another broker.
 //!
 //! Owns messages, topology and connections. Must not know actors, the journal's files or the order
@@ -42,5 +44,5 @@ pub use error::BrokerError;
 pub use publisher::{Depth, Message, RabbitMqPublisher};
 pub use purge::purge;
 pub use state::BrokerState;
-pub use topology::ORDERS;
+pub use topology::{ORDERS, OrdersQueue};
 pub use verdict::Verdict;

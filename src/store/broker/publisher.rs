@@ -5,6 +5,7 @@ use super::error::BrokerError;
 use super::link::{Link, Outgoing};
 use super::session::Session;
 use super::state::BrokerState;
+use super::topology::OrdersQueue;
 use super::verdict::Verdict;
 use super::{format, topology, traces};
 use crate::telemetry::traces::RecordTrace;
@@ -43,6 +44,7 @@ pub struct Depth {
 #[derive(Debug)]
 pub struct RabbitMqPublisher {
     session: Session,
+    queue: OrdersQueue,
     /// Whether the queue was found missing and the caller has not been told yet. Outlives the call
     /// that found it, which may fail or be dropped after it has declared the queue.
     queue_was_gone: bool,
@@ -51,8 +53,10 @@ pub struct RabbitMqPublisher {
 impl RabbitMqPublisher {
     /// Creates a publisher that has not connected yet.
     pub fn new(address: impl Into<BrokerAddress>) -> Self {
-        let session = Session::new(address.into(), CONNECTION_NAME);
-        Self { session, queue_was_gone: false }
+        let address = address.into();
+        let queue = address.queue;
+        let session = Session::new(address, CONNECTION_NAME);
+        Self { session, queue, queue_was_gone: false }
     }
 
     /// The connection's state, and each change of it.
@@ -72,8 +76,10 @@ impl RabbitMqPublisher {
     /// is known of any message and all are to be published again, which does no harm.
     pub async fn publish(&mut self, messages: &[Message]) -> Result<Vec<Verdict>, BrokerError> {
         let mut verdicts = Vec::with_capacity(messages.len());
+        let key = self.queue.routing_key();
         for run in messages.chunks(IN_FLIGHT_MAX) {
-            let outgoing: Vec<Outgoing<'_>> = run.iter().map(outgoing).collect();
+            let outgoing: Vec<Outgoing<'_>> =
+                run.iter().map(|message| outgoing(message, &key)).collect();
             let mut link = self.link().await?;
             verdicts.extend(self.session.publish(&mut link, &outgoing).await?);
             if verdicts.iter().all(|verdict| *verdict == Verdict::Confirmed) {
@@ -99,7 +105,7 @@ impl RabbitMqPublisher {
     pub async fn depth(&mut self) -> Result<Depth, BrokerError> {
         let link = self.link().await?;
         let Some((messages, consumers)) =
-            self.session.ask(topology::depth(&link.connection)).await?
+            self.session.ask(topology::depth(&link.connection, self.queue)).await?
         else {
             self.queue_was_gone = true;
             return Err(BrokerError::QueueMissing);
@@ -114,9 +120,9 @@ impl RabbitMqPublisher {
             return Ok(link);
         }
         let link = self.session.connect().await?;
-        let depth = self.session.ask(topology::depth(&link.connection)).await?;
+        let depth = self.session.ask(topology::depth(&link.connection, self.queue)).await?;
         self.queue_was_gone |= depth.is_none();
-        self.session.ask(topology::declare(&link.connection)).await?;
+        self.session.ask(topology::declare(&link.connection, self.queue)).await?;
         self.session.connected();
         if std::mem::take(&mut self.queue_was_gone) {
             self.session.keep(link);
@@ -126,12 +132,12 @@ impl RabbitMqPublisher {
     }
 }
 
-fn outgoing(message: &Message) -> Outgoing<'_> {
+fn outgoing<'a>(message: &'a Message, routing_key: &'a str) -> Outgoing<'a> {
     let properties =
         BasicProperties::default().with_content_type(ShortString::from(format::CONTENT_TYPE));
     Outgoing {
         exchange: topology::ORDERS,
-        routing_key: topology::ROUTING_KEY,
+        routing_key,
         message_id: &message.message_id,
         body: &message.body,
         properties: match traces::headers(&message.traces) {

@@ -29,7 +29,7 @@ pub use error::CatalogueError;
 pub use external_users::ExternalName;
 pub use handle::Catalogue;
 pub use limits::{LOG_PAGE_MAX, NAME_LENGTH_MAX, SALES_PAGE_MAX};
-pub use log::{LogEntry, LoggedEntry};
+pub use log::{LogEntry, LogPlace, LoggedEntry};
 pub use media::{PICTURE_BYTES_MAX, PICTURES_MAX};
 pub use names::ItemNames;
 pub use operators::{Acceptance, OPERATORS_MAX, OperatorAccount};

@@ -36,6 +36,7 @@ const SQLITE: &[Step] = &[
     (41, "payments", include_str!("../orders/migrations/sqlite/0041_payments.sql")),
     (42, "event positions", include_str!("../events/migrations/sqlite/0042_event_positions.sql")),
     (43, "webhooks", include_str!("../webhooks/migrations/sqlite/0043_webhooks.sql")),
+    (50, "store place", include_str!("../orders/migrations/sqlite/0050_store_place.sql")),
 ];
 
 const MYSQL: &[Step] = &[
@@ -57,6 +58,7 @@ const MYSQL: &[Step] = &[
     (41, "payments", include_str!("../orders/migrations/mysql/0041_payments.sql")),
     (42, "event positions", include_str!("../events/migrations/mysql/0042_event_positions.sql")),
     (43, "webhooks", include_str!("../webhooks/migrations/mysql/0043_webhooks.sql")),
+    (50, "store place", include_str!("../orders/migrations/mysql/0050_store_place.sql")),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

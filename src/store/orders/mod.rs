@@ -15,6 +15,10 @@
 //! are (`progress.rs`), so tables that lost rows are never believed to hold them; and what was stored is
 //! sealed (`seal.rs`), so rows that are lost or changed by hand are found.
 //!
+//! A shop may have several order stores: `store.rs` sends what is asked to the one that has it, by `place.rs`,
+//! and `lists.rs` puts pages of all of them together, which it reads from their replicas where `replica.rs` has
+//! some that are near enough. `tables.rs` is one of them.
+//!
 //! `batch.rs` folds a batch, `apply.rs` brings it into the tables, `sqlite.rs` and `mysql.rs` hold
 //! the statements behind `session.rs`, `row.rs` how an order is kept, `items.rs` the state of items, `search.rs` how
 //! orders are looked for, `payment_apply.rs`, `payment_row.rs` and `payment_list.rs` the same for their payments,
@@ -26,13 +30,18 @@ mod batch;
 mod bytes;
 mod conflict;
 mod items;
+mod lists;
 mod mysql;
+mod mysql_moment;
+mod mysql_session;
 pub mod ownership;
 mod payment_apply;
 mod payment_list;
 mod payment_row;
+mod place;
 mod progress;
 mod progress_rows;
+mod replica;
 mod row;
 mod seal;
 mod sealing;
@@ -40,6 +49,7 @@ mod search;
 mod session;
 mod sqlite;
 mod store;
+mod tables;
 mod units;
 
 pub use apply::{Applied, ApplyError};
@@ -47,9 +57,12 @@ pub use conflict::{Conflict, ConflictReason, Conflicts, SetAside};
 pub use items::StoredItem;
 pub use payment_list::PaymentFilter;
 pub use payment_row::StoredPayment;
+pub use place::{Owner, STORES_MAX, StorePlace};
 pub use progress::{Gap, Sealed, ShardProgress};
 pub use progress_rows::Census;
+pub use replica::{ReplicaLook, ReplicaReads};
 pub use row::StoredOrder;
 pub use seal::Seal;
 pub use search::{EXAMINED_ROWS_MAX, OrderFilter, Search};
-pub use store::{OrderStore, PAGE_ROWS_MAX, SCAN_ROWS_MAX};
+pub use store::OrderStore;
+pub use tables::{PAGE_ROWS_MAX, SCAN_ROWS_MAX};

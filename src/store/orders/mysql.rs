@@ -1,114 +1,71 @@
-//! The order store's statements in the dialect that MySQL 8 and MariaDB share.
-//!
-//! Rows are looked up `FOR UPDATE`, so that what was compared stays as it was until the commit. In
-//! `ON DUPLICATE KEY UPDATE`, assignments take effect from left to right, so the version comes last:
-//! the others compare with it. `VALUES()` is used although MySQL 8 prefers a row alias, which MariaDB
-//! does not know.
+//! The order store in the dialect that MySQL 8 and MariaDB share: what is read of it, and the transactions whose
+//! statements `mysql_session.rs` has.
 
 use super::apply::{self, Applied, ApplyError};
-use super::batch::{Batch, ItemRow, OperationEntry};
+use super::batch::Batch;
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
-use super::payment_row::{StoredPayment, bind_payment, decode_payment, payment_columns};
+use super::mysql_moment::Moment;
+use super::mysql_session::{decode, progress_of};
+use super::place::{OWNER, OWNER_ALONE, OWNER_COLUMN, OwnerRow, StorePlace};
 use super::progress::ShardProgress;
-use super::progress_rows::{
-    CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, bind_seals, decode_census, decode_progress,
-    seal_columns,
-};
-use super::row::{StoredOrder, bind_order, columns, decode_order};
+use super::progress_rows::{CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, decode_census};
+use super::row::{StoredOrder, columns};
 use super::search::{Whose, Window, window_text};
-use super::session::{Insertion, LOG_OPERATION, Session, insertion};
-use crate::store::database::statements::{SizedStatement, before_bound, limit_of};
+use crate::store::database::statements::{before_bound, limit_of};
 use crate::store::database::{MySqlDatabase, StoreError, within};
 use crate::store::journal::JournalId;
-use domain::{ItemId, Order, OrderId, Record, RequestId, SaleId, ShardId, UserId};
+use domain::{ItemId, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Connection, MySql, MySqlConnection, Row};
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 /// The orders in a MySQL database; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MySqlOrders {
     database: MySqlDatabase,
+    /// The moment as of which lists are read; without one each statement has its own.
+    moment: Option<Arc<Moment>>,
 }
-
-const INSERT_HEAD: &str = concat!("INSERT INTO orders (", columns!(), ") VALUES ");
-const ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?)";
-const UPSERT_TAIL: &str = " ON DUPLICATE KEY UPDATE
-     status = IF(VALUES(version) > version, VALUES(status), status),
-     changed_at = IF(VALUES(version) > version, VALUES(changed_at), changed_at),
-     version = IF(VALUES(version) > version, VALUES(version), version)";
-
-const INSERT_PAYMENTS_HEAD: &str =
-    concat!("INSERT INTO payments (", payment_columns!(), ") VALUES ");
-const PAYMENT_ROW: &str = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-const UPSERT_PAYMENTS_TAIL: &str = " ON DUPLICATE KEY UPDATE
-     amount = IF(VALUES(version) >= version, VALUES(amount), amount),
-     currency = IF(VALUES(version) >= version, VALUES(currency), currency),
-     state = IF(VALUES(version) >= version, VALUES(state), state),
-     reference = IF(VALUES(version) >= version, VALUES(reference), reference),
-     refund_reference = IF(VALUES(version) >= version, VALUES(refund_reference), refund_reference),
-     changed_at = IF(VALUES(version) >= version, VALUES(changed_at), changed_at),
-     created_at = LEAST(created_at, VALUES(created_at)),
-     version = GREATEST(version, VALUES(version))";
-
-static INSERT: LazyLock<SizedStatement> =
-    LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, ""));
-static UPSERT: LazyLock<SizedStatement> =
-    LazyLock::new(|| SizedStatement::new(INSERT_HEAD, ROW, UPSERT_TAIL));
-static STORED: LazyLock<SizedStatement> = LazyLock::new(|| {
-    SizedStatement::new(
-        concat!("SELECT ", columns!(), " FROM orders WHERE order_id IN ("),
-        "?",
-        ") FOR UPDATE",
-    )
-});
-static INSERT_PAYMENTS: LazyLock<SizedStatement> =
-    LazyLock::new(|| SizedStatement::new(INSERT_PAYMENTS_HEAD, PAYMENT_ROW, ""));
-static UPSERT_PAYMENTS: LazyLock<SizedStatement> =
-    LazyLock::new(|| SizedStatement::new(INSERT_PAYMENTS_HEAD, PAYMENT_ROW, UPSERT_PAYMENTS_TAIL));
-static STORED_PAYMENTS: LazyLock<SizedStatement> = LazyLock::new(|| {
-    SizedStatement::new(
-        concat!("SELECT ", payment_columns!(), " FROM payments WHERE order_id IN ("),
-        "?",
-        ") FOR UPDATE",
-    )
-});
-static INSERT_ITEMS: LazyLock<SizedStatement> = LazyLock::new(|| {
-    let head = "INSERT INTO item_events (shard, seq, item_id, kind, at, record) VALUES ";
-    SizedStatement::new(head, "(?,?,?,?,?,?)", "")
-});
-static SET_ASIDE: LazyLock<SizedStatement> = LazyLock::new(|| {
-    SizedStatement::new(
-        "INSERT INTO dead_letters (shard, seq, at, reason, record) VALUES ",
-        "(?,?,?,?,?)",
-        " ON DUPLICATE KEY UPDATE
-             at = VALUES(at), reason = VALUES(reason), record = VALUES(record)",
-    )
-});
-static WRITE_PROGRESS: LazyLock<SizedStatement> = LazyLock::new(|| {
-    SizedStatement::new(
-        "INSERT INTO shard_progress (shard, applied_seq) VALUES ",
-        "(?,?)",
-        " ON DUPLICATE KEY UPDATE applied_seq = VALUES(applied_seq)",
-    )
-});
-static WRITE_SEALS: LazyLock<SizedStatement> = LazyLock::new(|| {
-    SizedStatement::new(
-        concat!("INSERT INTO shard_seals (", seal_columns!(), ") VALUES "),
-        "(?,?,?,?,?,?)",
-        " ON DUPLICATE KEY UPDATE seq = VALUES(seq), orders = VALUES(orders),
-             item_records = VALUES(item_records), digest = VALUES(digest),
-             conflicts = VALUES(conflicts)",
-    )
-});
-
-static LOCK_PROGRESS: LazyLock<String> = LazyLock::new(|| format!("{PROGRESS} FOR UPDATE"));
 
 impl MySqlOrders {
     pub(super) fn new(database: MySqlDatabase) -> Self {
-        Self { database }
+        Self { database, moment: None }
+    }
+
+    /// The same as of now: lists are read as they were at this moment, until [`Self::end`].
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub(super) async fn at_one_moment(&self) -> Result<Self, StoreError> {
+        let moment = Moment::begin(&self.database).await?;
+        Ok(Self { database: self.database.clone(), moment: Some(Arc::new(moment)) })
+    }
+
+    /// Ends the moment, if there is one.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database does not answer.
+    pub(super) async fn end(&self) -> Result<(), StoreError> {
+        match &self.moment {
+            None => Ok(()),
+            Some(moment) => moment.end().await,
+        }
+    }
+
+    /// Reads for a list.
+    ///
+    /// # Errors
+    /// Returns the error of `work`, or [`StoreError`] if the database does not answer.
+    pub(super) async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.moment {
+            None => within(self.database.reader().await?, work).await,
+            Some(moment) => moment.read(work).await,
+        }
     }
 
     pub(super) fn database(&self) -> MySqlDatabase {
@@ -189,12 +146,8 @@ impl MySqlOrders {
     }
 
     pub(super) async fn progress(&self) -> Result<Vec<ShardProgress>, StoreError> {
-        let read = async |text| {
-            within(self.database.reader().await?, async |connection| {
-                progress_of(connection, text).await
-            })
-            .await
-        };
+        let read =
+            async |text| self.read(async |connection| progress_of(connection, text).await).await;
         match read(PROGRESS).await {
             Err(StoreError::Refused(why)) if why.contains(SEALS) => read(PROGRESS_UNSEALED).await,
             progress => progress,
@@ -231,19 +184,33 @@ impl MySqlOrders {
         .await
     }
 
-    pub(super) async fn owner(&self) -> Result<Option<String>, StoreError> {
-        within(self.database.reader().await?, async |connection| {
-            let query = sqlx::query_scalar("SELECT identity FROM journal");
-            Ok(query.fetch_optional(connection).await?)
-        })
-        .await
+    pub(super) async fn owner(&self) -> Result<Option<OwnerRow>, StoreError> {
+        let read = async |text: &'static str| {
+            within(self.database.reader().await?, async |connection| {
+                let row = sqlx::query_as(text).fetch_optional(connection).await?;
+                let place = |(identity, store, stores): (_, Option<u16>, Option<u16>)| {
+                    (identity, store.zip(stores))
+                };
+                Ok::<_, StoreError>(row.map(place))
+            })
+            .await
+        };
+        match read(OWNER).await {
+            Err(StoreError::Refused(why)) if why.contains(OWNER_COLUMN) => read(OWNER_ALONE).await,
+            owner => owner,
+        }
     }
 
-    pub(super) async fn assign_owner(&self, journal: JournalId) -> Result<(), StoreError> {
-        const TEXT: &str = "INSERT INTO journal (place, identity) VALUES (1, ?) \
+    pub(super) async fn assign_owner(
+        &self,
+        journal: JournalId,
+        place: StorePlace,
+    ) -> Result<(), StoreError> {
+        const TEXT: &str = "INSERT INTO journal (place, identity, store, stores) VALUES (1, ?, ?, ?) \
                             ON DUPLICATE KEY UPDATE identity = identity";
         within(self.database.writer().await?, async |connection| {
-            sqlx::query(TEXT).bind(journal.to_string()).execute(connection).await?;
+            let query = sqlx::query(TEXT).bind(journal.to_string());
+            query.bind(place.place).bind(place.stores).execute(connection).await?;
             Ok(())
         })
         .await
@@ -341,181 +308,9 @@ impl MySqlOrders {
         &self,
         query: Query<'static, MySql, MySqlArguments>,
     ) -> Result<Vec<StoredOrder>, StoreError> {
-        within(self.database.reader().await?, async |connection| {
+        self.read(async |connection| {
             query.fetch_all(connection).await?.iter().map(decode).collect()
         })
         .await
     }
-}
-
-impl Session for MySqlConnection {
-    async fn stored(&mut self, order_ids: &[OrderId]) -> Result<Vec<StoredOrder>, StoreError> {
-        let mut query = sqlx::query(STORED.of(order_ids.len()));
-        for order_id in order_ids {
-            query = query.bind(order_id.0);
-        }
-        query.fetch_all(self).await?.iter().map(decode).collect()
-    }
-
-    async fn holder(&mut self, order: &Order) -> Result<OrderId, StoreError> {
-        let text = "SELECT order_id FROM orders \
-                    WHERE sale_id = ? AND item_id = ? AND user_id = ? AND attempt = ?";
-        let row = sqlx::query(text)
-            .bind(order.sale_id.0)
-            .bind(order.item_id.0)
-            .bind(order.user_id.0)
-            .bind(order.attempt)
-            .fetch_one(self)
-            .await?;
-        Ok(OrderId(row.try_get(0)?))
-    }
-
-    async fn insert(&mut self, rows: &[StoredOrder]) -> Result<Insertion, StoreError> {
-        let query = rows.iter().fold(sqlx::query(INSERT.of(rows.len())), bind);
-        insertion(query.execute(self).await)
-    }
-
-    async fn update(&mut self, rows: &[StoredOrder]) -> Result<(), StoreError> {
-        let query = rows.iter().fold(sqlx::query(UPSERT.of(rows.len())), bind);
-        query.execute(self).await?;
-        Ok(())
-    }
-
-    async fn stored_payments(
-        &mut self,
-        order_ids: &[OrderId],
-    ) -> Result<Vec<StoredPayment>, StoreError> {
-        let mut query = sqlx::query(STORED_PAYMENTS.of(order_ids.len()));
-        for order_id in order_ids {
-            query = query.bind(order_id.0);
-        }
-        let rows = query.fetch_all(self).await?;
-        rows.iter().map(|row: &MySqlRow| decode_payment!(row, kept)).collect()
-    }
-
-    async fn insert_payments(&mut self, rows: &[&StoredPayment]) -> Result<Insertion, StoreError> {
-        let query = sqlx::query(INSERT_PAYMENTS.of(rows.len()));
-        let query = rows.iter().fold(query, |query, row| bind_payment!(query, row, kept));
-        insertion(query.execute(self).await)
-    }
-
-    async fn update_payments(&mut self, rows: &[StoredPayment]) -> Result<(), StoreError> {
-        let query = sqlx::query(UPSERT_PAYMENTS.of(rows.len()));
-        let query = rows.iter().fold(query, |query, row| bind_payment!(query, row, kept));
-        query.execute(self).await?;
-        Ok(())
-    }
-
-    async fn stored_item(&mut self, shard: ShardId, seq: u64) -> Result<Vec<u8>, StoreError> {
-        let row = sqlx::query("SELECT record FROM item_events WHERE shard = ? AND seq = ?")
-            .bind(shard.0)
-            .bind(seq)
-            .fetch_one(self)
-            .await?;
-        Ok(row.try_get(0)?)
-    }
-
-    async fn insert_items(&mut self, rows: &[ItemRow]) -> Result<Insertion, StoreError> {
-        let mut query = sqlx::query(INSERT_ITEMS.of(rows.len()));
-        for row in rows {
-            query = query
-                .bind(row.record.shard.0)
-                .bind(row.record.seq)
-                .bind(row.item_id)
-                .bind(row.kind)
-                .bind(row.record.at.0)
-                .bind(row.bytes.as_slice());
-        }
-        insertion(query.execute(self).await)
-    }
-
-    async fn log_operation(&mut self, entry: &OperationEntry<'_>) -> Result<(), StoreError> {
-        sqlx::query(LOG_OPERATION)
-            .bind(entry.at.0)
-            .bind(entry.actor)
-            .bind(entry.action.as_str())
-            .bind(entry.subject.as_str())
-            .bind(entry.detail.as_str())
-            .execute(self)
-            .await?;
-        Ok(())
-    }
-
-    async fn set_aside(&mut self, rows: &[SetAside]) -> Result<(), StoreError> {
-        let mut query = sqlx::query(SET_ASIDE.of(rows.len()));
-        for SetAside { record, reason } in rows {
-            query = query
-                .bind(record.shard.0)
-                .bind(record.seq)
-                .bind(record.at.0)
-                .bind(reason.as_str())
-                .bind(bytes::encode(record));
-        }
-        query.execute(self).await?;
-        Ok(())
-    }
-
-    async fn delete_set_aside(&mut self, shard: ShardId, seq: u64) -> Result<(), StoreError> {
-        let query = sqlx::query("DELETE FROM dead_letters WHERE shard = ? AND seq = ?");
-        query.bind(shard.0).bind(seq).execute(self).await?;
-        Ok(())
-    }
-
-    async fn lock_progress(
-        &mut self,
-        shards: &[ShardId],
-    ) -> Result<Vec<ShardProgress>, StoreError> {
-        let stored = progress_of(self, &LOCK_PROGRESS).await?;
-        let is_missing = |shard: &&ShardId| stored.iter().all(|own| own.shard != **shard);
-        let mut missing = shards.iter().filter(is_missing).peekable();
-        if missing.peek().is_none() {
-            return Ok(stored);
-        }
-        // A row that does not exist cannot be locked, so that two sessions would both begin at 0.
-        const TEXT: &str = "INSERT INTO shard_progress (shard, applied_seq) VALUES (?, 0) \
-                            ON DUPLICATE KEY UPDATE applied_seq = applied_seq";
-        for shard in missing {
-            sqlx::query(TEXT).bind(shard.0).execute(&mut *self).await?;
-        }
-        progress_of(self, &LOCK_PROGRESS).await
-    }
-
-    async fn write_progress(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
-        let mut query = sqlx::query(WRITE_PROGRESS.of(progress.len()));
-        for progress in progress {
-            query = query.bind(progress.shard.0).bind(progress.applied_seq);
-        }
-        query.execute(self).await?;
-        Ok(())
-    }
-
-    async fn write_seals(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
-        let query = sqlx::query(WRITE_SEALS.of(progress.len()));
-        bind_seals!(query, progress, kept).execute(self).await?;
-        Ok(())
-    }
-}
-
-async fn progress_of(
-    connection: &mut MySqlConnection,
-    text: &'static str,
-) -> Result<Vec<ShardProgress>, StoreError> {
-    let rows = sqlx::query(text).fetch_all(connection).await?;
-    rows.iter().map(|row| decode_progress!(row, kept)).collect()
-}
-
-fn bind<'q>(
-    query: Query<'q, MySql, MySqlArguments>,
-    row: &'q StoredOrder,
-) -> Query<'q, MySql, MySqlArguments> {
-    bind_order!(query, row, kept)
-}
-
-fn decode(row: &MySqlRow) -> Result<StoredOrder, StoreError> {
-    decode_order!(row, kept)
-}
-
-/// The number as MySQL keeps it, whose integers may be unsigned.
-fn kept(number: u64) -> u64 {
-    number
 }

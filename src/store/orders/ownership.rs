@@ -1,9 +1,11 @@
-//! Checks that the order store was filled from this engine's journal.
+//! Checks that each order store was filled from this engine's journal, and is the one of several that it is
+//! taken for.
 //!
 //! To be checked before anything in it is believed or changed. The progress of another journal would
 //! make the relay skip records, and the orders of two shops would be mixed in a way that cannot be
 //! undone. A store that is ahead of the journal holds orders that the journal has lost.
 
+use super::place::{Owner, StorePlace};
 use super::store::OrderStore;
 use crate::store::database::StoreError;
 use crate::store::journal::JournalId;
@@ -26,6 +28,28 @@ pub enum OwnershipError {
         owner: JournalId,
         /// The journal that asks.
         ours: JournalId,
+    },
+    /// It is another one of the shop's order stores, or one of another number of them.
+    #[error(
+        "the database that is named as order store {configured}, is order store {found}: the stores were \
+         swapped, or one was added or left out, and each keeps its own shards' orders"
+    )]
+    Misplaced {
+        /// Which one it is, by its own word.
+        found: StorePlace,
+        /// Which one it is named as.
+        configured: StorePlace,
+    },
+    /// It holds records of a shard that is in another one of the shop's order stores.
+    #[error(
+        "order store {place} holds records of shard {shard}, which is in order store {}",
+        StorePlace::of(*.shard, .place.stores)
+    )]
+    Stray {
+        /// The shard whose records they are.
+        shard: ShardId,
+        /// Which store it is.
+        place: StorePlace,
     },
     /// It holds records that the journal does not hold.
     #[error(
@@ -56,77 +80,143 @@ pub enum OwnershipError {
     },
 }
 
-/// Returns the journal that the order store is filled from, if it has one and it is `ours`.
+/// Checks that the order stores are filled from `ours`, as far as any was assigned to them, and are those that
+/// they are taken for. Returns whether all are assigned.
 ///
 /// # Errors
-/// Returns [`OwnershipError`] if it is another one, or the store does not answer.
-pub async fn check_owner(
-    orders: &OrderStore,
-    ours: JournalId,
-) -> Result<Option<JournalId>, OwnershipError> {
-    match orders.owner().await? {
-        Some(owner) if owner != ours => Err(OwnershipError::Foreign { owner, ours }),
-        owner => Ok(owner),
+/// Returns [`OwnershipError`] if one is not, or does not answer. A store that is another one is told of before
+/// one that does not answer.
+pub async fn check_owner(orders: &OrderStore, ours: JournalId) -> Result<bool, OwnershipError> {
+    let (mut all, mut failure) = (true, None);
+    for store in orders.each() {
+        match owner_of(&store, ours).await {
+            Ok(owner) => all &= owner.is_some(),
+            Err(error @ OwnershipError::Store(_)) => failure = Some(error),
+            Err(error) => return Err(error),
+        }
     }
+    failure.map_or(Ok(all), Err)
 }
 
-/// Returns how far the order store is with each shard's log, once it is known to be filled from
+/// What one store says of itself, if it is `ours` and the one that it is taken for.
+async fn owner_of(store: &OrderStore, ours: JournalId) -> Result<Option<Owner>, OwnershipError> {
+    let owner = store.owner_row().await?;
+    if let Some(owner) = owner {
+        check_row(owner, ours, store.place())?;
+    }
+    Ok(owner)
+}
+
+fn check_row(
+    Owner { journal: owner, place: found }: Owner,
+    ours: JournalId,
+    configured: StorePlace,
+) -> Result<(), OwnershipError> {
+    if owner != ours {
+        return Err(OwnershipError::Foreign { owner, ours });
+    }
+    if found != configured {
+        return Err(OwnershipError::Misplaced { found, configured });
+    }
+    Ok(())
+}
+
+/// Returns how far the order stores are with each shard's log, once it is known that they are filled from
 /// `ours`. A store without an owner (an empty one, or one of a version that assigned none) is assigned
 /// to `ours`, if the journal holds all that is in it. `durable_seqs` returns the last durable record
 /// of each shard.
 ///
 /// # Errors
-/// Returns [`OwnershipError`] if the store is another journal's or ahead of this one, or does not
+/// Returns [`OwnershipError`] if a store is another journal's or ahead of this one, or does not
 /// answer.
 pub async fn own_progress(
     orders: &OrderStore,
     ours: JournalId,
-    durable_seqs: impl FnOnce() -> Vec<u64>,
+    durable_seqs: impl Fn() -> Vec<u64>,
 ) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
-    let (owner, progress) = checked_progress(orders, ours, durable_seqs).await?;
+    let (mut all, mut failure) = (Vec::new(), None);
+    for store in orders.each() {
+        match progress_of(&store, ours, &durable_seqs).await {
+            Ok(progress) => all.extend(progress),
+            Err(error @ OwnershipError::Store(_)) => failure = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    all.sort_unstable();
+    failure.map_or(Ok(all), Err)
+}
+
+async fn progress_of(
+    store: &OrderStore,
+    ours: JournalId,
+    durable_seqs: impl Fn() -> Vec<u64>,
+) -> Result<Vec<(ShardId, u64)>, OwnershipError> {
+    let (owner, progress) = checked_progress(store, ours, durable_seqs).await?;
     if owner.is_none() {
-        let owner = orders.assign_owner(ours).await?;
-        if owner != ours {
-            return Err(OwnershipError::Foreign { owner, ours });
+        store.assign_owner(ours).await?;
+        // Another one may have been quicker.
+        if let Some(owner) = store.owner_row().await? {
+            check_row(owner, ours, store.place())?;
         }
     }
     Ok(progress)
 }
 
-/// Checks that the order store may be filled from `ours`: it is not another journal's, not ahead of
-/// `journal_seqs` and not behind `base_seqs`, each shard's last record in the journal and the last that was
-/// deleted from it. Changes nothing.
+/// Checks that the order stores may be filled from `ours`: none is another journal's or another one than it is
+/// taken for, ahead of `journal_seqs` or behind `base_seqs`, each shard's last record in the journal and the
+/// last that was deleted from it. Changes nothing.
 ///
 /// # Errors
-/// Returns [`OwnershipError`] if that is not so, or the store does not answer.
+/// Returns [`OwnershipError`] if that is not so, or a store does not answer. What is wrong with one is told of
+/// before that another one does not answer.
 pub async fn check(
     orders: &OrderStore,
     ours: JournalId,
     journal_seqs: &[u64],
     base_seqs: &[u64],
 ) -> Result<(), OwnershipError> {
-    let (_, progress) = checked_progress(orders, ours, || journal_seqs.to_vec()).await?;
+    let mut failure = None;
+    for store in orders.each() {
+        match check_one(&store, ours, journal_seqs, base_seqs).await {
+            Ok(()) => {}
+            Err(error @ OwnershipError::Store(_)) => failure = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn check_one(
+    store: &OrderStore,
+    ours: JournalId,
+    journal_seqs: &[u64],
+    base_seqs: &[u64],
+) -> Result<(), OwnershipError> {
+    let (_, progress) = checked_progress(store, ours, || journal_seqs.to_vec()).await?;
     let progress: HashMap<ShardId, u64> = progress.into_iter().collect();
     for (shard, base_seq) in (0..).map(ShardId).zip(base_seqs.iter().copied()) {
         let stored_seq = progress.get(&shard).copied().unwrap_or(0);
-        if stored_seq < base_seq {
+        if stored_seq < base_seq && store.holds(shard) {
             return Err(OwnershipError::Behind { shard, stored_seq, base_seq });
         }
     }
     Ok(())
 }
 
-/// The journal that the order store names, if it does, and how far it is.
+/// What a store says of itself, if it does, and how far it is.
 async fn checked_progress(
-    orders: &OrderStore,
+    store: &OrderStore,
     ours: JournalId,
-    durable_seqs: impl FnOnce() -> Vec<u64>,
-) -> Result<(Option<JournalId>, Vec<(ShardId, u64)>), OwnershipError> {
-    let owner = check_owner(orders, ours).await?;
-    let progress = orders.progress().await?;
+    durable_seqs: impl Fn() -> Vec<u64>,
+) -> Result<(Option<Owner>, Vec<(ShardId, u64)>), OwnershipError> {
+    let owner = owner_of(store, ours).await?;
+    let progress = store.progress().await?;
     // Read after the progress, which follows the journal.
     let durable_seqs = durable_seqs();
     for (shard, stored_seq) in progress.iter().copied() {
+        if !store.holds(shard) {
+            return Err(OwnershipError::Stray { shard, place: store.place() });
+        }
         let journal_seq = durable_seqs.get(shard.index()).copied().unwrap_or(0);
         if stored_seq > journal_seq {
             return Err(OwnershipError::Ahead { shard, stored_seq, journal_seq });
@@ -138,6 +228,7 @@ async fn checked_progress(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::database::Database;
     use crate::store::orders::Conflicts;
     use domain::{Event, ItemId, Record, Timestamp};
     use std::num::NonZeroU64;
@@ -187,5 +278,39 @@ mod tests {
             assert_eq!(found, answer, "{owner:?} {stored:?} {journal:?}");
             assert_eq!(orders.owner().await, Ok(owner_then), "{owner:?} {stored:?} {journal:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn stores_that_were_swapped_added_or_left_out_are_refused_by_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = async |name: &str| {
+            let opened = Database::open_sqlite(&directory.path().join(name)).await;
+            opened.expect("a database")
+        };
+        let (a, b, new) = (open("a").await, open("b").await, open("new").await);
+        let over = |databases: &[&Database]| {
+            let databases: Vec<Database> = databases.iter().map(|one| (*one).clone()).collect();
+            OrderStore::over(&databases).expect("a few")
+        };
+        over(&[&a, &b, &new]).migrate().await.expect("tables");
+        let check = async |databases: &[&Database]| {
+            own_progress(&over(databases), OURS, || vec![9, 9]).await.map(drop)
+        };
+        let place = |place, stores| StorePlace { place, stores };
+        let misplaced = |found, configured| Err(OwnershipError::Misplaced { found, configured });
+        assert_eq!(check(&[&a, &b]).await, Ok(()));
+        assert_eq!(check(&[&a, &b]).await, Ok(()), "and once more");
+        assert_eq!(check(&[&b, &a]).await, misplaced(place(1, 2), place(0, 2)));
+        assert_eq!(check(&[&a]).await, misplaced(place(0, 2), place(0, 1)));
+        assert_eq!(check(&[&a, &b, &new]).await, misplaced(place(0, 2), place(0, 3)));
+        assert_eq!(check(&[&a, &a]).await, misplaced(place(0, 2), place(1, 2)));
+        // One that was emptied is as one that is new: the journal fills it, or says what it lacks.
+        assert_eq!(check(&[&a, &new]).await, Ok(()));
+        let record =
+            Record { shard: SHARD, seq: 1, at: Timestamp(1), event: Event::ItemSettled(ItemId(1)) };
+        let alone = OrderStore::new(&a);
+        alone.apply(&[record], &[(SHARD, 1)], Conflicts::HandedBack).await.expect("applied");
+        let stray = Err(OwnershipError::Stray { shard: SHARD, place: place(0, 2) });
+        assert_eq!(check(&[&a, &b]).await, stray);
     }
 }

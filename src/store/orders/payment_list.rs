@@ -2,9 +2,9 @@
 //! recovery.
 
 use super::payment_row::{StoredPayment, decode_payment, payment_columns};
-use super::store::{OrderStore, PAGE_ROWS_MAX, SCAN_ROWS_MAX};
+use super::tables::{OrderTables, PAGE_ROWS_MAX, SCAN_ROWS_MAX};
+use crate::store::database::StoreError;
 use crate::store::database::statements::limit_of;
-use crate::store::database::{StoreError, within};
 use domain::{OrderId, PaymentId, PaymentState, ProviderName, SaleId, ShardId};
 use sqlx::Row;
 use std::collections::HashMap;
@@ -55,11 +55,12 @@ impl PaymentFilter {
 /// Fetches payments: `$of_filter` binds to the query, whose numbers `$kept` makes of a `u64`.
 macro_rules! fetch {
     ($store:expr, $query:expr, $read:expr) => {
-        within($store.database().reader().await?, async |connection| {
-            let rows = $query.fetch_all(connection).await?;
-            rows.iter().map(|row| decode_payment!(row, $read)).collect()
-        })
-        .await
+        $store
+            .read(async |connection| {
+                let rows = $query.fetch_all(connection).await?;
+                rows.iter().map(|row| decode_payment!(row, $read)).collect()
+            })
+            .await
     };
 }
 
@@ -82,12 +83,15 @@ macro_rules! bind_list {
     }};
 }
 
-impl OrderStore {
+impl OrderTables {
     /// Returns the payments of an order, by ascending number.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
-    pub async fn payments_of(&self, order_id: OrderId) -> Result<Vec<StoredPayment>, StoreError> {
+    pub(super) async fn payments_of(
+        &self,
+        order_id: OrderId,
+    ) -> Result<Vec<StoredPayment>, StoreError> {
         match self {
             Self::Sqlite(store) => {
                 let query = sqlx::query(OF_ORDER).bind(order_id.0.cast_signed());
@@ -104,7 +108,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
-    pub async fn payments(
+    pub(super) async fn payments(
         &self,
         filter: &PaymentFilter,
         after: Option<PaymentId>,
@@ -122,7 +126,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
-    pub async fn scan_payments(
+    pub(super) async fn scan_payments(
         &self,
         after: Option<PaymentId>,
         limit: usize,
@@ -138,7 +142,7 @@ impl OrderStore {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
-    pub async fn payments_by_order(
+    pub(super) async fn payments_by_order(
         &self,
         is_asked_for: impl Fn(ShardId) -> bool,
     ) -> Result<HashMap<OrderId, Vec<StoredPayment>>, StoreError> {

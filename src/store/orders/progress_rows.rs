@@ -3,6 +3,8 @@
 //! The texts are those that both dialects share; the macros take what the dialect makes of a number,
 //! as in `row.rs`.
 
+use std::ops::AddAssign;
+
 /// The table of the seals.
 pub(super) const SEALS: &str = "shard_seals";
 
@@ -27,6 +29,16 @@ impl Census {
         let orders = self.sealed_orders.saturating_sub(self.orders);
         let item_records = self.sealed_item_records.saturating_sub(self.item_records);
         (orders + item_records).saturating_sub(self.conflicts)
+    }
+}
+
+impl AddAssign for Census {
+    fn add_assign(&mut self, other: Self) {
+        self.orders += other.orders;
+        self.item_records += other.item_records;
+        self.sealed_orders += other.sealed_orders;
+        self.sealed_item_records += other.sealed_item_records;
+        self.conflicts += other.conflicts;
     }
 }
 

@@ -2,19 +2,19 @@
 
 use super::progress::{Sealed, ShardProgress};
 use super::seal::Seal;
-use super::store::{OrderStore, SCAN_ROWS_MAX};
+use super::tables::{OrderTables, SCAN_ROWS_MAX};
 use crate::store::database::StoreError;
 use domain::{OrderId, ShardId};
 use std::collections::HashMap;
 
-impl OrderStore {
+impl OrderTables {
     /// Seals the shards of which a version stored records that kept no seals, by the rows that there
     /// are. A shard with rows beyond its progress, or of which more is stored meanwhile, is left for the
     /// next time.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
-    pub async fn seal_what_is_stored(&self) -> Result<(), StoreError> {
+    pub(super) async fn seal_what_is_stored(&self) -> Result<(), StoreError> {
         let mut unsealed = self.shard_progress().await?;
         unsealed.retain(|progress| progress.sealed.is_none());
         if unsealed.is_empty() {

@@ -8,6 +8,7 @@ use super::batch::{Batch, ItemRow, OperationEntry};
 use super::bytes;
 use super::conflict::{Conflicts, SetAside};
 use super::payment_row::{StoredPayment, bind_payment, decode_payment, payment_columns};
+use super::place::{OWNER, OWNER_ALONE, OWNER_COLUMN, OwnerRow, StorePlace};
 use super::progress::ShardProgress;
 use super::progress_rows::{
     CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, bind_seals, decode_census, decode_progress,
@@ -106,6 +107,17 @@ impl SqliteOrders {
         Self { database }
     }
 
+    /// Reads for a list.
+    ///
+    /// # Errors
+    /// Returns the error of `work`, or [`StoreError`] if the database does not answer.
+    pub(super) async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        within(self.database.reader().await?, work).await
+    }
+
     pub(super) fn database(&self) -> SqliteDatabase {
         self.database.clone()
     }
@@ -201,19 +213,33 @@ impl SqliteOrders {
         .await
     }
 
-    pub(super) async fn owner(&self) -> Result<Option<String>, StoreError> {
-        within(self.database.reader().await?, async |connection| {
-            let query = sqlx::query_scalar("SELECT identity FROM journal");
-            Ok(query.fetch_optional(connection).await?)
-        })
-        .await
+    pub(super) async fn owner(&self) -> Result<Option<OwnerRow>, StoreError> {
+        let read = async |text: &'static str| {
+            within(self.database.reader().await?, async |connection| {
+                let row = sqlx::query_as(text).fetch_optional(connection).await?;
+                let place = |(identity, store, stores): (_, Option<u16>, Option<u16>)| {
+                    (identity, store.zip(stores))
+                };
+                Ok::<_, StoreError>(row.map(place))
+            })
+            .await
+        };
+        match read(OWNER).await {
+            Err(StoreError::Refused(why)) if why.contains(OWNER_COLUMN) => read(OWNER_ALONE).await,
+            owner => owner,
+        }
     }
 
-    pub(super) async fn assign_owner(&self, journal: JournalId) -> Result<(), StoreError> {
-        const TEXT: &str =
-            "INSERT INTO journal (place, identity) VALUES (1, ?) ON CONFLICT (place) DO NOTHING";
+    pub(super) async fn assign_owner(
+        &self,
+        journal: JournalId,
+        place: StorePlace,
+    ) -> Result<(), StoreError> {
+        const TEXT: &str = "INSERT INTO journal (place, identity, store, stores) VALUES (1, ?, ?, ?) \
+                            ON CONFLICT (place) DO NOTHING";
         within(self.database.writer().await?, async |connection| {
-            sqlx::query(TEXT).bind(journal.to_string()).execute(connection).await?;
+            let query = sqlx::query(TEXT).bind(journal.to_string());
+            query.bind(place.place).bind(place.stores).execute(connection).await?;
             Ok(())
         })
         .await

@@ -18,6 +18,7 @@ const NAME: &str = "mariadbd";
 const SERVER: &[&str] = &["mariadbd", "mysqld"];
 const INSTALLER: &[&str] = &["mariadb-install-db", "mysql_install_db"];
 const CLIENT: &[&str] = &["mariadb", "mysql"];
+const DUMP: &[&str] = &["mariadb-dump", "mysqldump"];
 const ROOT_PASSWORD: &str = "root-of-this-test";
 /// How the database is made; `CREATE OR REPLACE` forgets all that was in it.
 const DATABASE: &str = "CREATE OR REPLACE DATABASE seckill CHARACTER SET utf8mb4;";
@@ -39,6 +40,69 @@ impl MariaDb {
         find(SERVER)?;
         let arguments = arguments.iter().map(ToString::to_string).collect();
         Ok(Self { server: Server::start(Box::new(MariaDbRecipe { arguments }))? })
+    }
+
+    /// Starts a MariaDB that writes a binary log, so that others can be its replicas and it can be one itself. Each
+    /// of those that know each other has another number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Start::start`].
+    pub fn start_logging(server_id: u32) -> Result<Self, Error> {
+        Self::start_with(&[
+            &format!("--server-id={server_id}"),
+            "--log-bin=binlog",
+            "--log-slave-updates",
+            "--binlog-format=ROW",
+            "--gtid-strict-mode",
+            "--slave-net-timeout=5",
+        ])
+    }
+
+    /// Makes this one a replica of `primary`, by global transaction identifiers: it takes all that is in that one's
+    /// binary log, and what comes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if one of them refuses.
+    pub fn replicate(&self, primary: &Self) -> Result<(), Error> {
+        primary.execute(
+            "CREATE OR REPLACE USER 'replica'@'127.0.0.1' IDENTIFIED BY 'replica'; \
+             GRANT REPLICATION SLAVE ON *.* TO 'replica'@'127.0.0.1'",
+        )?;
+        let port = primary.address().port();
+        self.execute(&format!(
+            "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='replica', \
+             MASTER_PASSWORD='replica', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos; \
+             START SLAVE; SET GLOBAL read_only=1"
+        ))
+        .map(drop)
+    }
+
+    /// Makes a replica a server of its own, with what it has applied by now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if it refuses.
+    pub fn promote(&self) -> Result<(), Error> {
+        self.execute("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=0").map(drop)
+    }
+
+    /// Copies the database `seckill` to another server, whose own it replaces.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if it cannot be read or written.
+    pub fn copy_to(&self, other: &Self) -> Result<(), Error> {
+        let site = self.server.site();
+        let dump = site.path().join("copy.sql");
+        let mut dumping = command(&find(DUMP)?, site.path());
+        dumping.args(["--no-defaults", "--user=root", "--single-transaction", "--add-drop-table"]);
+        dumping.arg(assignment("--socket", socket(site)));
+        dumping.arg(assignment("--result-file", dump.clone())).arg("seckill");
+        dumping.env("MYSQL_PWD", ROOT_PASSWORD);
+        process::run(NAME, dumping)?;
+        other.execute(&format!("source {}", dump.display())).map(drop)
     }
 
     /// Runs SQL as root in the database `seckill`, through the `mariadb` client, and returns what

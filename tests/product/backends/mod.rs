@@ -20,5 +20,7 @@ mod rabbitmq;
 mod recover;
 mod redis;
 mod refill;
+mod replicas;
 mod sale;
+mod stores;
 mod two_shops;

@@ -69,7 +69,7 @@ async fn beside_a_running_shop(test: &str, site: impl FnOnce(&Servers) -> Site) 
     whole_again(&ground, &server).await;
     let refills = server.figure("seckill_order_store_refills_total").await;
     assert!(refills >= 3, "{refills} refills");
-    assert_eq!(server.figure("seckill_order_store_missing").await, 0);
+    assert_eq!(server.figure("seckill_order_store_missing{store=\"0\"}").await, 0);
     ground.close(server).await;
 }
 

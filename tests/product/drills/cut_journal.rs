@@ -35,7 +35,7 @@ async fn make() -> Site {
 }
 
 /// Writes a journal of one item and its orders: every third is paid, every fifth cancelled.
-fn write(directory: &Path) {
+pub fn write(directory: &Path) {
     let mut writer = JournalWriter::create(directory);
     writer.take(&Command::Open(terms()));
     for number in 1..=ORDERS {

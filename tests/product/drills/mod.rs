@@ -10,7 +10,7 @@ mod clocks;
 mod cluster;
 mod cluster_buckets;
 mod crash_points;
-mod cut_journal;
+pub mod cut_journal;
 mod damage;
 mod descriptors;
 mod disk;

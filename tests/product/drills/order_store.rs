@@ -119,14 +119,14 @@ async fn rows_that_go_beside_a_running_shop_come_back_from_the_journal_or_are_to
         ))
         .await;
     told(&server, "10 rows are gone from it that the journal has no longer").await;
-    assert_eq!(server.figure("seckill_order_store_missing").await, 10);
+    assert_eq!(server.figure("seckill_order_store_missing{store=\"0\"}").await, 10);
     ground.trade(&server, 100).await;
     must_be_broken(&ground.audit(), &["I4"], "is not in the order store");
     let columns = "order_id, sale_id, item_id, user_id, request_id, attempt, quantity, amount, \
                    currency, status, expires_at, changed_at, version";
     ground.sql(&format!("INSERT INTO orders ({columns}) SELECT {columns} FROM kept")).await;
     ground.whole_again(&server).await;
-    assert_eq!(server.figure("seckill_order_store_missing").await, 0);
+    assert_eq!(server.figure("seckill_order_store_missing{store=\"0\"}").await, 0);
     server.stop().await;
     ground.audit().must_balance();
 }

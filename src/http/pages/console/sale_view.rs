@@ -227,6 +227,9 @@ pub fn dependency_name(words: Words, name: &str) -> String {
         "events" => words.dependency_events(),
         "order_store" => words.dependency_order_store(),
         "catalogue" => words.dependency_catalogue(),
-        name => name.replace('_', " "),
+        name => match name.strip_prefix("order_store_") {
+            Some(place) => format!("{} {place}", words.dependency_order_store()),
+            None => name.replace('_', " "),
+        },
     }
 }

@@ -109,6 +109,9 @@ super::words! {
     orders_refilled();
     orders_lack_records(lost: u64);
     orders_lack_rows(missing: u64);
+    replica_follows();
+    replica_stands(lag: u64);
+    replica_away(error: &str);
     catalogue_whole();
     catalogue_lacks(items: &str);
     catalogue_away(error: &str);
@@ -166,6 +169,9 @@ impl Words {
             Meaning::OrdersRefilled => self.orders_refilled(),
             Meaning::OrdersLackRecords { lost, .. } => self.orders_lack_records(*lost),
             Meaning::OrdersLackRows(missing) => self.orders_lack_rows(*missing),
+            Meaning::ReplicaFollows => self.replica_follows(),
+            Meaning::ReplicaStands(lag) => self.replica_stands(*lag),
+            Meaning::ReplicaAway(error) => self.replica_away(error),
             Meaning::CatalogueWhole => self.catalogue_whole(),
             Meaning::CatalogueLacks(items) => {
                 let named = Meaning::name_items(items, |more| self.more_items(more as u64));
