@@ -81,6 +81,7 @@ class Receiver(BaseHTTPRequestHandler):
     timeout = 30
     secrets = []
     inbox = None
+    printing = threading.Lock()
 
     def do_POST(self):
         length = self.headers.get("content-length", "")
@@ -99,7 +100,9 @@ class Receiver(BaseHTTPRequestHandler):
         is_ping = event["type"] == "seckill.webhook.ping"
         is_news = not is_ping and self.inbox.take(event)
         if is_news:
-            print(event["type"], event.get("subject", ""), json.dumps(event["data"]), flush=True)
+            # Several requests are answered at once, and a line is one event's.
+            with self.printing:
+                print(event["type"], event.get("subject", ""), json.dumps(event["data"]), flush=True)
         # Only now is it taken: what breaks off before comes again.
         self.answer(204)
         if is_news:
