@@ -57,6 +57,8 @@ pub enum Name {
     EngineBackends,
     /// This engine with stock, and a collector that takes the traces of one purchase in a thousand.
     EngineTraced,
+    /// This engine with stock, and a RabbitMQ and a receiver of webhooks that are told of each order.
+    EngineTold,
     /// This engine sold out: every answer is a refusal.
     EngineSoldOut,
     /// Redis and Lua without an append-only file.
@@ -77,9 +79,11 @@ impl Name {
     pub fn promise(self) -> &'static str {
         match self {
             Self::Floor => "nothing",
-            Self::Engine | Self::EngineBackends | Self::EngineTraced | Self::InProcess => {
-                "durable before the answer"
-            }
+            Self::Engine
+            | Self::EngineBackends
+            | Self::EngineTraced
+            | Self::EngineTold
+            | Self::InProcess => "durable before the answer",
             Self::EngineSoldOut => "refused by durable facts",
             Self::RedisOff => "a crash forgets everything",
             Self::RedisEverysec => "a crash forgets up to a second",
@@ -97,7 +101,11 @@ impl Name {
     pub(super) fn is_engine(self) -> bool {
         matches!(
             self,
-            Self::Engine | Self::EngineBackends | Self::EngineTraced | Self::EngineSoldOut
+            Self::Engine
+                | Self::EngineBackends
+                | Self::EngineTraced
+                | Self::EngineTold
+                | Self::EngineSoldOut
         )
     }
 

@@ -1,5 +1,6 @@
 //! The rounds of a comparison: each contender in turn, measured and noted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,11 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     closed_loop(&mut comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
     if !arguments.closed_only {
         open_loop(&mut comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+    }
+    for contender in &contenders {
+        if !contender.audit().await? {
+            comparison.note_broken(contender.name);
+        }
     }
     drop(contenders);
     drop(stage);
@@ -102,7 +108,7 @@ async fn open_loop(
     let rate = (capacity * OPEN_LOOP_SHARE).floor().max(1.0);
     for round in 1..=arguments.rounds {
         for contender in &mut *contenders {
-            if !matches!(contender.name, Name::Floor | Name::Engine) {
+            if !matches!(contender.name, Name::Floor | Name::Engine | Name::EngineTold) {
                 continue;
             }
             bar.set_message(format!("open loop {round}: {}", contender.name.text()));
@@ -168,19 +174,22 @@ async fn measure(
         payment_window: Duration::from_secs(600),
         threads: arguments.threads.min(arguments.connections),
     };
+    contender.begin().await?;
     let before = contender.processor_seconds();
     let myself = contender::own_processor_seconds();
-    let running = drive::start(work, Instant::now() + LEAD)?;
+    let began = Instant::now() + LEAD;
+    let running = drive::start(work, began)?;
     let record = tokio::task::spawn_blocking(move || running.finish())
         .await
         .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
     let seconds = record.last_answer_ns as f64 / 1e9;
     let per_second = |used: f64| used / seconds.max(1e-9);
-    Ok(Figure {
-        server_processors: per_second(contender.processor_seconds() - before),
-        generator_processors: per_second(contender::own_processor_seconds() - myself),
-        ..figure(&record, contender.name)
-    })
+    let server_processors = per_second(contender.processor_seconds() - before);
+    let generator_processors = per_second(contender::own_processor_seconds() - myself);
+    let ended = began + Duration::from_nanos(record.last_answer_ns);
+    let told = contender.told(record.count(contender.name.expects()), (began, ended)).await?;
+    let figure = figure(&record, contender.name);
+    Ok(Figure { server_processors, generator_processors, told, ..figure })
 }
 
 fn figure(record: &Record, name: Name) -> Figure {
@@ -198,5 +207,6 @@ fn figure(record: &Record, name: Name) -> Figure {
         lateness_p99_ms: record.lateness.value_at_quantile(0.99) as f64 / 1e3,
         server_processors: 0.0,
         generator_processors: 0.0,
+        told: BTreeMap::new(),
     }
 }

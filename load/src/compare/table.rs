@@ -11,7 +11,11 @@ use crate::spread::Spread;
 pub fn render(comparison: &Comparison) -> String {
     let mut text = closed_loop(comparison);
     text.push_str(&open_loop(comparison));
+    text.push_str(&told(comparison));
     text.push_str(&in_process(comparison));
+    for broken in &comparison.broken {
+        let _ = writeln!(text, "the audit of {} found something broken", broken.text());
+    }
     for missing in &comparison.missing {
         let _ = writeln!(text, "missing: {missing}");
     }
@@ -83,6 +87,17 @@ fn open_loop(comparison: &Comparison) -> String {
         ]);
     }
     format!("\nopen loop at {rate} requests/s, from the intended start\n{open}\n")
+}
+
+fn told(comparison: &Comparison) -> String {
+    let mut told = table(&["told of each order", "load", "events/s", "behind at the end, s"]);
+    for (load, in_rush) in [("closed loop", true), ("open loop", false)] {
+        for row in comparison.told_rows(in_rush) {
+            let cells = [row.name, load.to_owned(), rate(row.rate), ratio(row.lag_seconds)];
+            told.add_row(cells);
+        }
+    }
+    if told.is_empty() { String::new() } else { format!("\n{told}\n") }
 }
 
 fn in_process(comparison: &Comparison) -> String {
