@@ -2,18 +2,14 @@
 //!
 //! They ask the shop that runs on this machine, as an admin does. Must not know what a setting means.
 
-use super::client::{Client, ClientError};
+use super::client::ClientError;
 use super::failure::{Exit, Failure};
-use super::mint;
+use super::running::RunningShop;
 use crate::config::Config;
-use crate::http::{LIVE_DOCUMENTS, Role};
+use crate::http::LIVE_DOCUMENTS;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// The name in the operators' log under which the command line acts.
-const ACTOR: &str = "command-line";
-/// How long the admin's token is good for: one command.
-const TOKEN_SECONDS: u64 = 60;
 /// The versions that are shown.
 const HISTORY: usize = 20;
 
@@ -74,7 +70,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// Returns [`Failure`] if no shop answers there, or it refuses.
 pub fn run(config: &Config, command: &LiveCommand, output: &mut impl Write) -> Result<(), Failure> {
-    let shop = Shop::of(config)?;
+    let shop = Shop(RunningShop::of(config, OTHERWISE)?);
     match command {
         LiveCommand::Get { section, json } => {
             let sections = section.as_ref().map_or(&LIVE_DOCUMENTS[..], |_| &[]).iter().copied();
@@ -105,30 +101,16 @@ pub fn run(config: &Config, command: &LiveCommand, output: &mut impl Write) -> R
     Ok(())
 }
 
-/// The shop that answers here, and an admin's token for it.
-struct Shop {
-    client: Client,
-    token: String,
-}
+/// What to do where the command cannot ask the shop.
+const OTHERWISE: &str =
+    "use the console, or PUT /api/v1/admin/settings/NAME with a token of `seckill mint --admin`";
+
+/// The shop that answers here.
+struct Shop(RunningShop);
 
 impl Shop {
-    fn of(config: &Config) -> Result<Self, Failure> {
-        if config.http.tls_certificate_file.is_some() {
-            return Err(Failure {
-                exit: Exit::Configuration,
-                what: "the shop speaks HTTPS itself, which this command does not".to_owned(),
-                meaning: "nothing was asked, and nothing was changed".to_owned(),
-                remedy: "use the console, or PUT /api/v1/admin/settings/NAME with a token of `seckill mint --admin`"
-                    .to_owned(),
-            });
-        }
-        let client = Client::at("http.listen", config.http.listen)?;
-        let (signer, now) = mint::signer(config)?;
-        Ok(Self { client, token: signer.mint(ACTOR, Role::Admin, now, TOKEN_SECONDS) })
-    }
-
     fn look(&self, section: &str, what: &str) -> Result<Value, ClientError> {
-        self.client.ask("GET", &path(section, what), &self.token, None)
+        self.0.ask("GET", &path(section, what), None)
     }
 
     /// Changes what was looked at, if nobody else has meanwhile.
@@ -141,7 +123,7 @@ impl Shop {
     ) -> Result<Value, ClientError> {
         let section = before["name"].as_str().unwrap_or_default();
         let version = before["version"].as_u64().unwrap_or_default();
-        self.client.change(method, &path(section, what), &self.token, version, body)
+        self.0.change(method, &path(section, what), version, body)
     }
 }
 

@@ -24,7 +24,9 @@ mod process_limits;
 mod readable;
 pub mod recover;
 mod refused_start;
+mod running;
 pub mod serve;
+pub mod webhooks;
 
 use crate::config::{self, Loaded};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -80,6 +82,9 @@ pub enum Command {
     /// Look at what the order store could not take, or send it again
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
+    /// Say who is told by webhooks what happens, and look at how that goes
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -153,6 +158,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         Command::DeadLetters(command) => {
             dead_letters::run(&configuration()?.config, &command, output)?;
         }
+        Command::Webhooks(command) => webhooks::run(&configuration()?.config, &command, output)?,
         Command::Export(arguments) => export::run(&configuration()?.config, &arguments, output)?,
         Command::Gateway(command) => gateway::run(&configuration()?.config, &command, output)?,
         Command::Operator(command) => operator::run(&configuration()?.config, &command, output)?,

@@ -336,6 +336,79 @@ async fn a_receiver_that_is_away_keeps_the_log_up_to_a_limit_and_is_told_what_it
     node.stop().await;
 }
 
+/// Whether an event has its order as [`trade`] leaves it.
+fn is_final(order: &Order, event: &CloudEvent) -> bool {
+    let status = match order.user_id.0 {
+        user if user % 2 == 0 => "paid",
+        user if user % 3 == 0 => "cancelled",
+        _ => "reserved",
+    };
+    let text = String::from_utf8_lossy(&event.body);
+    event.partition_key == order.order_id.0 && text.contains(&format!("\"status\":\"{status}\""))
+}
+
+/// Waits until a receiver knows each of these orders as it is. Returns what it was told.
+async fn knows(receiver: &Receiver, orders: &[Order]) -> Vec<CloudEvent> {
+    until("every order to be told of", async || {
+        let arrived = receiver.arrived();
+        let is_known = |order: &Order| arrived.iter().any(|event| is_final(order, event));
+        orders.iter().all(is_known).then_some(arrived)
+    })
+    .await
+}
+
+/// How many events tell a present state.
+fn current(arrived: &[CloudEvent]) -> usize {
+    arrived.iter().filter(|event| event.kind == EventType::OrderCurrent).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_from_before_the_log_begins_with_each_orders_present_state() {
+    const ROUND: Duration = Duration::from_millis(10);
+    let directory = tempfile::tempdir().expect("a directory");
+    let stores = Stores::open(directory.path()).await;
+    let node = Node::start("a", &stores, stores.log.clone(), ROUND).await;
+    for shard in (0..SHARDS).map(ShardId) {
+        node.take(shard).await;
+    }
+    let engine = node.engine().clone();
+    engine.open_item(terms(1, 1_000, 600_000)).await;
+    let shard = engine.gate(ItemId(1)).expect("open").shard();
+    let mut orders = trade(&engine, 1, 1..61).await;
+    // Nobody is told yet, so that the log keeps nothing but what is to be stored.
+    until("the log to be cut", async || {
+        (stores.log.base(shard).seq > events_of(1..41) as u64).then_some(())
+    })
+    .await;
+    let since = engine.now();
+    let receiver = Receiver::default();
+    let readers = EventReaders::new(&engine, &stores.orders, &options());
+    receiver.listen(&readers, Begin::Now);
+    readers.replay(NAME, Begin::Oldest).await.expect("noted");
+    orders.extend(trade(&engine, 1, 61..81).await);
+    let arrived = knows(&receiver, &orders).await;
+    // Many pages of them: a batch has 16.
+    assert!((20..=60).contains(&current(&arrived)), "{} of 60 orders", current(&arrived));
+    check_order(&arrived);
+
+    // It is level then, and is not told that again by another process.
+    until("it to be level", async || (readers.standing(NAME)?.lag_records == 0).then_some(()))
+        .await;
+    readers.stop(LIMIT).await;
+    receiver.forget();
+    let readers = EventReaders::new(&engine, &stores.orders, &options());
+    receiver.listen(&readers, Begin::Now);
+    let later = trade(&engine, 1, 81..91).await;
+    assert_eq!(current(&knows(&receiver, &later).await), 0, "it was told that before");
+    // From a time on, what has changed since then and nothing else.
+    receiver.forget();
+    readers.replay(NAME, Begin::At(since)).await.expect("noted");
+    let arrived = knows(&receiver, &[&orders[60..], &later].concat()).await;
+    assert!(arrived.iter().all(|event| event.at >= since));
+    readers.stop(LIMIT).await;
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_moves_takes_its_positions_with_it() {
     let directory = tempfile::tempdir().expect("a directory");

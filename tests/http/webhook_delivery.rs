@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use support::Shop;
 
+const RESERVED: &str = "seckill.order.reserved";
 const PAID: &str = "seckill.order.paid";
 
 /// A live endpoint of this receiver: its path, and its secret.
@@ -65,7 +66,7 @@ async fn each_event_arrives_signed_and_in_its_orders_order() {
     assert_eq!(kinds.remove(&item), Some(vec!["seckill.item.opened".to_owned()]));
     assert_eq!(kinds.len(), 20);
     for (order, kinds) in kinds {
-        assert_eq!(kinds, ["seckill.order.reserved", PAID], "{order}");
+        assert_eq!(kinds, [RESERVED, PAID], "{order}");
     }
 }
 
@@ -110,7 +111,7 @@ async fn what_is_not_taken_is_tried_again_and_keeps_its_orders_later_events_behi
             _ => HookAnswer::Status(200),
         }
     });
-    live(&shop, &receiver, json!(["seckill.order.reserved", PAID])).await;
+    live(&shop, &receiver, json!([RESERVED, PAID])).await;
     let item = shop.live_item(100).await;
     for user_id in 1..=10 {
         let order = buy(&shop, &item, user_id).await;
@@ -120,11 +121,65 @@ async fn what_is_not_taken_is_tried_again_and_keeps_its_orders_later_events_behi
     assert_eq!(receiver.disordered(), BTreeSet::new());
 }
 
+/// Lets the receiver fail whatever says that an order was placed.
+fn fail_reservations(receiver: &HookReceiver) {
+    let status = |hook: &Hook| if hook.kind() == RESERVED { 500 } else { 200 };
+    receiver.answers(move |hook| HookAnswer::Status(status(hook)));
+}
+
+/// Waits until both events of an order wait, of which the receiver must never be asked to take the later one; then lets
+/// it take them.
+async fn both_wait_and_arrive(shop: &Shop, path: &str, receiver: &HookReceiver, order: &str) {
+    let of_order = |hooks: Vec<Hook>| {
+        let own = hooks.into_iter().filter(|hook| hook.key() == order);
+        own.map(|hook| hook.kind()).collect::<Vec<_>>()
+    };
+    until("both events to wait", async || {
+        let asked = of_order(receiver.asked());
+        assert!(asked.iter().all(|kind| kind == RESERVED), "overtaken: {asked:?}");
+        (shown(shop, path).await["waiting"] == 2).then_some(())
+    })
+    .await;
+    receiver.answers(|_| HookAnswer::Status(200));
+    until_stands(shop, path, "waiting", json!(0)).await;
+    assert_eq!(of_order(receiver.taken()), [RESERVED, PAID]);
+    assert_eq!(receiver.disordered(), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn a_later_event_of_an_order_does_not_overtake_one_that_fails_beside_it() {
+    let shop = open().await;
+    let receiver = HookReceiver::open().await;
+    let item = shop.live_item(100).await;
+    let order = buy(&shop, &item, 1).await;
+    pay(&shop, &order, 1).await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
+    fail_reservations(&receiver);
+    // Both have happened, so that they are read, and sent, together.
+    let body = Some(json!({ "from": "2020-01-01T00:00:00Z" }));
+    let replayed = shop.post(&format!("{path}/replay"), &shop.admin("ann"), body).await;
+    assert_eq!(replayed.status, 202, "{}", replayed.text());
+    both_wait_and_arrive(&shop, &path, &receiver, &order).await;
+}
+
+#[tokio::test]
+async fn a_later_event_of_an_order_does_not_overtake_one_that_failed_before() {
+    let shop = open().await;
+    let receiver = HookReceiver::open().await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
+    let item = shop.live_item(100).await;
+    fail_reservations(&receiver);
+    let order = buy(&shop, &item, 1).await;
+    until_stands(&shop, &path, "waiting", json!(1)).await;
+    pay(&shop, &order, 1).await;
+    both_wait_and_arrive(&shop, &path, &receiver, &order).await;
+}
+
 #[tokio::test]
 async fn an_order_that_is_never_taken_is_parked_and_others_pass() {
     let shop = open().await;
     let receiver = HookReceiver::open().await;
-    let (path, _) = live(&shop, &receiver, json!(["seckill.order.reserved", PAID])).await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
     let item = shop.live_item(100_000).await;
     let poison = buy(&shop, &item, 1).await;
     until_taken(&receiver, 1).await;
@@ -166,7 +221,7 @@ async fn an_order_that_is_never_taken_is_parked_and_others_pass() {
 async fn a_receiver_that_is_away_is_left_alone_and_told_all_when_it_is_back() {
     let shop = open().await;
     let receiver = HookReceiver::open().await;
-    let (path, _) = live(&shop, &receiver, json!(["seckill.order.reserved"])).await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED])).await;
     receiver.answers(|_| HookAnswer::Status(503));
     let item = shop.live_item(1_000).await;
     for user_id in 1..=300 {
@@ -189,7 +244,7 @@ async fn a_receiver_that_is_away_is_left_alone_and_told_all_when_it_is_back() {
 async fn a_receiver_that_is_gone_is_disabled_and_goes_on_where_it_was() {
     let shop = open().await;
     let receiver = HookReceiver::open().await;
-    let (path, _) = live(&shop, &receiver, json!(["seckill.order.reserved"])).await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED])).await;
     let item = shop.live_item(1_000).await;
     buy(&shop, &item, 1).await;
     until_taken(&receiver, 1).await;
@@ -218,7 +273,7 @@ async fn a_receiver_that_takes_nothing_for_too_long_is_disabled() {
         support::Setup { private_networks: "127.0.0.1", disable_after, ..Default::default() };
     let shop = setup.open().await;
     let receiver = HookReceiver::open().await;
-    let (path, _) = live(&shop, &receiver, json!(["seckill.order.reserved"])).await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED])).await;
     receiver.answers(|_| HookAnswer::Status(500));
     let item = shop.live_item(100).await;
     buy(&shop, &item, 1).await;
@@ -238,7 +293,7 @@ async fn a_receiver_that_takes_nothing_for_too_long_is_disabled() {
 async fn what_waits_outlives_the_process() {
     let shop = open().await;
     let receiver = HookReceiver::open().await;
-    let (path, _) = live(&shop, &receiver, json!(["seckill.order.reserved", PAID])).await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
     receiver.answers(|_| HookAnswer::Status(500));
     let item = shop.live_item(100).await;
     for user_id in 1..=5 {

@@ -62,6 +62,8 @@ pub enum Name {
     EngineBackends,
     /// This engine with stock, and a collector that takes the traces of one purchase in a thousand.
     EngineTraced,
+    /// This engine with stock, and a RabbitMQ and a receiver of webhooks that are told of each order.
+    EngineTold,
     /// This engine sold out: every answer is a refusal.
     EngineSoldOut,
     /// Redis and Lua without an append-only file.
@@ -86,6 +88,7 @@ impl Name {
             | Self::EngineAgainst
             | Self::EngineBackends
             | Self::EngineTraced
+            | Self::EngineTold
             | Self::InProcess => "durable before the answer",
             Self::EngineSoldOut => "refused by durable facts",
             Self::RedisOff => "a crash forgets everything",
@@ -108,6 +111,7 @@ impl Name {
                 | Self::EngineAgainst
                 | Self::EngineBackends
                 | Self::EngineTraced
+                | Self::EngineTold
                 | Self::EngineSoldOut
         )
     }

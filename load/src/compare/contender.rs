@@ -1,10 +1,11 @@
 //! The contenders as processes: the engine, the peers and the peers' private backends.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{AppendOnly, MariaDb, Redis, RedisOptions};
 use hyper::Method;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::arguments::{CompareArguments, Name};
+use super::told::{Listeners, Told};
 use crate::drive::Crowd;
 use crate::peers::token::Verifier;
 use crate::scenario::Sale;
@@ -52,6 +54,7 @@ pub struct Contender {
 enum Kind {
     Engine(Arc<Mutex<Shop>>),
     Traced { shop: Arc<Mutex<Shop>>, _collector: TraceCollector },
+    Told { shop: Arc<Mutex<Shop>>, listeners: Listeners },
     Peer { _peer: Box<Peer>, _backend: Backend },
 }
 
@@ -121,6 +124,13 @@ impl Stage {
             if names.contains(&Name::EngineTraced) {
                 let home = scratch.path().join("traced");
                 contenders.push(start_traced(arguments, &home, &secret_of_engine).await?);
+            }
+            if names.contains(&Name::EngineTold) {
+                let home = scratch.path().join("told");
+                match start_telling(arguments, &home, &secret_of_engine).await {
+                    Ok(contender) => contenders.push(contender),
+                    Err(error) => missing.push(missing_or(Name::EngineTold, error)?),
+                }
             }
             minted
         } else {
@@ -212,6 +222,25 @@ async fn start_traced(
     })
 }
 
+/// An engine that tells of each order, and which takes the tokens of the embedded one.
+async fn start_telling(
+    arguments: &CompareArguments,
+    home: &Path,
+    secret_file: &Path,
+) -> Result<Contender> {
+    copy_secret(secret_file, home)?;
+    let mut listeners = Listeners::open().await?;
+    let environment = listeners.environment();
+    let shop = start_engine_with(arguments, home, Backends::default(), environment).await?;
+    let address = shop.engine.address();
+    let admin = shop.engine.options().token("--admin", "load-admin").await?;
+    listeners.enter(address, &admin).await?;
+    let mut processes: Vec<u32> = listeners.process().into_iter().collect();
+    processes.push(shop.engine.process().load(Ordering::Relaxed));
+    let kind = Kind::Told { shop: Arc::new(Mutex::new(shop)), listeners };
+    Ok(Contender { name: Name::EngineTold, address, kind, processes })
+}
+
 /// Lets the engine that is to start there sign with the same secret.
 fn copy_secret(secret_file: &Path, home: &Path) -> Result<()> {
     let own_secret = home.join("data").join(SECRET_FILE);
@@ -280,6 +309,7 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
         | Name::EngineAgainst
         | Name::EngineBackends
         | Name::EngineTraced
+        | Name::EngineTold
         | Name::EngineSoldOut
         | Name::InProcess => Ok((Backend::None, 0, vec!["floor".to_owned()])),
     })?;
@@ -299,7 +329,7 @@ impl Contender {
     /// Waits until what the last round left to do in the background is done, so that the
     /// next contender does not pay for it.
     pub async fn settle(&self) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let mut before = self.processor_seconds();
         while begun.elapsed() < QUIET_WAIT_MAX {
             tokio::time::sleep(QUIET_LOOK).await;
@@ -319,7 +349,7 @@ impl Contender {
     ) -> Result<Vec<String>> {
         let allotted = if self.name == Name::EngineSoldOut { 1 } else { crowd.users().into() };
         match &self.kind {
-            Kind::Engine(shop) | Kind::Traced { shop, .. } => {
+            Kind::Engine(shop) | Kind::Traced { shop, .. } | Kind::Told { shop, .. } => {
                 let sale = Sale {
                     items: arguments.items,
                     allotted,
@@ -344,6 +374,42 @@ impl Contender {
                 Ok(items.iter().map(u32::to_string).collect())
             }
         }
+    }
+
+    /// Notes how much was told before a round, if this one tells.
+    ///
+    /// # Errors
+    /// Returns an error if it does not show its figures.
+    pub async fn begin(&mut self) -> Result<()> {
+        let Kind::Told { shop, listeners } = &mut self.kind else { return Ok(()) };
+        let operations = shop.lock().await.engine.operations();
+        listeners.begin(operations).await
+    }
+
+    /// Waits until a round's orders are told, if this one tells; the round's load began and ended then.
+    ///
+    /// # Errors
+    /// Returns an error if it tells nobody, or does not show its figures.
+    pub async fn told(
+        &self,
+        orders: u64,
+        load: (Instant, Instant),
+    ) -> Result<BTreeMap<String, Told>> {
+        let Kind::Told { shop, listeners } = &self.kind else { return Ok(BTreeMap::new()) };
+        let operations = shop.lock().await.engine.operations();
+        listeners.told(operations, orders, load).await
+    }
+
+    /// Stops one that tells and has it audit itself; whether nothing is broken. True of all others.
+    ///
+    /// # Errors
+    /// Returns an error if it does not end in good order.
+    pub async fn audit(&self) -> Result<bool> {
+        let Kind::Told { shop, .. } = &self.kind else { return Ok(true) };
+        let mut shop = shop.lock().await;
+        shop.engine.stop().await?;
+        let (_, status) = shop.engine.options().call(&["audit", "--json"]).await?;
+        Ok(status.success())
     }
 
     /// Takes the one unit of each item, so that all that follows is refused.

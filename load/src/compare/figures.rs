@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::arguments::{CompareArguments, Name};
+use super::told::Told;
 use crate::inprocess::InProcessRow;
 use crate::spread::Spread;
 use crate::stage::Machine;
@@ -32,6 +33,19 @@ pub struct Figure {
     pub server_us: f64,
     /// Processors used by the generator.
     pub generator_processors: f64,
+    /// How those were told who are, by their name.
+    pub told: BTreeMap<String, Told>,
+}
+
+/// A row of those who are told what happens.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToldRow {
+    /// Who it is: a broker or a receiver of webhooks.
+    pub name: String,
+    /// Events a second, from the load's begin until all were told.
+    pub rate: Spread,
+    /// Seconds from the load's end until all were told.
+    pub lag_seconds: Spread,
 }
 
 /// A contender's row in the closed-loop table.
@@ -99,6 +113,8 @@ pub struct Comparison {
     pub items: u32,
     /// What could not take part, and why.
     pub missing: Vec<String>,
+    /// Whose audit found something broken.
+    pub broken: Vec<Name>,
     closed: BTreeMap<String, Vec<(u32, Figure)>>,
     open: BTreeMap<String, Vec<(u32, Figure)>>,
     open_rate: f64,
@@ -123,6 +139,7 @@ impl Comparison {
             connections,
             items: arguments.items,
             missing,
+            broken: Vec::new(),
             closed: BTreeMap::new(),
             open: BTreeMap::new(),
             open_rate: 0.0,
@@ -215,10 +232,32 @@ impl Comparison {
         rows.collect()
     }
 
-    /// True if every contender answered as it should.
+    /// Those who are told what happens: in the closed loop, which is a rush, or in the open one.
+    #[must_use]
+    pub fn told_rows(&self, in_rush: bool) -> Vec<ToldRow> {
+        let figures = if in_rush { &self.closed } else { &self.open };
+        let all = figures.values().flatten().flat_map(|(_, figure)| &figure.told);
+        let mut by_name: BTreeMap<&String, Vec<Told>> = BTreeMap::new();
+        all.for_each(|(name, told)| by_name.entry(name).or_default().push(*told));
+        let row = |(name, told): (&String, Vec<Told>)| {
+            Some(ToldRow {
+                name: name.clone(),
+                rate: Spread::of(told.iter().map(|told| told.rate))?,
+                lag_seconds: Spread::of(told.iter().map(|told| told.lag_seconds))?,
+            })
+        };
+        by_name.into_iter().filter_map(row).collect()
+    }
+
+    /// Notes that a contender's audit found something broken.
+    pub fn note_broken(&mut self, name: Name) {
+        self.broken.push(name);
+    }
+
+    /// True if every contender answered as it should, and nothing is broken.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.rows().iter().all(|row| row.as_expected_least > 0.99)
+        self.broken.is_empty() && self.rows().iter().all(|row| row.as_expected_least > 0.99)
     }
 
     /// `name`'s value divided by `base`'s, round by round.

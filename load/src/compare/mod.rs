@@ -8,7 +8,9 @@ mod contender;
 mod figures;
 mod rounds;
 mod table;
+mod told;
 
 pub use arguments::{CompareArguments, Name};
 pub use figures::{Comparison, Figure, OpenLoopRow, Row};
 pub use rounds::compare;
+pub use told::Told;

@@ -1,5 +1,6 @@
 //! The rounds of a comparison: each contender in turn, measured and noted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,13 +35,10 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     let names: Vec<Name> = Name::value_variants()
         .iter()
         .copied()
-        .filter(|name| {
-            let is_asked = match name {
-                Name::Floor => true,
-                Name::EngineAgainst => arguments.against.is_some(),
-                name => arguments.only.is_empty() || arguments.only.contains(name),
-            };
-            is_asked
+        .filter(|name| match name {
+            Name::Floor => true,
+            Name::EngineAgainst => arguments.against.is_some(),
+            name => arguments.only.is_empty() || arguments.only.contains(name),
         })
         .collect();
     let bar = ProgressBar::no_length();
@@ -59,6 +57,13 @@ pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     if !arguments.closed_only {
         for comparison in &mut comparisons {
             open_loop(comparison, &mut contenders, &mut crowd, &arguments, &bar).await?;
+        }
+    }
+    for contender in &contenders {
+        if !contender.audit().await?
+            && let Some(first) = comparisons.first_mut()
+        {
+            first.note_broken(contender.name);
         }
     }
     drop(contenders);
@@ -120,7 +125,7 @@ async fn open_loop(
     let rate = (capacity * OPEN_LOOP_SHARE).floor().max(1.0);
     for round in 1..=arguments.rounds {
         for contender in &mut *contenders {
-            if !matches!(contender.name, Name::Floor | Name::Engine) {
+            if !matches!(contender.name, Name::Floor | Name::Engine | Name::EngineTold) {
                 continue;
             }
             bar.set_message(format!("open loop {round}: {}", contender.name.text()));
@@ -191,19 +196,24 @@ async fn measure(
         payment_window: Duration::from_secs(600),
         threads: arguments.threads.min(connections),
     };
+    contender.begin().await?;
     let before = contender.processor_seconds();
     let myself = contender::own_processor_seconds();
-    let running = drive::start(work, Instant::now() + LEAD)?;
+    let began = Instant::now() + LEAD;
+    let running = drive::start(work, began)?;
     let record = tokio::task::spawn_blocking(move || running.finish())
         .await
         .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
     let seconds = record.last_answer_ns as f64 / 1e9;
     let (used, by_generator) =
         (contender.processor_seconds() - before, contender::own_processor_seconds() - myself);
+    let ended = began + Duration::from_nanos(record.last_answer_ns);
+    let told = contender.told(record.count(contender.name.expects()), (began, ended)).await?;
     let figure = figure(&record, contender.name);
     Ok(Figure {
         server_us: used * 1e6 / figure.requests.max(1) as f64,
         generator_processors: by_generator / seconds.max(1e-9),
+        told,
         ..figure
     })
 }
@@ -223,5 +233,6 @@ fn figure(record: &Record, name: Name) -> Figure {
         lateness_p99_ms: record.lateness.value_at_quantile(0.99) as f64 / 1e3,
         server_us: 0.0,
         generator_processors: 0.0,
+        told: BTreeMap::new(),
     }
 }

@@ -14,9 +14,13 @@ pub fn render(comparisons: &[Comparison]) -> String {
     for comparison in comparisons {
         text.push_str(&closed_loop(comparison));
         text.push_str(&open_loop(comparison));
+        text.push_str(&told(comparison));
         text.push_str(&in_process(comparison));
     }
     if let Some(first) = comparisons.first() {
+        for broken in &first.broken {
+            let _ = writeln!(text, "the audit of {} found something broken", broken.text());
+        }
         for missing in &first.missing {
             let _ = writeln!(text, "missing: {missing}");
         }
@@ -93,6 +97,17 @@ fn open_loop(comparison: &Comparison) -> String {
         ]);
     }
     format!("\nopen loop at {rate} requests/s, from the intended start\n{open}\n")
+}
+
+fn told(comparison: &Comparison) -> String {
+    let mut told = table(&["told of each order", "load", "events/s", "behind at the end, s"]);
+    for (load, in_rush) in [("closed loop", true), ("open loop", false)] {
+        for row in comparison.told_rows(in_rush) {
+            let cells = [row.name, load.to_owned(), rate(row.rate), ratio(row.lag_seconds)];
+            told.add_row(cells);
+        }
+    }
+    if told.is_empty() { String::new() } else { format!("\n{told}\n") }
 }
 
 fn in_process(comparison: &Comparison) -> String {

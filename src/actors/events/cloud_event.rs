@@ -6,6 +6,7 @@
 use super::types::EventType;
 use crate::store::catalogue::ExternalName;
 use crate::store::journal::JournalId;
+use crate::store::orders::StoredOrder;
 use bytes::Bytes;
 use domain::{
     Event, ItemTerms, Operation, Order, Payment, Record, ShardId, Timestamp, UserId, rfc3339,
@@ -54,6 +55,15 @@ struct Attributes<'a, Data> {
     partitionkey: String,
     sequence: String,
     data: Data,
+}
+
+/// What the attributes of an event say.
+struct Head<'a> {
+    id: &'a str,
+    kind: EventType,
+    subject: String,
+    at: Timestamp,
+    seq: u64,
 }
 
 #[derive(Serialize)]
@@ -145,48 +155,56 @@ impl EventMaker {
             }
         };
         let id = self.id(record.shard, record.seq);
+        let Record { shard, seq, at, .. } = *record;
+        let head = Head { id: &id, kind, subject, at, seq };
         let body = match &record.event {
-            Event::Order(order) => {
-                self.render(record, kind, &id, subject, order_data(order, buyer, None))
-            }
+            Event::Order(order) => self.render(head, order_data(order, buyer, None)),
             Event::Payment(paid) => {
-                let data = order_data(&paid.order, buyer, Some(&paid.payment));
-                self.render(record, kind, &id, subject, data)
+                self.render(head, order_data(&paid.order, buyer, Some(&paid.payment)))
             }
-            Event::ItemOpened(terms) => self.render(record, kind, &id, subject, terms_data(terms)),
-            Event::ItemOperated(operation) => {
-                self.render(record, kind, &id, subject, operation_data(operation))
-            }
+            Event::ItemOpened(terms) => self.render(head, terms_data(terms)),
+            Event::ItemOperated(operation) => self.render(head, operation_data(operation)),
             Event::ItemSettled(item_id) => {
                 let data = ItemData { item_id: item_id.to_string(), units: None, operator: None };
-                self.render(record, kind, &id, subject, data)
+                self.render(head, data)
             }
             Event::UnitsSent(_) | Event::UnitsReceived(_) | Event::TransferSettled(_) => None,
         }?;
-        let Record { shard, seq, at, .. } = *record;
         Some(CloudEvent { id, kind, shard, seq, at, partition_key, body })
     }
 
-    fn render(
+    /// The event that tells an order's present state as the order store has it: as of its newest record, whose
+    /// `sequence` it has, too, so that who has heard of that one leaves it out.
+    pub fn make_current(
         &self,
-        record: &Record,
-        kind: EventType,
-        id: &str,
-        subject: String,
-        data: impl Serialize,
-    ) -> Option<Bytes> {
+        row: &StoredOrder,
+        buyer: Option<&ExternalName>,
+    ) -> Option<CloudEvent> {
+        let kind = EventType::OrderCurrent;
+        let (order, seq, at) = (&row.order, row.version, row.changed_at);
+        let shard = order.order_id.shard();
+        // Not the record's own: the same identity would have to be the same content.
+        let id = format!("{}-current", self.id(shard, seq));
+        let subject = format!("orders/{}", order.order_id);
+        let head = Head { id: &id, kind, subject, at, seq };
+        let body = self.render(head, order_data(order, buyer, None))?;
+        Some(CloudEvent { id, kind, shard, seq, at, partition_key: order.order_id.0, body })
+    }
+
+    fn render(&self, head: Head<'_>, data: impl Serialize) -> Option<Bytes> {
+        let Head { id, kind, subject, at, seq } = head;
         let partitionkey = subject.split_once('/').map_or(subject.as_str(), |(_, key)| key);
         let attributes = Attributes {
             specversion: "1.0",
             id,
             source: &self.source,
             r#type: kind.name(),
-            time: rfc3339::to_string(record.at),
+            time: rfc3339::to_string(at),
             datacontenttype: "application/json",
             partitionkey: partitionkey.to_owned(),
             subject,
             // As wide as the largest number, so that texts compare as numbers do.
-            sequence: format!("{:020}", record.seq),
+            sequence: format!("{seq:020}"),
             data,
         };
         // Plain structs of texts and numbers: nothing in them can be refused.

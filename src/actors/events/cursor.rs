@@ -61,15 +61,9 @@ impl Cursor {
         self.waiting.iter().map(|event| event.at).min()
     }
 
-    /// Takes note of what has arrived of [`Self::waiting`]. Returns how many events that are.
-    pub(super) fn confirm(&mut self, confirmed: &Confirmed) -> usize {
-        let before = self.waiting.len();
-        let mut place = 0;
-        self.waiting.retain(|_| {
-            place += 1;
-            !confirmed.has(place - 1)
-        });
-        before - self.waiting.len()
+    /// Takes note of what has arrived of [`Self::waiting`].
+    pub(super) fn confirm(&mut self, confirmed: &Confirmed) {
+        confirmed.take_from(&mut self.waiting);
     }
 
     /// Each shard's last record up to which all is confirmed.
@@ -120,12 +114,12 @@ mod tests {
         assert_eq!(positions(&cursor), [(0, 0), (2, 7)]);
         assert_eq!(cursor.oldest(), Some(Timestamp(1)));
         // Only the last of shard 0 has arrived: the position waits for the first.
-        assert_eq!(cursor.confirm(&Confirmed::each(vec![false, false, true])), 1);
+        cursor.confirm(&Confirmed::each(vec![false, false, true]));
         assert_eq!(positions(&cursor), [(0, 0), (2, 7)]);
-        assert_eq!(cursor.confirm(&Confirmed::NONE), 0);
-        assert_eq!(cursor.confirm(&Confirmed::first(1)), 1);
+        cursor.confirm(&Confirmed::NONE);
+        cursor.confirm(&Confirmed::first(1));
         assert_eq!(positions(&cursor), [(0, 3), (2, 7)]);
-        assert_eq!(cursor.confirm(&Confirmed::first(5)), 1);
+        cursor.confirm(&Confirmed::first(5));
         assert_eq!(positions(&cursor), [(0, 3), (2, 9)]);
         assert_eq!(cursor.oldest(), None);
     }

@@ -5,9 +5,10 @@
 //! confirmed everything up to it. Must not know where events go.
 
 use super::buyers::Buyers;
-use super::cloud_event::{EventMaker, buyer};
+use super::cloud_event::{CloudEvent, EventMaker, buyer};
 use super::cursor::{Cursor, Gap};
-use super::sink::EventSink;
+use super::present::Present;
+use super::sink::{Confirmed, EventSink};
 use super::standing::Standing;
 use super::types::EventType;
 use crate::actors::engine::Engine;
@@ -59,6 +60,8 @@ pub(super) struct Reader<S> {
     /// From when on a sink is told that is new.
     pub(super) first: Timestamp,
     pub(super) sink: S,
+    /// How far the latest replay is with what the journal has no longer.
+    pub(super) present: Present,
     pub(super) standing: Arc<Standing>,
     /// Cancelled when the reader is to come to an end.
     pub(super) ending: CancellationToken,
@@ -67,8 +70,10 @@ pub(super) struct Reader<S> {
 }
 
 /// Where a reader is, from one beginning to the next.
-struct Place {
-    reading: Reading,
+pub(super) struct Place {
+    pub(super) reading: Reading,
+    /// What is to be told before the journal is read.
+    pub(super) present: Present,
     /// Who owned each shard when it began; it reads those that have an owner here.
     owners: Vec<Option<u64>>,
     follower: Follower,
@@ -85,7 +90,7 @@ struct Place {
 
 /// Why a reader begins again.
 #[derive(Debug, thiserror::Error)]
-enum Again {
+pub(super) enum Again {
     #[error("other shards are served here")]
     Shards,
     #[error("a replay was asked for")]
@@ -163,10 +168,14 @@ impl<S: EventSink> Reader<S> {
         let mut kept: HashMap<ShardId, Position> =
             known.into_iter().map(|position| (position.shard, position)).collect();
         let (mut after, mut missed) = (Vec::with_capacity(owners.len()), Vec::new());
+        let mut cut = Vec::new();
         for ((shard, owner), base) in (0..).map(ShardId).zip(&owners).zip(journal.base_seqs()) {
             if owner.is_none() {
                 after.push(None);
                 continue;
+            }
+            if base > 0 && !kept.contains_key(&shard) {
+                cut.push((shard, base));
             }
             let position = kept.entry(shard).or_insert(Position { shard, seq: base, lost: (0, 0) });
             if position.seq < base {
@@ -181,6 +190,7 @@ impl<S: EventSink> Reader<S> {
         let wanted: Vec<u64> = after.iter().map(|seq| seq.unwrap_or(u64::MAX)).collect();
         let now = Instant::now();
         Ok(Place {
+            present: Present::of(reading.generation, cut.into_iter()),
             reading,
             owners,
             follower: journal.follow(&wanted),
@@ -210,16 +220,11 @@ impl<S: EventSink> Reader<S> {
     async fn follow(&mut self, place: &mut Place) -> Result<(), Again> {
         let engine = self.ground.engine.clone();
         self.look(place).await?;
+        self.tell_present(place).await?;
         loop {
             // Made before the journal is read, so that no notice falls in between.
             let told = engine.durable_told().notified();
-            if owners(&engine) != place.owners {
-                self.keep(place).await?;
-                return Err(Again::Shards);
-            }
-            if place.looked_at.elapsed() >= LOOK {
-                self.look(place).await?;
-            }
+            self.look_around(place).await?;
             let is_level = self.fill(place).await?;
             let waits = !place.cursor.waiting().is_empty();
             if waits {
@@ -246,6 +251,15 @@ impl<S: EventSink> Reader<S> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Looks whether it serves the same shards and, now and then, whether it is to go on at all.
+    pub(super) async fn look_around(&mut self, place: &mut Place) -> Result<(), Again> {
+        if owners(&self.ground.engine) != place.owners {
+            self.keep(place).await?;
+            return Err(Again::Shards);
+        }
+        if place.looked_at.elapsed() >= LOOK { self.look(place).await } else { Ok(()) }
     }
 
     /// Looks whether a replay was asked for, and whether what is to be read is there still.
@@ -308,15 +322,22 @@ impl<S: EventSink> Reader<S> {
     }
 
     async fn deliver(&mut self, place: &mut Place) {
+        let confirmed = self.offer(place.cursor.waiting()).await;
+        place.cursor.confirm(&confirmed);
+    }
+
+    /// Offers events, at least one, and counts what has arrived.
+    pub(super) async fn offer(&mut self, events: &[CloudEvent]) -> Confirmed {
         crash_point("events-before-deliver");
-        let confirmed = self.sink.deliver(place.cursor.waiting()).await;
-        let count = place.cursor.confirm(&confirmed);
+        let confirmed = self.sink.deliver(events).await;
+        let count = (0..events.len()).filter(|place| confirmed.has(*place)).count();
         crash_point("events-after-deliver");
         if count == 0 {
             tokio::time::sleep(PAUSE).await;
         }
         metrics::counter!(EVENTS_TOLD_TOTAL, "sink" => self.name.to_string())
             .increment(count as u64);
+        confirmed
     }
 
     /// Keeps what is confirmed. Only then may the journal delete it.

@@ -2,6 +2,7 @@
 
 use super::buyers::Buyers;
 use super::cloud_event::EventMaker;
+use super::present::Present;
 use super::rabbitmq::{self, RabbitMqSink};
 use super::reader::{Ground, Reader};
 use super::sink::{EventSink, ReaderStanding};
@@ -123,7 +124,8 @@ impl EventReaders {
         let reader = move || {
             let (standing, ending, ended) = parts.clone();
             let (ground, name) = (shared.clone(), Arc::clone(&name_shared));
-            Reader { ground, name, first, sink: make(), standing, ending, ended }.run()
+            let present = Present::default();
+            Reader { ground, name, first, sink: make(), present, standing, ending, ended }.run()
         };
         let task = {
             let _runtime = runtime.enter();

@@ -81,4 +81,10 @@ impl Confirmed {
     pub fn has(&self, place: usize) -> bool {
         self.0.get(place).copied().unwrap_or(false)
     }
+
+    /// Takes what has arrived out of the batch.
+    pub(super) fn take_from(&self, batch: &mut Vec<CloudEvent>) {
+        let mut places = 0..;
+        batch.retain(|_| !places.next().is_some_and(|place| self.has(place)));
+    }
 }

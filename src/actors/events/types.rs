@@ -45,6 +45,8 @@ event_types! {
     OrderRefundDue = "order.refund_due",
     /// Such money went back.
     OrderRefunded = "order.refunded",
+    /// How an order is at present: told where a replay reaches back beyond the journal.
+    OrderCurrent = "order.current",
     /// Money came that its order did not need, and the order stays as it is: it has to go back.
     PaymentRefundDue = "payment.refund_due",
     /// Such money went back.

@@ -233,8 +233,13 @@ impl Receiver {
         if lasted < self.shared.options.disable_after {
             return Ok(());
         }
-        // Another node may know better.
-        let endpoint = self.shared.store.endpoint(self.endpoint_id).await?;
+        // Another node may know better, or have got through.
+        let store = &self.shared.store;
+        if store.has_arrived(self.endpoint_id, since, super::PING).await? {
+            *self.failing.lock() = Failing::default();
+            return store.note_failing(self.endpoint_id, None).await.map(drop);
+        }
+        let endpoint = store.endpoint(self.endpoint_id).await?;
         if endpoint.failing_since.is_none_or(|at| at > since) {
             let is_kept = endpoint.failing_since.is_some();
             *self.failing.lock() = Failing { since: endpoint.failing_since, is_kept };

@@ -109,6 +109,27 @@ impl WebhookStore {
     }
 }
 
+impl WebhookStore {
+    /// Whether an attempt that began after `since` has arrived, of an event of another type than `besides`.
+    ///
+    /// # Errors
+    /// Returns [`WebhookError::Store`] if the database does not answer.
+    pub async fn has_arrived(
+        &self,
+        endpoint_id: u64,
+        since: Timestamp,
+        besides: &str,
+    ) -> Result<bool, WebhookError> {
+        let text = "SELECT delivery_id FROM webhook_deliveries \
+                    WHERE endpoint_id = ? AND error = '' AND at > ? AND event_type <> ? LIMIT 1";
+        let found: Result<Option<i64>, WebhookError> = reading!(&self.database, |connection| {
+            let query = sqlx::query_scalar(text).bind(signed(endpoint_id)).bind(signed(since.0));
+            Ok(query.bind(besides).fetch_optional(connection).await?)
+        });
+        Ok(found?.is_some())
+    }
+}
+
 fn read(row: Row) -> Result<ListedDelivery, WebhookError> {
     let (delivery_id, at, event_id, event_type, attempt, status, error, duration_ms) = row;
     let place = |column: &str| format!("webhook delivery {}, {column}", delivery_id);

@@ -27,3 +27,4 @@ mod tls;
 mod tracing;
 mod upgrade;
 mod version_before;
+mod webhooks;

@@ -190,4 +190,14 @@ pub async fn the_log_of_deliveries_is_bounded(database: Database) {
     let all = store.deliveries(ENDPOINT, None, usize::MAX).await.expect("read");
     assert_eq!(all.len(), DELIVERIES_KEPT_MAX);
     assert_eq!(store.deliveries(ENDPOINT + 1, None, 9).await.expect("read").len(), 1);
+    // None of them has arrived. One does, and counts from before it on.
+    let before = Timestamp(NOW.0 - 1);
+    let arrived = Delivery { error: String::new(), ..delivery(8) };
+    let has_arrived = |since, besides| store.has_arrived(ENDPOINT, since, besides);
+    assert_eq!(has_arrived(before, "a ping").await, Ok(false));
+    store.log_delivery(ENDPOINT, &arrived).await.expect("kept");
+    assert_eq!(has_arrived(before, "a ping").await, Ok(true));
+    assert_eq!(has_arrived(before, &arrived.event_type).await, Ok(false));
+    assert_eq!(has_arrived(NOW, "a ping").await, Ok(false));
+    assert_eq!(store.has_arrived(ENDPOINT + 1, before, "a ping").await, Ok(false));
 }

@@ -118,6 +118,25 @@ fn an_event_has_every_attribute_and_is_the_same_each_time() {
 }
 
 #[test]
+fn an_orders_present_state_has_the_sequence_of_its_newest_record_and_an_identity_of_its_own() {
+    let row = StoredOrder { order: order(OrderStatus::Paid), version: 42, changed_at: AT };
+    let current = maker().make_current(&row, None).expect("an event");
+    let shard = row.order.order_id.shard();
+    assert_eq!(current.id, format!("{}-current", maker().id(shard, 42)));
+    assert_eq!((current.kind, current.shard, current.seq), (EventType::OrderCurrent, shard, 42));
+    let made = maker().make(&row.record(), None).expect("an event");
+    let (mut current, mut made): (Value, Value) = (
+        serde_json::from_slice(&current.body).expect("JSON"),
+        serde_json::from_slice(&made.body).expect("JSON"),
+    );
+    assert_eq!(current["type"], "seckill.order.current");
+    for differing in ["id", "type"] {
+        assert_ne!(current[differing].take(), made[differing].take(), "{differing}");
+    }
+    assert_eq!(current, made, "all else is as of that record");
+}
+
+#[test]
 fn no_two_records_have_one_id() {
     let ids: std::collections::HashSet<String> = (0..20)
         .flat_map(|shard| (1..200).map(move |seq| maker().id(ShardId(shard), seq)))
@@ -168,6 +187,8 @@ fn every_record_is_the_event_that_it_should_be() {
         assert_eq!(found, kind, "{event:?}");
         seen.extend(kind.and_then(EventType::from_name));
     }
+    // No record is this one: it is what the order store has.
+    assert!(seen.insert(EventType::OrderCurrent));
     let all: std::collections::BTreeSet<EventType> = EventType::ALL.iter().copied().collect();
     assert_eq!(seen, all, "each type is somebody's");
 }
