@@ -7,7 +7,7 @@
 use super::directory::Directory;
 use super::engine::Engine;
 use super::gate::Gate;
-use super::remote::Remote;
+use super::remote::{Patience, Remote};
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
 use crate::peers::{LinkFigures, Links};
@@ -15,7 +15,10 @@ use crate::telemetry::text::Histogram;
 use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::{Buckets, Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// How long a request waits for the next owner of its shard.
+const BETWEEN_MAX: Duration = Duration::from_secs(2);
 /// The span of a purchase while another node has it.
 const FORWARD: &str = "forward buy";
 
@@ -23,7 +26,12 @@ impl Engine {
     /// Has the shards of other nodes asked over these links from now on, if this is a node of a cluster.
     pub fn reach_peers(&self, links: Links) {
         if let Some(directory) = self.directory() {
-            let patience = self.context().reply_timeout;
+            let context = self.context();
+            let patience = Patience {
+                call: context.reply_timeout,
+                between: BETWEEN_MAX,
+                between_calls_max: (context.permits.limit() / 4).max(1),
+            };
             self.set_remote(Remote::new(directory.clone(), links, self.clock(), patience));
         }
     }
@@ -91,19 +99,7 @@ impl Engine {
         origin: KeyOrigin,
         trace: Option<&TraceContext>,
     ) -> Reply {
-        let reply = match (self.buy_here(gate, buy, origin, trace).await, self.remote()) {
-            (Reply::NotDelivered(NotDelivered::Moved), Some(remote)) => {
-                let Some(_permit) = self.context().permits.take() else {
-                    return Reply::NotDelivered(NotDelivered::Overloaded);
-                };
-                let below = |trace| self.tracer().span(Kind::Client, FORWARD, Parent::Here(trace));
-                let span = trace.copied().and_then(below);
-                let sent_on = span.as_ref().map(Span::context).copied();
-                remote.buy(gate.shard_of(buy.user_id), buy, origin, sent_on).await
-            }
-            (reply, _) => reply,
-        };
-        match reply {
+        match self.wherever(&Wanted::Purchase { gate, buy, origin, trace }).await {
             // The item is there, and the buyer's bucket is opened in a moment.
             Reply::Decided(Outcome::Refused(Refusal::ItemNotFound))
                 if !gate.terms().buckets.is_one() =>
@@ -172,18 +168,7 @@ impl Engine {
     /// Decides an operation (restock, pause, resume, end) on a preheated item. Of several buckets the first one
     /// decides and the others follow; if not all do at once, the outcome is unknown, and they do so later.
     pub async fn decide_item(&self, gate: &Gate, command: Command) -> Reply {
-        let Some(remote) = self.remote() else {
-            return self.decide_item_here(gate, command).await;
-        };
-        match self.decide_item_here(gate, command.clone()).await {
-            Reply::NotDelivered(NotDelivered::Moved) => {
-                let Some(_permit) = self.context().permits.take() else {
-                    return Reply::NotDelivered(NotDelivered::Overloaded);
-                };
-                remote.decide(gate.shard(), command).await
-            }
-            reply => reply,
-        }
+        self.wherever(&Wanted::OnItem(gate, command)).await
     }
 
     /// Decides an operation on an item whose first bucket is served here.
@@ -241,17 +226,72 @@ impl Engine {
     }
 
     async fn decide(&self, shard: ShardId, command: Command) -> Reply {
-        let Some(remote) = self.remote() else {
-            return self.decide_here(shard, command).await;
-        };
-        match self.decide_here(shard, command.clone()).await {
-            Reply::NotDelivered(NotDelivered::Moved) => {
-                let Some(_permit) = self.context().permits.take() else {
-                    return Reply::NotDelivered(NotDelivered::Overloaded);
-                };
-                remote.decide(shard, command).await
+        self.wherever(&Wanted::InShard(shard, command)).await
+    }
+
+    /// Decides where the shard is served: here, or by another node, and again where it has gone if it is just
+    /// going from one to the other.
+    async fn wherever(&self, wanted: &Wanted<'_>) -> Reply {
+        let shard = wanted.shard();
+        let until = Instant::now() + BETWEEN_MAX;
+        loop {
+            let reply = wanted.decide_here(self).await;
+            let Some(remote) = self.remote().filter(|_| has_moved(&reply)) else { return reply };
+            let Some(_permit) = self.context().permits.take() else {
+                return Reply::NotDelivered(NotDelivered::Overloaded);
+            };
+            let reply = wanted.decide_there(self, remote).await;
+            let is_over = !has_moved(&reply) || Instant::now() >= until;
+            if is_over || !remote.moves_on(shard, || self.context().router.takes(shard)).await {
+                return reply;
             }
-            reply => reply,
         }
     }
+}
+
+/// What is to be decided where its shard is served.
+enum Wanted<'a> {
+    Purchase { gate: &'a Gate, buy: Buy, origin: KeyOrigin, trace: Option<&'a TraceContext> },
+    OnItem(&'a Gate, Command),
+    InShard(ShardId, Command),
+}
+
+impl Wanted<'_> {
+    fn shard(&self) -> ShardId {
+        match self {
+            Self::Purchase { gate, buy, .. } => gate.shard_of(buy.user_id),
+            Self::OnItem(gate, _) => gate.shard(),
+            Self::InShard(shard, _) => *shard,
+        }
+    }
+
+    async fn decide_here(&self, engine: &Engine) -> Reply {
+        match self {
+            Self::Purchase { gate, buy, origin, trace } => {
+                engine.buy_here(gate, *buy, *origin, *trace).await
+            }
+            Self::OnItem(gate, command) => engine.decide_item_here(gate, command.clone()).await,
+            Self::InShard(shard, command) => engine.decide_here(*shard, command.clone()).await,
+        }
+    }
+
+    async fn decide_there(&self, engine: &Engine, remote: &Remote) -> Reply {
+        match self {
+            Self::Purchase { buy, origin, trace, .. } => {
+                let below =
+                    |trace| engine.tracer().span(Kind::Client, FORWARD, Parent::Here(trace));
+                let span = trace.copied().and_then(below);
+                let sent_on = span.as_ref().map(Span::context).copied();
+                remote.buy(self.shard(), *buy, *origin, sent_on).await
+            }
+            Self::OnItem(_, command) | Self::InShard(_, command) => {
+                remote.decide(self.shard(), command.clone()).await
+            }
+        }
+    }
+}
+
+/// Whether the shard was not where it was asked for.
+fn has_moved(reply: &Reply) -> bool {
+    matches!(reply, Reply::NotDelivered(NotDelivered::Moved))
 }

@@ -1,6 +1,7 @@
 //! How the node is found and asked that serves a shard which is not served here.
 //!
-//! The directory says who that is. A node that says it is another one is believed once. A link that breaks
+//! The directory says who that is. A node that says it is another one is believed once, and a call whose shard is
+//! between two owners waits a while for the next one. A link that breaks
 //! after a call was sent leaves open whether it arrived: what may be repeated is sent once more under the same
 //! request id, to the node that serves the shard then, and if the shard knows the request it was this one.
 //! What is known of other nodes' items is kept here for a second. Must not know what is served here.
@@ -23,10 +24,15 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// How old what is known of another node's item may be.
 const ITEM_AGE_MAX: Duration = Duration::from_secs(1);
+/// The first pause before a shard's next owner is asked again that does not serve it yet.
+const BETWEEN_PAUSE: Duration = Duration::from_millis(20);
+/// How often that pause is doubled.
+const BETWEEN_DOUBLINGS: u32 = 3;
 /// How much a repeat costs of what calls save up, each of them one: so one in ten calls may be repeated.
 const REPEAT_COST: u32 = 10;
 /// What is saved up at most: enough to repeat as many as were under way on a link that breaks.
@@ -38,10 +44,22 @@ pub(super) struct Remote {
     pub(super) directory: Directory,
     links: Links,
     pub(super) clock: Clock,
-    /// How long a call may take, repeats included.
-    patience: Duration,
+    patience: Patience,
+    /// Places for calls that wait for their shard's next owner.
+    between: Semaphore,
     items: DashMap<ItemId, Arc<SeenItem>, RandomState>,
     saved: AtomicU32,
+}
+
+/// How long is waited for other nodes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long a call may take, repeats included.
+    pub(super) call: Duration,
+    /// How much of that it may wait for its shard's next owner, while the shard is between two.
+    pub(super) between: Duration,
+    /// How many calls may wait for that at a time.
+    pub(super) between_calls_max: usize,
 }
 
 /// What is known of one item of another node's.
@@ -69,15 +87,35 @@ enum Failed {
 }
 
 impl Remote {
-    /// The nodes of `directory`, asked over `links`; each call may take as long as `patience`.
+    /// The nodes of `directory`, asked over `links`.
     pub(super) fn new(
         directory: Directory,
         links: Links,
         clock: Clock,
-        patience: Duration,
+        patience: Patience,
     ) -> Self {
         let (items, saved) = (DashMap::default(), AtomicU32::new(SAVED_MAX));
-        Self { directory, links, clock, patience, items, saved }
+        let between = Semaphore::new(patience.between_calls_max);
+        Self { directory, links, clock, patience, between, items, saved }
+    }
+
+    /// Waits until a shard is another node's than this one's, which has claimed it or is giving it away, or until
+    /// `takes` says that it takes everything in here. False if that takes longer than a call may wait for a
+    /// shard's next owner, or too many wait already.
+    pub(super) async fn moves_on(&self, shard: ShardId, takes: impl Fn() -> bool) -> bool {
+        let is_own = || self.directory.owner(shard).is_some_and(|owner| owner.is_self);
+        if !is_own() {
+            return takes();
+        }
+        let Ok(_place) = self.between.try_acquire() else { return false };
+        let mut changes = self.directory.changes();
+        let moved = async {
+            while !takes() && is_own() {
+                // What is served here is told by no change of the directory.
+                let _ = tokio::time::timeout(BETWEEN_PAUSE, changes.changed()).await;
+            }
+        };
+        tokio::time::timeout(self.patience.between, moved).await.is_ok()
     }
 
     /// How long other nodes took to answer since the start.
@@ -116,7 +154,7 @@ impl Remote {
 
     /// Has another command decided.
     pub(super) async fn decide(&self, shard: ShardId, command: Command) -> Reply {
-        self.decide_within(shard, command, self.patience).await
+        self.decide_within(shard, command, self.patience.call).await
     }
 
     /// Has a command decided, if that takes no longer than this.
@@ -156,7 +194,7 @@ impl Remote {
         let ask =
             Ask::OrdersOf { user_id, before, limit: u16::try_from(limit).unwrap_or(u16::MAX) };
         let others = self.directory.others_that_serve();
-        let asked = others.iter().map(|node| self.ask_node(node, &ask, self.patience));
+        let asked = others.iter().map(|node| self.ask_node(node, &ask, self.patience.call));
         let (mut orders, mut shards) = (Vec::new(), Vec::new());
         for answer in futures_util::future::join_all(asked).await {
             match answer? {
@@ -255,7 +293,7 @@ impl Remote {
 
     /// Asks the node that serves the shard.
     async fn ask(&self, shard: ShardId, ask: &Ask, may_repeat: bool) -> Result<Asked, Failed> {
-        self.ask_until(Instant::now() + self.patience, shard, ask, may_repeat).await
+        self.ask_until(Instant::now() + self.patience.call, shard, ask, may_repeat).await
     }
 
     async fn ask_until(
@@ -266,9 +304,13 @@ impl Remote {
         may_repeat: bool,
     ) -> Result<Asked, Failed> {
         self.save();
-        let (mut was_repeated, mut was_sent_on) = (false, false);
+        let (mut was_repeated, mut refusals) = (false, 0);
+        let until = deadline.min(Instant::now() + self.patience.between);
         let mut owner = self.directory.owner(shard);
         loop {
+            if owner.is_none() {
+                owner = self.next_owner(shard, refusals, until).await;
+            }
             // What may have arrived was not refused, whatever follows.
             let failed = |reason| match was_repeated {
                 true => Failed::Unknown,
@@ -278,18 +320,20 @@ impl Remote {
             let Some(node) = node else { return Err(failed(NotDelivered::Moved)) };
             let address = (node.name.as_str(), node.record.peer_address.as_str());
             match self.links.call(address, shard, ask, deadline).await {
-                Ok(Answer::NotOwner(next)) if !was_sent_on => {
-                    was_sent_on = true;
-                    owner = match next {
-                        Some(name) => self.directory.node(&name),
-                        None => self.directory.owner(shard).filter(|owner| owner.name != node.name),
-                    };
+                Ok(Answer::NotOwner(next)) => {
+                    // A node that knows better is believed once; after that the registry is.
+                    let next = next.filter(|next| refusals == 0 && *next != node.name);
+                    owner = next.and_then(|name| self.directory.node(&name));
+                    refusals += 1;
                 }
-                Ok(Answer::NotOwner(_)) => return Err(failed(NotDelivered::Moved)),
                 Ok(Answer::Busy) => return Err(failed(NotDelivered::Overloaded)),
                 Ok(Answer::NotDelivered(reason)) => {
                     let reason = NotDelivered::from_number(reason).ok_or(Failed::Unknown)?;
-                    return Err(failed(reason));
+                    if reason != NotDelivered::Moved {
+                        return Err(failed(reason));
+                    }
+                    // It was in the mailbox when the shard went.
+                    (owner, refusals) = (None, refusals + 1);
                 }
                 Ok(answer) => return Ok(Asked { answer, was_repeated }),
                 Err(CallError::Busy) => return Err(failed(NotDelivered::Overloaded)),
@@ -300,6 +344,33 @@ impl Remote {
                 }
                 Err(CallError::Broken | CallError::Silent) => return Err(Failed::Unknown),
             }
+        }
+    }
+
+    /// The next owner of a shard that is between two: the one of before gives it away or has died, and the next
+    /// one takes it over. `refusals` counts the nodes that said they do not serve it. None if it has none until
+    /// then, or too many wait already.
+    async fn next_owner(
+        &self,
+        shard: ShardId,
+        refusals: u32,
+        until: Instant,
+    ) -> Option<Arc<ClusterNode>> {
+        let _place = self.between.try_acquire().ok()?;
+        let mut changes = self.directory.changes();
+        if refusals > 0 {
+            let pause = BETWEEN_PAUSE * (1 << (refusals - 1).min(BETWEEN_DOUBLINGS));
+            // Whoever the registry names may not serve it yet, or not any more.
+            let changed = tokio::time::timeout(pause, changes.changed());
+            if tokio::time::timeout_at(until, changed).await.is_err() {
+                return None;
+            }
+        }
+        loop {
+            if let Some(owner) = self.directory.owner(shard) {
+                return Some(owner);
+            }
+            tokio::time::timeout_at(until, changes.changed()).await.ok()?.ok()?;
         }
     }
 

@@ -67,6 +67,11 @@ struct World {
 
 impl World {
     async fn of(b: Vec<Does>, c: Vec<Does>) -> Self {
+        // Those who wait for the next owner wait in vain.
+        Self::waiting(b, c, Duration::from_millis(100)).await
+    }
+
+    async fn waiting(b: Vec<Does>, c: Vec<Does>, between: Duration) -> Self {
         let clock = Clock::start(Timestamp(0));
         let directory = Directory::new("a", 4, clock.clone());
         let (mut view, mut listeners) = (View::default(), Vec::new());
@@ -97,7 +102,8 @@ impl World {
             nodes.push(node);
         }
         let links = Links::new("a", key(), 8, clock.clone());
-        let remote = Remote::new(directory, links, clock, Duration::from_secs(20));
+        let patience = Patience { call: Duration::from_secs(600), between, between_calls_max: 2 };
+        let remote = Remote::new(directory, links, clock, patience);
         Self { remote, nodes, _servers: servers }
     }
 
@@ -181,14 +187,63 @@ async fn a_node_that_knows_better_is_believed_once() {
     let placed = Outcome::Placed(order());
     let world = World::of(vec![not_owner("c")], vec![decided(placed)]).await;
     assert_eq!(world.buy().await, Reply::Decided(placed));
-    let world = World::of(vec![not_owner("c")], vec![not_owner("b")]).await;
+    let in_vain = |next| (0..20).map(|_| not_owner(next)).collect::<Vec<Does>>();
+    let world = World::of(in_vain("c"), in_vain("b")).await;
     assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved));
-    let world = World::of(vec![not_owner("x")], Vec::new()).await;
+    assert_eq!(world.asked()[1].1.len(), 1, "the registry says that it is b's");
+    let world = World::of(in_vain("x"), Vec::new()).await;
     assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved), "no such node");
     let here = world.remote.buy(ShardId(2), BUY, KeyOrigin::Edge, None).await;
     assert_eq!(here, Reply::NotDelivered(NotDelivered::Moved), "this node itself");
     let nobody = world.remote.buy(ShardId(3), BUY, KeyOrigin::Edge, None).await;
     assert_eq!(nobody, Reply::NotDelivered(NotDelivered::Moved), "nobody has it");
+}
+
+#[tokio::test]
+async fn a_call_waits_while_its_shard_is_between_two_owners() {
+    const LONG: Duration = Duration::from_secs(600);
+    let placed = Outcome::Placed(order());
+    let gives_away = || Does::Answers(Answer::NotOwner(None));
+    // The next one is named by the registry before it serves.
+    let went = Does::Answers(Answer::NotDelivered(NotDelivered::Moved.number()));
+    let c = vec![not_owner("c"), gives_away(), went, decided(placed)];
+    let b = (0..1_000).map(|_| gives_away()).collect();
+    let world = Arc::new(World::waiting(b, c, LONG).await);
+    let waits = || {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.buy().await })
+    };
+    let bought = waits();
+    harness::until("b to be asked", async || (!world.asked()[0].1.is_empty()).then_some(())).await;
+    let to = |owners: &[(ShardId, &str)]| {
+        let mut view = world.nodes[0].0.view.lock().clone();
+        view.owners = owners.iter().map(|(shard, name)| (*shard, owner(name))).collect();
+        world.remote.directory.update(view);
+    };
+    to(&[]);
+    to(&[(SHARD, "c")]);
+    let bought = harness::patiently("an answer", bought).await.expect("no panic");
+    assert_eq!(bought, Reply::Decided(placed));
+    // No more wait than may: who comes then hears at once that the shard is nobody's.
+    to(&[]);
+    let waiting = [waits(), waits()];
+    harness::until("both places to be taken", async || {
+        (world.remote.between.available_permits() == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.buy().await, Reply::NotDelivered(NotDelivered::Moved));
+    // This node itself is the next one: the call is decided here.
+    to(&[(SHARD, "a")]);
+    for waiting in waiting {
+        let moved = harness::patiently("an answer", waiting).await.expect("no panic");
+        assert_eq!(moved, Reply::NotDelivered(NotDelivered::Moved));
+    }
+    let serves = std::sync::atomic::AtomicBool::new(false);
+    let come = world.remote.moves_on(SHARD, || serves.load(Ordering::Acquire));
+    tokio::pin!(come);
+    assert!(futures_util::poll!(&mut come).is_pending(), "it is taken over");
+    serves.store(true, Ordering::Release);
+    assert!(harness::patiently("the shard", come).await);
 }
 
 #[tokio::test]

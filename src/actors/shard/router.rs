@@ -83,6 +83,12 @@ impl Router {
         mailbox.is_some_and(|mailbox| mailbox.intake() != Intake::Shut)
     }
 
+    /// Whether a shard takes in here what buyers ask for: it does not while it is about to go.
+    pub(in crate::actors) fn takes(&self, shard: ShardId) -> bool {
+        let mailbox = self.mailboxes.get(shard.index());
+        mailbox.is_some_and(|mailbox| mailbox.intake() == Intake::Open)
+    }
+
     /// A shard's actor, which is no longer the shard's.
     pub(in crate::actors) fn take(&self, shard: ShardId) -> Option<ActorRef<ShardMessage>> {
         self.actors[shard.index()].write().take()
