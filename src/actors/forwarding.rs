@@ -15,7 +15,8 @@ use crate::telemetry::text::Histogram;
 use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::{Buckets, Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a request waits for the next owner of its shard.
 const BETWEEN_MAX: Duration = Duration::from_secs(2);

@@ -360,7 +360,7 @@ impl Remote {
         let mut changes = self.directory.changes();
         if refusals > 0 {
             let pause = BETWEEN_PAUSE * (1 << (refusals - 1).min(BETWEEN_DOUBLINGS));
-            // Whoever the registry names may not serve it yet, or not any more.
+            // The node that the registry names may not serve it yet, or not any more.
             let changed = tokio::time::timeout(pause, changes.changed());
             if tokio::time::timeout_at(until, changed).await.is_err() {
                 return None;
