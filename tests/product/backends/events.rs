@@ -3,17 +3,12 @@
 use super::cluster::{self, Servers};
 use super::ground::degraded;
 use crate::support::{
-    Attempt, Crowd, Offer, OpenSale, Random, Server, Site, Witness, must_sell, until,
+    Attempt, Crowd, Message, Offer, OpenSale, Random, Server, Site, Subscriber, Witness, must_sell,
+    until,
 };
 use domain::{Event, Record, ShardId};
-use futures_util::StreamExt;
 use harness::Proxy;
 use harness::http::Answer;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, ExchangeDeclareOptions, QueueDeclareOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use seckill::actors::EventType;
 use seckill::store::journal::fenced::{EtcdLog, FencedLog};
 use seckill::store::journal::file;
@@ -23,12 +18,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::task::JoinHandle;
 
-const EXCHANGE: &str = "seckill.events";
 const QUEUE: &str = "points";
-const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(10);
 const OFFERS: &[Offer] = &[
     Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 },
     Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 1 },
@@ -41,44 +32,22 @@ const POINTS: &[(&str, &[u64])] = &[
     ("events-after-position", &[1]),
 ];
 
-/// A message as it was received.
-#[derive(Clone, PartialEq, Debug)]
-struct Heard {
-    id: String,
-    key: String,
-    body: Value,
-    properties: [Option<String>; 2],
-}
-
-/// A receiver with a queue that outlives its connection, and the broker.
+/// A receiver that keeps all that it hears.
 struct Receiver {
-    heard: Arc<Mutex<Vec<Heard>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    heard: Arc<Mutex<Vec<Message>>>,
+    _subscriber: Subscriber,
 }
 
 impl Receiver {
     /// Listens to what fits the key, from before anything is announced.
     async fn listen(url: &str, key: &'static str) -> Self {
-        bind(url, key).await.expect("a queue");
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let (url, into) = (url.to_owned(), Arc::clone(&heard));
-        let task = tokio::spawn(async move {
-            loop {
-                let _ = hear(&url, &into).await;
-                // A broker that is down is asked again until it is not.
-                tokio::time::sleep(BETWEEN_CONNECTIONS).await;
-            }
-        });
-        Self { heard, task }
+        let into = Arc::clone(&heard);
+        let take = move |message| into.lock().expect("not poisoned").push(message);
+        Self { heard, _subscriber: Subscriber::listen(url, (QUEUE, key), take).await }
     }
 
-    fn heard(&self) -> Vec<Heard> {
+    fn heard(&self) -> Vec<Message> {
         self.heard.lock().expect("not poisoned").clone()
     }
 
@@ -98,7 +67,7 @@ impl Receiver {
     fn judge(&self) -> BTreeMap<String, Value> {
         let mut events = BTreeMap::new();
         let mut last: HashMap<String, String> = HashMap::new();
-        for Heard { id, key, body, properties } in self.heard() {
+        for Message { id, key, body, properties } in self.heard() {
             let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
             let kind = text("type");
             assert_eq!((text("id"), format!("seckill.{key}")), (id.clone(), kind.clone()));
@@ -138,42 +107,6 @@ impl Receiver {
             assert_eq!(events[&id]["type"], kind, "{id}");
         }
     }
-}
-
-/// Binds the receiver's queue, and makes the exchange if the shop has not done it yet.
-async fn bind(url: &str, key: &str) -> Result<(), lapin::Error> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let none = FieldTable::default;
-    channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, durable, none()).await?;
-    let mut arguments = none();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("quorum")));
-    channel.queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), arguments).await?;
-    channel.queue_bind(QUEUE.into(), EXCHANGE.into(), key.into(), Default::default(), none()).await
-}
-
-/// Hears until the connection ends.
-async fn hear(url: &str, into: &Mutex<Vec<Heard>>) -> Result<(), lapin::Error> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-    let mut consumer = channel.basic_consume(QUEUE.into(), "".into(), options, none).await?;
-    while let Some(delivery) = consumer.next().await {
-        let delivery = delivery?;
-        let text = |value: &Option<_>| value.as_ref().map(ToString::to_string);
-        let properties = &delivery.properties;
-        let heard = Heard {
-            id: text(properties.message_id()).unwrap_or_default(),
-            key: delivery.routing_key.to_string(),
-            body: serde_json::from_slice(&delivery.data).expect("JSON"),
-            properties: [text(properties.content_type()), text(properties.kind())],
-        };
-        assert_eq!(*properties.delivery_mode(), Some(2), "persistent");
-        into.lock().expect("not poisoned").push(heard);
-        delivery.ack(BasicAckOptions::default()).await?;
-    }
-    Ok(())
 }
 
 /// A shop that announces there.

@@ -3,9 +3,11 @@
 
 pub mod collector;
 mod crowd;
+pub mod hooks;
 mod sale;
 mod server;
 mod site;
+mod subscriber;
 mod tree;
 mod verdict;
 mod witness;
@@ -16,6 +18,7 @@ pub use harness::{Random, patiently, until};
 pub use sale::{Offer, OpenSale};
 pub use server::Server;
 pub use site::Site;
+pub use subscriber::{Message, Subscriber};
 pub use tree::Tree;
 pub use verdict::Verdict;
 pub use witness::{Attempt, Witness, must_be_unavailable};
