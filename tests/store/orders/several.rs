@@ -120,12 +120,12 @@ async fn an_order_is_in_one_store_alone_and_what_is_asked_of_others_is_refused()
     assert_eq!(held, all.len());
     for row in &all {
         let order_id = row.order.order_id;
-        assert_eq!(both.several.order(order_id).await, Ok(Some(row.clone())));
+        assert_eq!(both.several.order(order_id).await, Ok(Some(*row)));
         assert_eq!(both.several.payments_of(order_id).await, both.one.payments_of(order_id).await);
         let shard = [order_id.shard()];
         let holding = both.several.holding(&shard);
         assert_eq!(holding.each().count(), 1);
-        assert_eq!(holding.order(order_id).await, Ok(Some(row.clone())));
+        assert_eq!(holding.order(order_id).await, Ok(Some(*row)));
     }
 }
 
