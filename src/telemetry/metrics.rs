@@ -364,6 +364,7 @@ fn begin_at_zero() {
     }
     // Those gauges that are set when something was looked at, and not whenever somebody asks.
     gauge!(ORDER_STORE_MISSING, "store" => "0").set(0.0);
+    gauge!(ORDER_REPLICA_LAG_RECORDS, "store" => "0").set(0.0);
     for name in [
         SHARDS_UNOWNED,
         ETCD_FILE_BYTES,
