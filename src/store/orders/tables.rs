@@ -17,7 +17,7 @@ use domain::{ItemId, OrderId, Record, RequestId, SaleId, ShardId, UserId};
 
 /// The longest page of a list, in rows.
 pub const PAGE_ROWS_MAX: usize = 500;
-/// The longest page of [`OrderTables::scan`], in rows.
+/// The longest page of a scan of the tables, in rows.
 pub const SCAN_ROWS_MAX: usize = 10_000;
 
 /// A handle to the tables in one database. Cheap to clone; clones share their connections.
