@@ -277,16 +277,24 @@ async fn a_receiver_that_comes_later_is_told_from_then_on_or_again_from_before()
     stop(started, readers).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_receiver_that_is_away_keeps_the_log_up_to_a_limit_and_is_told_what_it_has_lost() {
-    const ROUND: Duration = Duration::from_millis(10);
-    let directory = tempfile::tempdir().expect("a directory");
-    let stores = Stores::open(directory.path()).await;
-    let node = Node::start("a", &stores, stores.log.clone(), ROUND).await;
+/// The time between two rounds of checkpoints.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// A node that serves every shard.
+async fn serving_all(stores: &Stores) -> (Node, Engine) {
+    let node = Node::start("a", stores, stores.log.clone(), ROUND).await;
     for shard in (0..SHARDS).map(ShardId) {
         node.take(shard).await;
     }
     let engine = node.engine().clone();
+    (node, engine)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_is_away_keeps_the_log_up_to_a_limit_and_is_told_what_it_has_lost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stores = Stores::open(directory.path()).await;
+    let (node, engine) = serving_all(&stores).await;
     let receiver = Receiver::default();
     receiver.set_away(true);
     let readers = |retain_bytes| {
@@ -364,17 +372,20 @@ fn current(arrived: &[CloudEvent]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_from_before_the_log_begins_with_each_orders_present_state() {
-    const ROUND: Duration = Duration::from_millis(10);
     let directory = tempfile::tempdir().expect("a directory");
-    let stores = Stores::open(directory.path()).await;
-    let node = Node::start("a", &stores, stores.log.clone(), ROUND).await;
-    for shard in (0..SHARDS).map(ShardId) {
-        node.take(shard).await;
-    }
-    let engine = node.engine().clone();
-    engine.open_item(terms(1, 1_000, 600_000)).await;
-    let shard = engine.gate(ItemId(1)).expect("open").shard();
-    let mut orders = trade(&engine, 1, 1..61).await;
+    let stores = Stores::with_order_stores(directory.path(), 2).await;
+    let (node, engine) = serving_all(&stores).await;
+    // One whose orders are in the second of them.
+    let mut item = 0;
+    let shard = loop {
+        item += 1;
+        engine.open_item(terms(item, 1_000, 600_000)).await;
+        let shard = engine.gate(ItemId(item)).expect("open").shard();
+        if !stores.orders.first().holds(shard) {
+            break shard;
+        }
+    };
+    let mut orders = trade(&engine, item, 1..61).await;
     // Nobody is told yet, so that the log keeps nothing but what is to be stored.
     until("the log to be cut", async || {
         (stores.log.base(shard).seq > events_of(1..41) as u64).then_some(())
@@ -385,7 +396,7 @@ async fn a_replay_from_before_the_log_begins_with_each_orders_present_state() {
     let readers = EventReaders::new(&engine, &stores.orders, &options());
     receiver.listen(&readers, Begin::Now);
     readers.replay(NAME, Begin::Oldest).await.expect("noted");
-    orders.extend(trade(&engine, 1, 61..81).await);
+    orders.extend(trade(&engine, item, 61..81).await);
     let arrived = knows(&receiver, &orders).await;
     // Many pages of them: a batch has 16.
     assert!((20..=60).contains(&current(&arrived)), "{} of 60 orders", current(&arrived));
@@ -398,7 +409,7 @@ async fn a_replay_from_before_the_log_begins_with_each_orders_present_state() {
     receiver.forget();
     let readers = EventReaders::new(&engine, &stores.orders, &options());
     receiver.listen(&readers, Begin::Now);
-    let later = trade(&engine, 1, 81..91).await;
+    let later = trade(&engine, item, 81..91).await;
     assert_eq!(current(&knows(&receiver, &later).await), 0, "it was told that before");
     // From a time on, what has changed since then and nothing else.
     receiver.forget();

@@ -159,8 +159,8 @@ impl<S: EventSink> Reader<S> {
     async fn begin(&mut self) -> Result<Place, Again> {
         let Ground { engine, orders, positions, .. } = &self.ground;
         let journal = &engine.context().journal;
-        // Another shop's positions say nothing of this journal.
-        engine.stored_progress(orders).await?;
+        // Another shop's positions say nothing of this journal. They are beside the first order store.
+        engine.stored_progress(&orders.first()).await?;
         // Before anything is read: what comes or goes meanwhile is seen as a change.
         let owners = owners(engine);
         let reading = positions.reading(&self.name, self.first).await?;

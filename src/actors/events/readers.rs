@@ -90,8 +90,7 @@ impl EventReaders {
         }
         let ground = Ground {
             engine: engine.clone(),
-            // Their positions are beside the first one.
-            orders: orders.first(),
+            orders: orders.clone(),
             positions: EventPositions::new(orders.database()),
             buyers: Buyers::new(Catalogue::new(orders.database())),
             maker: EventMaker::new(engine.journal_id(), &options.source),

@@ -4,6 +4,7 @@ use domain::{ShardId, Timestamp};
 use seckill::actors::cluster::Takeover;
 use seckill::actors::{BackendOptions, Backends, Engine, EngineOptions};
 use seckill::store::checkpoint::CheckpointStore;
+use seckill::store::database::Database;
 use seckill::store::journal::JournalId;
 use seckill::store::journal::fenced::{
     Committer, CommitterOptions, FencedLog, MemoryLog, OwnedShards, Session,
@@ -33,7 +34,17 @@ pub struct Stores {
 impl Stores {
     /// Stores in a directory, and an empty log.
     pub async fn open(directory: &Path) -> Self {
-        let orders = OrderStore::open_sqlite(&directory.join("orders.db")).await.expect("a store");
+        Self::with_order_stores(directory, 1).await
+    }
+
+    /// The same with so many order stores, among which the orders are divided.
+    pub async fn with_order_stores(directory: &Path, count: u16) -> Self {
+        let mut databases = Vec::new();
+        for place in 0..count {
+            let path = directory.join(format!("orders-{place}.db"));
+            databases.push(Database::open_sqlite(&path).await.expect("a database"));
+        }
+        let orders = OrderStore::over(&databases).expect("a few");
         orders.migrate().await.expect("tables");
         let checkpoints = CheckpointStore::open_sqlite(&directory.join("checkpoints.db")).await;
         let checkpoints = checkpoints.expect("checkpoints");
