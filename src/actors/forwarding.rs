@@ -233,17 +233,19 @@ impl Engine {
     /// Decides where the shard is served: here, or by another node, and again where it has gone if it is just
     /// going from one to the other.
     async fn wherever(&self, wanted: &Wanted<'_>) -> Reply {
-        let shard = wanted.shard();
-        let until = Instant::now() + BETWEEN_MAX;
+        let mut until = None;
         loop {
             let reply = wanted.decide_here(self).await;
             let Some(remote) = self.remote().filter(|_| has_moved(&reply)) else { return reply };
             let Some(_permit) = self.context().permits.take() else {
                 return Reply::NotDelivered(NotDelivered::Overloaded);
             };
+            // The clock is no part of what is decided here.
+            let until = *until.get_or_insert_with(|| Instant::now() + BETWEEN_MAX);
             let reply = wanted.decide_there(self, remote).await;
-            let is_over = !has_moved(&reply) || Instant::now() >= until;
-            if is_over || !remote.moves_on(shard, || self.context().router.takes(shard)).await {
+            let shard = wanted.shard();
+            let takes = || self.context().router.takes(shard);
+            if !has_moved(&reply) || !remote.moves_on(shard, takes, until).await {
                 return reply;
             }
         }

@@ -100,9 +100,14 @@ impl Remote {
     }
 
     /// Waits until a shard is another node's than this one's, which has claimed it or is giving it away, or until
-    /// `takes` says that it takes everything in here. False if that takes longer than a call may wait for a
-    /// shard's next owner, or too many wait already.
-    pub(super) async fn moves_on(&self, shard: ShardId, takes: impl Fn() -> bool) -> bool {
+    /// `takes` says that it takes everything in here. False if that is not so by `until`, or too many wait
+    /// already.
+    pub(super) async fn moves_on(
+        &self,
+        shard: ShardId,
+        takes: impl Fn() -> bool,
+        until: Instant,
+    ) -> bool {
         let is_own = || self.directory.owner(shard).is_some_and(|owner| owner.is_self);
         if !is_own() {
             return takes();
@@ -115,7 +120,7 @@ impl Remote {
                 let _ = tokio::time::timeout(BETWEEN_PAUSE, changes.changed()).await;
             }
         };
-        tokio::time::timeout(self.patience.between, moved).await.is_ok()
+        tokio::time::timeout_at(until, moved).await.is_ok()
     }
 
     /// How long other nodes took to answer since the start.
@@ -323,7 +328,9 @@ impl Remote {
                 Ok(Answer::NotOwner(next)) => {
                     // A node that knows better is believed once; after that the registry is.
                     let next = next.filter(|next| refusals == 0 && *next != node.name);
-                    owner = next.and_then(|name| self.directory.node(&name));
+                    let next = next.and_then(|name| self.directory.node(&name));
+                    // This node itself may have claimed the shard and not heard of that from the registry yet.
+                    owner = next.filter(|node| !node.is_self);
                     refusals += 1;
                 }
                 Ok(Answer::Busy) => return Err(failed(NotDelivered::Overloaded)),

@@ -207,7 +207,8 @@ async fn a_call_waits_while_its_shard_is_between_two_owners() {
     // The next one is named by the registry before it serves.
     let went = Does::Answers(Answer::NotDelivered(NotDelivered::Moved.number()));
     let c = vec![not_owner("c"), gives_away(), went, decided(placed)];
-    let b = (0..1_000).map(|_| gives_away()).collect();
+    // It knows before this node that this node has claimed the shard, and later that it has not.
+    let b = [not_owner("a")].into_iter().chain((0..1_000).map(|_| gives_away())).collect();
     let world = Arc::new(World::waiting(b, c, LONG).await);
     let waits = || {
         let world = Arc::clone(&world);
@@ -239,7 +240,8 @@ async fn a_call_waits_while_its_shard_is_between_two_owners() {
         assert_eq!(moved, Reply::NotDelivered(NotDelivered::Moved));
     }
     let serves = std::sync::atomic::AtomicBool::new(false);
-    let come = world.remote.moves_on(SHARD, || serves.load(Ordering::Acquire));
+    let until = Instant::now() + LONG;
+    let come = world.remote.moves_on(SHARD, || serves.load(Ordering::Acquire), until);
     tokio::pin!(come);
     assert!(futures_util::poll!(&mut come).is_pending(), "it is taken over");
     serves.store(true, Ordering::Release);
