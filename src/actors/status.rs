@@ -104,50 +104,24 @@ struct Lane {
 
 /// No record: the relay has not begun, or something was stored since.
 const NOT_BEGUN: u64 = u64::MAX;
-/// The names of the order stores among the dependencies, by their places.
-const ORDER_STORES: [&str; STORES_MAX as usize] = [
-    "order_store",
-    "order_store_1",
-    "order_store_2",
-    "order_store_3",
-    "order_store_4",
-    "order_store_5",
-    "order_store_6",
-    "order_store_7",
-    "order_store_8",
-    "order_store_9",
-    "order_store_10",
-    "order_store_11",
-    "order_store_12",
-    "order_store_13",
-    "order_store_14",
-    "order_store_15",
-];
+/// Names of what there is of each order store, by its place: that of the first is as if it were the only one.
+macro_rules! of_each_store {
+    ($name:literal: $($place:literal)*) => {
+        [$name, $(concat!($name, "_", $place)),*]
+    };
+}
 
-/// The name of an order store among the dependencies. That of the first one is as if it were the only one.
+/// The names of the order stores among the dependencies.
+const ORDER_STORES: [&str; STORES_MAX as usize] =
+    of_each_store!("order_store": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+/// The names of their replicas.
+const ORDER_REPLICAS: [&str; STORES_MAX as usize] =
+    of_each_store!("order_replica": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+
+/// The name of an order store among the dependencies.
 pub(super) fn order_store_name(place: StorePlace) -> &'static str {
     ORDER_STORES.get(usize::from(place.place)).copied().unwrap_or(ORDER_STORES[0])
 }
-
-/// The names of their replicas.
-const ORDER_REPLICAS: [&str; STORES_MAX as usize] = [
-    "order_replica",
-    "order_replica_1",
-    "order_replica_2",
-    "order_replica_3",
-    "order_replica_4",
-    "order_replica_5",
-    "order_replica_6",
-    "order_replica_7",
-    "order_replica_8",
-    "order_replica_9",
-    "order_replica_10",
-    "order_replica_11",
-    "order_replica_12",
-    "order_replica_13",
-    "order_replica_14",
-    "order_replica_15",
-];
 
 /// The name of an order store's replica among the dependencies.
 pub(super) fn order_replica_name(place: StorePlace) -> &'static str {

@@ -7,7 +7,7 @@ use super::bytes;
 use super::conflict::{Conflicts, SetAside};
 use super::mysql_moment::Moment;
 use super::mysql_session::{decode, progress_of};
-use super::place::{OWNER, OWNER_ALONE, OWNER_COLUMN, OwnerRow, StorePlace};
+use super::place::{OwnerRow, StorePlace};
 use super::progress::ShardProgress;
 use super::progress_rows::{CENSUS, Census, PROGRESS, PROGRESS_UNSEALED, SEALS, decode_census};
 use super::row::{StoredOrder, columns};
@@ -184,21 +184,11 @@ impl MySqlOrders {
         .await
     }
 
-    pub(super) async fn owner(&self) -> Result<Option<OwnerRow>, StoreError> {
-        let read = async |text: &'static str| {
-            within(self.database.reader().await?, async |connection| {
-                let row = sqlx::query_as(text).fetch_optional(connection).await?;
-                let place = |(identity, store, stores): (_, Option<u16>, Option<u16>)| {
-                    (identity, store.zip(stores))
-                };
-                Ok::<_, StoreError>(row.map(place))
-            })
-            .await
-        };
-        match read(OWNER).await {
-            Err(StoreError::Refused(why)) if why.contains(OWNER_COLUMN) => read(OWNER_ALONE).await,
-            owner => owner,
-        }
+    pub(super) async fn owner(&self, text: &'static str) -> Result<Option<OwnerRow>, StoreError> {
+        within(self.database.reader().await?, async |connection| {
+            Ok(sqlx::query_as(text).fetch_optional(connection).await?)
+        })
+        .await
     }
 
     pub(super) async fn assign_owner(

@@ -50,18 +50,18 @@ pub struct Owner {
 }
 
 /// The row as it is kept; without a place in tables that an older version made, which knew one store alone.
-pub(super) type OwnerRow = (String, Option<(u16, u16)>);
+pub(super) type OwnerRow = (String, Option<u16>, Option<u16>);
 
 impl Owner {
     /// Reads the row.
     ///
     /// # Errors
     /// Returns [`StoreError::Corrupt`] if it holds what this program never writes.
-    pub(super) fn read((identity, place): OwnerRow) -> Result<Self, StoreError> {
+    pub(super) fn read((identity, store, stores): OwnerRow) -> Result<Self, StoreError> {
         let journal = identity.parse().map_err(|_| {
             StoreError::corrupt(format!("table journal: {identity:?} is not a journal's identity"))
         })?;
-        let place = match place {
+        let place = match store.zip(stores) {
             None => StorePlace::ALONE,
             Some((place, stores)) if place < stores => StorePlace { place, stores },
             Some((place, stores)) => {
@@ -106,12 +106,13 @@ mod tests {
     #[test]
     fn a_row_without_a_place_is_the_only_store_and_an_impossible_one_is_refused() {
         let identity = "00000000000000ff".to_owned();
-        let read = |place| Owner::read((identity.clone(), place)).map(|owner| owner.place);
-        assert_eq!(read(None), Ok(StorePlace::ALONE));
-        assert_eq!(read(Some((1, 2))), Ok(StorePlace { place: 1, stores: 2 }));
-        for (place, stores) in [(2, 2), (0, 0)] {
-            assert!(matches!(read(Some((place, stores))), Err(StoreError::Corrupt(_))));
+        let read =
+            |store, stores| Owner::read((identity.clone(), store, stores)).map(|owner| owner.place);
+        assert_eq!(read(None, None), Ok(StorePlace::ALONE));
+        assert_eq!(read(Some(1), Some(2)), Ok(StorePlace { place: 1, stores: 2 }));
+        for (store, stores) in [(2, 2), (0, 0)] {
+            assert!(matches!(read(Some(store), Some(stores)), Err(StoreError::Corrupt(_))));
         }
-        assert!(Owner::read(("x".to_owned(), None)).is_err());
+        assert!(Owner::read(("x".to_owned(), None, None)).is_err());
     }
 }

@@ -4,7 +4,7 @@ use super::apply::{Applied, ApplyError};
 use super::batch::Batch;
 use super::conflict::{Conflicts, SetAside};
 use super::mysql::MySqlOrders;
-use super::place::{Owner, StorePlace};
+use super::place::{OWNER, OWNER_ALONE, OWNER_COLUMN, Owner, StorePlace};
 use super::progress::ShardProgress;
 use super::progress_rows::Census;
 use super::row::StoredOrder;
@@ -163,11 +163,15 @@ impl OrderTables {
     /// # Errors
     /// Returns [`StoreError`] if the database does not answer.
     pub(super) async fn owner(&self) -> Result<Option<Owner>, StoreError> {
-        let found = match self {
-            Self::Sqlite(store) => store.owner().await?,
-            Self::MySql(store) => store.owner().await?,
+        let read = async |text| match self {
+            Self::Sqlite(store) => store.owner(text).await,
+            Self::MySql(store) => store.owner(text).await,
         };
-        found.map(Owner::read).transpose()
+        let found = match read(OWNER).await {
+            Err(StoreError::Refused(why)) if why.contains(OWNER_COLUMN) => read(OWNER_ALONE).await,
+            found => found,
+        };
+        found?.map(Owner::read).transpose()
     }
 
     /// Assigns `owner` to the tables, unless one was assigned before, and returns the one that is assigned
