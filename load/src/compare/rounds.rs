@@ -13,7 +13,7 @@ use super::figures::{Comparison, Figure};
 use super::table;
 use crate::drive::{self, Crowd, Record, Work};
 use crate::inprocess;
-use crate::scenario::{Afterwards, Generator, LoopKind, Mix, People, Retry};
+use crate::scenario::{Generator, LoopKind, People};
 use crate::schedule::{Phase, Schedule};
 use crate::stage::Machine;
 use crate::{Error, Result};
@@ -182,13 +182,7 @@ async fn measure(
     let work = Work {
         addresses: vec![contender.address],
         crowd: Arc::clone(crowd),
-        people: People {
-            users: crowd.users(),
-            hot_share: 0.0,
-            mix: Mix::default(),
-            afterwards: Afterwards::default(),
-            retry: Retry { times: 0, ..Retry::default() },
-        },
+        people: People::who_buy(crowd.users()),
         generator: Generator { kind, connections, drain_ms_max: 5_000, ..Generator::default() },
         schedule: Schedule::new(&[phase]).map_err(Error::Server)?,
         seed: 1,

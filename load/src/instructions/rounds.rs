@@ -16,7 +16,7 @@ use super::stages::{STAGES, Stage, stage_of};
 use crate::drive::{self, Crowd, Record, Work};
 use crate::outcome::Outcome;
 use crate::report::terminal::{grouped, table};
-use crate::scenario::{Afterwards, Generator, LoopKind, Mix, People, Retry, Sale};
+use crate::scenario::{Generator, LoopKind, People, Sale};
 use crate::schedule::{Phase, Schedule};
 use crate::spread::Spread;
 use crate::stage::{Api, Engine, EngineOptions, Machine, OpenSale, find_binary};
@@ -268,13 +268,7 @@ fn work(engine: &Engine, crowd: &Arc<Crowd>, arguments: &InstructionArguments) -
     Ok(Work {
         addresses: vec![engine.address()],
         crowd: Arc::clone(crowd),
-        people: People {
-            users: crowd.users(),
-            hot_share: 0.0,
-            mix: Mix::default(),
-            afterwards: Afterwards::default(),
-            retry: Retry { times: 0, ..Retry::default() },
-        },
+        people: People::who_buy(crowd.users()),
         generator: Generator {
             kind: LoopKind::Closed,
             connections: arguments.connections,

@@ -130,6 +130,20 @@ pub struct People {
     pub retry: Retry,
 }
 
+impl People {
+    /// So many users of whom each buys once and does nothing else, for measurements.
+    #[must_use]
+    pub fn who_buy(users: u32) -> Self {
+        Self {
+            users,
+            hot_share: 0.0,
+            mix: Mix::default(),
+            afterwards: Afterwards::default(),
+            retry: Retry { times: 0, ..Retry::default() },
+        }
+    }
+}
+
 /// Weights of the kinds of arrival; they need not sum to anything in particular.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
