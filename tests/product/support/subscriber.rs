@@ -8,11 +8,16 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
+use std::error::Error;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const EXCHANGE: &str = "seckill.events";
 const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(10);
+/// How long an answer of the broker is awaited. A connection that is made while the broker comes up may never have
+/// one.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A message as it was received.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,8 +54,15 @@ impl Subscriber {
         bind(url, queue, key).await.expect("a queue");
         let url = url.to_owned();
         let task = tokio::spawn(async move {
+            let mut said = String::new();
             loop {
-                let _ = hear(&url, queue, &mut take).await;
+                let ended = hear(&url, queue, &mut take).await;
+                if let Err(why) = &ended
+                    && said != why.to_string()
+                {
+                    said = why.to_string();
+                    println!("{queue}: {said}");
+                }
                 // A broker that is down is asked again until it is not.
                 tokio::time::sleep(BETWEEN_CONNECTIONS).await;
             }
@@ -77,11 +89,13 @@ async fn hear(
     url: &str,
     queue: &str,
     take: &mut (impl FnMut(Message) + Send),
-) -> Result<(), lapin::Error> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let connecting = Connection::connect(url, ConnectionProperties::default());
+    let connection = timeout(ANSWER_WAIT_MAX, connecting).await??;
+    let channel = timeout(ANSWER_WAIT_MAX, connection.create_channel()).await??;
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-    let mut consumer = channel.basic_consume(queue.into(), "".into(), options, none).await?;
+    let consuming = channel.basic_consume(queue.into(), "".into(), options, none);
+    let mut consumer = timeout(ANSWER_WAIT_MAX, consuming).await??;
     while let Some(delivery) = consumer.next().await {
         let delivery = delivery?;
         let text = |value: &Option<_>| value.as_ref().map(ToString::to_string);
@@ -94,7 +108,7 @@ async fn hear(
         };
         assert_eq!(*properties.delivery_mode(), Some(2), "persistent");
         take(message);
-        delivery.ack(BasicAckOptions::default()).await?;
+        timeout(ANSWER_WAIT_MAX, delivery.ack(BasicAckOptions::default())).await??;
     }
     Ok(())
 }
