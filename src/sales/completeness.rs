@@ -21,15 +21,15 @@ pub fn expect(engine: &Engine, sales: &Sales) {
     engine.expect(NAME, sales.orders.database().kind());
 }
 
-/// Looks every second whether the catalogue answers, also where nobody asks it anything, and every few
-/// seconds what it knows, until the task is aborted.
+/// Looks every second whether the catalogue answers, also where nobody asks it anything, and whether another process
+/// has changed a sale; and every few seconds what it knows, until the task is aborted.
 pub async fn watch(engine: Engine, sales: Sales) {
     let kind = sales.orders.database().kind();
     let mut looks_left = 0;
     loop {
         let looked = match looks_left {
             0 => compare(&engine, &sales).await.map(Some),
-            _ => sales.ping().await.map(|()| None),
+            _ => sales.look_for_changes().await.map(|()| None),
         };
         match looked {
             Ok(None) => looks_left -= 1,
@@ -50,7 +50,7 @@ pub async fn watch(engine: Engine, sales: Sales) {
 /// Compares the catalogue with the shards' items.
 async fn compare(engine: &Engine, sales: &Sales) -> Result<Meaning, StoreError> {
     // There may be no item to ask it about.
-    sales.ping().await?;
+    sales.look_for_changes().await?;
     let gates = engine.gates();
     sales.upcoming.look(engine, &sales.catalogue).await?;
     let missing = sales.catalogue.missing_items(gates.iter().map(|gate| gate.terms())).await?;

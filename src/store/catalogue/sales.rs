@@ -7,6 +7,7 @@ use super::change::{Change, earlier, note_request};
 use super::content::Content;
 use super::error::CatalogueError;
 use super::handle::{Catalogue, InsertedKey as _, reading, writing};
+use super::latest::mark_change;
 use super::limits::{NAME_LENGTH_MAX, SALES_PAGE_MAX, check_text};
 use super::log::{LogEntry, append};
 use super::media::check_pictures;
@@ -184,6 +185,7 @@ impl Catalogue {
             let entry = entry("create", sale_id, change, None);
             note_request!(connection, change, "sale.create", entry.subject.as_str(), content);
             append!(connection, entry)?;
+            mark_change!(connection)?;
             Ok(Changed { sale: sale_of!(connection, sale_id), is_repeat: false })
         })
     }
@@ -244,6 +246,7 @@ impl Catalogue {
             }
             note_request!(connection, change, "sale.edit", entry.subject.as_str(), content);
             append!(connection, entry)?;
+            mark_change!(connection)?;
             Ok(Changed { sale: sale_of!(connection, sale_id), is_repeat: false })
         })
     }
@@ -284,6 +287,7 @@ impl Catalogue {
             }
             note_request!(connection, change, "sale.delete", entry.subject.as_str(), Content::NONE);
             append!(connection, entry)?;
+            mark_change!(connection)?;
             Ok(())
         })
     }
@@ -345,6 +349,7 @@ impl Catalogue {
             let action = entry.action.as_str();
             note_request!(connection, change, action, entry.subject.as_str(), Content::NONE);
             append!(connection, entry)?;
+            mark_change!(connection)?;
             Ok(Changed { sale, is_repeat: false })
         })
     }

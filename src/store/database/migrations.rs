@@ -37,6 +37,11 @@ const SQLITE: &[Step] = &[
     (42, "event positions", include_str!("../events/migrations/sqlite/0042_event_positions.sql")),
     (43, "webhooks", include_str!("../webhooks/migrations/sqlite/0043_webhooks.sql")),
     (50, "store place", include_str!("../orders/migrations/sqlite/0050_store_place.sql")),
+    (
+        51,
+        "catalogue changes",
+        include_str!("../catalogue/migrations/sqlite/0051_catalogue_changes.sql"),
+    ),
 ];
 
 const MYSQL: &[Step] = &[
@@ -59,6 +64,11 @@ const MYSQL: &[Step] = &[
     (42, "event positions", include_str!("../events/migrations/mysql/0042_event_positions.sql")),
     (43, "webhooks", include_str!("../webhooks/migrations/mysql/0043_webhooks.sql")),
     (50, "store place", include_str!("../orders/migrations/mysql/0050_store_place.sql")),
+    (
+        51,
+        "catalogue changes",
+        include_str!("../catalogue/migrations/mysql/0051_catalogue_changes.sql"),
+    ),
 ];
 
 /// The migrations of one dialect, which are compiled into the program.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Generation(pub(super) u64);
 
-/// The counter of generations. Begins at a random number, so that no two processes share one.
+/// The present generation of this process. It begins with one of its own, at a random number, and goes on with the
+/// catalogue's, which all processes have in common, until it changes something itself.
 #[derive(Debug)]
 pub(super) struct Generations(AtomicU64);
 
@@ -18,7 +19,7 @@ pub struct Changing<'a>(&'a AtomicU64);
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.store(rand::random(), Ordering::SeqCst);
     }
 }
 
@@ -29,6 +30,14 @@ impl Generations {
 
     pub(super) fn current(&self) -> Generation {
         Generation(self.0.load(Ordering::SeqCst))
+    }
+
+    /// Goes on with the catalogue's generation, which was asked for under `before`, unless that has ended meanwhile:
+    /// then the answer may be older than the change that ended it.
+    pub(super) fn go_on(&self, before: Generation, catalogue: Generation) {
+        let (before, next) = (before.0, catalogue.0);
+        // Another one is in force otherwise, and the next look follows.
+        let _ = self.0.compare_exchange(before, next, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     pub(super) fn changing(&self) -> Changing<'_> {

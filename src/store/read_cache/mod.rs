@@ -2,10 +2,11 @@
 //!
 //! A read asks what is remembered, then Redis, then its loader, then fills both. The cache guarantees:
 //! - *No stale sale*. Every entry carries the *generation* in which its load began, and is valid in
-//!   that one only. A change of any sale begins the next, in this process, which is the only one
-//!   that changes sales. So no entry has to be deleted: a load that overlaps a change, a write that
-//!   reaches Redis late, a Redis that was unreachable meanwhile and the entries of an earlier process
-//!   all carry another generation.
+//!   that one only. A change of any sale begins the next: at once in the process that makes it, and in
+//!   others once they have looked at the catalogue's own mark of it, every second or so. So no entry
+//!   has to be deleted: a load that overlaps a change, a write that reaches Redis late and a Redis that
+//!   was unreachable meanwhile all carry another generation; and processes with the same one share
+//!   what is in Redis.
 //! - *No stampede*. One caller per key and generation loads, the others wait for its result.
 //!   Entries live for a random time, so that those filled together do not expire together.
 //! - *No question twice*. What was found is remembered here for a moment, in a bounded number, so that
@@ -30,7 +31,7 @@ pub use error::ReadError;
 pub use generation::Changing;
 
 use crate::clock::Clock;
-use crate::store::catalogue::CatalogueError;
+use crate::store::catalogue::{CatalogueError, LatestChange};
 use crate::store::redis_connection::{
     RedisAddress, RedisAddressError, RedisConnection, RedisFailure,
 };
@@ -59,8 +60,7 @@ const LOADS_MAX: usize = 16;
 const ABSENT_LIFE: u64 = 5_000;
 /// The most of each that are remembered at a time, which take some 500 kB.
 const ABSENT_MAX: usize = 10_000;
-/// How long what was found is remembered, in milliseconds: also what another process changed is seen
-/// after that.
+/// How long what was found is remembered, in milliseconds.
 const FOUND_LIFE: u64 = 1_000;
 /// The most pages, days and sales that are remembered at a time.
 const FOUND_MAX: usize = 64;
@@ -136,6 +136,21 @@ impl ReadCache {
     /// entries expire: after a minute at the latest.
     pub fn changing(&self) -> Changing<'_> {
         self.0.generations.changing()
+    }
+
+    /// Goes on with the catalogue's own generation, for which `ask` asks it: the mark of the latest change that any
+    /// process has made.
+    ///
+    /// # Errors
+    /// Returns what `ask` does; what is remembered stays valid then.
+    pub async fn catch_up<Error>(
+        &self,
+        ask: impl Future<Output = Result<LatestChange, Error>>,
+    ) -> Result<(), Error> {
+        let before = self.0.generations.current();
+        let LatestChange(mark) = ask.await?;
+        self.0.generations.go_on(before, Generation(mark));
+        Ok(())
     }
 
     /// The number of the present generation, for what is made of sales elsewhere.

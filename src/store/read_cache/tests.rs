@@ -438,3 +438,39 @@ impl Read for Result<Option<Arc<PublicSale>>, ReadError> {
         self.as_ref().ok()?.as_deref()
     }
 }
+
+#[tokio::test]
+async fn processes_that_share_a_catalogue_share_its_generation() {
+    let Some(redis) = harness::redis() else { return };
+    let nodes = [cache(Some(&redis)), cache(Some(&redis))];
+    let mark = async |node: &ReadCache, mark| {
+        node.catch_up(async { Ok::<_, CatalogueError>(LatestChange(mark)) })
+            .await
+            .expect("it answers");
+    };
+    for node in &nodes {
+        mark(node, 7).await;
+    }
+    let loaded = nodes[0].sale(SaleId(1), || async { Ok(Some(sale(1))) }).await.expect("a sale");
+    assert_eq!(loaded.as_deref(), Some(&sale(1)));
+    let shared = nodes[1].sale(SaleId(1), || async { Err(failure()) }).await.expect("in Redis");
+    assert_eq!(shared.as_deref(), Some(&sale(1)));
+
+    // One of them changes it: it knows at once, and the other once it looks.
+    let changing = nodes[0].changing();
+    let asked = nodes[0].catch_up(async {
+        drop(changing);
+        Ok::<_, CatalogueError>(LatestChange(7))
+    });
+    asked.await.expect("it answers");
+    assert_ne!(nodes[0].generation(), 7, "an answer from before the change");
+    let changed = nodes[0].sale(SaleId(1), || async { Ok(Some(ended(1))) }).await.expect("a sale");
+    assert_eq!(changed.as_deref(), Some(&ended(1)));
+    let before = nodes[1].sale(SaleId(1), || async { Err(failure()) }).await.expect("remembered");
+    assert_eq!(before.as_deref(), Some(&sale(1)));
+    for node in &nodes {
+        mark(node, 8).await;
+    }
+    let seen = nodes[1].sale(SaleId(1), || async { Ok(Some(ended(1))) }).await.expect("a sale");
+    assert_eq!(seen.as_deref(), Some(&ended(1)));
+}
