@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// The types of events that it wants.
-const TYPES: &[&str] = &["seckill.order.paid"];
+const TYPES: &[&str] = &["seckill.order.reserved", PAID];
+/// The one for which it writes an invoice.
+const PAID: &str = "seckill.order.paid";
 /// Of so many events the first attempt fails once,
 const FAILS_ONCE_IN: usize = 40;
 /// and of so many the shop waits in vain for an answer.
@@ -86,7 +88,7 @@ impl Table {
             count if is_first && count % FAILS_ONCE_IN == 7 => return HookAnswer::Status(500),
             _ => {}
         }
-        if self.account.take(&event) {
+        if self.account.take(&event) && event["type"] == PAID {
             let amount = event["data"]["amount"].as_u64().expect("an amount");
             *self.invoices.entry(number(&event["partitionkey"])).or_default() += amount;
         }
