@@ -399,6 +399,11 @@ impl Gate {
         self.sold_out.store(counters.available == 0, Ordering::Release);
     }
 
+    /// Looks at what [`Self::add_buyer`] will change, as [`Stock::warm`](domain::Stock::warm) does.
+    pub(super) fn warm(&self, user_id: UserId) -> u64 {
+        u64::from(self.buyers.may_contain(user_id))
+    }
+
     /// Notes that this buyer may have an order. Called before the grant is answered.
     pub(super) fn add_buyer(&self, user_id: UserId) {
         self.buyers.insert(user_id);

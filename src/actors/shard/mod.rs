@@ -1,8 +1,8 @@
 //! A shard: the actor that alone decides about its products' stock, and what surrounds it.
 //!
 //! In the order of a purchase: `permits` and `idempotency` bound what comes in, `router` and `ring`
-//! find the shard, `mailbox` keeps what was admitted, `actor` and `processor` decide, `effects` are
-//! released once they are durable; `figures` are counted on the way. What finds a
+//! find the shard, `mailbox` keeps what was admitted, `look_ahead` asks memory for what it needs, `actor` and
+//! `processor` decide, `effects` are released once they are durable; `figures` are counted on the way. What finds a
 //! dry bucket waits as `parked`, and `wishes` tell of it. `context` is what all shards share; `supervisor`, `quarantine` and
 //! `recovery` are for failures.
 
@@ -11,6 +11,7 @@ pub(in crate::actors) mod context;
 pub(in crate::actors) mod effects;
 pub(in crate::actors) mod figures;
 pub(in crate::actors) mod idempotency;
+mod look_ahead;
 pub(in crate::actors) mod mailbox;
 mod parked;
 pub(in crate::actors) mod permits;

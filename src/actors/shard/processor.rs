@@ -9,9 +9,13 @@
 //! A panic is contained here: deciding is pure, so nothing is lost by it; applying may leave the state
 //! half-changed, so the processor stops and asks to be rebuilt.
 
+mod dry_buckets;
+mod reads;
+
 use super::effects::{Effect, EffectSink, NotDelivered, Reply};
 use super::figures::{BatchFigures, ShardFigures};
 use super::idempotency::IdempotencyKeys;
+use super::look_ahead::LookAhead;
 use super::mailbox::{Envelope, PendingCommand};
 use super::parked::{Parked, units_taken};
 use super::quarantine::{Quarantine, poison};
@@ -26,7 +30,6 @@ use domain::{
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// Times that deciding one request may panic before its item is put in quarantine.
 const PANICS_MAX: u8 = 3;
@@ -129,7 +132,8 @@ impl ShardProcessor {
         now: Timestamp,
         batch: &mut VecDeque<Envelope>,
     ) -> Result<(), Damaged> {
-        while let Some(envelope) = batch.pop_front() {
+        let mut ahead = LookAhead::default();
+        while let Some(envelope) = ahead.next(&self.stock, &self.gates, batch) {
             let done = match envelope {
                 Envelope::Command(pending) => self.decide(now, pending),
                 Envelope::LookAgain { item_id, are_away } => {
@@ -261,69 +265,6 @@ impl ShardProcessor {
         Ok(())
     }
 
-    /// Whether so many units may come to a dry bucket from the item's others. If it is certain that they do not,
-    /// corrects how many there are.
-    fn may_come(&self, now: Timestamp, item_id: ItemId, units: u32, refusal: &mut Refusal) -> bool {
-        let Some(item) = self.stock.item(item_id) else { return false };
-        let (Some(exchange), Some(gate)) = (&item.exchange, self.gates.get(&item_id)) else {
-            return false;
-        };
-        let Some(elsewhere) = gate.units_elsewhere(exchange, now) else { return true };
-        let all = item.counters.available.saturating_add(elsewhere);
-        if let Refusal::FewerAvailable { available } = refusal {
-            *available = all;
-        }
-        units <= all
-    }
-
-    /// Lets a command wait for units of the item's other buckets.
-    fn park(&mut self, item_id: ItemId, pending: PendingCommand) {
-        match self.parked.push(item_id, pending) {
-            Ok(Some(wanted)) => self.wish(item_id, wanted),
-            Ok(None) => {}
-            Err(mut pending) => {
-                pending.reply_sender.send(Reply::NotDelivered(NotDelivered::Overloaded));
-            }
-        }
-    }
-
-    fn wish(&self, item_id: ItemId, units: u32) {
-        let exchange = self.stock.item(item_id).and_then(|item| item.exchange.as_ref());
-        if let Some(exchange) = exchange {
-            self.effect_sink.wishes.tell((item_id, exchange.bucket), units);
-        }
-    }
-
-    /// Looks again at what waits for units, now that the other buckets were asked: what can be decided comes to
-    /// the front of the batch, and for the rest they are asked once more, unless some are away.
-    fn look_again(
-        &mut self,
-        now: Timestamp,
-        (item_id, are_away): (ItemId, bool),
-        batch: &mut VecDeque<Envelope>,
-    ) {
-        let Some(item) = self.stock.item(item_id) else { return };
-        let (available, gate) = (item.counters.available, self.gates.get(&item_id));
-        let own = item.exchange.as_ref().zip(gate);
-        let elsewhere = own.and_then(|(own, gate)| gate.units_elsewhere(own, now));
-        let at_most = elsewhere.map(|elsewhere| available.saturating_add(elsewhere));
-        self.serve(item_id, at_most, batch);
-        if are_away {
-            self.parked.answer_unserved(item_id);
-        } else if let Some(wanted) = self.parked.wanted(item_id) {
-            self.wish(item_id, wanted);
-        }
-    }
-
-    /// Puts what waits for units and can be decided now in front of the batch, first in, first out.
-    fn serve(&mut self, item_id: ItemId, at_most: Option<u32>, batch: &mut VecDeque<Envelope>) {
-        let available = self.stock.item(item_id).map_or(0, |item| item.counters.available);
-        let decidable = self.parked.take_decidable(item_id, available, at_most);
-        for pending in decidable.into_iter().rev() {
-            batch.push_front(Envelope::Command(pending));
-        }
-    }
-
     /// Decides the command, again if it panics; none if it was answered without a decision.
     fn decision(
         &mut self,
@@ -447,51 +388,6 @@ impl ShardProcessor {
         let PendingCommand { reply_sender, permit, admitted_at, .. } = pending;
         let reply = Effect::Reply { outcome, is_on_record, reply_sender, permit, admitted_at };
         self.effects.push(reply);
-    }
-
-    fn read(&mut self, envelope: Envelope) {
-        match envelope {
-            Envelope::Command(_) | Envelope::LookAgain { .. } => {}
-            Envelope::ReadOrder { order_id, answer } => {
-                self.answer(answer, self.stock.order(order_id));
-            }
-            Envelope::ReadOrdersOf { user_id, before, limit, answer } => {
-                self.answer(answer, self.stock.orders_of(user_id, before, limit));
-            }
-            Envelope::FindRequest { user_id, request_id, answer } => {
-                self.answer(answer, self.stock.order_of_request(user_id, request_id));
-            }
-            Envelope::TakeChanges { answer } => {
-                let changes = self.stock.take_changes();
-                if let Err(changes) = answer.send(changes) {
-                    self.stock.put_back(&changes);
-                }
-            }
-            Envelope::RestoreChanges { changes, owner } => {
-                if self.journal.owner(self.stock.shard()) == owner {
-                    self.stock.put_back(&changes);
-                }
-            }
-            Envelope::Flush { answer } => {
-                let flushed = move || {
-                    // Who waits no more needs no answer.
-                    let _ = answer.send(());
-                };
-                self.effects.push(Effect::Call(Box::new(flushed)));
-            }
-            Envelope::ReadSnapshot { answer } => {
-                // A checkpointer that waits no more takes another one later.
-                let _ = answer.send(self.stock.snapshot());
-            }
-        }
-    }
-
-    /// Answers a read once what it has seen is durable.
-    fn answer<T: Send + 'static>(&mut self, answer: oneshot::Sender<T>, value: T) {
-        self.effects.push(Effect::Read(Box::new(move || {
-            // A caller that has given up needs no answer.
-            let _ = answer.send(value);
-        })));
     }
 
     fn open_gate(&mut self, item_id: ItemId) {

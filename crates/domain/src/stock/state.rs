@@ -6,6 +6,7 @@ use super::buyers::BuyerIndex;
 use super::orders::{Entry, OrderTable};
 use super::payment_table::PaymentTable;
 use crate::admission::Admission;
+use crate::command::Command;
 use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
 use crate::operation::RememberedOperation;
@@ -168,6 +169,22 @@ impl Stock {
     /// Each order held, oldest first.
     pub fn orders(&self) -> impl Iterator<Item = Order> + '_ {
         self.orders.iter().filter_map(|entry| self.view(entry))
+    }
+
+    /// Looks at what deciding the command will look at. Who does so for some commands before the first of them is
+    /// decided waits for their memory once, and not for each of them. What is returned means nothing, but a
+    /// caller must not let the compiler know that it is not used.
+    pub fn warm(&self, command: &Command) -> u64 {
+        let slot = match command {
+            Command::Buy(buy) => self
+                .position(buy.item_id)
+                .and_then(|position| self.buyers.find(&self.orders, position, buy.user_id)),
+            Command::Pay { order_id, .. } | Command::Cancel { order_id, .. } => {
+                self.orders.find(*order_id)
+            }
+            _ => None,
+        };
+        slot.and_then(|slot| self.orders.get(slot)).map_or(0, |entry| entry.order_id.0)
     }
 
     /// Up to `limit` reserved orders whose payment window is over at `now`.

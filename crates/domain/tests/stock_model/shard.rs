@@ -103,7 +103,11 @@ impl Shard {
 
     /// Decides, applies and records; both must agree.
     pub fn ask(&mut self, command: Command) -> Outcome {
+        let unseen = self.stock.decide(self.now, &command);
+        // A shard looks ahead at what it is about to decide, which changes nothing.
+        std::hint::black_box(self.stock.warm(&command));
         let decision = self.stock.decide(self.now, &command);
+        assert_eq!(decision, unseen, "{command:?}");
         if let Some(event) = decision.event {
             let at = self.now.max(self.stock.at());
             let record = Record { shard: SHARD, seq: self.stock.seq() + 1, at, event };
