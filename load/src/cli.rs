@@ -1,5 +1,5 @@
 //! The command line: `load run`, `load cluster`, `load drills`, `load check`, `load compare`,
-//! `load instructions`, `load simulate` and `load peer`.
+//! `load scale`, `load instructions`, `load simulate` and `load peer`.
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,7 +13,7 @@ use crate::output::print;
 use crate::report::Report;
 use crate::run::{Findings, Remote, RunOptions, run, run_remote};
 use crate::scenario::{NODES_MAX, Scenario};
-use crate::{Error, Result, compare, drills, drive, instructions, peers};
+use crate::{Error, Result, compare, drills, drive, instructions, peers, scale};
 
 /// The load laboratory of the flash-sale engine.
 #[derive(Debug, Parser)]
@@ -43,6 +43,9 @@ pub enum Command {
     },
     /// Measure the engine beside its peers on this machine.
     Compare(compare::CompareArguments),
+    /// Measure how much more several nodes sell than one, each capped at a share of a processor, and what it costs to
+    /// ask the wrong one.
+    Scale(scale::ScaleArguments),
     /// Count the instructions of one purchase, stage by stage; exit code 1 if they are over 5 % more than recorded.
     Instructions(instructions::InstructionArguments),
     /// Run the simulations of the journal and of a cluster under many seeds; exit code 1 if one has a finding.
@@ -129,6 +132,7 @@ pub fn dispatch(cli: Cli) -> Result<bool> {
         Command::Drills(arguments) => until_interrupted(drills::drills(arguments)),
         Command::Check { scenarios } => check(&scenarios),
         Command::Compare(arguments) => until_interrupted(compare::compare(arguments)),
+        Command::Scale(arguments) => until_interrupted(scale::scale(arguments)),
         Command::Instructions(arguments) => {
             until_interrupted(instructions::instructions(arguments))
         }

@@ -6,7 +6,7 @@
 //! each [`outcome`]; [`run`] sets the [`stage`], applies faults and settles; [`audit`]
 //! compares what clients were told with the counters and the order store, purely;
 //! [`report`] shows it all. [`compare`] measures the engine beside its [`peers`], [`instructions`] counts
-//! what a purchase takes, and [`drills`] break something on purpose and ask whether the shop came through.
+//! what a purchase takes, [`scale`] sets several nodes beside one, and [`drills`] break something on purpose and ask whether the shop came through.
 //!
 //! Nothing here knows the engine's code but its invariants and what they speak of (`domain`): it
 //! is a program, an HTTP API and a table of orders. [`inprocess`] and `simulate` alone call it directly,
@@ -27,6 +27,7 @@ pub mod plan;
 pub mod random;
 pub mod report;
 pub mod run;
+pub mod scale;
 pub mod scenario;
 pub mod schedule;
 #[cfg(feature = "in-process")]

@@ -71,13 +71,27 @@ impl Backends {
         };
         let mut backends = Self::start_these(&scenario.server.backends, is_slow, "")?;
         if scenario.server.nodes > 1 {
-            let arguments = ETCD_SETTINGS.map(str::to_owned).into();
-            let options =
-                EtcdOptions { members: ETCD_MEMBERS, arguments, ..EtcdOptions::default() };
-            let etcd = Etcd::start_with(options).map_err(|error| backend_error("etcd", &error))?;
-            backends.etcd = Some(etcd);
+            backends.start_etcd()?;
         }
         Ok(backends)
+    }
+
+    /// What a cluster needs, without a proxy in between. Blocks.
+    ///
+    /// # Errors
+    /// Returns an error if [`Backends::start`] does.
+    pub fn start_for_cluster() -> Result<Self> {
+        let mut backends = Self::start_these(&[Backend::Redis, Backend::Mysql], |_| false, "")?;
+        backends.start_etcd()?;
+        Ok(backends)
+    }
+
+    fn start_etcd(&mut self) -> Result<()> {
+        let arguments = ETCD_SETTINGS.map(str::to_owned).into();
+        let options = EtcdOptions { members: ETCD_MEMBERS, arguments, ..EtcdOptions::default() };
+        let etcd = Etcd::start_with(options).map_err(|error| backend_error("etcd", &error))?;
+        self.etcd = Some(etcd);
+        Ok(())
     }
 
     fn start_these(

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Nodes that have started take over what is free within this time.
 const READY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Set where nodes are to be a cluster.
+const ENDPOINTS: &str = "SECKILL__CLUSTER__ENDPOINTS";
 /// Where nodes listen for each other.
 const ANY_PORT: &str = "127.0.0.1:0";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -29,7 +31,8 @@ pub struct Nodes(Vec<Engine>);
 
 impl Nodes {
     /// Starts so many processes of the program, each with a directory below `home`, and waits until every
-    /// shard is served, by all of them. Several of them need [`super::Backends`] with etcd in `environment`.
+    /// shard is served, by all of them. Several of them need [`super::Backends`] with etcd in `environment`, and with
+    /// them one alone is a node too.
     ///
     /// # Errors
     /// Returns an error if [`Engine::start`] does, and [`Error::Server`] if they do not become a shop.
@@ -40,10 +43,11 @@ impl Nodes {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self> {
         let secret = secret();
+        let is_cluster = count > 1 || environment.contains_key(ENDPOINTS);
         let mut nodes = Self(Vec::new());
         for number in 1..=count {
             let mut environment = environment.clone();
-            let (data, log) = if count == 1 {
+            let (data, log) = if !is_cluster {
                 ("data".to_owned(), "server.log".to_owned())
             } else {
                 environment.insert("SECKILL__CLUSTER__NODE".to_owned(), name(number));
@@ -57,8 +61,10 @@ impl Nodes {
             let options = EngineOptions { binary, data, environment, log: home.join(log) };
             nodes.0.push(Engine::start(options).await?);
         }
-        if count > 1 {
+        if is_cluster {
             nodes.wait_for_owners().await?;
+        }
+        if count > 1 {
             // The first took every shard before there was another.
             nodes.options().call_well(&["cluster", "rebalance"]).await?;
             nodes.wait_for_owners().await?;
@@ -112,6 +118,20 @@ impl Nodes {
     #[must_use]
     pub fn operations(&self) -> Vec<SocketAddr> {
         self.0.iter().map(Engine::operations).collect()
+    }
+
+    /// The place among them of each shard's owner; none of a shard that nobody has.
+    ///
+    /// # Errors
+    /// Returns [`Error::Server`] if they are no cluster, or do not say.
+    pub async fn owners(&self) -> Result<Vec<Option<usize>>> {
+        let printed = self.options().call_well(&["cluster", "status", "--format", "json"]).await?;
+        let shown: Value = serde_json::from_str(&printed)
+            .map_err(|error| Error::Server(format!("the cluster's status: {error}")))?;
+        let names: Vec<String> = (1..).take(self.0.len()).map(name).collect();
+        let shards = shown["shards"].as_array().into_iter().flatten();
+        let place = |owner: &str| names.iter().position(|name| name == owner);
+        Ok(shards.map(|shard| shard["owner"].as_str().and_then(place)).collect())
     }
 
     /// The ids of the processes, 0 for one that is not there; they follow restarts.
