@@ -147,8 +147,13 @@ impl World {
                 self.let_ask(client);
             }
             Event::Client(..) => {}
+            // A node that is stopped hears and says nothing until it goes on.
+            Event::Ask(node, question) if self.now < self.paused[node] => {
+                self.events.at(self.paused[node], Event::Ask(node, question));
+            }
             Event::Ask(node, question) => {
                 self.nodes[node].ask(self.now, question);
+                self.look_at(node)?;
                 self.call(node);
             }
             Event::Message(node, from, message) if self.now < self.paused[node] => {
