@@ -7,8 +7,9 @@ use super::engine::Engine;
 use super::gate::Gate;
 use super::shard::effects::{NotDelivered, OrderChanges};
 use super::shard::mailbox::Envelope;
-use domain::{Buy, ItemId, Order, OrderId, RequestId, ShardId, UserId};
+use domain::{Buy, ItemId, Order, OrderId, OrderStatus, RequestId, ShardId, UserId};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 impl Engine {
     /// The order, if its shard holds it: durable, and at once.
@@ -104,6 +105,23 @@ impl Engine {
             orders.append(&mut answer?);
         }
         Ok(newest(orders, limit))
+    }
+
+    /// The order once it has another status than `known`, as the node has it that serves its shard, or as it is after
+    /// `wait`. That is for orders of other nodes: what changes here, [`Engine::watch_order`] tells.
+    ///
+    /// # Errors
+    /// Returns [`NotDelivered`] if no other node serves the shard, or it does not answer.
+    pub async fn await_change_elsewhere(
+        &self,
+        order_id: OrderId,
+        known: OrderStatus,
+        wait: Duration,
+    ) -> Result<Option<Order>, NotDelivered> {
+        match self.remote() {
+            Some(remote) => remote.await_change(order_id, known, wait).await,
+            None => Err(NotDelivered::Moved),
+        }
     }
 
     /// The order's durable changes from now on.

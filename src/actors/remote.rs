@@ -16,8 +16,8 @@ use crate::telemetry::text::Histogram;
 use crate::telemetry::traces::TraceContext;
 use dashmap::DashMap;
 use domain::{
-    Buy, Command, ItemAction, ItemId, Order, OrderId, Outcome, RequestId, ShardId, Timestamp,
-    UserId,
+    Buy, Command, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, RequestId, ShardId,
+    Timestamp, UserId,
 };
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -176,6 +176,24 @@ impl Remote {
     /// Reads an order.
     pub(super) async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
         self.find_order(order_id.shard(), &Ask::ReadOrder(order_id)).await
+    }
+
+    /// Reads an order once it has another status than this, or after so long.
+    pub(super) async fn await_change(
+        &self,
+        order_id: OrderId,
+        known: OrderStatus,
+        wait: Duration,
+    ) -> Result<Option<Order>, NotDelivered> {
+        let (shard, ask) = (order_id.shard(), Ask::AwaitChange { order_id, known, wait });
+        // The other node answers after its wait, and that takes its time too.
+        let deadline = Instant::now() + wait + self.patience.call;
+        match self.ask_until(deadline, shard, &ask, true).await {
+            Ok(Asked { answer: Answer::Order(order), .. }) => Ok(order),
+            Ok(Asked { answer, .. }) => Err(unread(&answer)),
+            Err(Failed::NotDelivered(reason)) => Err(reason),
+            Err(Failed::Unknown) => Err(NotDelivered::Moved),
+        }
     }
 
     /// Reads the order that a request got, on any item of the shard.

@@ -9,8 +9,16 @@ use super::shard::idempotency::KeyOrigin;
 use crate::peers::{Answer, Ask, Item, Serve};
 use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::stock::ItemState;
-use domain::{Buy, Command, ItemId, Order, OrderId, Outcome, Refusal, ShardId, UserId};
+use domain::{
+    Buy, Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, ShardId, UserId,
+};
+use std::time::Duration;
+use tokio::time::Instant;
 
+/// How long another node may have this one wait for a change of an order.
+const WATCH_MAX: Duration = Duration::from_secs(30);
+/// The time between two looks meanwhile.
+const WATCH_LOOK: Duration = Duration::from_secs(1);
 /// The span of a purchase that another node has sent here.
 const SERVE: &str = "serve buy";
 
@@ -46,6 +54,9 @@ impl Serve for Serving {
             }
             Ask::Command(command) => self.command(shard, command).await,
             Ask::ReadOrder(order_id) => self.found(shard, engine.order_here(order_id).await),
+            Ask::AwaitChange { order_id, known, wait } => {
+                self.await_change(shard, order_id, known, wait).await
+            }
             Ask::FindRequest(user_id, request_id) => {
                 self.found(shard, engine.order_of_request(shard, user_id, request_id).await)
             }
@@ -102,6 +113,34 @@ impl Serving {
             _ => engine.decide_here(shard, command).await,
         };
         self.answer(shard, reply)
+    }
+
+    /// The order once it is not as it is known to the other node, or after so long.
+    async fn await_change(
+        &self,
+        shard: ShardId,
+        order_id: OrderId,
+        known: OrderStatus,
+        wait: Duration,
+    ) -> Answer {
+        let engine = &self.0;
+        let until = Instant::now() + wait.min(WATCH_MAX);
+        // Watched before it is read: what changes in between is told.
+        let mut changes = engine.watch_order(order_id);
+        loop {
+            let found = engine.order_here(order_id).await;
+            let is_known = matches!(&found, Ok(Some(order)) if order.status == known);
+            if !is_known || Instant::now() >= until {
+                return self.found(shard, found);
+            }
+            // Now and then it is looked at whether the shard has gone, which is no change of the order.
+            let look = until.min(Instant::now() + WATCH_LOOK);
+            if let Ok(Ok(Some(order))) = tokio::time::timeout_at(look, changes.next()).await
+                && order.status != known
+            {
+                return Answer::Order(Some(order));
+            }
+        }
     }
 
     /// The buckets of these items that are served here. What another node may have by now is not told of.

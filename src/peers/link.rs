@@ -9,11 +9,10 @@ use super::proto::from_caller::Message as Said;
 use super::proto::from_server::Message as Heard;
 use super::proto::peer_client::PeerClient;
 use super::proto::{self, FromCaller, FromServer, call};
-use super::wire::{self, Answer};
+use super::wire::{self, Answer, Room};
 use futures_util::{Stream, stream};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +25,8 @@ use tonic::{Status, Streaming};
 pub(super) const BATCH_MAX: usize = 256;
 /// Calls of the nodes' own that a link has room for beside those of buyers.
 pub(super) const UPKEEP_MAX: usize = 64;
+/// Calls that wait for a change which a link has room for, beside all others.
+pub(super) const WATCHES_MAX: usize = 4_096;
 /// How much of a stream is sent before the other side has to say that it took it in, in bytes.
 pub(super) const WINDOW_BYTES: u32 = 1 << 20;
 /// How often a link is tried, and how long its answer may take: a node that is frozen or cut off keeps its
@@ -105,7 +106,9 @@ struct Table {
 struct Waiting {
     is_broken: bool,
     last: u64,
-    calls: HashMap<u64, oneshot::Sender<Answer>>,
+    calls: HashMap<u64, (oneshot::Sender<Answer>, Room)>,
+    /// How many of the calls wait for a change.
+    watches: usize,
 }
 
 /// A call's place in the table, given back when its caller has gone.
@@ -116,7 +119,16 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.table.waiting.lock().calls.remove(&self.number);
+        self.table.waiting.lock().remove(self.number);
+    }
+}
+
+impl Waiting {
+    /// Takes a call out of those under way, if it is there still.
+    fn remove(&mut self, number: u64) -> Option<oneshot::Sender<Answer>> {
+        let (sender, room) = self.calls.remove(&number)?;
+        self.watches -= usize::from(room == Room::Watches);
+        Some(sender)
     }
 }
 
@@ -124,32 +136,34 @@ impl Table {
     fn take_place(
         &self,
         sender: oneshot::Sender<Answer>,
-        is_upkeep: bool,
+        room: Room,
     ) -> Result<Place<'_>, CallError> {
         let mut waiting = self.waiting.lock();
         if waiting.is_broken {
             return Err(CallError::NotSent);
         }
-        let limit = if is_upkeep { self.limit + UPKEEP_MAX } else { self.limit };
-        if waiting.calls.len() >= limit {
+        let others = waiting.calls.len() - waiting.watches;
+        let (under_way, limit) = match room {
+            Room::Buyers => (others, self.limit),
+            Room::Upkeep => (others, self.limit + UPKEEP_MAX),
+            Room::Watches => (waiting.watches, WATCHES_MAX),
+        };
+        if under_way >= limit {
             return Err(CallError::Busy);
         }
+        waiting.watches += usize::from(room == Room::Watches);
         waiting.last += 1;
         let number = waiting.last;
-        waiting.calls.insert(number, sender);
+        waiting.calls.insert(number, (sender, room));
         Ok(Place { table: self, number })
     }
 
     fn answer(&self, answer: proto::Answer) {
-        let mut waiting = self.waiting.lock();
-        let Entry::Occupied(place) = waiting.calls.entry(answer.number) else { return };
+        let Some(sender) = self.waiting.lock().remove(answer.number) else { return };
         match wire::decode_answer(answer.what) {
             // A caller that has given up needs no answer.
-            Ok(answer) => drop(place.remove().send(answer)),
-            Err(error) => {
-                tracing::warn!(%error, "a peer's answer cannot be read");
-                place.remove();
-            }
+            Ok(answer) => drop(sender.send(answer)),
+            Err(error) => tracing::warn!(%error, "a peer's answer cannot be read"),
         }
     }
 
@@ -157,6 +171,7 @@ impl Table {
         let mut waiting = self.waiting.lock();
         waiting.is_broken = true;
         waiting.calls.clear();
+        waiting.watches = 0;
     }
 }
 
@@ -197,7 +212,7 @@ impl Link {
         deadline: Instant,
     ) -> Result<Answer, CallError> {
         let (sender, answered) = oneshot::channel();
-        let place = self.table.take_place(sender, wire::is_upkeep(&what))?;
+        let place = self.table.take_place(sender, wire::room(&what))?;
         let budget = deadline.saturating_duration_since(Instant::now()).as_millis();
         let call = proto::Call {
             number: place.number,

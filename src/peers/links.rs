@@ -96,7 +96,8 @@ impl Links {
             Err(CallError::Silent) => silent,
         };
         metrics::counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(1);
-        if called.is_ok() {
+        // How long a change takes is not how long the peer does.
+        if called.is_ok() && !matches!(ask, Ask::AwaitChange { .. }) {
             let took = self.0.clock.elapsed().saturating_sub(began);
             self.0.durations.observe(took, 1);
         }

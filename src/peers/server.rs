@@ -5,13 +5,13 @@
 //! know what a call means.
 
 use super::handshake::{self, Handshake, PeerKey, Side, VERSION};
-use super::link::{BATCH_MAX, HANDSHAKE_MAX, PING, UPKEEP_MAX, WINDOW_BYTES};
+use super::link::{BATCH_MAX, HANDSHAKE_MAX, PING, UPKEEP_MAX, WATCHES_MAX, WINDOW_BYTES};
 use super::orders::{Malformed, narrow};
 use super::proto::from_caller::Message as Heard;
 use super::proto::from_server::Message as Said;
 use super::proto::peer_server::{Peer, PeerServer};
 use super::proto::{self, FromCaller, FromServer};
-use super::wire::{self, Answer, Ask};
+use super::wire::{self, Answer, Ask, Room};
 use crate::telemetry::metrics::PEER_CALLS_SERVED_TOTAL;
 use domain::ShardId;
 use futures_util::stream::{self, BoxStream};
@@ -183,11 +183,14 @@ impl<S: Serve> Server<S> {
     ) {
         let places = Arc::new(Semaphore::new(self.calls_max));
         let upkeep = Arc::new(Semaphore::new(UPKEEP_MAX));
+        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
         while let Ok(Some(Heard::Calls(batch))) = hear(&mut incoming).await {
             metrics::counter!(PEER_CALLS_SERVED_TOTAL).increment(batch.calls.len() as u64);
             for call in batch.calls {
-                let mut place = Arc::clone(&places).try_acquire_owned();
-                if place.is_err() && call.what.as_ref().is_some_and(wire::is_upkeep) {
+                let room = call.what.as_ref().map_or(Room::Buyers, wire::room);
+                let own = if room == Room::Watches { &watches } else { &places };
+                let mut place = Arc::clone(own).try_acquire_owned();
+                if place.is_err() && room == Room::Upkeep {
                     place = Arc::clone(&upkeep).try_acquire_owned();
                 }
                 let Ok(place) = place else {

@@ -8,9 +8,9 @@ use super::proto::peer_server::{Peer, PeerServer};
 use super::proto::{self, FromCaller, FromServer};
 use super::{Answer, Ask, CallError, Links, PeerKey, Serve, Server};
 use crate::clock::Clock;
-use domain::{OrderId, ShardId, Timestamp};
+use domain::{OrderId, OrderStatus, ShardId, Timestamp};
 use futures_util::StreamExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::stream::{self, BoxStream};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -100,6 +100,29 @@ async fn every_call_gets_its_own_answer() {
     assert_eq!((links.figures().open, links.figures().left_alone), (1, 0), "one link carries all");
     links.keep(|name| name != "b");
     assert_eq!(links.figures().open, 0);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_change_take_no_buyers_place() {
+    let shop = Shop::shut();
+    let (_server, address) = serve(&shop, 2).await;
+    let links = links("a", key(), 2);
+    let known = OrderStatus::Reserved;
+    let watch = Ask::AwaitChange { order_id: OrderId(1), known, wait: LONG };
+    let peer = ("b", address.as_str());
+    let watching = (0..5).map(|_| links.call(peer, ShardId(3), &watch, Instant::now() + LONG));
+    let buying = (0..2).map(|order| read(&links, &address, order));
+    let mut asked = Box::pin(join(join_all(watching), join_all(buying)));
+    tokio::select! {
+        _ = &mut asked => panic!("nothing is answered yet"),
+        () = shop.begun(7) => {}
+    }
+    assert_eq!(read(&links, &address, 9).await, Err(CallError::Busy));
+    shop.may_answer.add_permits(7);
+    let (watched, bought) = asked.await;
+    assert_eq!(watched, [const { Ok(Answer::Unknown) }; 5]);
+    assert_eq!(bought, [told(0), told(1)]);
+    assert_eq!(read(&links, &address, 9).await, told(9), "their places are free again");
 }
 
 #[tokio::test]

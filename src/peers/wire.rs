@@ -4,10 +4,14 @@
 //! does not mean anything here is a [`Malformed`] message, and never guessed at. Must not know how a message
 //! is carried, nor who may ask.
 
+mod refusal;
+#[cfg(test)]
+mod tests;
+
 use super::orders::{
     Malformed, currency, decode_asked, decode_notice, decode_order, decode_payment_id,
     decode_payment_outcome, encode_asked, encode_notice, encode_order, encode_payment_id,
-    encode_payment_outcome, narrow, payment_state, reference,
+    encode_payment_outcome, narrow, reference,
 };
 use super::proto;
 use super::proto::{answer, call, outcome};
@@ -15,9 +19,11 @@ use crate::telemetry::traces::TraceContext;
 use domain::stock::ItemState;
 use domain::{
     Admission, Buckets, Buy, Command, Exchange, ItemAction, ItemCounters, ItemId, ItemPhase,
-    ItemTerms, Operation, OperatorRequest, Order, OrderId, Outcome, Peer, Refusal, RequestId,
+    ItemTerms, Operation, OperatorRequest, Order, OrderId, OrderStatus, Outcome, Peer, RequestId,
     SaleId, ShardId, Timestamp, Transfer, UnitsWanted, UserId,
 };
+use refusal::{decode_refusal, encode_refusal};
+use std::time::Duration;
 
 /// What is asked of the node that serves a shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +41,15 @@ pub enum Ask {
     Command(Command),
     /// Reads an order.
     ReadOrder(OrderId),
+    /// Reads an order once it has another status than this, or after so long.
+    AwaitChange {
+        /// Which order.
+        order_id: OrderId,
+        /// The status that is known.
+        known: OrderStatus,
+        /// How long to wait.
+        wait: Duration,
+    },
     /// Reads the order that a request got, on any item of the shard.
     FindRequest(UserId, RequestId),
     /// Reads an item.
@@ -113,26 +128,6 @@ pub enum Answer {
     Buckets(Vec<Item>),
 }
 
-/// The kinds of refusals, by number.
-mod refusal {
-    pub const ITEM_NOT_FOUND: u32 = 1;
-    pub const ORDER_NOT_FOUND: u32 = 2;
-    pub const SALE_NOT_STARTED: u32 = 3;
-    pub const SALE_ENDED: u32 = 4;
-    pub const SALE_PAUSED: u32 = 5;
-    pub const SOLD_OUT: u32 = 6;
-    pub const LIMIT_REACHED: u32 = 7;
-    pub const ATTEMPTS_EXHAUSTED: u32 = 8;
-    pub const IDEMPOTENCY_KEY_REUSED: u32 = 9;
-    pub const ORDER_CLOSED: u32 = 10;
-    pub const PHASE_CONFLICT: u32 = 11;
-    pub const FEWER_AVAILABLE: u32 = 12;
-    pub const OUT_OF_RANGE: u32 = 13;
-    pub const PAYMENT_NOT_FOUND: u32 = 20;
-    pub const PAYMENT_CLOSED: u32 = 21;
-    pub const TOO_MANY_PAYMENTS: u32 = 22;
-}
-
 /// Puts what is asked into a message.
 ///
 /// # Errors
@@ -179,6 +174,11 @@ pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
         Ask::Command(Command::Buy(_) | Command::Expire { .. } | Command::Settle { .. }) => {
             return Err(Malformed("a command of the shard's own"));
         }
+        Ask::AwaitChange { order_id, known, wait } => call::What::AwaitChange(proto::AwaitChange {
+            order: order_id.0,
+            status: *known as u32,
+            wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+        }),
         Ask::ReadOrder(order_id) => call::What::ReadOrder(proto::ReadOrder { order: order_id.0 }),
         Ask::FindRequest(user, request) => {
             call::What::FindRequest(proto::FindRequest { user: user.0, request: request.0 })
@@ -243,6 +243,14 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
         call::What::SettleTransfer(transfer) => {
             Ask::Command(Command::SettleTransfer(decode_transfer(transfer)?))
         }
+        call::What::AwaitChange(proto::AwaitChange { order, status, wait_ms }) => {
+            let known = OrderStatus::from_number(narrow(status, "status")?);
+            Ask::AwaitChange {
+                order_id: OrderId(order),
+                known: known.ok_or(Malformed("status"))?,
+                wait: Duration::from_millis(u64::from(wait_ms)),
+            }
+        }
         call::What::ReadOrder(proto::ReadOrder { order }) => Ask::ReadOrder(OrderId(order)),
         call::What::FindRequest(proto::FindRequest { user, request }) => {
             Ask::FindRequest(UserId(user), RequestId(request))
@@ -286,18 +294,30 @@ pub(super) fn encode_answer(answer: Answer) -> answer::What {
     }
 }
 
-/// Whether what is asked is of the nodes' own, for which each link has some room of its own: buyers who wait for
-/// units at one node must not keep it from getting them of the other.
-pub(super) fn is_upkeep(what: &call::What) -> bool {
+/// Whose place a call takes on a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    /// That of buyers.
+    Buyers,
+    /// That of the nodes' own calls: buyers who wait for units at one node must not keep it from getting them of the
+    /// other.
+    Upkeep,
+    /// That of calls which wait for a change and for nothing else: however many do, buyers find their places.
+    Watches,
+}
+
+/// Whose place this takes.
+pub(super) fn room(what: &call::What) -> Room {
     use call::What as W;
-    matches!(
-        what,
+    match what {
+        W::AwaitChange(_) => Room::Watches,
         W::SendUnits(_)
-            | W::ReceiveUnits(_)
-            | W::SettleTransfer(_)
-            | W::ReadBuckets(_)
-            | W::Operate(_)
-    )
+        | W::ReceiveUnits(_)
+        | W::SettleTransfer(_)
+        | W::ReadBuckets(_)
+        | W::Operate(_) => Room::Upkeep,
+        _ => Room::Buyers,
+    }
 }
 
 /// Reads an answer.
@@ -485,65 +505,6 @@ fn decode_outcome(outcome: proto::Outcome) -> Result<Outcome, Malformed> {
     })
 }
 
-fn encode_refusal(refused: Refusal) -> proto::Refusal {
-    let (kind, value, order) = match refused {
-        Refusal::ItemNotFound => (refusal::ITEM_NOT_FOUND, 0, None),
-        Refusal::OrderNotFound => (refusal::ORDER_NOT_FOUND, 0, None),
-        Refusal::SaleNotStarted { starts_at } => (refusal::SALE_NOT_STARTED, starts_at.0, None),
-        Refusal::SaleEnded => (refusal::SALE_ENDED, 0, None),
-        Refusal::SalePaused => (refusal::SALE_PAUSED, 0, None),
-        Refusal::SoldOut => (refusal::SOLD_OUT, 0, None),
-        Refusal::LimitReached => (refusal::LIMIT_REACHED, 0, None),
-        Refusal::AttemptsExhausted => (refusal::ATTEMPTS_EXHAUSTED, 0, None),
-        Refusal::IdempotencyKeyReused => (refusal::IDEMPOTENCY_KEY_REUSED, 0, None),
-        Refusal::OrderClosed(order) => (refusal::ORDER_CLOSED, 0, Some(encode_order(&order))),
-        Refusal::PaymentNotFound => (refusal::PAYMENT_NOT_FOUND, 0, None),
-        Refusal::PaymentClosed(state) => (refusal::PAYMENT_CLOSED, state as u64, None),
-        Refusal::TooManyPayments => (refusal::TOO_MANY_PAYMENTS, 0, None),
-        Refusal::PhaseConflict => (refusal::PHASE_CONFLICT, 0, None),
-        Refusal::FewerAvailable { available } => {
-            (refusal::FEWER_AVAILABLE, u64::from(available), None)
-        }
-        Refusal::OutOfRange => (refusal::OUT_OF_RANGE, 0, None),
-    };
-    proto::Refusal { kind, value, order }
-}
-
-fn decode_refusal(refused: proto::Refusal) -> Result<Refusal, Malformed> {
-    Ok(match refused.kind {
-        refusal::ITEM_NOT_FOUND => Refusal::ItemNotFound,
-        refusal::ORDER_NOT_FOUND => Refusal::OrderNotFound,
-        refusal::SALE_NOT_STARTED => {
-            Refusal::SaleNotStarted { starts_at: Timestamp(refused.value) }
-        }
-        refusal::SALE_ENDED => Refusal::SaleEnded,
-        refusal::SALE_PAUSED => Refusal::SalePaused,
-        refusal::SOLD_OUT => Refusal::SoldOut,
-        refusal::LIMIT_REACHED => Refusal::LimitReached,
-        refusal::ATTEMPTS_EXHAUSTED => Refusal::AttemptsExhausted,
-        refusal::IDEMPOTENCY_KEY_REUSED => Refusal::IdempotencyKeyReused,
-        refusal::ORDER_CLOSED => {
-            Refusal::OrderClosed(decode_order(refused.order.ok_or(Malformed("order"))?)?)
-        }
-        refusal::PAYMENT_NOT_FOUND => Refusal::PaymentNotFound,
-        refusal::PAYMENT_CLOSED => {
-            let state = u32::try_from(refused.value).map_err(|_| Malformed("payment's state"))?;
-            Refusal::PaymentClosed(payment_state(state)?)
-        }
-        refusal::TOO_MANY_PAYMENTS => Refusal::TooManyPayments,
-        refusal::PHASE_CONFLICT => Refusal::PhaseConflict,
-        refusal::FEWER_AVAILABLE => {
-            let available = u32::try_from(refused.value).map_err(|_| Malformed("available"))?;
-            Refusal::FewerAvailable { available }
-        }
-        refusal::OUT_OF_RANGE => Refusal::OutOfRange,
-        _ => return Err(Malformed("refusal")),
-    })
-}
-
 fn admission(number: u64) -> Result<Admission, Malformed> {
     Admission::from_number(number).ok_or(Malformed("admission"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -29,8 +29,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const HEARTBEAT: &[u8] = b":\n\n";
-/// The time between two looks at an order whose shard another node serves.
+/// The time between two looks whether this node still has an order's shard, and at an order whose node does not tell
+/// of it.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long another node is asked to wait for a change. A client that goes is not waited for longer than that.
+const WATCH: Duration = Duration::from_secs(10);
 /// The header with the identity of the last event that a client has.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -160,13 +163,6 @@ impl OrderEvents {
         Change::SessionOver(why)
     }
 
-    /// The order as it is now, if it is not as it was shown. For one whose shard another node serves: changes are
-    /// told there alone.
-    async fn changed(&self, shown: &Order) -> Option<Order> {
-        let order = orders::find(&self.edge, shown.order_id, shown.user_id).await.ok()?;
-        (order != *shown).then_some(order)
-    }
-
     /// Shows the order as it is now.
     fn show(&mut self, order: Order) -> Change {
         self.shown = Some(order);
@@ -198,11 +194,12 @@ impl OrderEvents {
                     Some(why) => self.end(why),
                     None => Change::None,
                 }),
-                () = tokio::time::sleep(LOOK), if self.edge.engine.is_one_of_several() => {
-                    if is_elsewhere && let Some(order) = self.changed(&shown).await {
-                        return Some(self.show(order));
-                    }
+                order = changed_elsewhere(&self.edge, &shown), if is_elsewhere => {
+                    return Some(self.show(order));
                 }
+                // The shard may go to another node.
+                () = tokio::time::sleep(LOOK),
+                    if !is_elsewhere && self.edge.engine.is_one_of_several() => {}
                 change = self.changes.next() => match change {
                     // The order was first shown with this change already.
                     Ok(Some(order)) if order == shown => {}
@@ -216,6 +213,25 @@ impl OrderEvents {
                     Ok(None) => return None,
                 },
             }
+        }
+    }
+}
+
+/// Waits until an order whose shard another node serves is not as it was shown. That node tells it; while it does not,
+/// because the shard is between two nodes or has come here, the order is looked at again and again.
+async fn changed_elsewhere(edge: &Edge, shown: &Order) -> Order {
+    loop {
+        let told = edge.engine.await_change_elsewhere(shown.order_id, shown.status, WATCH).await;
+        match told {
+            Ok(Some(order)) if order != *shown => return order,
+            Ok(Some(_)) => continue,
+            _ => tokio::time::sleep(LOOK).await,
+        }
+        let found = orders::find(edge, shown.order_id, shown.user_id).await;
+        if let Ok(order) = found
+            && order != *shown
+        {
+            return order;
         }
     }
 }

@@ -83,7 +83,7 @@ pub struct Call {
     pub shard: u32,
     #[prost(
         oneof = "call::What",
-        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22"
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23"
     )]
     pub what: ::core::option::Option<call::What>,
 }
@@ -123,6 +123,8 @@ pub mod call {
         NotePayment(super::NotePayment),
         #[prost(message, tag = "22")]
         Refund(super::Refund),
+        #[prost(message, tag = "23")]
+        AwaitChange(super::AwaitChange),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -275,6 +277,16 @@ pub struct PaymentOutcome {
 pub struct ReadOrder {
     #[prost(fixed64, tag = "1")]
     pub order: u64,
+}
+/// The order once it has another status than this, or as it is after so long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AwaitChange {
+    #[prost(fixed64, tag = "1")]
+    pub order: u64,
+    #[prost(uint32, tag = "2")]
+    pub status: u32,
+    #[prost(uint32, tag = "3")]
+    pub wait_ms: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FindRequest {

@@ -4,7 +4,7 @@ use super::*;
 use domain::payment::{OrderPayments, PaymentAsked, PaymentNotice, PaymentOutcome};
 use domain::{
     Currency, OrderStatus, Payment, PaymentId, PaymentReference, PaymentResult, PaymentState,
-    ProviderName,
+    ProviderName, Refusal,
 };
 
 fn order() -> Order {
@@ -180,7 +180,7 @@ fn the_nodes_own_calls_have_room_beside_those_of_buyers() {
     let own = encode_ask(&Ask::Command(Command::SendUnits(wanted))).expect("asked of others");
     let buy = Buy { item_id: ItemId(7), user_id: UserId(1), request_id: RequestId(1), quantity: 1 };
     let buyers = encode_ask(&Ask::Buy { buy, origin: 1, trace: None }).expect("asked of others");
-    assert!(is_upkeep(&own) && !is_upkeep(&buyers));
+    assert_eq!((room(&own), room(&buyers)), (Room::Upkeep, Room::Buyers));
 }
 
 #[test]
@@ -198,4 +198,14 @@ fn a_purchases_trace_travels_and_what_is_no_trace_is_none() {
         let garbled = call::What::Buy(proto::Buy { traceparent, ..message });
         assert_eq!(decode_ask(Some(garbled)), Ok(Ask::Buy { buy, origin: 1, trace: None }));
     }
+}
+
+#[test]
+fn a_wait_for_a_change_arrives_as_it_was_sent() {
+    for known in OrderStatus::ALL {
+        let wait = Duration::from_millis(1_500);
+        travels(&Ask::AwaitChange { order_id: OrderId(9 << 12), known, wait });
+    }
+    let asked = proto::AwaitChange { order: 1, status: 0, wait_ms: 1 };
+    assert!(decode_ask(Some(call::What::AwaitChange(asked))).is_err(), "no status has this number");
 }

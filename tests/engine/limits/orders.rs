@@ -1,9 +1,11 @@
 //! Orders that end: by what comes first, once, and with their stock back; and clocks that are wrong.
 
 use domain::{ItemId, ItemTerms, Order, OrderStatus, Outcome, Refusal, Timestamp, UserId};
-use seckill::actors::{KeyOrigin, Reply};
+use seckill::actors::{KeyOrigin, Reply, Serving};
 use seckill::clock::Clock;
+use seckill::peers::{Answer, Ask, Serve};
 use std::sync::Arc;
+use std::time::Duration;
 use support::{Purchases, Shop, placed, terms, wait_until};
 
 const HOUR: u64 = 3_600_000;
@@ -77,6 +79,25 @@ async fn expired_stock_comes_back_once_and_lifts_sold_out() {
     let counters = gate.counters();
     assert_eq!(counters.available + counters.reserved + counters.sold, 2);
     assert!(counters.available <= 1 && counters.sold == 1);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_that_waits_for_a_change_is_told_of_it() {
+    const LONG: Duration = Duration::from_secs(30);
+    let shop = Shop::open().await;
+    shop.engine.open_item(terms(1, 10, HOUR)).await;
+    let order =
+        placed(shop.engine.purchase(1, 1, 1, KeyOrigin::Client).await).expect("stock is left");
+    let (order_id, serving) = (order.order_id, Serving::new(shop.engine.clone()));
+    let wait =
+        |known, wait| serving.serve(order_id.shard(), Ask::AwaitChange { order_id, known, wait });
+    let known = OrderStatus::Reserved;
+    assert_eq!(wait(known, Duration::ZERO).await, Answer::Order(Some(order)), "as it is");
+    let (answer, reply) = tokio::join!(wait(known, LONG), shop.engine.cancel(&order));
+    let Reply::Decided(Outcome::Order(cancelled)) = reply else { panic!("{reply:?}") };
+    assert_eq!(answer, Answer::Order(Some(cancelled)));
+    assert_eq!(wait(known, LONG).await, Answer::Order(Some(cancelled)), "it is known otherwise");
     shop.close().await;
 }
 
