@@ -43,11 +43,11 @@ pub enum Ask {
     ReadOrder(OrderId),
     /// Reads an order once it has another status than this, or after so long.
     AwaitChange {
-        /// Which order.
+        /// Which order is waited for.
         order_id: OrderId,
-        /// The status that is known.
+        /// The status that is known of it.
         known: OrderStatus,
-        /// How long to wait.
+        /// How long it is waited for at most.
         wait: Duration,
     },
     /// Reads the order that a request got, on any item of the shard.

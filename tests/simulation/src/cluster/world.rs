@@ -1,19 +1,17 @@
 //! The world around nodes and clients: time, the way of every message, and what goes wrong.
 
+mod ways;
+
 use super::clients::Client;
 use super::events::{Event, Events, Route, Seen};
-use super::message::Message;
 use super::node::{Deed, Node};
 use super::plant::Plant;
 use super::question::{Answered, Kind, Question, Reply};
 use super::registry::Registry;
-use super::shop::{
-    BEGINNING, CALL_TIMEOUT, CLIENTS, HOT, ITEMS_OF_SHARD, LEASE, NODES, SHARDS, shard_of,
-};
+use super::shop::{BEGINNING, CLIENTS, HOT, ITEMS_OF_SHARD, LEASE, NODES, SHARDS, shard_of};
 use super::stores::Stores;
 use super::truth::Truth;
 use super::weather::{Mishap, Weather};
-use super::wire::{Answer, Call};
 use crate::finding::Finding;
 use domain::invariants::{Invariant, i1_balance};
 use domain::parts::BELIEVED;
@@ -148,16 +146,13 @@ impl World {
             }
             Event::Client(..) => {}
             // A node that is stopped hears and says nothing until it goes on.
-            Event::Ask(node, question) if self.now < self.paused[node] => {
-                self.events.at(self.paused[node], Event::Ask(node, question));
+            Event::Ask(node, _) | Event::Message(node, ..) if self.now < self.paused[node] => {
+                self.events.at(self.paused[node], event);
             }
             Event::Ask(node, question) => {
                 self.nodes[node].ask(self.now, question);
                 self.look_at(node)?;
                 self.call(node);
-            }
-            Event::Message(node, from, message) if self.now < self.paused[node] => {
-                self.events.at(self.paused[node], Event::Message(node, from, message));
             }
             Event::Message(node, from, message) => {
                 self.nodes[node].read_message(self.now, from, message);
@@ -279,80 +274,6 @@ impl World {
             Deed::Renewed => "put down again",
         };
         self.seen.count(what);
-        Ok(())
-    }
-
-    /// Whether a message is lost that nothing else happens to.
-    fn is_lost(&mut self) -> bool {
-        !self.is_calm && self.random.below(1_000) < self.weather.lost
-    }
-
-    /// How long a message is on its way.
-    fn latency(&mut self) -> u64 {
-        if !self.is_calm && self.random.below(1_000) < self.weather.late {
-            self.seen.count("late");
-            return 100 + self.random.below(6_000);
-        }
-        let most = if self.random.once_in(10) { 60 } else { 8 };
-        1 + self.random.below(most)
-    }
-
-    /// Sends a message to a node, or to the one that seems to have its shard.
-    fn post(&mut self, from: usize, to: Option<usize>, message: &Message) {
-        self.seen.count(message.title());
-        let is_owner = |it: &Node| message.shard().is_some_and(|own| it.shards.contains_key(&own));
-        let guess = self.random.below(NODES as u64) as usize;
-        let is_misled = !self.is_calm && self.random.once_in(20);
-        let owner = self.nodes.iter().position(is_owner).filter(|_| !is_misled);
-        let to = to.or(owner).unwrap_or(guess);
-        let is_doubled = !self.is_calm && self.random.below(1_000) < self.weather.doubled;
-        for _ in 0..1 + u64::from(is_doubled) {
-            if !self.is_lost() {
-                let at = self.now + self.latency();
-                self.events.at(at, Event::Message(to, from, message.clone()));
-            }
-        }
-    }
-
-    /// Sends a call. Whatever becomes of it, its caller hears something in time.
-    fn send(&mut self, way: Route, call: Call) {
-        self.events.at(self.now + CALL_TIMEOUT, Event::Return(way, Answer::Silence));
-        if self.now < self.cut[way.node] {
-            return;
-        }
-        if !self.is_calm && self.random.below(1_000) < self.weather.doubled {
-            self.seen.count("doubled");
-            let at = self.now + 1 + self.random.below(6_000);
-            self.events.at(at, Event::Arrive(way, call.clone()));
-        }
-        if self.is_lost() {
-            self.seen.count("lost");
-            return;
-        }
-        let at = self.now + self.latency();
-        self.events.at(at, Event::Arrive(way, call));
-    }
-
-    /// A call arrives at the cluster, and is carried out, waited for or not.
-    fn arrive(&mut self, way: Route, call: Call) -> Result<(), Finding> {
-        let is_full = !self.is_calm && self.random.below(1_000) < self.weather.full;
-        let answer = self.registry.carry_out(
-            &mut self.truth,
-            &mut self.seen,
-            (way.node, self.now),
-            call,
-            is_full,
-        )?;
-        self.registry.is_trimmed_rightly(&self.stores)?;
-        for (lease, end) in self.registry.take_begun() {
-            self.events.at(end, Event::LeaseEnd(lease));
-        }
-        if self.now < self.cut[way.node] || self.now < self.deaf[way.node] || self.is_lost() {
-            self.seen.count("silent");
-            return Ok(());
-        }
-        let at = self.now + self.latency();
-        self.events.at(at, Event::Return(way, answer));
         Ok(())
     }
 
