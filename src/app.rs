@@ -470,7 +470,7 @@ async fn preheat_later(with_demo: bool, engine: &Engine, sales: &Sales) {
     const LOOK: Duration = Duration::from_secs(1);
     loop {
         // What waits was said once; asking whether it must wait on says nothing.
-        while sales.look_for_changes().await.is_err() {
+        while sales.ping().await.is_err() {
             tokio::time::sleep(LOOK).await;
         }
         let Preheat::Waits { .. } = preheat(with_demo, engine, sales).await else { break };

@@ -24,12 +24,27 @@ pub fn expect(engine: &Engine, sales: &Sales) {
 /// Looks every second whether the catalogue answers, also where nobody asks it anything, and whether another process
 /// has changed a sale; and every few seconds what it knows, until the task is aborted.
 pub async fn watch(engine: Engine, sales: Sales) {
+    // The one says whether it answers, and must not wait for the other's answer.
+    tokio::join!(watch_answers(&engine, &sales), follow_changes(&sales));
+}
+
+/// Lets go of what was read of sales when another process has changed one.
+async fn follow_changes(sales: &Sales) {
+    loop {
+        if let Err(error) = sales.look_for_changes().await {
+            tracing::debug!(%error, "whether a sale has changed is not known");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn watch_answers(engine: &Engine, sales: &Sales) {
     let kind = sales.orders.database().kind();
     let mut looks_left = 0;
     loop {
         let looked = match looks_left {
-            0 => compare(&engine, &sales).await.map(Some),
-            _ => sales.look_for_changes().await.map(|()| None),
+            0 => compare(engine, sales).await.map(Some),
+            _ => sales.ping().await.map(|()| None),
         };
         match looked {
             Ok(None) => looks_left -= 1,
@@ -50,7 +65,7 @@ pub async fn watch(engine: Engine, sales: Sales) {
 /// Compares the catalogue with the shards' items.
 async fn compare(engine: &Engine, sales: &Sales) -> Result<Meaning, StoreError> {
     // There may be no item to ask it about.
-    sales.look_for_changes().await?;
+    sales.ping().await?;
     let gates = engine.gates();
     sales.upcoming.look(engine, &sales.catalogue).await?;
     let missing = sales.catalogue.missing_items(gates.iter().map(|gate| gate.terms())).await?;

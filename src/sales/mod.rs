@@ -106,17 +106,21 @@ impl Sales {
         engine.stored_progress(&self.orders.first()).await.map(drop)
     }
 
-    /// Looks at the catalogue's latest change, so that what was read of sales before it counts no longer, whichever
-    /// process has made it. It is a sign of life as well.
+    /// Asks the catalogue, with the order store that has it, for a sign of life.
     ///
     /// # Errors
-    /// Returns [`StoreError`] if the catalogue does not answer.
-    pub async fn look_for_changes(&self) -> Result<(), StoreError> {
-        let asked = self.read_cache.catch_up(self.catalogue.latest_change()).await;
-        asked.map_err(|error| match error {
-            CatalogueError::Store(error) => error,
-            other => StoreError::Unavailable(other.to_string()),
-        })
+    /// Returns [`StoreError`] if they give none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.orders.first().ping().await
+    }
+
+    /// Looks at the catalogue's latest change, so that what was read of sales before it counts no longer, whichever
+    /// process has made it.
+    ///
+    /// # Errors
+    /// Returns [`CatalogueError`] if the catalogue does not answer.
+    pub async fn look_for_changes(&self) -> Result<(), CatalogueError> {
+        self.read_cache.catch_up(self.catalogue.latest_change()).await
     }
 
     /// Returns the order, if it has reached the order store.
