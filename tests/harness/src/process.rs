@@ -82,6 +82,17 @@ impl Process {
         }
     }
 
+    /// Stops the group, and returns once no thread of the process runs any more: one that runs on for a moment on
+    /// another processor may still answer.
+    pub(crate) fn freeze(&mut self) {
+        self.signal_group(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.id());
+        wait_until(|| {
+            let Ok(mut tasks) = std::fs::read_dir(&tasks) else { return true };
+            tasks.all(|task| task.is_ok_and(|task| stands_still(&task.path())))
+        });
+    }
+
     pub(crate) fn kill(&mut self) {
         self.signal_group(Signal::KILL);
         let _ = self.child.wait();
@@ -104,6 +115,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether a thread, by its folder of `/proc`, is stopped or has ended.
+fn stands_still(task: &Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(task.join("stat")) else { return true };
+    // The name before it may have any signs in it.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('T' | 't' | 'Z' | 'X'))
 }
 
 /// Looks until `condition` holds (a real clock, since it waits for foreign processes); false if it did not within [`WAIT_MAX`].

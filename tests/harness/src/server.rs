@@ -200,7 +200,7 @@ impl Server {
 
     /// Stops the server's clock, as it were, with SIGSTOP: connections stay, nothing is answered.
     pub fn freeze(&self) {
-        self.signal_all(Signal::STOP);
+        self.state().processes.iter_mut().for_each(Process::freeze);
     }
 
     /// Lets a frozen server go on.
