@@ -28,7 +28,7 @@ pub async fn watch(engine: Engine, sales: Sales) {
     tokio::join!(watch_answers(&engine, &sales), follow_changes(&sales));
 }
 
-/// Lets go of what was read of sales when another process has changed one.
+/// Ends what was read of sales when another process has changed one.
 async fn follow_changes(sales: &Sales) {
     loop {
         if let Err(error) = sales.look_for_changes().await {
