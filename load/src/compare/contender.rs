@@ -19,8 +19,8 @@ use crate::drive::Crowd;
 use crate::peers::token::Verifier;
 use crate::scenario::Sale;
 use crate::stage::{
-    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, Sampler, TraceCollector,
-    backend_error, find_binary,
+    Api, Backends, Engine, EngineOptions, MARIADB_SETTINGS, Peer, QUIET_LOOK, Sampler,
+    TraceCollector, backend_error, find_binary, until_quiet,
 };
 use crate::wire::Link;
 use crate::{Error, Result};
@@ -29,8 +29,6 @@ use crate::{Error, Result};
 const SECRET_FILE: &str = "secrets/token.key";
 /// A contender is quiet when it uses less than this share of a processor.
 const QUIET_PROCESSORS: f64 = 0.05;
-const QUIET_LOOK: Duration = Duration::from_millis(300);
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(60);
 /// From approval to opening.
 const OPENS_IN: jiff::SignedDuration = jiff::SignedDuration::from_millis(700);
 
@@ -329,16 +327,7 @@ impl Contender {
     /// Waits until what the last round left to do in the background is done, so that the
     /// next contender does not pay for it.
     pub async fn settle(&self) {
-        let begun = Instant::now();
-        let mut before = self.processor_seconds();
-        while begun.elapsed() < QUIET_WAIT_MAX {
-            tokio::time::sleep(QUIET_LOOK).await;
-            let now = self.processor_seconds();
-            if (now - before) / QUIET_LOOK.as_secs_f64() < QUIET_PROCESSORS {
-                return;
-            }
-            before = now;
-        }
+        until_quiet(|| self.processor_seconds(), QUIET_PROCESSORS).await;
     }
 
     /// Opens a fresh sale in which every user can buy every item, or none can.
@@ -432,11 +421,6 @@ impl Contender {
         let sampler = Sampler::of_this_process();
         self.processes.iter().filter_map(|id| sampler.processor_seconds(*id)).sum()
     }
-}
-
-/// Processor seconds used so far by this process.
-pub fn own_processor_seconds() -> f64 {
-    Sampler::of_this_process().processor_seconds(std::process::id()).unwrap_or(0.0)
 }
 
 /// The engine's signing secret, hexadecimal in this file: the peers verify the same tokens

@@ -8,14 +8,14 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::{CompareArguments, Name};
-use super::contender::{self, Contender, Stage};
+use super::contender::{Contender, Stage};
 use super::figures::{Comparison, Figure};
 use super::table;
 use crate::drive::{self, Crowd, Record, Work};
 use crate::inprocess;
 use crate::scenario::{Generator, LoopKind, People};
 use crate::schedule::{Phase, Schedule};
-use crate::stage::Machine;
+use crate::stage::{Machine, own_processor_seconds};
 use crate::{Error, Result};
 
 /// Connections open and the sale is live before a round's clock starts.
@@ -192,7 +192,7 @@ async fn measure(
     };
     contender.begin().await?;
     let before = contender.processor_seconds();
-    let myself = contender::own_processor_seconds();
+    let myself = own_processor_seconds();
     let began = Instant::now() + LEAD;
     let running = drive::start(work, began)?;
     let record = tokio::task::spawn_blocking(move || running.finish())
@@ -200,7 +200,7 @@ async fn measure(
         .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
     let seconds = record.last_answer_ns as f64 / 1e9;
     let (used, by_generator) =
-        (contender.processor_seconds() - before, contender::own_processor_seconds() - myself);
+        (contender.processor_seconds() - before, own_processor_seconds() - myself);
     let ended = began + Duration::from_nanos(record.last_answer_ns);
     let told = contender.told(record.count(contender.name.expects()), (began, ended)).await?;
     let figure = figure(&record, contender.name);

@@ -14,15 +14,13 @@ use crate::drive::{self, Record, Work};
 use crate::outcome::Outcome;
 use crate::scenario::{Generator, LoopKind, People};
 use crate::schedule::{Phase, Schedule};
-use crate::stage::{Machine, Sampler, find_binary};
+use crate::stage::{Machine, find_binary, own_processor_seconds, until_quiet};
 use crate::{Error, Result};
 
 /// Connections open before a measurement's clock starts.
 const LEAD: Duration = Duration::from_millis(300);
 /// A shop is quiet when it uses less than this share of a processor.
 const QUIET_PROCESSORS: f64 = 0.1;
-const QUIET_LOOK: Duration = Duration::from_millis(500);
-const QUIET_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The open loop runs at this share of what the closed one has found.
 const OPEN_LOOP_SHARE: f64 = 0.5;
 
@@ -100,15 +98,7 @@ impl Shops {
     /// Waits until neither has anything left to do.
     async fn settle(&self) {
         let used = || self.single.processor_seconds().0 + self.several.processor_seconds().0;
-        let (begun, mut before) = (Instant::now(), used());
-        while begun.elapsed() < QUIET_WAIT_MAX {
-            tokio::time::sleep(QUIET_LOOK).await;
-            let now = used();
-            if (now - before) / QUIET_LOOK.as_secs_f64() < QUIET_PROCESSORS {
-                return;
-            }
-            before = now;
-        }
+        until_quiet(used, QUIET_PROCESSORS).await;
     }
 
     async fn measure(
@@ -178,8 +168,4 @@ async fn drive_all(works: Vec<Work>) -> Result<Record> {
     };
     let finished = tokio::task::spawn_blocking(finish).await;
     finished.map_err(|error| Error::Server(format!("the generator failed: {error}")))?
-}
-
-fn own_processor_seconds() -> f64 {
-    Sampler::of_this_process().processor_seconds(std::process::id()).unwrap_or(0.0)
 }

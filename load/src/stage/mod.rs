@@ -22,6 +22,6 @@ pub use engine::{Engine, EngineOptions};
 pub use machine::Machine;
 pub use nodes::Nodes;
 pub use peer::Peer;
-pub use sampler::{Sample, Sampler};
+pub use sampler::{QUIET_LOOK, Sample, Sampler, own_processor_seconds, until_quiet};
 pub use stored::{OrderStore, Stored};
 pub use trace_collector::TraceCollector;

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+/// The time between two looks whether something is quiet.
+pub const QUIET_LOOK: Duration = Duration::from_millis(300);
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// One look at a server: a process, or several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -76,6 +80,25 @@ impl Sampler {
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
         Some((ticks(11)? + ticks(12)?) / self.ticks_per_second)
+    }
+}
+
+/// Processor seconds used so far by this process.
+#[must_use]
+pub fn own_processor_seconds() -> f64 {
+    Sampler::of_this_process().processor_seconds(std::process::id()).unwrap_or(0.0)
+}
+
+/// Waits until less than this share of a processor is used, by what `used` counts in processor seconds; a minute at most.
+pub async fn until_quiet(used: impl Fn() -> f64, processors: f64) {
+    let (begun, mut before) = (Instant::now(), used());
+    while begun.elapsed() < QUIET_WAIT_MAX {
+        tokio::time::sleep(QUIET_LOOK).await;
+        let now = used();
+        if (now - before) / QUIET_LOOK.as_secs_f64() < processors {
+            return;
+        }
+        before = now;
     }
 }
 
