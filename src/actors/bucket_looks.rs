@@ -6,7 +6,7 @@
 
 use super::directory::ClusterNode;
 use super::gate::Gate;
-use super::remote::Remote;
+use super::remote::{ANY_SHARD, Remote};
 use crate::peers::{Answer, Ask, Item, READ_MAX};
 use domain::{ItemId, ShardId};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl Remote {
         let items = gates.iter().map(|gate| gate.terms().item_id).collect();
         // One that does not answer has said nothing.
         let Ok(Answer::Buckets(items)) =
-            self.ask_node(node, &Ask::ReadBuckets(items), ANSWER_MAX).await
+            self.ask_node(node, ANY_SHARD, &Ask::ReadBuckets(items), ANSWER_MAX).await
         else {
             return;
         };
@@ -66,7 +66,7 @@ impl Remote {
     /// A bucket of an item, of any node that has one.
     pub(super) async fn find_bucket(&self, item_id: ItemId) -> Option<Item> {
         let (ask, others) = (Ask::ReadBuckets(vec![item_id]), self.directory.others_that_serve());
-        let asked = others.iter().map(|node| self.ask_node(node, &ask, ANSWER_MAX));
+        let asked = others.iter().map(|node| self.ask_node(node, ANY_SHARD, &ask, ANSWER_MAX));
         let answers = futures_util::future::join_all(asked).await;
         answers.into_iter().find_map(|answer| match answer {
             Ok(Answer::Buckets(items)) => items.into_iter().next(),

@@ -27,6 +27,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+/// The shard of a call that is about all which a node serves.
+pub(super) const ANY_SHARD: ShardId = ShardId(0);
 /// How old what is known of another node's item may be.
 const ITEM_AGE_MAX: Duration = Duration::from_secs(1);
 /// The first pause before a shard's next owner is asked again that does not serve it yet.
@@ -185,14 +187,15 @@ impl Remote {
         known: OrderStatus,
         wait: Duration,
     ) -> Result<Option<Order>, NotDelivered> {
-        let (shard, ask) = (order_id.shard(), Ask::AwaitChange { order_id, known, wait });
+        let shard = order_id.shard();
+        // Places for calls that wait for a shard's next owner are the buyers'.
+        let owner = self.directory.owner(shard).filter(|owner| !owner.is_self);
+        let owner = owner.ok_or(NotDelivered::Moved)?;
+        let ask = Ask::AwaitChange { order_id, known, wait };
         // The other node answers after its wait, and that takes its time too.
-        let deadline = Instant::now() + wait + self.patience.call;
-        match self.ask_until(deadline, shard, &ask, true).await {
-            Ok(Asked { answer: Answer::Order(order), .. }) => Ok(order),
-            Ok(Asked { answer, .. }) => Err(unread(&answer)),
-            Err(Failed::NotDelivered(reason)) => Err(reason),
-            Err(Failed::Unknown) => Err(NotDelivered::Moved),
+        match self.ask_node(&owner, shard, &ask, wait + self.patience.call).await? {
+            Answer::Order(order) => Ok(order),
+            answer => Err(unread(&answer)),
         }
     }
 
@@ -217,7 +220,8 @@ impl Remote {
         let ask =
             Ask::OrdersOf { user_id, before, limit: u16::try_from(limit).unwrap_or(u16::MAX) };
         let others = self.directory.others_that_serve();
-        let asked = others.iter().map(|node| self.ask_node(node, &ask, self.patience.call));
+        let asked =
+            others.iter().map(|node| self.ask_node(node, ANY_SHARD, &ask, self.patience.call));
         let (mut orders, mut shards) = (Vec::new(), Vec::new());
         for answer in futures_util::future::join_all(asked).await {
             match answer? {
@@ -299,16 +303,17 @@ impl Remote {
         }
     }
 
-    /// Asks one node, whatever it serves, and waits no longer than this.
+    /// Asks one node, about a shard if it is asked about one, and waits no longer than this.
     pub(super) async fn ask_node(
         &self,
         node: &ClusterNode,
+        shard: ShardId,
         ask: &Ask,
         limit: Duration,
     ) -> Result<Answer, NotDelivered> {
         let address = (node.name.as_str(), node.record.peer_address.as_str());
         let deadline = Instant::now() + limit;
-        self.links.call(address, ShardId(0), ask, deadline).await.map_err(|error| match error {
+        self.links.call(address, shard, ask, deadline).await.map_err(|error| match error {
             CallError::Busy => NotDelivered::Overloaded,
             CallError::NotSent | CallError::Broken | CallError::Silent => NotDelivered::Moved,
         })

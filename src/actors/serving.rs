@@ -127,20 +127,23 @@ impl Serving {
         let until = Instant::now() + wait.min(WATCH_MAX);
         // Watched before it is read: what changes in between is told.
         let mut changes = engine.watch_order(order_id);
-        loop {
-            let found = engine.order_here(order_id).await;
-            let is_known = matches!(&found, Ok(Some(order)) if order.status == known);
-            if !is_known || Instant::now() >= until {
-                return self.found(shard, found);
-            }
-            // Now and then it is looked at whether the shard has gone, which is no change of the order.
+        let found = engine.order_here(order_id).await;
+        if !matches!(&found, Ok(Some(order)) if order.status == known) {
+            return self.found(shard, found);
+        }
+        // Now and then it is looked at whether the shard has gone, which is no change of the order.
+        while engine.serves(shard) && Instant::now() < until {
             let look = until.min(Instant::now() + WATCH_LOOK);
-            if let Ok(Ok(Some(order))) = tokio::time::timeout_at(look, changes.next()).await
-                && order.status != known
-            {
-                return Answer::Order(Some(order));
+            match tokio::time::timeout_at(look, changes.next()).await {
+                Ok(Ok(Some(order))) if order.status != known => {
+                    return Answer::Order(Some(order));
+                }
+                Ok(Ok(Some(_))) | Err(_) => {}
+                // Some were missed, or the engine stops.
+                Ok(Ok(None) | Err(_)) => break,
             }
         }
+        self.found(shard, engine.order_here(order_id).await)
     }
 
     /// The buckets of these items that are served here. What another node may have by now is not told of.

@@ -132,8 +132,8 @@ impl ReadCache {
     }
 
     /// Begins a change of a sale; the guard is to be held until the change is done. A change whose
-    /// outcome was never learnt, and which takes effect after the guard is dropped, is seen when the
-    /// entries expire: after a minute at the latest.
+    /// outcome was never learnt, and which takes effect after the guard is dropped, is seen by its mark at the
+    /// next [`ReadCache::catch_up`].
     pub fn changing(&self) -> Changing<'_> {
         self.0.generations.changing()
     }
