@@ -255,7 +255,7 @@ impl Engine {
             };
             reservation = Some(reserved);
             if idempotency_keys.may_be_granted(buy.user_id, buy.request_id) {
-                match self.is_used_elsewhere(gate, &buy).await {
+                match Box::pin(self.is_used_elsewhere(gate, &buy)).await {
                     Ok(false) => {}
                     Ok(true) => {
                         return Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));

@@ -64,7 +64,8 @@ impl Engine {
             return Ok(Some(gate));
         }
         match self.remote() {
-            Some(remote) => remote.gate(item_id).await,
+            // Not on the way of a purchase of one's own item, whose future is smaller without.
+            Some(remote) => Box::pin(remote.gate(item_id)).await,
             None if self.may_be_elsewhere(item_id).await => Err(NotDelivered::Moved),
             None => Ok(None),
         }
@@ -74,6 +75,26 @@ impl Engine {
     /// looked.
     pub fn known_gate(&self, item_id: ItemId) -> Option<Arc<Gate>> {
         self.gate(item_id).or_else(|| self.remote()?.known_gate(item_id))
+    }
+
+    /// All gates that are known without asking, in no order: those of other nodes' items as they were when somebody
+    /// last looked.
+    pub fn known_gates(&self) -> Vec<Arc<Gate>> {
+        let mut gates = self.gates();
+        let Some(remote) = self.remote() else { return gates };
+        let elsewhere = |gate: &Arc<Gate>| self.gate(gate.terms().item_id).is_none();
+        gates.extend(remote.known_gates().into_iter().filter(elsewhere));
+        gates
+    }
+
+    /// Looks at up to so many items of other nodes' that nobody here has looked at yet.
+    pub async fn meet_items_elsewhere(&self, most: usize) {
+        let (Some(remote), Some(directory)) = (self.remote(), self.directory()) else { return };
+        let items = directory.items();
+        let is_new =
+            |item: &ItemId| self.gate(*item).is_none() && remote.known_gate(*item).is_none();
+        let new: Vec<ItemId> = items.keys().copied().filter(is_new).take(most).collect();
+        self.look_at(new).await;
     }
 
     /// Looks at those of these items that are other nodes', so that their gates are known as they are now. One
@@ -242,10 +263,10 @@ impl Engine {
             };
             // The clock is no part of what is decided here.
             let until = *until.get_or_insert_with(|| Instant::now() + BETWEEN_MAX);
-            let reply = wanted.decide_there(self, remote).await;
+            let reply = Box::pin(wanted.decide_there(self, remote)).await;
             let shard = wanted.shard();
             let takes = || self.context().router.takes(shard);
-            if !has_moved(&reply) || !remote.moves_on(shard, takes, until).await {
+            if !has_moved(&reply) || !Box::pin(remote.moves_on(shard, takes, until)).await {
                 return reply;
             }
         }

@@ -287,6 +287,11 @@ impl Remote {
         self.items.get(&item_id).and_then(|seen| seen.known())
     }
 
+    /// The gates of all other nodes' items that were ever looked at, each as it was then.
+    pub(super) fn known_gates(&self) -> Vec<Arc<Gate>> {
+        self.items.iter().filter_map(|seen| seen.known()).collect()
+    }
+
     async fn find_order(&self, shard: ShardId, ask: &Ask) -> Result<Option<Order>, NotDelivered> {
         match self.read(shard, ask).await? {
             Answer::Order(order) => Ok(order),

@@ -83,12 +83,12 @@ pub async fn run(edge: &Edge, caller: Caller, asked: Asked<'_>) -> Result<Bought
     let ((request_id, origin), barred) = admit(edge, &gate, user_id, key, token)?;
     let buy = Buy { item_id, user_id, request_id, quantity };
     if let Some(problem) = barred.or_else(|| refusal.map(Problem::from)) {
-        return repeat(edge, &gate, &buy, origin, problem).await;
+        return Box::pin(repeat(edge, &gate, &buy, origin, problem)).await;
     }
     edge.limits.decision_of_item(gate.rate_cell(), edge.clock.elapsed())?;
     match edge.engine.buy_traced(&gate, buy, origin, trace).await {
         Reply::Decided(Outcome::Refused(Refusal::SaleEnded)) if gate.is_settled() => {
-            repeat(edge, &gate, &buy, origin, Refusal::SaleEnded.into()).await
+            Box::pin(repeat(edge, &gate, &buy, origin, Refusal::SaleEnded.into())).await
         }
         Reply::Decided(Outcome::Placed(order)) => Ok(Bought { order, replayed: false }),
         Reply::Decided(Outcome::Replayed(order)) => Ok(Bought { order, replayed: true }),

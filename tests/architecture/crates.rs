@@ -11,7 +11,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("", &["domain", "proto"]),
     ("crates/domain", &[]),
     ("crates/proto", &[]),
-    ("load", &["domain", "harness", "seckill", "simulation"]),
+    ("load", &["domain", "harness", "proto", "seckill", "simulation"]),
     ("tests", &["domain", "harness", "proto", "seckill"]),
     ("tests/harness", &[]),
     ("tests/simulation", &["domain", "harness", "seckill"]),

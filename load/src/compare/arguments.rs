@@ -34,6 +34,12 @@ pub struct CompareArguments {
     /// Leave out the open-loop part.
     #[arg(long)]
     pub closed_only: bool,
+    /// Purchases a second in the open-loop part; by default half of what the engine did in the closed loop.
+    #[arg(long, value_name = "RATE", conflicts_with = "closed_only")]
+    pub open_rate: Option<f64>,
+    /// Pages a second that are read beside the purchases of `engine-read`.
+    #[arg(long, value_name = "RATE", default_value_t = 5_000.0)]
+    pub views: f64,
     /// The engine's program; by default the workspace's release build, made if need be.
     #[arg(long, value_name = "PATH")]
     pub server_bin: Option<PathBuf>,
@@ -64,6 +70,12 @@ pub enum Name {
     EngineTraced,
     /// This engine with stock, and a RabbitMQ and a receiver of webhooks that are told of each order.
     EngineTold,
+    /// This engine with stock, asked by gRPC.
+    EngineGrpc,
+    /// This engine with stock, while 32 people watch the live figures.
+    EngineWatched,
+    /// This engine with stock, while people read its pages.
+    EngineRead,
     /// This engine sold out: every answer is a refusal.
     EngineSoldOut,
     /// Redis and Lua without an append-only file.
@@ -89,6 +101,9 @@ impl Name {
             | Self::EngineBackends
             | Self::EngineTraced
             | Self::EngineTold
+            | Self::EngineGrpc
+            | Self::EngineWatched
+            | Self::EngineRead
             | Self::InProcess => "durable before the answer",
             Self::EngineSoldOut => "refused by durable facts",
             Self::RedisOff => "a crash forgets everything",
@@ -112,8 +127,17 @@ impl Name {
                 | Self::EngineBackends
                 | Self::EngineTraced
                 | Self::EngineTold
+                | Self::EngineGrpc
+                | Self::EngineWatched
+                | Self::EngineRead
                 | Self::EngineSoldOut
         )
+    }
+
+    /// Whether it is measured in the open loop too.
+    pub(super) fn has_open_loop(self) -> bool {
+        use Name::{Engine, EngineRead, EngineTold, EngineWatched, Floor};
+        matches!(self, Floor | Engine | EngineTold | EngineWatched | EngineRead)
     }
 
     /// The answer that this contender should give to a purchase.

@@ -1,6 +1,5 @@
 //! The contenders as processes: the engine, the peers and the peers' private backends.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +13,8 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::arguments::{CompareArguments, Name};
-use super::told::{Listeners, Told};
+use super::beside::{Beside, Found, Place};
+use super::told::Listeners;
 use crate::drive::Crowd;
 use crate::peers::token::Verifier;
 use crate::scenario::Sale;
@@ -50,18 +50,25 @@ pub struct Contender {
 }
 
 enum Kind {
-    Engine(Arc<Mutex<Shop>>),
-    Traced { shop: Arc<Mutex<Shop>>, _collector: TraceCollector },
-    Told { shop: Arc<Mutex<Shop>>, listeners: Listeners },
+    Engine { shop: Arc<Mutex<Shop>>, beside: Beside },
     Peer { _peer: Box<Peer>, _backend: Backend },
 }
 
-/// The engine with its operators' tokens; in stock and sold out are two sales of one.
+/// The engine with its operators' tokens; in stock, sold out, by gRPC, watched and read are sales of one.
 struct Shop {
     engine: Engine,
     _backends: Backends,
     operator: String,
     approver: String,
+    /// What its audit came to, once it was made.
+    is_whole: Option<bool>,
+}
+
+impl Shop {
+    /// Where things go on beside its purchases.
+    fn place(&self, address: SocketAddr) -> Place<'_> {
+        Place { address, operations: self.engine.operations(), operator: &self.operator }
+    }
 }
 
 #[expect(dead_code, reason = "held so that the server lives as long as its peer")]
@@ -92,42 +99,23 @@ impl Stage {
 
         let minted = if names.iter().any(|name| name.is_engine()) {
             let home = scratch.path().join("embedded");
-            let shop = start_engine(arguments, &home, Backends::default()).await?;
-            let users = arguments.users.to_string();
-            let minted = shop.engine.options().call_well(&["mint", "--users", &users]).await?;
+            let (shop, minted) = start_embedded(arguments, names, &home).await?;
             let secret_of_engine = shop.engine.options().data.join(SECRET_FILE);
             let secret = signing_secret(&secret_of_engine)?;
             std::fs::write(&secret_file, secret).map_err(Error::io("writing the peers' secret"))?;
-            let (address, process) = (shop.engine.address(), shop.engine.process());
-            let processes = vec![process.load(Ordering::Relaxed)];
-            let shop = Arc::new(Mutex::new(shop));
+            contenders.extend(of_one_shop(arguments, names, shop));
             for name in names {
-                if matches!(name, Name::Engine | Name::EngineSoldOut) {
-                    let kind = Kind::Engine(Arc::clone(&shop));
-                    let processes = processes.clone();
-                    contenders.push(Contender { name: *name, address, kind, processes });
-                }
-            }
-            if let Some(against) = &arguments.against {
-                let home = scratch.path().join("against");
-                contenders.push(start_against(arguments, against, &home, &secret_of_engine).await?);
-            }
-            if names.contains(&Name::EngineBackends) {
-                let home = scratch.path().join("backends");
-                match start_with_backends(arguments, &home, &secret_of_engine).await {
+                let (home, secret) = (scratch.path().join(name.text()), &secret_of_engine);
+                let started = match name {
+                    Name::EngineAgainst => start_against(arguments, &home, secret).await,
+                    Name::EngineBackends => start_with_backends(arguments, &home, secret).await,
+                    Name::EngineTraced => start_traced(arguments, &home, secret).await,
+                    Name::EngineTold => start_telling(arguments, &home, secret).await,
+                    _ => continue,
+                };
+                match started {
                     Ok(contender) => contenders.push(contender),
-                    Err(error) => missing.push(missing_or(Name::EngineBackends, error)?),
-                }
-            }
-            if names.contains(&Name::EngineTraced) {
-                let home = scratch.path().join("traced");
-                contenders.push(start_traced(arguments, &home, &secret_of_engine).await?);
-            }
-            if names.contains(&Name::EngineTold) {
-                let home = scratch.path().join("told");
-                match start_telling(arguments, &home, &secret_of_engine).await {
-                    Ok(contender) => contenders.push(contender),
-                    Err(error) => missing.push(missing_or(Name::EngineTold, error)?),
+                    Err(error) => missing.push(missing_or(*name, error)?),
                 }
             }
             minted
@@ -157,6 +145,38 @@ impl Stage {
     }
 }
 
+/// The engine of which several contenders are sales, and the users' minted lines.
+async fn start_embedded(
+    arguments: &CompareArguments,
+    names: &[Name],
+    home: &Path,
+) -> Result<(Shop, String)> {
+    let grpc = names.contains(&Name::EngineGrpc);
+    let grpc = grpc.then(|| ("SECKILL__GRPC__ENABLED".to_owned(), "true".to_owned()));
+    let shop = start_engine_with(arguments, home, Backends::default(), grpc).await?;
+    let users = arguments.users.to_string();
+    let minted = shop.engine.options().call_well(&["mint", "--users", &users]).await?;
+    Ok((shop, minted))
+}
+
+/// The contenders that are sales of one engine.
+fn of_one_shop(arguments: &CompareArguments, names: &[Name], shop: Shop) -> Vec<Contender> {
+    let address = shop.engine.address();
+    let processes = vec![shop.engine.process().load(Ordering::Relaxed)];
+    let shop = Arc::new(Mutex::new(shop));
+    let contender = |name: &Name| {
+        let beside = match name {
+            Name::Engine | Name::EngineGrpc | Name::EngineSoldOut => Beside::Nothing,
+            Name::EngineWatched => Beside::Viewers(None),
+            Name::EngineRead => Beside::Readers { rate: arguments.views, reading: None },
+            _ => return None,
+        };
+        let kind = Kind::Engine { shop: Arc::clone(&shop), beside };
+        Some(Contender { name: *name, address, kind, processes: processes.clone() })
+    };
+    names.iter().filter_map(contender).collect()
+}
+
 /// What is not installed is named; everything else is an error.
 fn missing_or(name: Name, error: Error) -> Result<String> {
     match error {
@@ -179,7 +199,7 @@ async fn start_with_backends(
     Ok(Contender {
         name: Name::EngineBackends,
         address: shop.engine.address(),
-        kind: Kind::Engine(Arc::new(Mutex::new(shop))),
+        kind: Kind::Engine { shop: Arc::new(Mutex::new(shop)), beside: Beside::Nothing },
         processes,
     })
 }
@@ -187,18 +207,17 @@ async fn start_with_backends(
 /// Another build of the engine, which takes the tokens of this one.
 async fn start_against(
     arguments: &CompareArguments,
-    binary: &Path,
     home: &Path,
     secret_file: &Path,
 ) -> Result<Contender> {
     copy_secret(secret_file, home)?;
-    let arguments = CompareArguments { server_bin: Some(binary.to_owned()), ..arguments.clone() };
+    let arguments = CompareArguments { server_bin: arguments.against.clone(), ..arguments.clone() };
     let shop = start_engine(&arguments, home, Backends::default()).await?;
     Ok(Contender {
         name: Name::EngineAgainst,
         address: shop.engine.address(),
         processes: vec![shop.engine.process().load(Ordering::Relaxed)],
-        kind: Kind::Engine(Arc::new(Mutex::new(shop))),
+        kind: Kind::Engine { shop: Arc::new(Mutex::new(shop)), beside: Beside::Nothing },
     })
 }
 
@@ -216,7 +235,10 @@ async fn start_traced(
         name: Name::EngineTraced,
         address: shop.engine.address(),
         processes: vec![shop.engine.process().load(Ordering::Relaxed)],
-        kind: Kind::Traced { shop: Arc::new(Mutex::new(shop)), _collector: collector },
+        kind: Kind::Engine {
+            shop: Arc::new(Mutex::new(shop)),
+            beside: Beside::Traces { _collector: collector },
+        },
     })
 }
 
@@ -235,7 +257,8 @@ async fn start_telling(
     listeners.enter(address, &admin).await?;
     let mut processes: Vec<u32> = listeners.process().into_iter().collect();
     processes.push(shop.engine.process().load(Ordering::Relaxed));
-    let kind = Kind::Told { shop: Arc::new(Mutex::new(shop)), listeners };
+    let beside = Beside::Listeners(Box::new(listeners));
+    let kind = Kind::Engine { shop: Arc::new(Mutex::new(shop)), beside };
     Ok(Contender { name: Name::EngineTold, address, kind, processes })
 }
 
@@ -274,7 +297,7 @@ async fn start_engine_with(
     let engine = Engine::start(EngineOptions { binary, data, environment, log }).await?;
     let operator = engine.options().token("--operator", "load-operator").await?;
     let approver = engine.options().token("--approver", "load-approver").await?;
-    Ok(Shop { engine, _backends: backends, operator, approver })
+    Ok(Shop { engine, _backends: backends, operator, approver, is_whole: None })
 }
 
 async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
@@ -308,6 +331,9 @@ async fn start_peer(name: Name, secret_file: &Path) -> Result<Contender> {
         | Name::EngineBackends
         | Name::EngineTraced
         | Name::EngineTold
+        | Name::EngineGrpc
+        | Name::EngineWatched
+        | Name::EngineRead
         | Name::EngineSoldOut
         | Name::InProcess => Ok((Backend::None, 0, vec!["floor".to_owned()])),
     })?;
@@ -338,7 +364,7 @@ impl Contender {
     ) -> Result<Vec<String>> {
         let allotted = if self.name == Name::EngineSoldOut { 1 } else { crowd.users().into() };
         match &self.kind {
-            Kind::Engine(shop) | Kind::Traced { shop, .. } | Kind::Told { shop, .. } => {
+            Kind::Engine { shop, .. } => {
                 let sale = Sale {
                     items: arguments.items,
                     allotted,
@@ -365,39 +391,39 @@ impl Contender {
         }
     }
 
-    /// Notes how much was told before a round, if this one tells.
+    /// Begins what this one has beside the purchases of a round, whose clock starts then.
     ///
     /// # Errors
-    /// Returns an error if it does not show its figures.
-    pub async fn begin(&mut self) -> Result<()> {
-        let Kind::Told { shop, listeners } = &mut self.kind else { return Ok(()) };
-        let operations = shop.lock().await.engine.operations();
-        listeners.begin(operations).await
+    /// Returns an error if it shows neither figures nor pages.
+    pub async fn begin(&mut self, crowd: &Arc<Crowd>, start: Instant) -> Result<()> {
+        let Kind::Engine { shop, beside } = &mut self.kind else { return Ok(()) };
+        let shop = shop.lock().await;
+        beside.begin(&shop.place(self.address), crowd, start).await
     }
 
-    /// Waits until a round's orders are told, if this one tells; the round's load began and ended then.
+    /// Ends it after a round that sold so many, in a load that began and ended then.
     ///
     /// # Errors
-    /// Returns an error if it tells nobody, or does not show its figures.
-    pub async fn told(
-        &self,
-        orders: u64,
-        load: (Instant, Instant),
-    ) -> Result<BTreeMap<String, Told>> {
-        let Kind::Told { shop, listeners } = &self.kind else { return Ok(BTreeMap::new()) };
-        let operations = shop.lock().await.engine.operations();
-        listeners.told(operations, orders, load).await
+    /// Returns an error if it tells nobody, or shows nothing to who watches.
+    pub async fn end(&mut self, orders: u64, load: (Instant, Instant)) -> Result<Found> {
+        let Kind::Engine { shop, beside } = &mut self.kind else { return Ok(Found::default()) };
+        let shop = shop.lock().await;
+        beside.end(&shop.place(self.address), orders, load).await
     }
 
-    /// Stops one that tells and has it audit itself; whether nothing is broken. True of all others.
+    /// Stops an engine, if it runs, and has it audit itself; whether nothing is broken. True of all others.
     ///
     /// # Errors
     /// Returns an error if it does not end in good order.
     pub async fn audit(&self) -> Result<bool> {
-        let Kind::Told { shop, .. } = &self.kind else { return Ok(true) };
+        let Kind::Engine { shop, .. } = &self.kind else { return Ok(true) };
         let mut shop = shop.lock().await;
+        if let Some(is_whole) = shop.is_whole {
+            return Ok(is_whole);
+        }
         shop.engine.stop().await?;
         let (_, status) = shop.engine.options().call(&["audit", "--json"]).await?;
+        shop.is_whole = Some(status.success());
         Ok(status.success())
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::arguments::{CompareArguments, Name};
+use super::beside::Views;
 use super::told::Told;
 use crate::inprocess::InProcessRow;
 use crate::spread::Spread;
@@ -35,6 +36,8 @@ pub struct Figure {
     pub generator_processors: f64,
     /// How those were told who are, by their name.
     pub told: BTreeMap<String, Told>,
+    /// How pages were read beside the purchases, if they were.
+    pub views: Option<Views>,
 }
 
 /// A row of those who are told what happens.
@@ -96,6 +99,21 @@ pub struct OpenLoopRow {
     pub lateness_p99_ms: Spread,
     /// Its 99.9th percentile divided by the floor's in the same round.
     pub p999_to_floor: Option<Spread>,
+    /// The engine's median divided by its in the same round.
+    pub engine_p50_to_this: Option<Spread>,
+    /// The engine's 99th percentile divided by its in the same round.
+    pub engine_p99_to_this: Option<Spread>,
+}
+
+/// A row of those who read pages beside the purchases.
+#[derive(Debug, Clone, Serialize)]
+pub struct ViewsRow {
+    /// Looks that were answered, a second.
+    pub rate: Spread,
+    /// Their 99th percentile in milliseconds.
+    pub p99_ms: Spread,
+    /// Looks that were not answered, or not as they should be, in all rounds.
+    pub failed: u64,
 }
 
 /// The whole comparison.
@@ -227,6 +245,8 @@ impl Comparison {
                 max_ms: spread(|figure| figure.max_ms)?,
                 lateness_p99_ms: spread(|figure| figure.lateness_p99_ms)?,
                 p999_to_floor: self.ratio(&self.open, *name, Name::Floor, |figure| figure.p999_ms),
+                engine_p50_to_this: self.ratio(&self.open, Name::Engine, *name, |of| of.p50_ms),
+                engine_p99_to_this: self.ratio(&self.open, Name::Engine, *name, |of| of.p99_ms),
             })
         });
         rows.collect()
@@ -249,15 +269,30 @@ impl Comparison {
         by_name.into_iter().filter_map(row).collect()
     }
 
+    /// Those who read pages: in the closed loop, which is a rush, or in the open one.
+    #[must_use]
+    pub fn views_row(&self, in_rush: bool) -> Option<ViewsRow> {
+        let figures = if in_rush { &self.closed } else { &self.open };
+        let all = || figures.values().flatten().filter_map(|(_, figure)| figure.views);
+        Some(ViewsRow {
+            rate: Spread::of(all().map(|views| views.rate))?,
+            p99_ms: Spread::of(all().map(|views| views.p99_ms))?,
+            failed: all().map(|views| views.failed).sum(),
+        })
+    }
+
     /// Notes that a contender's audit found something broken.
     pub fn note_broken(&mut self, name: Name) {
         self.broken.push(name);
     }
 
-    /// True if every contender answered as it should, and nothing is broken.
+    /// True if every contender answered as it should, buyers and readers, and nothing is broken.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.broken.is_empty() && self.rows().iter().all(|row| row.as_expected_least > 0.99)
+        let mut views = [true, false].into_iter().filter_map(|in_rush| self.views_row(in_rush));
+        self.broken.is_empty()
+            && views.all(|row| row.failed == 0)
+            && self.rows().iter().all(|row| row.as_expected_least > 0.99)
     }
 
     /// `name`'s value divided by `base`'s, round by round.

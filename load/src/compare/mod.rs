@@ -4,13 +4,16 @@
 //! their spread.
 
 mod arguments;
+mod beside;
 mod contender;
 mod figures;
+mod grpc;
 mod rounds;
 mod table;
 mod told;
 
 pub use arguments::{CompareArguments, Name};
+pub use beside::Views;
 pub use figures::{Comparison, Figure, OpenLoopRow, Row};
 pub use rounds::compare;
 pub use told::Told;

@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::{CompareArguments, Name};
+use super::beside::Found;
 use super::contender::{Contender, Stage};
 use super::figures::{Comparison, Figure};
-use super::table;
+use super::{grpc, table};
 use crate::drive::{self, Crowd, Record, Work};
 use crate::inprocess;
 use crate::scenario::{Generator, LoopKind, People};
@@ -30,6 +31,10 @@ const OPEN_LOOP_SHARE: f64 = 0.5;
 pub async fn compare(arguments: CompareArguments) -> Result<bool> {
     if !(0.1..=600.0).contains(&arguments.seconds) {
         return Err(Error::Server("--seconds must be 0.1 to 600".to_owned()));
+    }
+    let is_rate = |rate: f64| (1.0..=1_000_000.0).contains(&rate);
+    if !is_rate(arguments.views) || !arguments.open_rate.is_none_or(is_rate) {
+        return Err(Error::Server("--open-rate and --views must be 1 to 1000000".to_owned()));
     }
     let machine = Machine::here();
     let names: Vec<Name> = Name::value_variants()
@@ -113,7 +118,7 @@ async fn closed_loop(
     Ok(())
 }
 
-/// Floor and engine at half the engine's capacity, if it was measured.
+/// The floor and the engine, with what may go on beside it, at a given rate or half the engine's capacity.
 async fn open_loop(
     comparison: &mut Comparison,
     contenders: &mut [Contender],
@@ -121,11 +126,12 @@ async fn open_loop(
     arguments: &CompareArguments,
     bar: &ProgressBar,
 ) -> Result<()> {
-    let Some(capacity) = comparison.median_rate(Name::Engine) else { return Ok(()) };
-    let rate = (capacity * OPEN_LOOP_SHARE).floor().max(1.0);
+    let half = comparison.median_rate(Name::Engine).map(|capacity| capacity * OPEN_LOOP_SHARE);
+    let Some(rate) = arguments.open_rate.or(half) else { return Ok(()) };
+    let rate = rate.floor().max(1.0);
     for round in 1..=arguments.rounds {
         for contender in &mut *contenders {
-            if !matches!(contender.name, Name::Floor | Name::Engine | Name::EngineTold) {
+            if !contender.name.has_open_loop() {
                 continue;
             }
             bar.set_message(format!("open loop {round}: {}", contender.name.text()));
@@ -190,24 +196,31 @@ async fn measure(
         payment_window: Duration::from_secs(600),
         threads: arguments.threads.min(connections),
     };
-    contender.begin().await?;
+    let began = Instant::now() + LEAD;
+    contender.begin(crowd, began).await?;
     let before = contender.processor_seconds();
     let myself = own_processor_seconds();
-    let began = Instant::now() + LEAD;
-    let running = drive::start(work, began)?;
-    let record = tokio::task::spawn_blocking(move || running.finish())
-        .await
-        .map_err(|error| Error::Server(format!("the generator failed: {error}")))??;
+    let record = if contender.name == Name::EngineGrpc {
+        let lasts = work.schedule.duration();
+        grpc::buy(contender.address, crowd, connections, began, lasts).await?
+    } else {
+        let running = drive::start(work, began)?;
+        tokio::task::spawn_blocking(move || running.finish())
+            .await
+            .map_err(|error| Error::Server(format!("the generator failed: {error}")))??
+    };
     let seconds = record.last_answer_ns as f64 / 1e9;
     let (used, by_generator) =
         (contender.processor_seconds() - before, own_processor_seconds() - myself);
     let ended = began + Duration::from_nanos(record.last_answer_ns);
-    let told = contender.told(record.count(contender.name.expects()), (began, ended)).await?;
+    let Found { told, views } =
+        contender.end(record.count(contender.name.expects()), (began, ended)).await?;
     let figure = figure(&record, contender.name);
     Ok(Figure {
         server_us: used * 1e6 / figure.requests.max(1) as f64,
         generator_processors: by_generator / seconds.max(1e-9),
         told,
+        views,
         ..figure
     })
 }
@@ -228,5 +241,6 @@ fn figure(record: &Record, name: Name) -> Figure {
         server_us: 0.0,
         generator_processors: 0.0,
         told: BTreeMap::new(),
+        views: None,
     }
 }

@@ -15,6 +15,7 @@ pub fn render(comparisons: &[Comparison]) -> String {
         text.push_str(&closed_loop(comparison));
         text.push_str(&open_loop(comparison));
         text.push_str(&told(comparison));
+        text.push_str(&views(comparison));
         text.push_str(&in_process(comparison));
     }
     if let Some(first) = comparisons.first() {
@@ -83,6 +84,8 @@ fn open_loop(comparison: &Comparison) -> String {
         "p99.9 ms",
         "max ms",
         "p99.9 to the floor's",
+        "engine's p50 to its",
+        "engine's p99 to its",
         "generator late p99 ms",
     ]);
     for row in rows {
@@ -93,6 +96,8 @@ fn open_loop(comparison: &Comparison) -> String {
             milliseconds(row.p999_ms),
             milliseconds(row.max_ms),
             row.p999_to_floor.map_or_else(String::new, ratio),
+            row.engine_p50_to_this.map_or_else(String::new, ratio),
+            row.engine_p99_to_this.map_or_else(String::new, ratio),
             milliseconds(row.lateness_p99_ms),
         ]);
     }
@@ -108,6 +113,17 @@ fn told(comparison: &Comparison) -> String {
         }
     }
     if told.is_empty() { String::new() } else { format!("\n{told}\n") }
+}
+
+fn views(comparison: &Comparison) -> String {
+    let mut views = table(&["pages beside the purchases", "looks/s", "p99 ms", "failed"]);
+    for (load, in_rush) in [("closed loop", true), ("open loop", false)] {
+        if let Some(row) = comparison.views_row(in_rush) {
+            let failed = grouped(row.failed);
+            views.add_row([load.to_owned(), rate(row.rate), milliseconds(row.p99_ms), failed]);
+        }
+    }
+    if views.is_empty() { String::new() } else { format!("\n{views}\n") }
 }
 
 fn in_process(comparison: &Comparison) -> String {

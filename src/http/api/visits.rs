@@ -102,7 +102,9 @@ pub async fn count(
     JsonObject(body): JsonObject,
 ) -> Result<Response, Problem> {
     let VisitRequest { item, visitor } = VisitRequest::parse(body)?;
-    let item = item.flatten().filter(|item| edge.engine.gate(*item).is_some());
+    let is_known =
+        |item: &ItemId| edge.engine.gate(*item).is_some() || edge.engine.is_elsewhere(*item);
+    let item = item.flatten().filter(is_known);
     let day = Day::of(edge.engine.now());
     let (visitor, given) = match edge.options.visitor_id {
         VisitorId::Off => (None, None),

@@ -16,7 +16,7 @@ use crate::http::auth::token::SESSION_SECONDS_MAX;
 use crate::http::forwarded::ClientAddressOptions;
 use crate::http::live_options::LiveOptions;
 use crate::http::options::{ConnectionsMax, Options};
-use crate::http::pages::live::sampler;
+use crate::http::pages::live::{elsewhere, sampler};
 use crate::http::pages::visits;
 use crate::http::routes;
 use crate::http::state::{AppState, Edge};
@@ -116,12 +116,12 @@ pub async fn serve(
 }
 
 /// The tasks that look at the figures, count visits and learn which sessions are over, until this is dropped.
-struct Watching([JoinHandle<()>; 4]);
+struct Watching([JoinHandle<()>; 5]);
 
 impl Watching {
     fn start(edge: &Arc<Edge>) -> Self {
         let tasks = edge.engine.tasks();
-        let (looking, asking, counting) = (Arc::clone(edge), Arc::clone(edge), Arc::clone(edge));
+        let [looking, meeting, asking, counting] = [(); 4].map(|()| Arc::clone(edge));
         let count = move || {
             let edge = &counting;
             let (sales, engine) = (edge.sales.clone(), edge.engine.clone());
@@ -140,6 +140,7 @@ impl Watching {
         Self([
             tasks.keep_running("ended sessions", end),
             tasks.keep_running("live figures", move || sampler::run(Arc::clone(&looking))),
+            tasks.keep_running("items elsewhere", move || elsewhere::run(Arc::clone(&meeting))),
             tasks.keep_running("second witness", move || sampler::ask_witness(Arc::clone(&asking))),
             tasks.keep_running("visits", count),
         ])

@@ -143,7 +143,7 @@ impl ItemRow {
             description: offer.description.clone().unwrap_or_default(),
             picture: offer.picture.map(|picture| picture.to_string()).unwrap_or_default(),
             guard: guard(visit.words, offer.admission),
-            units: edge.engine.gate(item.item_id).map(|gate| gate.counters().into()),
+            units: edge.engine.known_gate(item.item_id).map(|gate| gate.counters().into()),
         }
     }
 }

@@ -121,10 +121,10 @@ pub async fn show(
     Id(sale_id): Id<SaleId>,
 ) -> Result<Response, Problem> {
     let sale = edge.sales.sale(sale_id).await?;
-    page(&edge, &visit, StatusCode::OK, &sale, None)
+    page(&edge, &visit, StatusCode::OK, &sale, None).await
 }
 
-fn page(
+async fn page(
     edge: &Edge,
     visit: &Visit,
     status: StatusCode,
@@ -134,6 +134,7 @@ fn page(
     let moment = |at| visit.moment(edge, at);
     let signed = |(by, at): &(String, _)| Signed { by: by.clone(), at: moment(*at) };
     let stage = sale.status.stage(edge.engine.now(), sale.starts_at, sale.ends_at);
+    edge.engine.look_at(sale.items.iter().map(|item| item.item_id)).await;
     let is_loaded = matches!(sale.status, SaleStatus::Approved | SaleStatus::Preheated);
     let checks = is_loaded.then(|| Checks::of(edge, visit, sale, &preheat::check(edge, sale)));
     let page = Show {
@@ -241,5 +242,5 @@ async fn refuse(
     }
     let sale = edge.sales.sale(sale_id).await?;
     let shown = Shown::of(visit.words, problem.code, None);
-    page(edge, visit, problem.code.status(), &sale, Some(shown))
+    page(edge, visit, problem.code.status(), &sale, Some(shown)).await
 }

@@ -115,7 +115,7 @@ struct Sampler {
     started_at: Timestamp,
     looks: u32,
     /// The watched items by their places, with what they came to at the last look.
-    watched: [Option<(Arc<Gate>, u64)>; ITEMS_MAX],
+    watched: [Option<(ItemId, u64)>; ITEMS_MAX],
     items_left_out: usize,
     /// The first item whose units do not sum up, of all items.
     imbalanced: Option<ItemId>,
@@ -159,7 +159,7 @@ impl Sampler {
     /// Chooses the items that are watched: those that sell, then those that sell soon, then those that
     /// were over last.
     fn choose(&mut self, edge: &Edge, now: Timestamp) {
-        let gates = edge.engine.gates();
+        let gates = edge.engine.known_gates();
         let is_wrong = |gate: &&Arc<Gate>| invariants::i1_balance(&gate.counters()).is_err();
         self.imbalanced = gates.iter().find(is_wrong).map(|gate| gate.terms().item_id);
         let mut open: Vec<&Arc<Gate>> = gates
@@ -190,11 +190,11 @@ impl Sampler {
         };
         for (place, item) in places.into_iter().enumerate() {
             let item = item.filter(|item| wanted.contains(item));
-            let known = self.watched[place].as_ref().map(|(gate, _)| gate.terms().item_id);
+            let known = self.watched[place].map(|(item, _)| item);
             if item == known {
                 continue;
             }
-            self.watched[place] = item.and_then(|item| Some((edge.engine.gate(item)?, 0)));
+            self.watched[place] = item.map(|item| (item, 0));
             edge.board.notes.lock()[place] = Note::default();
             if let Some(item) = item {
                 edge.metrics.funnels.watch(place, item);
@@ -213,7 +213,9 @@ impl Sampler {
         let notes = edge.board.notes.lock().clone();
         let mut looks = Vec::new();
         for (place, watched) in self.watched.iter_mut().enumerate() {
-            let Some((gate, before)) = watched else { continue };
+            let Some((item_id, before)) = watched else { continue };
+            // It may be another node's by now, or have become this one's.
+            let Some(gate) = edge.engine.known_gate(*item_id) else { continue };
             // One snapshot, so that the sum is of one moment.
             let counters = gate.counters();
             let outcomes = edge.metrics.funnels.outcomes(place);
@@ -225,13 +227,12 @@ impl Sampler {
                 sold: counters.sold,
                 requests,
             };
-            let item_id = gate.terms().item_id;
             looks.push((
                 gate.terms().starts_at,
                 ItemLook {
                     id: item_id.to_string(),
                     title: notes[place].title.clone().unwrap_or_else(|| format!("#{item_id}")),
-                    state: state(gate, now),
+                    state: state(&gate, now),
                     allotted: counters.allotted,
                     available: counters.available,
                     reserved: counters.reserved,

@@ -41,7 +41,8 @@ pub async fn run(edge: Arc<Edge>) {
 /// The watched items with their places.
 fn watched(edge: &Edge) -> Vec<(usize, Arc<Gate>)> {
     let places = *edge.board.rings.lock().places();
-    let gate = |(place, item): (usize, Option<ItemId>)| Some((place, edge.engine.gate(item?)?));
+    let gate =
+        |(place, item): (usize, Option<ItemId>)| Some((place, edge.engine.known_gate(item?)?));
     places.into_iter().enumerate().filter_map(gate).collect()
 }
 
@@ -63,7 +64,9 @@ fn note(edge: &Edge, place: usize, gate: &Gate, change: impl FnOnce(&mut Note)) 
 }
 
 async fn ask(edge: &Edge) {
-    let watched = watched(edge);
+    // Of other nodes' items this one does not know what is on its way.
+    let is_here = |gate: &Gate| edge.engine.gate(gate.terms().item_id).is_some();
+    let watched: Vec<_> = watched(edge).into_iter().filter(|(_, gate)| is_here(gate)).collect();
     let before: Vec<_> = watched.iter().map(|(_, gate)| gate.counters()).collect();
     if edge.engine.status().backlog_records > 0 {
         return;

@@ -70,7 +70,7 @@ pub async fn show(
 /// Returns an `item_not_found` problem if there is none, and a `records_unavailable` or `overloaded` one
 /// if the catalogue does not answer.
 pub async fn find(edge: &Edge, item_id: ItemId) -> Result<(Arc<PublicSale>, PublicItem), Problem> {
-    let sale = match edge.engine.gate(item_id) {
+    let sale = match edge.engine.known_gate(item_id) {
         Some(gate) => edge.sales.public_sale(gate.terms().sale_id).await?,
         // It is not preheated yet, or was released long ago.
         None => sale_of(&edge.sales, item_id).await?,
