@@ -34,6 +34,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+const KEY_REUSED: Reply = Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
+
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
@@ -249,17 +251,14 @@ impl Engine {
         let idempotency_keys = &self.0.context.idempotency_keys;
         let mut reservation = None;
         if origin == KeyOrigin::Client {
-            let Ok(reserved) = idempotency_keys.reserve(buy.user_id, buy.request_id, buy.item_id)
-            else {
-                return Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
-            };
-            reservation = Some(reserved);
+            match idempotency_keys.reserve(buy.user_id, buy.request_id, buy.item_id) {
+                Ok(reserved) => reservation = Some(reserved),
+                Err(_) => return KEY_REUSED,
+            }
             if idempotency_keys.may_be_granted(buy.user_id, buy.request_id) {
                 match Box::pin(self.is_used_elsewhere(gate, &buy)).await {
                     Ok(false) => {}
-                    Ok(true) => {
-                        return Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
-                    }
+                    Ok(true) => return KEY_REUSED,
                     Err(not_delivered) => return Reply::NotDelivered(not_delivered),
                 }
             }
@@ -296,6 +295,7 @@ impl Engine {
         if let Some(moving_units) = self.0.moving_units.get() {
             moving_units.abort();
         }
+        self.stop_telling_keys();
         let journal = Arc::clone(&context.journal);
         // A sync that hangs cannot be cancelled; it ends with the process.
         let closed = tokio::task::spawn_blocking(move || journal.close());

@@ -34,6 +34,7 @@ impl Engine {
                 between_calls_max: (context.permits.limit() / 4).max(1),
             };
             self.set_remote(Remote::new(directory.clone(), links, self.clock(), patience));
+            self.begin_telling_keys();
         }
     }
 

@@ -6,7 +6,8 @@
 //! `dependencies` what the engine itself needs, `meaning` what that comes to, `order_store` how far that store is, and `health` puts it
 //! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
 //! is read of the shards. What is not served here `forwarding` has another node decide, by `remote`; `serving` is
-//! what this node does for the others. `transfers` moves units between an item's buckets, and `bucket_looks` says what
+//! what this node does for the others. By `peer_keys` they tell each other of idempotency keys, and `told_keys` says
+//! what they have been told. `transfers` moves units between an item's buckets, and `bucket_looks` says what
 //! those of other nodes have. `events` tells others what has happened, and `holds` keeps the journal's records for them; `webhooks` are those who are
 //! told by requests.
 
@@ -27,6 +28,7 @@ mod meaning;
 mod moving;
 mod order_store;
 mod outside;
+mod peer_keys;
 mod pipeline;
 mod reads;
 mod remote;
@@ -35,6 +37,7 @@ mod settings;
 mod shard;
 mod status;
 mod tasks;
+mod told_keys;
 mod transfers;
 mod webhooks;
 

@@ -129,7 +129,8 @@ impl Engine {
         self.context().effect_sink.watchers.watch(order_id)
     }
 
-    /// Whether this request got an order of another item. Asked only after the filter's "maybe".
+    /// Whether this request got an order of another item, here or at another node that says so. Asked only after the
+    /// filter's "maybe".
     pub(super) async fn is_used_elsewhere(
         &self,
         gate: &Gate,
@@ -140,13 +141,28 @@ impl Engine {
         if let Some(order) = own {
             return Ok(order.item_id != item_id);
         }
+        let here = self.reuse_here(user_id, request_id, item_id).await?;
+        Ok(here.is_some() || self.is_used_at_others(buy).await)
+    }
+
+    /// The order that this request got on another item, in the shards that are served here.
+    pub(super) async fn reuse_here(
+        &self,
+        user_id: UserId,
+        request_id: RequestId,
+        item_id: ItemId,
+    ) -> Result<Option<Order>, NotDelivered> {
+        // Another node's filter may err where this one, which knows these shards' keys, does not.
+        if !self.context().idempotency_keys.may_be_granted(user_id, request_id) {
+            return Ok(None);
+        }
         for shard in self.busy_shards() {
             let found = self.order_of_request(shard, user_id, request_id).await?;
-            if found.is_some_and(|order| order.item_id != item_id) {
-                return Ok(true);
+            if let Some(order) = found.filter(|order| order.item_id != item_id) {
+                return Ok(Some(order));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The order that this request got on any item of the shard, which is served here.

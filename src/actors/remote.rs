@@ -10,6 +10,7 @@ use super::directory::{ClusterNode, Directory};
 use super::gate::Gate;
 use super::shard::effects::{NotDelivered, Reply};
 use super::shard::idempotency::KeyOrigin;
+use super::told_keys::ToldKeys;
 use crate::clock::Clock;
 use crate::peers::{Answer, Ask, CallError, Item, LinkFigures, Links};
 use crate::telemetry::text::Histogram;
@@ -44,6 +45,7 @@ const SAVED_MAX: u32 = 1_000 * REPEAT_COST;
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) directory: Directory,
+    pub(super) told_keys: ToldKeys,
     links: Links,
     pub(super) clock: Clock,
     patience: Patience,
@@ -98,7 +100,8 @@ impl Remote {
     ) -> Self {
         let (items, saved) = (DashMap::default(), AtomicU32::new(SAVED_MAX));
         let between = Semaphore::new(patience.between_calls_max);
-        Self { directory, links, clock, patience, between, items, saved }
+        let told_keys = ToldKeys::default();
+        Self { directory, told_keys, links, clock, patience, between, items, saved }
     }
 
     /// Waits until a shard is another node's than this one's, which has claimed it or is giving it away, or until

@@ -10,7 +10,7 @@ use crate::peers::{Answer, Ask, Item, Serve};
 use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::stock::ItemState;
 use domain::{
-    Buy, Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, ShardId, UserId,
+    Buy, Command, ItemId, Order, OrderId, OrderStatus, Outcome, Refusal, RequestId, ShardId, UserId,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -42,6 +42,13 @@ impl Serve for Serving {
         if let Ask::ReadBuckets(items) = ask {
             return self.buckets(&items);
         }
+        if let Ask::NoteKeys(keys) = ask {
+            engine.context().idempotency_keys.record_granted_elsewhere(&keys);
+            return Answer::Noted;
+        }
+        if let Ask::FindReuse { user_id, request_id, item_id } = ask {
+            return self.reuse(user_id, request_id, item_id).await;
+        }
         if !engine.serves(shard) {
             return self.not_owner(shard);
         }
@@ -65,7 +72,10 @@ impl Serve for Serving {
                 Answer::Item(state.map(item_of))
             }
             // They were answered above.
-            Ask::OrdersOf { .. } | Ask::ReadBuckets(_) => Answer::Unknown,
+            Ask::OrdersOf { .. }
+            | Ask::ReadBuckets(_)
+            | Ask::NoteKeys(_)
+            | Ask::FindReuse { .. } => Answer::Unknown,
         }
     }
 }
@@ -157,6 +167,14 @@ impl Serving {
             states.map(item_of).collect::<Vec<_>>()
         });
         Answer::Buckets(buckets.collect())
+    }
+
+    /// The order that a request got on another item here, if it did.
+    async fn reuse(&self, user_id: UserId, request_id: RequestId, item_id: ItemId) -> Answer {
+        match self.0.reuse_here(user_id, request_id, item_id).await {
+            Ok(order) => Answer::Order(order),
+            Err(reason) => Answer::NotDelivered(reason.number()),
+        }
     }
 
     async fn orders_of(&self, user_id: UserId, before: Option<OrderId>, limit: usize) -> Answer {

@@ -63,6 +63,7 @@ pub(super) fn observe(engine: &Engine) {
     let links = engine.link_figures().unwrap_or_default();
     gauge!(names::PEER_LINKS).set(links.open as f64);
     gauge!(names::PEER_BREAKERS_OPEN).set(links.left_alone as f64);
+    gauge!(names::PEERS_LACKING_KEYS).set(engine.peers_lacking_keys() as f64);
     for dependency in &status.dependencies {
         let up = f64::from(u8::from(dependency.healthy));
         let labels = [("dependency", dependency.name), ("kind", dependency.kind)];

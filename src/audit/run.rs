@@ -149,7 +149,11 @@ async fn judge(
     log: &OpenedLog<'_>,
 ) -> Result<(Findings, bool), AuditError> {
     let shards = options.log.shards()?;
-    let mut pass = Pass { unasked: options.unasked.clone(), ..Pass::default() };
+    let ledger = match &options.log {
+        LogSource::Directory(_) => Ledger::default(),
+        LogSource::Cluster(_) => Ledger::of_several_nodes(),
+    };
+    let mut pass = Pass { ledger, unasked: options.unasked.clone(), ..Pass::default() };
     let checkpoints = match &options.checkpoints {
         Some(store) => pass.asked(Source::Checkpoints, read_checkpoints(store, shards).await?),
         None => None,
@@ -352,6 +356,7 @@ impl Pass {
                 let reason = "only clients can tell; the load laboratory does";
                 return Judged::not_judged(invariant, reason);
             }
+            Invariant::I7 if finding.first.is_none() => finding.first = self.reuses(),
             Invariant::I4 if finding.first.is_none() => finding.first.clone_from(&self.behind),
             Invariant::I5 => {
                 finding.checked += self.frames + read.ends;
@@ -366,6 +371,15 @@ impl Pass {
             _ => {}
         }
         Judged::new(invariant, finding)
+    }
+
+    /// What is to be known of requests that got orders of several items, which breaks nothing in a cluster.
+    fn reuses(&self) -> Option<String> {
+        let reuses = Some(self.ledger.reuses()).filter(|reuses| *reuses > 0)?;
+        Some(format!(
+            "orders whose key had got one of another item: {reuses}; two nodes that sell at the same moment do not \
+             see that"
+        ))
     }
 
     /// What is not judged because this was not there, and whether anybody had reason to expect it.

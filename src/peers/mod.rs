@@ -23,4 +23,4 @@ pub use handshake::PeerKey;
 pub use link::CallError;
 pub use links::{LinkFigures, Links};
 pub use server::{Serve, Server};
-pub use wire::{Answer, Ask, Item, READ_MAX};
+pub use wire::{Answer, Ask, Item, KEYS_MAX, READ_MAX};

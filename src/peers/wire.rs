@@ -4,6 +4,7 @@
 //! does not mean anything here is a [`Malformed`] message, and never guessed at. Must not know how a message
 //! is carried, nor who may ask.
 
+mod keys;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ use domain::{
     ItemTerms, Operation, OperatorRequest, Order, OrderId, OrderStatus, Outcome, Peer, RequestId,
     SaleId, ShardId, Timestamp, Transfer, UnitsWanted, UserId,
 };
+pub use keys::KEYS_MAX;
+use keys::{decode_keys, encode_keys};
 use refusal::{decode_refusal, encode_refusal};
 use std::time::Duration;
 
@@ -56,6 +59,17 @@ pub enum Ask {
     ReadItem(ItemId),
     /// Reads the buckets of these items, at most [`READ_MAX`], in all shards that the node serves.
     ReadBuckets(Vec<ItemId>),
+    /// Tells keys that got orders at this node, at most [`KEYS_MAX`]: by whom, and by which request.
+    NoteKeys(Vec<(UserId, RequestId)>),
+    /// Finds the order that a request got on another item, in all shards that the node serves.
+    FindReuse {
+        /// Whose request it is.
+        user_id: UserId,
+        /// The request's id.
+        request_id: RequestId,
+        /// The item that the order is not to be of.
+        item_id: ItemId,
+    },
     /// Reads the newest orders of a buyer in all shards that the node serves.
     OrdersOf {
         /// Whose orders they are.
@@ -126,6 +140,8 @@ pub enum Answer {
     Orders(Vec<Order>, Vec<ShardId>),
     /// The buckets, each as its shard has it, by the items that were asked for.
     Buckets(Vec<Item>),
+    /// What was told was taken in.
+    Noted,
 }
 
 /// Puts what is asked into a message.
@@ -187,6 +203,11 @@ pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
         Ask::ReadBuckets(items) => call::What::ReadBuckets(proto::ReadBuckets {
             items: items.iter().map(|item_id| item_id.0).collect(),
         }),
+        Ask::NoteKeys(keys) => call::What::NoteKeys(encode_keys(keys)),
+        Ask::FindReuse { user_id, request_id, item_id } => {
+            let (user, request, item) = (user_id.0, request_id.0, item_id.0);
+            call::What::FindReuse(proto::FindReuse { user, request, item })
+        }
         Ask::OrdersOf { user_id, before, limit } => call::What::OrdersOf(proto::OrdersOf {
             user: user_id.0,
             before: before.map_or(0, |before| before.0),
@@ -260,12 +281,20 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
             Ask::ReadBuckets(items.into_iter().map(ItemId).collect())
         }
         call::What::ReadBuckets(_) => return Err(Malformed("too many items")),
+        call::What::NoteKeys(keys) => Ask::NoteKeys(decode_keys(&keys)?),
+        call::What::FindReuse(asked) => decode_reuse(asked),
         call::What::OrdersOf(proto::OrdersOf { user, before, limit }) => Ask::OrdersOf {
             user_id: UserId(user),
             before: (before != 0).then_some(OrderId(before)),
             limit: narrow(limit, "limit")?,
         },
     })
+}
+
+fn decode_reuse(asked: proto::FindReuse) -> Ask {
+    let proto::FindReuse { user, request, item } = asked;
+    let (user_id, request_id, item_id) = (UserId(user), RequestId(request), ItemId(item));
+    Ask::FindReuse { user_id, request_id, item_id }
 }
 
 /// Puts an answer into a message.
@@ -291,6 +320,7 @@ pub(super) fn encode_answer(answer: Answer) -> answer::What {
         Answer::Buckets(items) => answer::What::Buckets(proto::FoundBuckets {
             items: items.iter().map(encode_item).collect(),
         }),
+        Answer::Noted => answer::What::Noted(proto::Noted {}),
     }
 }
 
@@ -315,6 +345,7 @@ pub(super) fn room(what: &call::What) -> Room {
         | W::ReceiveUnits(_)
         | W::SettleTransfer(_)
         | W::ReadBuckets(_)
+        | W::NoteKeys(_)
         | W::Operate(_) => Room::Upkeep,
         _ => Room::Buyers,
     }
@@ -347,6 +378,7 @@ pub(super) fn decode_answer(what: Option<answer::What>) -> Result<Answer, Malfor
         answer::What::Buckets(proto::FoundBuckets { items }) => {
             Answer::Buckets(items.into_iter().map(decode_item).collect::<Result<_, _>>()?)
         }
+        answer::What::Noted(proto::Noted {}) => Answer::Noted,
     })
 }
 

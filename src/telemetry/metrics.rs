@@ -232,6 +232,12 @@ metrics_catalogue! {
         "Links that this node has open to others.";
     PEER_BREAKERS_OPEN, Gauge, Count: "seckill_peer_breakers_open",
         "Nodes that are left alone at present, because they did not answer.";
+    PEER_KEYS_TOLD_TOTAL, Counter, Count: "seckill_peer_keys_told_total",
+        "Idempotency keys of orders placed here that other nodes took in, each counted once for each node.";
+    PEERS_LACKING_KEYS, Gauge, Count: "seckill_peers_lacking_keys",
+        "Other nodes that have not taken in the key of every order placed here: a reuse goes unnoticed there.";
+    KEY_LOOKUPS_TOTAL, Counter, Count: "seckill_key_lookups_total",
+        "Questions to all other nodes whether a key got an order there, by outcome: used, unused or unanswered.";
     SETTINGS_VERSION, Gauge, Count: "seckill_settings_version",
         "How often settings had been changed while the shop runs that this process has applied: nodes of a cluster agree.";
     SETTINGS_REFUSED, Gauge, Count: "seckill_settings_refused",
@@ -282,6 +288,8 @@ metrics_catalogue! {
 
 /// What becomes of a call to another node: the outcomes of [`PEER_CALLS_TOTAL`].
 pub const PEER_CALL_OUTCOMES: [&str; 5] = ["answered", "busy", "not_sent", "broken", "silent"];
+/// What other nodes say of a key: the outcomes of [`KEY_LOOKUPS_TOTAL`].
+pub const KEY_LOOKUP_OUTCOMES: [&str; 3] = ["used", "unused", "unanswered"];
 
 /// Where a list came from: the outcomes of [`ORDER_REPLICA_READS_TOTAL`].
 pub const REPLICA_READ_OUTCOMES: [&str; 3] = ["replica", "behind", "away"];
@@ -311,7 +319,7 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 23] = [
+const BEGUN_ELSEWHERE: [&str; 24] = [
     ORDER_REPLICA_READS_TOTAL,
     TRACE_SPANS_DROPPED_TOTAL,
     WEBHOOK_DELIVERIES_TOTAL,
@@ -319,6 +327,7 @@ const BEGUN_ELSEWHERE: [&str; 23] = [
     EVENTS_LOST_TOTAL,
     EVENTS_UNROUTED_TOTAL,
     PEER_CALLS_TOTAL,
+    KEY_LOOKUPS_TOTAL,
     CONFIG_RELOADS_TOTAL,
     RISK_MATCHES_TOTAL,
     PURCHASES_ADMITTED_TOTAL,
@@ -346,6 +355,9 @@ fn begin_at_zero() {
     }
     for outcome in PEER_CALL_OUTCOMES {
         counter!(PEER_CALLS_TOTAL, "outcome" => outcome).increment(0);
+    }
+    for outcome in KEY_LOOKUP_OUTCOMES {
+        counter!(KEY_LOOKUPS_TOTAL, "outcome" => outcome).increment(0);
     }
     for outcome in REPLICA_READ_OUTCOMES {
         counter!(ORDER_REPLICA_READS_TOTAL, "store" => "0", "outcome" => outcome).increment(0);

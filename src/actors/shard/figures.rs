@@ -40,6 +40,11 @@ pub(in crate::actors) struct ShardFigures {
 }
 
 impl ShardFigures {
+    /// Orders that were placed since the start.
+    pub(in crate::actors) fn placed(&self) -> u64 {
+        self.orders[OrderStatus::Reserved as usize - 1].load(Relaxed)
+    }
+
     /// Adds what a batch came to, and empties it.
     pub(in crate::actors) fn add(&self, batch: &mut BatchFigures) {
         let BatchFigures { purchases, orders, payments } = std::mem::take(batch);

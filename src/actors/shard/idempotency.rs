@@ -2,7 +2,8 @@
 //!
 //! A shard sees only its own items. So a request with the client's key first reserves the key for its
 //! item while it is under way; and a Bloom filter remembers the keys that got an order, at two bytes
-//! each. The filter's "maybe" makes the engine ask the shards; its "no" is certain.
+//! each. The filter's "maybe" makes the engine ask the shards; its "no" is certain. It has the keys of other
+//! nodes' orders as well, as far as they have told them.
 
 use crate::actors::bloom_filter::BloomFilter;
 use dashmap::DashMap;
@@ -97,6 +98,13 @@ impl IdempotencyKeys {
     pub(in crate::actors) fn record_granted(&self, user_id: UserId, request_id: RequestId) {
         self.0.granted.insert((user_id, request_id));
     }
+
+    /// Remembers keys that got orders at another node. What is told again takes no more room.
+    pub(in crate::actors) fn record_granted_elsewhere(&self, keys: &[(UserId, RequestId)]) {
+        for key in keys.iter().filter(|key| !self.0.granted.may_contain(**key)) {
+            self.0.granted.insert(*key);
+        }
+    }
 }
 
 impl Drop for KeyReservation {
@@ -170,6 +178,20 @@ mod tests {
         assert!(keys.reserve(KEY.0, KEY.1, ItemId(2)).is_err(), "the repeat still holds it");
         drop(repeat);
         assert!(keys.reserve(KEY.0, KEY.1, ItemId(2)).is_ok());
+    }
+
+    #[test]
+    fn what_other_nodes_tell_again_takes_no_more_room() {
+        let keys = IdempotencyKeys::default();
+        let told: Vec<_> = (0..1_000).map(|number| (UserId(number), RequestId(number))).collect();
+        keys.record_granted_elsewhere(&told);
+        let count = || keys.0.granted.count.load(Ordering::Relaxed);
+        let held = count();
+        assert!(
+            told.iter().all(|(user_id, request_id)| keys.may_be_granted(*user_id, *request_id))
+        );
+        keys.record_granted_elsewhere(&told);
+        assert_eq!(count(), held);
     }
 
     #[test]

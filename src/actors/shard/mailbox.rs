@@ -37,6 +37,12 @@ pub(in crate::actors) enum Envelope {
     },
     /// Reads the order that a buyer got for a request, on any item of the shard.
     FindRequest { user_id: UserId, request_id: RequestId, answer: oneshot::Sender<Option<Order>> },
+    /// Reads who placed the orders that are younger than one, and by which requests: oldest first, at most `limit`.
+    ReadRequests {
+        after: OrderId,
+        limit: usize,
+        answer: oneshot::Sender<Vec<(OrderId, UserId, RequestId)>>,
+    },
     /// Takes out what changed since the last checkpoint.
     TakeChanges { answer: oneshot::Sender<Changes> },
     /// Puts changes back that no checkpoint holds, so that the next one has them: if the shard's owner is

@@ -83,7 +83,7 @@ pub struct Call {
     pub shard: u32,
     #[prost(
         oneof = "call::What",
-        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23"
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25"
     )]
     pub what: ::core::option::Option<call::What>,
 }
@@ -125,13 +125,17 @@ pub mod call {
         Refund(super::Refund),
         #[prost(message, tag = "23")]
         AwaitChange(super::AwaitChange),
+        #[prost(message, tag = "24")]
+        NoteKeys(super::Keys),
+        #[prost(message, tag = "25")]
+        FindReuse(super::FindReuse),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Answer {
     #[prost(uint64, tag = "1")]
     pub number: u64,
-    #[prost(oneof = "answer::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "answer::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub what: ::core::option::Option<answer::What>,
 }
 /// Nested message and enum types in `Answer`.
@@ -157,6 +161,8 @@ pub mod answer {
         Orders(super::FoundOrders),
         #[prost(message, tag = "10")]
         Buckets(super::FoundBuckets),
+        #[prost(message, tag = "11")]
+        Noted(super::Noted),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -294,6 +300,22 @@ pub struct FindRequest {
     pub user: u64,
     #[prost(fixed64, tag = "2")]
     pub request: u64,
+}
+/// Keys that got orders at the node that calls, whatever shard is named: user and request in turn.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Keys {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub keys: ::prost::alloc::vec::Vec<u64>,
+}
+/// The order that a request got on another item than this one, in all shards that the node serves.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindReuse {
+    #[prost(fixed64, tag = "1")]
+    pub user: u64,
+    #[prost(fixed64, tag = "2")]
+    pub request: u64,
+    #[prost(uint64, tag = "3")]
+    pub item: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadItem {
@@ -467,6 +489,9 @@ pub struct NotOwner {
 /// More calls are under way on this link than it takes; this one was not looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Busy {}
+/// It was taken in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Noted {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FoundOrder {
     #[prost(message, optional, tag = "1")]

@@ -209,3 +209,19 @@ fn a_wait_for_a_change_arrives_as_it_was_sent() {
     let asked = proto::AwaitChange { order: 1, status: 0, wait_ms: 1 };
     assert!(decode_ask(Some(call::What::AwaitChange(asked))).is_err(), "no status has this number");
 }
+
+#[test]
+fn keys_arrive_as_they_were_told() {
+    let key = |number| (UserId(number), RequestId(u64::MAX - number));
+    let keys = |count: u64| Ask::NoteKeys((0..count).map(key).collect());
+    travels(&keys(0));
+    travels(&keys(KEYS_MAX as u64));
+    let what = encode_ask(&keys(KEYS_MAX as u64 + 1)).expect("asked of others");
+    assert_eq!(decode_ask(Some(what)), Err(Malformed("too many keys")));
+    let half = call::What::NoteKeys(proto::Keys { keys: vec![1, 2, 3] });
+    assert_eq!(room(&half), Room::Upkeep, "it takes no buyer's place");
+    assert_eq!(decode_ask(Some(half)), Err(Malformed("half a key")));
+    let (user_id, request_id) = key(7);
+    travels(&Ask::FindReuse { user_id, request_id, item_id: ItemId(9) });
+    assert_eq!(decode_answer(Some(encode_answer(Answer::Noted))), Ok(Answer::Noted));
+}

@@ -1,102 +1,26 @@
 //! One item whose buckets are at three nodes, asked at any of them: it sells as one, and none keeps its last units
 //! to itself.
 
-use super::node::{Stores, record, start};
+use super::linked::Linked;
 use domain::{
-    Buy, ItemAction, ItemCounters, ItemId, ItemTerms, Order, Outcome, Refusal, RequestId, ShardId,
-    UserId,
+    Buy, ItemAction, ItemCounters, ItemId, ItemTerms, Order, Outcome, Refusal, RequestId, UserId,
 };
 use harness::until;
-use seckill::actors::cluster::{Member, MemberOptions};
-use seckill::actors::{
-    Backends, Engine, KeyOrigin, NotDelivered, Reply, Serving, SettingsStanding,
-};
-use seckill::peers::{Links, PeerKey, Server};
-use seckill::store::journal::fenced::MemoryLog;
-use seckill::store::registry::{MemoryRegistry, MoveWish, NodeRecord, Registry};
+use seckill::actors::{Engine, KeyOrigin, NotDelivered, Reply};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 use support::engine::{SHARDS, operate};
 use support::{placed, terms};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
-/// Longer than a loaded machine stops for.
-const LEASE: Duration = Duration::from_secs(5);
-const CALLS_MAX: usize = 64;
 const ITEM: ItemId = ItemId(1);
 const SOLD_OUT: Reply = Reply::Decided(Outcome::Refused(Refusal::SoldOut));
 
-struct Node {
-    member: Member<MemoryLog, MemoryRegistry>,
-    backends: Backends,
-    registry: MemoryRegistry,
-    serving: JoinHandle<()>,
-}
-
-struct Cluster {
-    _directory: tempfile::TempDir,
-    stores: Stores,
-    registry: MemoryRegistry,
-    nodes: Vec<Node>,
-}
-
-impl Node {
-    async fn start(stores: &Stores, registry: &MemoryRegistry, name: &str) -> Self {
-        let logs = (stores.log.clone(), stores.log.clone());
-        let (takeover, backends) = start(stores, logs, Duration::from_secs(3_600), |_| {}).await;
-        let engine = takeover.engine.clone();
-        let key = || PeerKey::of(b"secret");
-        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("a socket"));
-        let peer_address = listener.local_addr().expect("an address").to_string();
-        let record = NodeRecord { peer_address, ..record(1) };
-        let options = MemberOptions {
-            node: name.to_owned(),
-            lease: LEASE,
-            lease_margin: LEASE / 5,
-            look: Duration::from_millis(50),
-            retry: LEASE,
-        };
-        let registry = registry.for_another_node();
-        let settings = tokio::sync::watch::channel(SettingsStanding::default()).1;
-        let member = Member::join(takeover, registry.clone(), record, options, settings).await;
-        let member = member.expect("the name is free");
-        engine.reach_peers(Links::new(name, key(), CALLS_MAX, engine.clock()));
-        let service = Serving::new(engine);
-        let server = Server { own: name.to_owned(), key: key(), calls_max: CALLS_MAX, service };
-        let serving = tokio::spawn(server.run(listener));
-        Self { member, backends, registry, serving }
-    }
-
-    fn engine(&self) -> &Engine {
-        self.member.engine()
-    }
-
-    /// The node dies: it says nothing any more, and nothing reaches it.
-    async fn die(self) {
-        self.registry.cut(true);
-        self.member.stop();
-        self.serving.abort();
-        let engine = self.engine().clone();
-        engine.drain(Duration::from_millis(1)).await;
-        self.backends.stop(&engine, Duration::ZERO).await;
-    }
-}
+struct Cluster(Linked);
 
 impl Cluster {
-    /// Three nodes that serve the shards in turn, and an item that has a bucket in each shard.
+    /// An item that has a bucket in each shard.
     async fn open(allotted: u32, limit_per_user: u16) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let stores = Stores::open(directory.path()).await;
-        let registry = MemoryRegistry::new(stores.log.clone(), LEASE);
-        let mut nodes = Vec::new();
-        for name in NAMES {
-            nodes.push(Node::start(&stores, &registry, name).await);
-        }
-        let cluster = Self { _directory: directory, stores, registry, nodes };
-        cluster.spread().await;
+        let cluster = Self(Linked::open().await);
         let terms = ItemTerms { limit_per_user, ..terms(ITEM.0, allotted, 600_000) };
         let opened = cluster.engine(2).open_buckets(terms, SHARDS as u8).await;
         assert!(matches!(opened, Reply::Decided(Outcome::Item(_))), "{opened:?}");
@@ -104,53 +28,16 @@ impl Cluster {
         cluster
     }
 
-    async fn spread(&self) {
-        self.settled().await;
-        let wish = |shard: u16| MoveWish {
-            to: NAMES[usize::from(shard) % NAMES.len()].to_owned(),
-            spares_sales: false,
-            by: "ann".to_owned(),
-            nonce: shard.into(),
-        };
-        let wishes: Vec<_> = (0..SHARDS).map(|shard| (ShardId(shard), wish(shard))).collect();
-        let lasting = Duration::from_secs(60);
-        self.registry.wish_moves(&wishes, lasting).await.expect("wished");
-        until("each node to serve its shards", async || {
-            let serves = |shard: u16| {
-                let node = usize::from(shard) % NAMES.len();
-                self.engine(node).served_shards().contains(&ShardId(shard))
-            };
-            (0..SHARDS).all(serves).then_some(())
-        })
-        .await;
-        self.settled().await;
-    }
-
-    /// Waits until every shard is served, and every node knows by whom.
-    async fn settled(&self) {
-        until("every shard to be served, and all to know it", async || {
-            let knows = |node: &Node| {
-                let here = node.engine().served_shards();
-                (0..SHARDS).map(ShardId).all(|shard| {
-                    let owner = node.member.directory().owner(shard);
-                    owner.is_some_and(|owner| owner.is_self == here.contains(&shard))
-                })
-            };
-            self.nodes.iter().all(knows).then_some(())
-        })
-        .await;
-    }
-
     async fn sees_all(&self) {
         until("every node to see every bucket", async || {
-            let away: usize = self.nodes.iter().map(|node| node.engine().buckets_away()).sum();
+            let away: usize = self.0.nodes.iter().map(|node| node.engine().buckets_away()).sum();
             (away == 0).then_some(())
         })
         .await;
     }
 
     fn engine(&self, node: usize) -> &Engine {
-        self.nodes[node % self.nodes.len()].engine()
+        self.0.engine(node)
     }
 
     /// Buys as the edge does: the gate first.
@@ -181,7 +68,7 @@ impl Cluster {
     /// Waits until every node shows these units.
     async fn shows(&self, allotted: u32, available: u32, reserved: u32) {
         let wanted = ItemCounters { allotted, available, reserved, sold: 0 };
-        for node in &self.nodes {
+        for node in &self.0.nodes {
             until(&format!("{wanted:?}"), async || {
                 let gate = node.engine().find_units(ITEM).await.expect("known").expect("open");
                 (gate.counters() == wanted && gate.open_transfers().is_empty()).then_some(())
@@ -191,10 +78,7 @@ impl Cluster {
     }
 
     async fn close(self) {
-        for node in self.nodes {
-            node.die().await;
-        }
-        drop(self.stores);
+        self.0.close().await;
     }
 }
 
@@ -307,7 +191,7 @@ async fn while_a_buckets_node_is_away_nothing_is_said_to_be_sold_out_and_then_it
         let gate = engine.gate(ITEM).expect("open");
         gate.shard_of(UserId(user)).index()
     };
-    let dead = cluster.nodes.remove(2);
+    let dead = cluster.0.nodes.remove(2);
     let away = dead.engine().served_shards();
     dead.die().await;
     let mut sold = 0;
@@ -329,7 +213,7 @@ async fn while_a_buckets_node_is_away_nothing_is_said_to_be_sold_out_and_then_it
         (cluster.engine(0).buckets_away() > 0).then_some(())
     })
     .await;
-    cluster.settled().await;
+    cluster.0.settled().await;
     for left in sold..12 {
         until("what the dead node had to sell", async || {
             user += 1;

@@ -3,6 +3,8 @@
 mod buckets;
 mod crowd;
 mod etcd;
+mod keys;
+mod linked;
 mod member;
 mod moving;
 mod node;

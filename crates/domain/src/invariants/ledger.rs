@@ -7,6 +7,7 @@ use super::checks::{
     i10_ends_once, i14_price, i17_balance, i17_pays,
 };
 use super::money::Money;
+use super::requests::Requests;
 use super::transfers::Transfers;
 use crate::event::{Event, Record};
 use crate::exchange::Exchange;
@@ -27,7 +28,7 @@ pub struct Ledger {
     transfers: Transfers,
     money: Money,
     orders: HashMap<OrderId, Order>,
-    requests: HashMap<(UserId, RequestId), OrderId>,
+    requests: Requests,
     buyers: HashMap<(ItemId, UserId), Buyer>,
     findings: BTreeMap<Rule, Finding>,
 }
@@ -157,6 +158,18 @@ impl Bucket {
 }
 
 impl Ledger {
+    /// A ledger of a log that several nodes share: I7 is judged for each item by itself, because two nodes may sell
+    /// to one request at once. [`Ledger::reuses`] says how often they did.
+    pub fn of_several_nodes() -> Self {
+        Self { requests: Requests::by_item(), ..Self::default() }
+    }
+
+    /// How many orders were placed by requests that had got one of another item: 0 but of several nodes, where else
+    /// I7 is broken by that.
+    pub fn reuses(&self) -> u64 {
+        self.requests.reuses()
+    }
+
     /// Takes a record in, judging as it goes. Records of one shard come in their order.
     ///
     /// A record of the wrong form changes nothing; one that breaks an invariant counts as it is.
@@ -415,7 +428,7 @@ impl Ledger {
     }
 
     fn grant(&mut self, place: &str, shard: ShardId, order: &Order) {
-        let earlier = self.requests.get(&(order.user_id, order.request_id)).copied();
+        let earlier = self.requests.earlier(order);
         let verdict = i7_granted_once(earlier, order.order_id);
         self.judge(Invariant::I7, place, verdict);
         let form = self.form_of_grant(shard, order);
@@ -513,7 +526,7 @@ impl Ledger {
 
     /// Enters an order everywhere but in its item's counters.
     fn enter(&mut self, order: &Order) {
-        self.requests.entry((order.user_id, order.request_id)).or_insert(order.order_id);
+        self.requests.enter(order);
         self.orders.insert(order.order_id, *order);
         let last = self.last_order_ids.entry(order.order_id.shard()).or_default();
         *last = order.order_id.max(*last);

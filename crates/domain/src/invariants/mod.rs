@@ -8,6 +8,7 @@ mod catalogue;
 mod checks;
 mod ledger;
 mod money;
+mod requests;
 mod transfers;
 
 pub use catalogue::{Invariant, Rule};

@@ -145,6 +145,15 @@ impl OrderTable {
         (0..self.length).filter_map(|slot| self.get(slot))
     }
 
+    /// The entries held whose identities are greater than this one, in the order of their identities.
+    pub(super) fn iter_after(&self, after: OrderId) -> impl Iterator<Item = &Entry> {
+        // The chunk before the first that begins behind it may end behind it.
+        let begins_behind = self.first_ids.partition_point(|first| *first <= after);
+        let chunks = &self.chunks[begins_behind.saturating_sub(1)..];
+        let entries = chunks.iter().flatten().flat_map(|chunk| chunk.entries());
+        entries.filter(move |entry| entry.status.is_some() && entry.order_id > after)
+    }
+
     /// Appends an entry, whose identity is greater than all before, and returns its slot.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let slot = self.length;

@@ -166,6 +166,17 @@ impl Stock {
         orders
     }
 
+    /// Who placed the orders held that are younger than this one, and by which requests: oldest first, at most
+    /// `limit`.
+    pub fn requests_after(
+        &self,
+        after: OrderId,
+        limit: usize,
+    ) -> Vec<(OrderId, UserId, RequestId)> {
+        let entries = self.orders.iter_after(after).take(limit);
+        entries.map(|entry| (entry.order_id, entry.user_id, entry.request_id)).collect()
+    }
+
     /// Each order held, oldest first.
     pub fn orders(&self) -> impl Iterator<Item = Order> + '_ {
         self.orders.iter().filter_map(|entry| self.view(entry))

@@ -2,7 +2,7 @@
 //! name alike.
 
 use crate::shard::{OPENING, SHARD, Shard, buying, operate, operated, requested, terms};
-use domain::invariants::{Invariant, Rule};
+use domain::invariants::{Invariant, Ledger, Rule};
 use domain::{
     Command, Currency, Event, ItemAction, ItemId, Order, OrderId, OrderStatus, Outcome, Payment,
     PaymentId, PaymentRecord, PaymentReference, PaymentState, ProviderName, Record, RequestId,
@@ -378,6 +378,24 @@ fn a_second_order_for_one_request_is_named() {
     // The state machine does not decide it: the repeat is answered with the first order.
     let repeat = shop.stock.decide(shop.now, &buying(1, 1, orders[0].request_id.0, 1));
     assert_eq!((repeat.event, repeat.outcome), (None, Outcome::Replayed(orders[0])));
+}
+
+#[test]
+fn at_several_nodes_a_request_gets_one_order_of_each_item() {
+    let mut shop = Shard::with([]);
+    shop.ledger = Ledger::of_several_nodes();
+    for item in [1, 2] {
+        shop.ask(Command::Open(terms(item, 9, 2, 1_000)));
+        shop.place(item, 7, 77).expect("stock is left");
+    }
+    assert_eq!(shop.ledger.reuses(), 1);
+    let order = Order { request_id: RequestId(77), ..next_order_of(&shop, 2, 7, 78) };
+    let record = shop.record(Event::Order(order));
+    shop.ledger.record(&record);
+    assert_eq!(shop.ledger.finding(Invariant::I7).broken, 1, "two of one item");
+    let mut alone = Ledger::default();
+    shop.records.iter().for_each(|record| alone.record(record));
+    assert_eq!((alone.finding(Invariant::I7).broken, alone.reuses()), (1, 0), "at one node");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use crate::shard::{OPENING, SHARD, Shard, buying, operate, terms};
 use domain::stock::{CHUNK_ENTRIES, Changes, ItemState, Snapshot};
 use domain::{
-    Command, Event, ItemAction, ItemCounters, ItemId, Order, OrderPayments, OrderStatus, Outcome,
-    Record, Refusal, RequestId, Stock, UserId,
+    Command, Event, ItemAction, ItemCounters, ItemId, Order, OrderId, OrderPayments, OrderStatus,
+    Outcome, Record, Refusal, RequestId, Stock, UserId,
 };
 use std::collections::HashMap;
 
@@ -51,6 +51,21 @@ fn assert_same(left: &Stock, right: &Stock, what: &str) {
         assert_eq!(right.order(order.order_id), Some(order), "{what}: not found");
     }
     assert_eq!(left.order_count(), right.order_count(), "{what}");
+    let requests = left.orders().map(|order| (order.order_id, order.user_id, order.request_id));
+    assert!(requests.eq(in_pages(right, 7)), "{what}: requests differ");
+}
+
+/// The requests of all orders, as they are read a page at a time.
+fn in_pages(stock: &Stock, page: usize) -> Vec<(OrderId, UserId, RequestId)> {
+    let mut all: Vec<(OrderId, UserId, RequestId)> = Vec::new();
+    loop {
+        let after = all.last().map_or(OrderId(0), |(order_id, ..)| *order_id);
+        let found = stock.requests_after(after, page);
+        if found.is_empty() {
+            return all;
+        }
+        all.extend(found);
+    }
 }
 
 /// Both would answer every question of every buyer alike.

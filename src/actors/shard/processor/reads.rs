@@ -16,6 +16,10 @@ impl ShardProcessor {
             Envelope::FindRequest { user_id, request_id, answer } => {
                 self.answer(answer, self.stock.order_of_request(user_id, request_id));
             }
+            Envelope::ReadRequests { after, limit, answer } => {
+                // Durable or not: a key that was told in vain costs others a look.
+                let _ = answer.send(self.stock.requests_after(after, limit));
+            }
             Envelope::TakeChanges { answer } => {
                 let changes = self.stock.take_changes();
                 if let Err(changes) = answer.send(changes) {
