@@ -28,6 +28,8 @@ use tokio::task::{AbortHandle, JoinSet};
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// The time between two looks that nothing asked for: a shard may have come.
 const LOOK: Duration = Duration::from_secs(1);
+/// What becomes durable within this time is told together.
+const GATHER: Duration = Duration::from_millis(20);
 /// The pause before a node is told again that did not take in what it was told.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -164,7 +166,11 @@ impl Teller {
             match self.tell_some().await {
                 Ok(true) => {}
                 // The time covers shards that come.
-                Ok(false) => drop(tokio::time::timeout(LOOK, durable).await),
+                Ok(false) => {
+                    // None comes where nothing is sold.
+                    let _ = tokio::time::timeout(LOOK, durable).await;
+                    tokio::time::sleep(GATHER).await;
+                }
                 Err(NotTaken) => tokio::time::sleep(RETRY).await,
             }
         }
