@@ -11,7 +11,7 @@ use super::arguments::{CompareArguments, Name};
 use super::contender::{Contender, Stage};
 use super::figures::{Comparison, Figure};
 use super::table;
-use crate::drive::{self, Crowd, Record, Work};
+use crate::drive::{self, Crowd, Entrances, Record, Work};
 use crate::inprocess;
 use crate::scenario::{Generator, LoopKind, People};
 use crate::schedule::{Phase, Schedule};
@@ -180,7 +180,8 @@ async fn measure(
         contender.buy_the_last_unit(crowd).await?;
     }
     let work = Work {
-        addresses: vec![contender.address],
+        entrances: Entrances::at(vec![contender.address]),
+        deciders: None,
         crowd: Arc::clone(crowd),
         people: People::who_buy(crowd.users()),
         generator: Generator { kind, connections, drain_ms_max: 5_000, ..Generator::default() },
