@@ -64,16 +64,17 @@ struct Open {
     driver: Driver,
 }
 
-struct Driver {
-    connection: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
-    ended: bool,
-}
+/// Moves bytes in both directions.
+struct Driver(Option<Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>>);
 
 impl Driver {
-    /// Moves bytes in both directions as far as they go.
+    /// Moves them as far as they go. A connection that has ended is dropped at once: what was given to it and it
+    /// has not written comes back only then.
     fn drive(&mut self, context: &mut Context<'_>) {
-        if !self.ended && self.connection.as_mut().poll(context).is_ready() {
-            self.ended = true;
+        if let Some(connection) = &mut self.0
+            && connection.as_mut().poll(context).is_ready()
+        {
+            self.0 = None;
         }
     }
 }
@@ -158,7 +159,7 @@ impl Link {
             Err(_) => Err(Failure::TimedOut),
             Ok(None) => Err(Failure::NotDelivered),
             Ok(Some((sender, connection))) => {
-                let driver = Driver { connection: Box::pin(connection), ended: false };
+                let driver = Driver(Some(Box::pin(connection)));
                 self.open = Some(Open { sender, driver });
                 Ok(())
             }
@@ -272,4 +273,45 @@ fn head(response: &Response<Incoming>) -> Head {
         value.and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok())
     };
     Head { status: response.status().as_u16(), retry_after_seconds }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_between_two_requests_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let (closed, is_closed) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let mut closed = Some(closed);
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 1024];
+                let read = stream.read(&mut request).await.expect("a request");
+                assert!(read > 0, "it asks");
+                let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                stream.write_all(answer).await.expect("written");
+                drop(stream);
+                if let Some(closed) = closed.take() {
+                    let _ = closed.send(());
+                }
+            }
+        });
+        // Longer than the test runner's patience: a request that is lost is not answered late, but never.
+        let mut link = Link::new(address, Duration::from_secs(3_600));
+        let ask = || {
+            let mut request = Outgoing::new(Full::new(Bytes::new()));
+            *request.uri_mut() = "/".parse().expect("a path");
+            request
+        };
+        assert_eq!(link.send(ask()).await.map(|head| head.status), Ok(204));
+        is_closed.await.expect("closed");
+        let again = tokio::time::timeout(Duration::from_secs(60), link.send(ask())).await;
+        assert_eq!(again.expect("an answer").map(|head| head.status), Ok(204));
+    }
 }

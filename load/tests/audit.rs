@@ -17,7 +17,7 @@ struct Case {
 }
 
 fn confirmation(order: u64, user: u32) -> Confirmation {
-    Confirmation { order, user, item: 0, key: u64::from(user) << 1, at_ns: order }
+    Confirmation { order, user, item: 0, key: u64::from(user) << 1, asked_ns: order, at_ns: order }
 }
 
 fn stored(order: u64, user: u32, status: OrderStatus) -> StoredOrder {

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::told::{Listeners, Told};
-use crate::drive::{self, Crowd, Running, Work};
+use crate::drive::{self, Crowd, Entrances, Running, Work};
 use crate::outcome::{Class, Outcome};
 use crate::scenario::{Generator, LoopKind, Mix, People};
 use crate::schedule::{Phase, Schedule};
@@ -136,7 +136,7 @@ fn read(address: SocketAddr, crowd: Arc<Crowd>, rate: f64, start: Instant) -> Re
     let phase = Phase::Constant { rate, seconds: READING_SECONDS_MAX };
     let mix = Mix { buyer: 0.0, reader: 1.0, ..Mix::default() };
     let work = Work {
-        addresses: vec![address],
+        entrances: Entrances::at(vec![address]),
         people: People { mix, ..People::who_buy(crowd.users()) },
         crowd,
         generator: Generator {
@@ -147,6 +147,7 @@ fn read(address: SocketAddr, crowd: Arc<Crowd>, rate: f64, start: Instant) -> Re
         },
         schedule: Schedule::new(&[phase]).map_err(Error::Server)?,
         seed: 2,
+        deciders: None,
         distinct_only: false,
         payment_window: Duration::from_secs(600),
         threads: 1,

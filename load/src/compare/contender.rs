@@ -368,6 +368,7 @@ impl Contender {
                 let sale = Sale {
                     items: arguments.items,
                     allotted,
+                    buckets: 1,
                     limit_per_user: 1,
                     payment_window_seconds: 3_600,
                     opens_after_ms: 0,

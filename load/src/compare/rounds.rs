@@ -12,7 +12,7 @@ use super::beside::Found;
 use super::contender::{Contender, Stage};
 use super::figures::{Comparison, Figure};
 use super::{grpc, table};
-use crate::drive::{self, Crowd, Record, Work};
+use crate::drive::{self, Crowd, Entrances, Record, Work};
 use crate::inprocess;
 use crate::scenario::{Generator, LoopKind, People};
 use crate::schedule::{Phase, Schedule};
@@ -186,7 +186,8 @@ async fn measure(
         contender.buy_the_last_unit(crowd).await?;
     }
     let work = Work {
-        addresses: vec![contender.address],
+        entrances: Entrances::at(vec![contender.address]),
+        deciders: None,
         crowd: Arc::clone(crowd),
         people: People::who_buy(crowd.users()),
         generator: Generator { kind, connections, drain_ms_max: 5_000, ..Generator::default() },

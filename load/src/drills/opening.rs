@@ -97,6 +97,7 @@ pub fn scenario(setting: &Setting, opening: &Opening<'_>, users: u32) -> Scenari
     let sale = Sale {
         items: opening.items + 1,
         allotted: opening.allotted,
+        buckets: 1,
         limit_per_user: opening.limit,
         payment_window_seconds: PAYMENT_WINDOW_SECONDS,
         opens_after_ms: 0,

@@ -19,7 +19,9 @@ use super::opening::{self, Opening, PAYMENT_WINDOW_SECONDS};
 use super::purchase::{ANSWER_WAIT_MAX, Heard, Purchase};
 use super::setting::Setting;
 use crate::audit::ItemStanding;
-use crate::drive::{self, Confirmation, Crowd, Record, Running, Unresolved, Work, tokens};
+use crate::drive::{
+    self, Confirmation, Crowd, Entrances, Record, Running, Unresolved, Work, tokens,
+};
 use crate::outcome::Class;
 use crate::report::Judged;
 use crate::run::{Observed, settle};
@@ -260,7 +262,8 @@ impl Shop {
         let rate = load.rate.unwrap_or(1.0);
         let phases = [Phase::Constant { rate, seconds: load.seconds }];
         let work = Work {
-            addresses: self.nodes.addresses(),
+            entrances: Entrances::at(self.nodes.addresses()),
+            deciders: None,
             crowd: Arc::new(crowd),
             people,
             generator: Generator {
@@ -362,7 +365,14 @@ impl Shop {
         match (heard.order, heard.outcome.class()) {
             (Some(order), _) => {
                 let at_ns = self.record.last_answer_ns;
-                self.record.confirmations.push(Confirmation { order, user, item, key, at_ns });
+                self.record.confirmations.push(Confirmation {
+                    order,
+                    user,
+                    item,
+                    key,
+                    asked_ns: at_ns,
+                    at_ns,
+                });
             }
             (None, Class::Unknown) => self.record.unresolved.push(Unresolved { item, key }),
             (None, _) => {}
@@ -422,8 +432,9 @@ impl Shop {
         self.record.unresolved.retain(|unresolved| !known.contains(&unresolved.key));
         let unexpected = self.record.of_class(Class::Unexpected);
         let panics = if self.expects_panics { 0 } else { log.matches("panicked at").count() };
-        let (server, generator, backlog, marks) = Default::default();
-        let observed = Observed { record: self.record, server, generator, backlog, marks };
+        let (server, generator, backlog, owners, marks) = Default::default();
+        let record = self.record;
+        let observed = Observed { record, server, generator, backlog, owners, marks };
         let Self { scenario, sale, crowd, nodes, backends, home, disk, .. } = self;
         let settled = settle(&scenario, &sale, &crowd, &observed, nodes, &backends).await?;
         drop((disk, home));

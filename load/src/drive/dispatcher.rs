@@ -17,12 +17,22 @@ pub const WAITING_MAX: usize = 1_000_000;
 pub struct Job {
     /// When it is meant to start, in nanoseconds since the load began.
     pub intended_ns: u64,
+    /// When its client was first due, in nanoseconds since the load began: before its repeats.
+    pub asked_ns: u64,
     /// What it does.
     pub action: Action,
     /// How often it was tried before.
     pub tries: u8,
     /// True if an earlier try may have been carried out.
     pub in_doubt: bool,
+}
+
+impl Job {
+    /// A request that is made for the first time, at this moment.
+    #[must_use]
+    pub fn first(action: Action, intended_ns: u64) -> Self {
+        Self { intended_ns, asked_ns: intended_ns, action, tries: 0, in_doubt: false }
+    }
 }
 
 /// What a request does.
@@ -235,7 +245,7 @@ mod tests {
     use super::*;
 
     fn job(intended_ns: u64) -> Job {
-        Job { intended_ns, action: Action::Pay { user: 0, order: 1 }, tries: 0, in_doubt: false }
+        Job::first(Action::Pay { user: 0, order: 1 }, intended_ns)
     }
 
     #[test]

@@ -7,7 +7,10 @@
 //! next request when it has the answer to the last.
 
 mod crowd;
+mod deciders;
 mod dispatcher;
+mod entrances;
+mod entry;
 mod generator;
 mod record;
 mod timer;
@@ -16,6 +19,8 @@ mod work;
 mod worker;
 
 pub use crowd::Crowd;
+pub use deciders::Deciders;
+pub use entrances::Entrances;
 pub use generator::{Running, default_threads, start};
 pub use record::{Confirmation, FollowUp, Record, Second, Unresolved};
 pub use work::{Progress, Work};

@@ -20,6 +20,8 @@ pub struct Confirmation {
     pub item: u32,
     /// Their request id.
     pub key: u64,
+    /// When they first asked with it, in nanoseconds since the load began.
+    pub asked_ns: u64,
     /// When the answer came, in nanoseconds since the load began.
     pub at_ns: u64,
 }

@@ -1,11 +1,12 @@
 //! What a generator is given and what can be seen of it while it runs.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use super::crowd::Crowd;
+use super::deciders::Deciders;
+use super::entrances::Entrances;
 use crate::scenario::{Generator, People};
 use crate::schedule::Schedule;
 
@@ -14,7 +15,9 @@ use crate::schedule::Schedule;
 pub struct Work {
     /// The addresses on which the server listens: of several nodes, one for each. A connection that is
     /// refused or lost, or hears 503, goes on with the next.
-    pub addresses: Vec<SocketAddr>,
+    pub entrances: Entrances,
+    /// If given, each request enters at another node than the one that decides it.
+    pub deciders: Option<Deciders>,
     /// Who comes, prepared.
     pub crowd: Arc<Crowd>,
     /// In which proportions, and what they do afterwards.

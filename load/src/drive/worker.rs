@@ -14,6 +14,7 @@ use hyper::header::HeaderValue;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::dispatcher::{Action, Dispatcher, Job, Next};
+use super::entry::Entry;
 use super::record::{Confirmation, FollowUp, Record, Unresolved};
 use super::timer::FineTimer;
 use super::work::{Progress, Work};
@@ -21,7 +22,7 @@ use crate::outcome::{Class, Outcome, number_field, text_field};
 use crate::plan::{Page, Plan};
 use crate::random::{Random, scramble, unit_of};
 use crate::scenario::LoopKind;
-use crate::wire::{Answer, Link};
+use crate::wire::Answer;
 use crate::{Error, Result};
 
 /// The pacer looks at least this often, for follow-ups that became due meanwhile.
@@ -115,7 +116,7 @@ impl Thread {
             let now_ns = self.now_ns();
             while let Some(intended_ns) = arrivals.next_if(|offset| *offset <= now_ns) {
                 let Some(action) = self.next_purchase() else { break };
-                self.dispatch(Job { intended_ns, action, tries: 0, in_doubt: false }, now_ns);
+                self.dispatch(Job::first(action, intended_ns), now_ns);
             }
             while let Some(job) = { self.dispatcher.borrow_mut().take_due(now_ns) } {
                 self.dispatch(job, now_ns);
@@ -168,12 +169,8 @@ impl Thread {
 
     /// One connection's life.
     async fn serve(self: Rc<Self>, slot: usize) {
-        let nodes = &self.work.addresses;
-        let link_to = |node: usize| Link::new(nodes[node], self.work.generator.timeout());
-        let mut node = slot % nodes.len();
-        let mut link = link_to(node);
-        // A server that is not there yet shows in the first request's outcome.
-        let _ = link.connect().await;
+        let mut entry = Entry::new(&self.work, slot);
+        entry.connect().await;
         if self.work.generator.kind == LoopKind::Closed {
             let wait = self.start.saturating_duration_since(Instant::now());
             tokio::time::sleep(wait).await;
@@ -195,14 +192,14 @@ impl Thread {
                     crowd.view(page, item, seen.get(&(page, item)).filter(|_| again))
                 }
             };
+            let link = entry.link_for(&job);
             let answer = link.send(request).await;
             if let (Action::View { page, item, .. }, Some(version)) = (job.action, link.version()) {
                 self.seen.borrow_mut().insert((page, item), version.clone());
             }
             self.conclude(job, answer, link.body());
-            if nodes.len() > 1 && answer.map_or(true, |head| head.status == UNAVAILABLE) {
-                node = (node + 1) % nodes.len();
-                link = link_to(node);
+            if answer.map_or(true, |head| head.status == UNAVAILABLE) {
+                entry.go_on();
             }
         }
     }
@@ -215,7 +212,7 @@ impl Thread {
             }
             let action = self.next_purchase()?;
             self.record.borrow_mut().due(now_ns, now_ns);
-            Some(Job { intended_ns: now_ns, action, tries: 0, in_doubt: false })
+            Some(Job::first(action, now_ns))
         };
         let next = self.dispatcher.borrow_mut().next_job(slot, fresh);
         match next {
@@ -279,7 +276,8 @@ impl Thread {
             return false;
         }
         let intended_ns = now_ns + pause_ms * 1_000_000;
-        self.dispatcher.borrow_mut().schedule(Job { intended_ns, tries: job.tries + 1, ..job });
+        let again = Job { intended_ns, asked_ns: intended_ns, tries: job.tries + 1, ..job };
+        self.dispatcher.borrow_mut().schedule(again);
         true
     }
 
@@ -316,7 +314,8 @@ impl Thread {
                     return;
                 }
                 let Some(order) = number_field(body, b"\"order_id\"") else { return };
-                let confirmation = Confirmation { order, user, item, key, at_ns };
+                let asked_ns = job.asked_ns;
+                let confirmation = Confirmation { order, user, item, key, asked_ns, at_ns };
                 self.record.borrow_mut().confirmations.push(confirmation);
                 if owner && let Some(next) = self.afterwards(user, order, at_ns) {
                     self.dispatcher.borrow_mut().schedule(next);
@@ -353,7 +352,7 @@ impl Thread {
         let [shortest, longest] = after.think_ms;
         let think_ms = shortest + self.random.borrow_mut().below(longest - shortest + 1);
         let intended_ns = now_ns + after_ns + think_ms * 1_000_000;
-        Some(Job { intended_ns, action, tries: 0, in_doubt: false })
+        Some(Job::first(action, intended_ns))
     }
 }
 

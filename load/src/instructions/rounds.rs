@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use super::profile::{Counts, read};
 use super::stages::{STAGES, Stage, stage_of};
-use crate::drive::{self, Crowd, Record, Work};
+use crate::drive::{self, Crowd, Entrances, Record, Work};
 use crate::outcome::Outcome;
 use crate::report::terminal::{grouped, table};
 use crate::scenario::{Generator, LoopKind, People, Sale};
@@ -247,6 +247,7 @@ impl Shop {
         let sale = Sale {
             items: 1,
             allotted: arguments.purchases.into(),
+            buckets: 1,
             limit_per_user: 1,
             payment_window_seconds: 3_600,
             opens_after_ms: 0,
@@ -266,7 +267,8 @@ impl Shop {
 fn work(engine: &Engine, crowd: &Arc<Crowd>, arguments: &InstructionArguments) -> Result<Work> {
     let phase = Phase::Constant { rate: 1.0, seconds: SECONDS_MAX };
     Ok(Work {
-        addresses: vec![engine.address()],
+        entrances: Entrances::at(vec![engine.address()]),
+        deciders: None,
         crowd: Arc::clone(crowd),
         people: People::who_buy(crowd.users()),
         generator: Generator {

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use domain::OrderId;
 use hdrhistogram::Histogram;
 
 use super::criteria;
 use super::data::{GeneratorFigures, Milestones, OutcomeCount, Percentiles, Report, TimelineRow};
-use crate::drive::Record;
+use crate::drive::{Confirmation, Record};
 use crate::outcome::{Class, Outcome};
 use crate::plan::honest_users;
 use crate::run::{Findings, Observed, Settled};
@@ -23,6 +24,7 @@ impl Report {
         let firsts = first_confirmations(record);
         let milestones = milestones(&scenario, &observed, &settled, &firsts);
         let honest_share = honest_share(&scenario, record);
+        let decided = decided(&observed);
         let mut report = Self {
             headline: settled.verdict.headline(),
             passed: false,
@@ -48,6 +50,8 @@ impl Report {
             generator_samples: observed.generator,
             drain: Drain::of(&observed.backlog),
             honest_share,
+            decided,
+            handed_on: settled.handed_on,
             backlog: observed.backlog,
         };
         report.criteria = criteria::judge(&report);
@@ -193,7 +197,46 @@ fn milestones(
         serving_again_after_ms: serving_again.max(),
         taken_over_after_ms: takeovers.last().copied(),
         taken_over_median_ms: takeovers.get(1).and(takeovers.get(takeovers.len() / 2)).copied(),
+        item_pause_ms: item_pause_ms(&observed.record.confirmations),
     }
+}
+
+/// The longest that one item confirmed nothing while a buyer waited whom it confirmed later; `confirmations` are in
+/// the order in which they came.
+fn item_pause_ms(confirmations: &[Confirmation]) -> Option<u64> {
+    // From the last to the first: of each item what came next, and since when somebody waited for it or later ones.
+    let mut later: HashMap<u32, (u64, u64)> = HashMap::new();
+    let mut longest_ns = None;
+    let mut pause = |from_ns: u64, next_ns: u64| {
+        longest_ns = longest_ns.max(Some(next_ns.saturating_sub(from_ns)));
+    };
+    for &Confirmation { item, asked_ns, at_ns, .. } in confirmations.iter().rev() {
+        let waits_since_ns = match later.get(&item) {
+            Some(&(next_ns, since_ns)) => {
+                pause(at_ns.max(since_ns), next_ns);
+                since_ns.min(asked_ns)
+            }
+            None => asked_ns,
+        };
+        later.insert(item, (at_ns, waits_since_ns));
+    }
+    later.into_values().for_each(|(first_ns, since_ns)| pause(since_ns, first_ns));
+    longest_ns.map(|pause_ns: u64| pause_ns / 1_000_000)
+}
+
+/// How many distinct orders each node has decided, if each shard stayed with the owner that it had.
+fn decided(observed: &Observed) -> Vec<u64> {
+    let nodes = observed.owners.iter().flatten().max().map_or(0, |last| last + 1);
+    let mut decided = vec![0; nodes];
+    let mut seen = HashSet::new();
+    for confirmation in &observed.record.confirmations {
+        let shard = OrderId(confirmation.order).shard().index();
+        let owner = observed.owners.get(shard).copied().flatten();
+        if let Some(owner) = owner.filter(|_| seen.insert(confirmation.order)) {
+            decided[owner] += 1;
+        }
+    }
+    decided
 }
 
 /// For each death of a node, the longest that an item which was sold on had no confirmation after it; the
@@ -220,6 +263,29 @@ fn takeovers_ms(observed: &Observed) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::drive::Record;
+
+    #[test]
+    fn an_item_pauses_while_somebody_waits_whom_it_confirms_later() {
+        let check = |table: &[(u32, u64, u64)], wanted: Option<u64>| {
+            let confirmation = |&(item, asked_ms, at_ms): &(u32, u64, u64)| {
+                let (asked_ns, at_ns) = (asked_ms * 1_000_000, at_ms * 1_000_000);
+                Confirmation { order: 0, user: 0, item, key: 0, asked_ns, at_ns }
+            };
+            let confirmations: Vec<_> = table.iter().map(confirmation).collect();
+            assert_eq!(item_pause_ms(&confirmations), wanted, "{table:?}");
+        };
+        check(&[], None);
+        // The first one waits.
+        check(&[(0, 100, 107)], Some(7));
+        // Nobody waits between two buyers.
+        check(&[(0, 100, 101), (0, 900, 902)], Some(2));
+        // Somebody waits while others are served: their item does not pause.
+        check(&[(0, 100, 300), (0, 290, 500), (0, 90, 600)], Some(210));
+        // Of two who wait the second is served first.
+        check(&[(0, 0, 1), (0, 50, 400), (0, 20, 410)], Some(380));
+        // Another item's sales are no consolation.
+        check(&[(0, 0, 1), (1, 5, 6), (1, 7, 8), (0, 2, 9)], Some(7));
+    }
 
     #[test]
     fn what_is_held_is_what_was_confirmed_less_what_was_given_up() {

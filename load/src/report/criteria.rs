@@ -46,9 +46,16 @@ pub fn judge(report: &Report) -> Vec<Judged> {
             pass.taken_over_median_within_ms,
             milestones.taken_over_median_ms,
         ),
+        ("longest pause of an item", pass.item_pause_ms_max, milestones.item_pause_ms),
     ] {
         list.ms_most(what, most.map(|most| most as f64), found.map(|found| found as f64));
     }
+    let orders: u64 = report.decided.iter().sum();
+    let fewest = report.decided.iter().min().copied().unwrap_or(0);
+    let share = fewest as f64 / orders.max(1) as f64;
+    list.share_least("orders that each node decided", pass.node_share_min, share);
+    let handed_on = report.handed_on.unwrap_or(0) as f64 / generator.answered.max(1) as f64;
+    list.share_least("requests decided by another node", pass.handed_on_share_min, handed_on);
     let drained = report.drain.map_or(0, |drain| drain.per_second());
     list.least("records a second from the backlog", pass.drained_per_second_min, drained);
     let backlog = report.drain.map_or(0, |drain| drain.waiting_max);

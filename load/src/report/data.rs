@@ -53,6 +53,12 @@ pub struct Report {
     pub drain: Option<Drain>,
     /// Share of the stock that was confirmed to buyers who came by the page.
     pub honest_share: f64,
+    /// Distinct orders that each of several nodes has decided, by the owners of shards when the load began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<u64>,
+    /// How many calls several nodes have answered each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handed_on: Option<u64>,
 }
 
 /// How often one outcome occurred.
@@ -140,6 +146,8 @@ pub struct Milestones {
     /// The median of those times, if several nodes died.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_over_median_ms: Option<u64>,
+    /// The longest that an item confirmed nothing though buyers waited whom it confirmed later.
+    pub item_pause_ms: Option<u64>,
 }
 
 /// One second of the run.

@@ -80,6 +80,7 @@ fn figures(report: &Report, page: &mut String) {
         (milestones.serving_again_after_ms, "serving again after a restart"),
         (milestones.taken_over_after_ms, "taken over after a node's death"),
         (milestones.taken_over_median_ms, "taken over in half of the times"),
+        (milestones.item_pause_ms, "longest pause of an item"),
     ] {
         list.extend(after.map(|after| (format!("{} ms", grouped(after)), what)));
     }

@@ -117,6 +117,18 @@ fn generator(report: &Report) -> String {
             let _ = write!(text, "\n{what} after {after} ms");
         }
     }
+    if let Some(pause) = report.milestones.item_pause_ms {
+        let _ = write!(text, "\nno item paused for longer than {pause} ms");
+    }
+    if let Some(handed_on) = report.handed_on {
+        let decided: Vec<String> = report.decided.iter().copied().map(grouped).collect();
+        let _ = write!(
+            text,
+            "\nthe nodes answered {} calls of each other; orders by the owners of the beginning: {}",
+            grouped(handed_on),
+            decided.join(", "),
+        );
+    }
     if let Some(drain) = &report.drain {
         let _ = write!(
             text,

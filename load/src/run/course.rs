@@ -1,6 +1,7 @@
 //! The course of a run: backends and engine are started, users and a sale made, the load driven
 //! beside the faults, and all of it settled.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use super::observed::Observed;
 use super::options::{Remote, RunOptions};
 use super::progress::ProgressLine;
 use super::{faults, settle};
-use crate::drive::{self, Crowd, Record, Running, Work, tokens};
+use crate::drive::{self, Crowd, Deciders, Entrances, Record, Running, Work, tokens};
 use crate::plan::Plan;
-use crate::scenario::{LoopKind, Scenario};
+use crate::scenario::{Entry, LoopKind, Scenario};
 use crate::schedule::Schedule;
 use crate::stage::{
     Api, Backends, Backlog, BacklogReader, Machine, Nodes, OpenSale, Sample, Sampler, find_binary,
@@ -57,18 +58,9 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
             .map_err(|error| Error::Server(format!("starting backends failed: {error}")))??
     };
     let backends = Arc::new(backends);
-    let mut environment = backends.environment();
-    if let Some(shards) = scenario.server.shards {
-        environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
-    }
-    let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
-    let tokens_last = (schedule.duration() + TOKENS_OUTLAST).as_secs();
-    environment.insert("SECKILL__TOKENS__TTL_SECONDS".to_owned(), tokens_last.to_string());
-    if scenario.sale.guard.is_some() {
-        environment.insert("SECKILL__BUY_TOKEN__TTL_SECONDS".to_owned(), tokens_last.to_string());
-    }
-    environment.extend(scenario.server.environment.clone());
+    let environment = environment(&scenario, &backends)?;
     let mut nodes = Nodes::start(&binary, &home, scenario.server.nodes, &environment).await?;
+    nodes.expect(scenario.joins()).await?;
     nodes.announce();
 
     line.step("minting users and opening the sale");
@@ -82,9 +74,15 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
     let start = Instant::now() + lead(&scenario) + options.patience;
     let (sale, crowd) = open(&scenario, &remote, start).await?;
 
-    let running = drive::start(work(&scenario, options, &remote, &crowd)?, start)?;
+    let owners = if nodes.are_several() { nodes.owners().await? } else { Vec::new() };
+    let mut work = work(&scenario, options, &remote, &crowd)?;
+    if scenario.generator.entry == Entry::WrongNode {
+        work.deciders = Some(deciders(&nodes, &sale, &owners).await?);
+    }
+    let entrances = work.entrances.clone();
+    let running = drive::start(work, start)?;
     let watching = watch(&scenario, &running, Some(Sampler::new(nodes.processes())), &line);
-    let breaking = faults::apply(&scenario.fault, start, &mut nodes, &backends);
+    let breaking = faults::apply(&scenario.fault, start, &mut nodes, &backends, &entrances);
     let behind = follow_backlog(&running, &remote.operations);
     let ((server, generator), backlog, marks) = tokio::join!(watching, behind, async {
         let marks = breaking.await;
@@ -94,7 +92,7 @@ pub async fn run(mut scenario: Scenario, options: &RunOptions) -> Result<Finding
         marks
     });
     let record = finish(running).await?;
-    let observed = Observed { record, server, generator, backlog, marks: marks? };
+    let observed = Observed { record, server, generator, backlog, owners, marks: marks? };
 
     line.step("waiting for the order store and auditing");
     let settled = settle::settle(&scenario, &sale, &crowd, &observed, nodes, &backends).await?;
@@ -113,8 +111,10 @@ pub async fn run_remote(
     remote: &Remote,
 ) -> Result<Findings> {
     override_loop(&mut scenario, options);
-    if !scenario.fault.is_empty() || !scenario.server.backends.is_empty() {
-        let reason = "a scenario with faults or backends cannot be run against --url".to_owned();
+    let is_plain = scenario.server.backends.is_empty() && scenario.server.nodes == 1;
+    if !scenario.fault.is_empty() || !is_plain {
+        let reason =
+            "a scenario with faults, backends or nodes cannot be run against --url".to_owned();
         return Err(Error::Server(reason));
     }
     let machine = Machine::here();
@@ -126,10 +126,27 @@ pub async fn run_remote(
     let ((server, generator), backlog) =
         tokio::join!(watching, follow_backlog(&running, &remote.operations));
     let record = finish(running).await?;
-    let observed = Observed { record, server, generator, backlog, marks: Vec::new() };
+    let (owners, marks) = (Vec::new(), Vec::new());
+    let observed = Observed { record, server, generator, backlog, owners, marks };
     let settled = settle::settle_remote(&scenario, &sale, &crowd, &observed, remote).await?;
     line.done();
     Ok(Findings { scenario, machine, threads: options.threads, observed, settled })
+}
+
+/// The engine's settings for this run; the scenario's own are above the laboratory's.
+fn environment(scenario: &Scenario, backends: &Backends) -> Result<BTreeMap<String, String>> {
+    let mut environment = backends.environment();
+    if let Some(shards) = scenario.server.shards {
+        environment.insert("SECKILL__ENGINE__SHARDS".to_owned(), shards.to_string());
+    }
+    let schedule = Schedule::new(&scenario.load).map_err(Error::Server)?;
+    let tokens_last = (schedule.duration() + TOKENS_OUTLAST).as_secs();
+    environment.insert("SECKILL__TOKENS__TTL_SECONDS".to_owned(), tokens_last.to_string());
+    if scenario.sale.guard.is_some() {
+        environment.insert("SECKILL__BUY_TOKEN__TTL_SECONDS".to_owned(), tokens_last.to_string());
+    }
+    environment.extend(scenario.server.environment.clone());
+    Ok(environment)
 }
 
 /// Refuses a directory that has anything in it: two shops' orders in one place would be judged as one's.
@@ -211,7 +228,8 @@ fn work(
     let mut people = scenario.people.clone();
     people.users = crowd.users();
     Ok(Work {
-        addresses: remote.addresses.clone(),
+        entrances: Entrances::at(remote.addresses.clone()),
+        deciders: None,
         crowd: Arc::clone(crowd),
         people,
         generator: scenario.generator.clone(),
@@ -220,6 +238,16 @@ fn work(
         distinct_only: false,
         payment_window: Duration::from_secs(scenario.sale.payment_window_seconds.into()),
         threads: options.threads.min(scenario.generator.connections).max(1),
+    })
+}
+
+/// Who decides what, by the owners of shards and items; no shard moves from here on.
+async fn deciders(nodes: &Nodes, sale: &OpenSale, owners: &[Option<usize>]) -> Result<Deciders> {
+    let addresses = nodes.addresses();
+    let items = nodes.owners_of(&sale.items).await?;
+    Ok(Deciders {
+        items: items.into_iter().map(|place| addresses[place]).collect(),
+        shards: owners.iter().map(|owner| owner.map(|place| addresses[place])).collect(),
     })
 }
 

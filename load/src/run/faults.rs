@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::drive::Entrances;
 use crate::scenario::{Fault, FaultKind};
-use crate::stage::{Backends, Engine, Nodes};
+use crate::stage::{Backends, Engine, Nodes, called};
 use crate::{Error, Result};
+
+/// What a node has under way is answered within this time after clients are kept away from it.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// A fault as it happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,26 +38,43 @@ pub async fn apply(
     start: Instant,
     nodes: &mut Nodes,
     backends: &Arc<Backends>,
+    entrances: &Entrances,
 ) -> Result<Vec<Mark>> {
     let mut marks = Vec::with_capacity(faults.len());
     for fault in faults {
         tokio::time::sleep_until((start + Duration::from_millis(fault.at_ms)).into()).await;
-        let from_ms = since(start);
         let lasts = Duration::from_millis(fault.for_ms);
-        let mut start_ms = None;
-        let mut is_of_a_node = false;
-        let what = if fault.what.is_of_server() {
-            is_of_a_node = nodes.are_several();
-            let (engine, called) = nodes.busiest().await;
-            start_ms = break_server(fault.what, lasts, engine).await?;
-            format!("{called}: {}", fault.what.words())
-        } else {
-            blocking(backends, fault, Backends::begin).await?;
-            tokio::time::sleep(lasts).await;
-            blocking(backends, fault, Backends::end).await?;
-            fault.what.words().to_owned()
+        let words = fault.what.words();
+        let mut from_ms = since(start);
+        let mut mark = |what: String, start_ms, is_of_a_node| {
+            let to_ms = since(start);
+            marks.push(Mark { what, from_ms, to_ms, start_ms, is_of_a_node });
+            from_ms = to_ms;
         };
-        marks.push(Mark { what, from_ms, to_ms: since(start), start_ms, is_of_a_node });
+        match fault.what {
+            FaultKind::RollingRestart => {
+                for place in 0..nodes.count() {
+                    let took_ms = restart_drained(nodes, place, lasts, entrances).await?;
+                    mark(format!("{}: {words}", called(place)), Some(took_ms), false);
+                }
+            }
+            FaultKind::NodeJoins => {
+                let node = join(nodes, entrances).await?;
+                mark(format!("{node}: {words}"), None, false);
+            }
+            kind if kind.is_of_server() => {
+                let are_several = nodes.are_several();
+                let (engine, called) = nodes.busiest().await;
+                let start_ms = break_server(kind, lasts, engine).await?;
+                mark(format!("{called}: {words}"), start_ms, are_several);
+            }
+            _ => {
+                blocking(backends, fault, Backends::begin).await?;
+                tokio::time::sleep(lasts).await;
+                blocking(backends, fault, Backends::end).await?;
+                mark(words.to_owned(), None, false);
+            }
+        }
     }
     Ok(marks)
 }
@@ -76,6 +97,43 @@ async fn break_server(
     }
     tokio::time::sleep(lasts).await;
     Ok(Some(milliseconds(engine.start_again().await?)))
+}
+
+/// Has a node leave in good order and come back; returns how long its start took, in milliseconds.
+async fn restart_drained(
+    nodes: &mut Nodes,
+    place: usize,
+    lasts: Duration,
+    entrances: &Entrances,
+) -> Result<u64> {
+    let node = called(place);
+    nodes.steer(&["drain", &node]).await?;
+    let engine = nodes.at(place);
+    let address = engine.address();
+    entrances.close(address);
+    tokio::time::sleep(LEAVING).await;
+    engine.stop().await?;
+    tokio::time::sleep(lasts).await;
+    let took = engine.start_again().await?;
+    nodes.steer(&["undrain", &node]).await?;
+    nodes.wait_for_owners().await?;
+    entrances.open(address);
+    Ok(milliseconds(took))
+}
+
+/// Has one more node take part: clients enter there too, and it gets its share of the shards. Returns what it is
+/// called.
+async fn join(nodes: &mut Nodes, entrances: &Entrances) -> Result<String> {
+    let place = nodes.join().await?;
+    entrances.open(nodes.at(place).address());
+    nodes.steer(&["rebalance", "--with-sales"]).await?;
+    let owners = nodes.owners().await?;
+    let shards = owners.iter().filter(|owner| **owner == Some(place)).count();
+    let node = called(place);
+    if shards == 0 {
+        return Err(Error::Server(format!("{node} has joined and serves no shard")));
+    }
+    Ok(format!("{node}, which then served {shards} shards"))
 }
 
 /// Servers are started and stopped by blocking calls.

@@ -15,6 +15,8 @@ pub struct Observed {
     pub generator: Vec<Sample>,
     /// How far the order store was behind, second by second, as the server says.
     pub backlog: Vec<Backlog>,
+    /// The place among several nodes of each shard's owner when the load began.
+    pub owners: Vec<Option<usize>>,
     /// Faults as they happened.
     pub marks: Vec<Mark>,
 }

@@ -38,6 +38,8 @@ pub struct Settled {
     /// that is not ours, until it said so;
     /// `None` if that was not seen.
     pub stored_after: Option<Duration>,
+    /// How many calls nodes have answered each other; `None` for a server that is not ours, and for one alone.
+    pub handed_on: Option<u64>,
     /// The engine's own audit; `None` for a server that is not ours.
     pub engine_audit: Option<EngineAudit>,
     /// What could not be looked at, and why.
@@ -99,6 +101,7 @@ pub async fn settle(
         }
         tokio::time::sleep(LOOK_EVERY * 4).await;
     };
+    let handed_on = if nodes.are_several() { Some(nodes.handed_on().await) } else { None };
     nodes.stop().await?;
 
     let file = nodes.options().data.with_file_name("confirmations.txt");
@@ -114,7 +117,7 @@ pub async fn settle(
         verdict.all_are_on_record();
     }
     let engine_audit = Some(EngineAudit { passed: status.success(), printed: parsed });
-    Ok(Settled { verdict, standings, stored_after, engine_audit, notes })
+    Ok(Settled { verdict, standings, stored_after, handed_on, engine_audit, notes })
 }
 
 /// True if the engine's audit looked for every confirmation (I3) and found it.
@@ -172,7 +175,7 @@ pub async fn settle_remote(
     }
     let complete = orders.len() < READ_BACK_MAX;
     let verdict = judge(scenario, observed, &standings, complete.then_some(orders.as_slice()));
-    Ok(Settled { verdict, standings, stored_after, engine_audit: None, notes })
+    Ok(Settled { verdict, standings, stored_after, handed_on: None, engine_audit: None, notes })
 }
 
 /// How long it took until the server's own figure said that nothing waits for its order store.

@@ -10,7 +10,7 @@ use super::arguments::ScaleArguments;
 use super::entry::Entry;
 use super::figures::{Figure, Scale};
 use super::shop::Shop;
-use crate::drive::{self, Record, Work};
+use crate::drive::{self, Entrances, Record, Work};
 use crate::outcome::Outcome;
 use crate::scenario::{Generator, LoopKind, People};
 use crate::schedule::{Phase, Schedule};
@@ -126,7 +126,8 @@ impl Shops {
                 ..Generator::default()
             };
             works.push(Work {
-                addresses: vec![errand.address],
+                entrances: Entrances::at(vec![errand.address]),
+                deciders: None,
                 crowd: Arc::clone(crowd),
                 people: People::who_buy(crowd.users()),
                 generator,

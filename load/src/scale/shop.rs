@@ -100,6 +100,7 @@ impl Shop {
         let sale = Sale {
             items: arguments.items,
             allotted: u64::from(arguments.users * arguments.nodes + 1),
+            buckets: 1,
             limit_per_user: 1,
             payment_window_seconds: PAYMENT_WINDOW_SECONDS,
             opens_after_ms: 0,

@@ -86,6 +86,11 @@ pub enum FaultKind {
     MysqlDown,
     /// Each transfer to and from mariadbd takes `delay_ms` longer.
     MysqlSlow,
+    /// Each of several nodes in turn: its shards are drained and clients kept away, it is stopped with SIGTERM and
+    /// started again after `for_ms`, as docs/cluster.md advises.
+    RollingRestart,
+    /// One more node is started, clients are let in, and all shards are spread anew with the sale on. It stays.
+    NodeJoins,
     /// Two of etcd's three members are killed and started again after `for_ms`.
     QuorumLost,
 }
@@ -95,19 +100,28 @@ impl FaultKind {
     #[must_use]
     pub fn backend(self) -> Option<Backend> {
         match self {
-            Self::ServerKilled | Self::ServerRestarted | Self::ServerFrozen | Self::QuorumLost => {
-                None
-            }
+            Self::ServerKilled
+            | Self::ServerRestarted
+            | Self::ServerFrozen
+            | Self::RollingRestart
+            | Self::NodeJoins
+            | Self::QuorumLost => None,
             Self::RedisDown | Self::RedisEmptied | Self::RedisSlow => Some(Backend::Redis),
             Self::RabbitmqDown => Some(Backend::Rabbitmq),
             Self::MysqlDown | Self::MysqlSlow => Some(Backend::Mysql),
         }
     }
 
-    /// True for the engine's own process.
+    /// True for one process of the engine, which breaks.
     #[must_use]
     pub fn is_of_server(self) -> bool {
         matches!(self, Self::ServerKilled | Self::ServerRestarted | Self::ServerFrozen)
+    }
+
+    /// True for what only several nodes have.
+    #[must_use]
+    pub fn is_of_nodes(self) -> bool {
+        matches!(self, Self::RollingRestart | Self::NodeJoins | Self::QuorumLost)
     }
 
     /// True if a delay must be given.
@@ -123,6 +137,8 @@ impl FaultKind {
             Self::ServerKilled => "killed",
             Self::ServerRestarted => "restarted",
             Self::ServerFrozen => "frozen",
+            Self::RollingRestart => "drained and restarted",
+            Self::NodeJoins => "joins",
             Self::RedisDown => "Redis down",
             Self::RedisEmptied => "Redis emptied",
             Self::RedisSlow => "Redis slow",

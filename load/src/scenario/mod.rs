@@ -8,6 +8,7 @@ mod validate;
 
 pub use faults::{Backend, Fault, FaultKind};
 pub use model::{
-    Afterwards, Criteria, Generator, Guard, LoopKind, Mix, People, Retry, Sale, Scenario, Server,
+    Afterwards, Criteria, Entry, Generator, Guard, LoopKind, Mix, People, Retry, Sale, Scenario,
+    Server,
 };
 pub use validate::NODES_MAX;

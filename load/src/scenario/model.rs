@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::faults::{Backend, Fault};
+use super::faults::{Backend, Fault, FaultKind};
 use crate::schedule::Phase;
 
 /// One scenario: a sale, the people who come to it, what breaks meanwhile, and what
@@ -76,6 +76,9 @@ pub struct Sale {
     pub items: u32,
     /// Units of each item.
     pub allotted: u64,
+    /// Buckets of each item, in as many shards (docs/buckets.md).
+    #[serde(default = "one")]
+    pub buckets: u32,
     /// Most live orders of one user for one item.
     #[serde(default = "one")]
     pub limit_per_user: u32,
@@ -216,6 +219,8 @@ pub struct Generator {
     /// `open`: arrivals come by the schedule whatever the server does. `closed`: each
     /// connection sends its next request when it has the answer to the last.
     pub kind: LoopKind,
+    /// At which of several nodes they enter.
+    pub entry: Entry,
     /// Connections in all: the most requests in flight.
     pub connections: u32,
     /// A request without an answer for this long has failed, outcome unknown.
@@ -226,8 +231,24 @@ pub struct Generator {
 
 impl Default for Generator {
     fn default() -> Self {
-        Self { kind: LoopKind::Open, connections: 256, timeout_ms: 5_000, drain_ms_max: 30_000 }
+        Self {
+            kind: LoopKind::Open,
+            entry: Entry::Any,
+            connections: 256,
+            timeout_ms: 5_000,
+            drain_ms_max: 30_000,
+        }
     }
+}
+
+/// At which of several nodes requests enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// At whichever node the connection is to; connections spread evenly over them.
+    Any,
+    /// At one that does not own the item, or the order.
+    WrongNode,
 }
 
 /// Open or closed loop.
@@ -294,6 +315,16 @@ pub struct Criteria {
     /// The same, for the median of several deaths.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_over_median_within_ms: Option<u64>,
+    /// Longest time in which an item confirmed nothing though buyers waited whom it confirmed later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_pause_ms_max: Option<u64>,
+    /// Smallest share of the confirmed orders that each node has to have decided, by the owners of shards
+    /// when the load began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_share_min: Option<f64>,
+    /// Fewest requests that nodes had others decide, as a share of all answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handed_on_share_min: Option<f64>,
     /// Largest resident memory of the server in MiB.
     pub memory_mib_max: Option<f64>,
     /// 99th percentile of the generator's own lateness: beyond it the figures say more
@@ -306,6 +337,13 @@ impl Scenario {
     #[must_use]
     pub fn stock(&self) -> u64 {
         u64::from(self.sale.items) * self.sale.allotted
+    }
+
+    /// How many nodes join while the load runs.
+    #[must_use]
+    pub fn joins(&self) -> u32 {
+        let joins = self.fault.iter().filter(|fault| fault.what == FaultKind::NodeJoins);
+        u32::try_from(joins.count()).unwrap_or(u32::MAX)
     }
 }
 

@@ -2,7 +2,7 @@
 //! file that asks for more is refused with the limit in the message.
 
 use super::faults::{Backend, Fault, FaultKind};
-use super::model::Scenario;
+use super::model::{Entry, Scenario};
 use crate::plan::SCRIPT_ACCOUNTS;
 use crate::schedule::{Phase, Schedule};
 
@@ -22,6 +22,8 @@ pub const ITEMS_MAX: u32 = 10_000;
 pub const FAULTS_MAX: u64 = 1_000;
 /// Most nodes of one run: each is a process of this machine.
 pub const NODES_MAX: u32 = 9;
+/// Most buckets of one item.
+pub const BUCKETS_MAX: u32 = 64;
 /// Most units of one run: each confirmation is kept for the audit.
 pub const STOCK_MAX: u64 = 10_000_000;
 
@@ -66,7 +68,10 @@ fn sale(scenario: &Scenario) -> Result<(), String> {
     if let Some(shards) = scenario.server.shards {
         within("server.shards", shards.into(), 1, 1024)?;
     }
-    Ok(())
+    within("sale.buckets", sale.buckets.into(), 1, BUCKETS_MAX.into())?;
+    check(sale.buckets == 1 || scenario.server.shards >= Some(sale.buckets), || {
+        "sale.buckets above 1 needs server.shards of at least as many".to_owned()
+    })
 }
 
 fn nodes(scenario: &Scenario) -> Result<(), String> {
@@ -77,13 +82,33 @@ fn nodes(scenario: &Scenario) -> Result<(), String> {
     check(server.nodes == 1 || shares, || {
         "server.nodes above 1 needs redis and mysql in server.backends, and no rabbitmq".to_owned()
     })?;
-    let lost = scenario.fault.iter().any(|fault| fault.what == FaultKind::QuorumLost);
-    check(server.nodes > 1 || !lost, || "quorum_lost needs server.nodes above 1".to_owned())?;
+    check(scenario.joins() <= NODES_MAX - server.nodes, || {
+        format!("server.nodes and those that join are more than {NODES_MAX}")
+    })?;
     let pass = &scenario.pass;
-    let is_taken_over = pass.taken_over_within_ms.or(pass.taken_over_median_within_ms).is_some();
-    check(server.nodes > 1 || !is_taken_over, || {
-        "pass.taken_over_within_ms and pass.taken_over_median_within_ms need server.nodes above 1"
+    for (key, is_set) in [
+        ("pass.taken_over_within_ms", pass.taken_over_within_ms.is_some()),
+        ("pass.taken_over_median_within_ms", pass.taken_over_median_within_ms.is_some()),
+        ("pass.node_share_min", pass.node_share_min.is_some()),
+        ("pass.handed_on_share_min", pass.handed_on_share_min.is_some()),
+        ("generator.entry \"wrong_node\"", scenario.generator.entry == Entry::WrongNode),
+    ] {
+        check(server.nodes > 1 || !is_set, || format!("{key} needs server.nodes above 1"))?;
+    }
+    entry(scenario)
+}
+
+/// Those who are to enter at the wrong node have to know the right one, which is looked up once.
+fn entry(scenario: &Scenario) -> Result<(), String> {
+    let is_wrong = scenario.generator.entry == Entry::WrongNode;
+    let moves =
+        scenario.fault.iter().any(|fault| fault.what.is_of_server() || fault.what.is_of_nodes());
+    check(!is_wrong || !moves, || {
+        "generator.entry \"wrong_node\" needs shards that stay: no fault of a node or of etcd"
             .to_owned()
+    })?;
+    check(!is_wrong || scenario.sale.buckets == 1, || {
+        "generator.entry \"wrong_node\" needs sale.buckets of 1: each item has one owner".to_owned()
     })
 }
 
@@ -173,6 +198,12 @@ fn faults(scenario: &Scenario) -> Result<(), String> {
         })?;
         within(&format!("fault[{number}].for_ms"), fault.for_ms, 0, 600_000)?;
         previous_end_ms = fault.at_ms + fault.for_ms;
+        check(!kind.is_of_nodes() || scenario.server.nodes > 1, || {
+            format!("fault[{number}] ({}) needs server.nodes above 1", kind.words())
+        })?;
+        check(kind != FaultKind::NodeJoins || fault.for_ms == 0, || {
+            format!("fault[{number}] (joins) is for good, and has no for_ms")
+        })?;
         if let Some(backend) = kind.backend() {
             check(scenario.server.backends.contains(&backend), || {
                 format!("fault[{number}] ({}) needs {backend:?} in server.backends", kind.words())
@@ -195,6 +226,7 @@ fn criteria(scenario: &Scenario) -> Result<(), String> {
     for (name, value) in [
         ("unavailable_share_max", pass.unavailable_share_max),
         ("achieved_share_min", pass.achieved_share_min),
+        ("node_share_min", pass.node_share_min),
     ] {
         share(&format!("pass.{name}"), value.unwrap_or(0.0))?;
     }
@@ -203,6 +235,8 @@ fn criteria(scenario: &Scenario) -> Result<(), String> {
         ("p99_ms_max", pass.p99_ms_max),
         ("p999_ms_max", pass.p999_ms_max),
         ("views_p99_ms_max", pass.views_p99_ms_max),
+        ("item_pause_ms_max", pass.item_pause_ms_max.map(|most| most as f64)),
+        ("handed_on_share_min", pass.handed_on_share_min),
         ("memory_mib_max", pass.memory_mib_max),
         ("generator_lateness_p99_ms_max", pass.generator_lateness_p99_ms_max),
     ] {

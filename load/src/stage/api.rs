@@ -142,7 +142,7 @@ impl Api {
         let items: Vec<Value> = numbers
             .iter()
             .map(|number| {
-                json!({
+                let mut item = json!({
                     "product_id": number.to_string(),
                     "title": format!("Item {number}"),
                     "price": 19_900,
@@ -152,7 +152,12 @@ impl Api {
                     "limit_per_user": sale.limit_per_user,
                     "payment_window_seconds": sale.payment_window_seconds,
                     "admission": sale.guard.map(admission),
-                })
+                });
+                // Versions from before there were buckets do not know the field.
+                if sale.buckets > 1 {
+                    item["buckets"] = sale.buckets.into();
+                }
+                item
             })
             .collect();
         let body = json!({

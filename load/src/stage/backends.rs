@@ -165,7 +165,11 @@ impl Backends {
             FaultKind::MysqlDown => self.mariadb()?.server.kill(),
             FaultKind::MysqlSlow => self.mariadb()?.proxy("mariadb")?.delay(delay),
             FaultKind::QuorumLost => self.majority()?.iter().for_each(Server::kill),
-            FaultKind::ServerKilled | FaultKind::ServerRestarted | FaultKind::ServerFrozen => {}
+            FaultKind::ServerKilled
+            | FaultKind::ServerRestarted
+            | FaultKind::ServerFrozen
+            | FaultKind::RollingRestart
+            | FaultKind::NodeJoins => {}
         }
         Ok(())
     }
@@ -191,7 +195,9 @@ impl Backends {
             FaultKind::RedisEmptied
             | FaultKind::ServerKilled
             | FaultKind::ServerRestarted
-            | FaultKind::ServerFrozen => Ok(()),
+            | FaultKind::ServerFrozen
+            | FaultKind::RollingRestart
+            | FaultKind::NodeJoins => Ok(()),
         }
     }
 

@@ -144,12 +144,30 @@ impl Engine {
     /// Returns [`Error::Server`] with the end of its log if it does not come up.
     pub async fn start(options: EngineOptions) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (settings, _) = options.call(&["config", "template"]).await?;
-        let operations = settings.contains("\n[operations]\n").then_some(address);
-        let mut engine =
-            Self { options, address, operations, child: None, process: Arc::default() };
+        let mut engine = Self::idle(options, [address, address]).await?;
         engine.start_again().await?;
         Ok(engine)
+    }
+
+    /// An engine that [`Engine::start_again`] is to start, on loopback ports that are free now.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] if no port is free.
+    pub async fn later(options: EngineOptions) -> Result<Self> {
+        let draw =
+            || std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(Error::io("drawing a port"));
+        // Both at once, lest they be the same one.
+        let [first, second] = [draw()?, draw()?];
+        let address = |listener: std::net::TcpListener| {
+            listener.local_addr().map_err(Error::io("drawing a port"))
+        };
+        Self::idle(options, [address(first)?, address(second)?]).await
+    }
+
+    async fn idle(options: EngineOptions, [address, second]: [SocketAddr; 2]) -> Result<Self> {
+        let (settings, _) = options.call(&["config", "template"]).await?;
+        let operations = settings.contains("\n[operations]\n").then_some(second);
+        Ok(Self { options, address, operations, child: None, process: Arc::default() })
     }
 
     /// Starts the engine on the same data and port; returns how long it took to listen.

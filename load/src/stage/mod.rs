@@ -20,7 +20,7 @@ pub use backlog::{Backlog, BacklogReader, Drain, figure};
 pub use build::find_binary;
 pub use engine::{Engine, EngineOptions};
 pub use machine::Machine;
-pub use nodes::Nodes;
+pub use nodes::{Nodes, called};
 pub use peer::Peer;
 pub use sampler::{QUIET_LOOK, Sample, Sampler, own_processor_seconds, until_quiet};
 pub use stored::{OrderStore, Stored};
