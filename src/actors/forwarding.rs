@@ -66,9 +66,33 @@ impl Engine {
         }
         match self.remote() {
             // Not on the way of a purchase of one's own item, whose future is smaller without.
-            Some(remote) => Box::pin(remote.gate(item_id)).await,
+            Some(remote) => Box::pin(self.find_gate_elsewhere(remote, item_id)).await,
             None if self.may_be_elsewhere(item_id).await => Err(NotDelivered::Moved),
             None => Ok(None),
+        }
+    }
+
+    /// The gate of an item that was not here just now. Where the registry has its shard as this node's, that has just
+    /// gone from here or is about to come: it is waited for.
+    async fn find_gate_elsewhere(
+        &self,
+        remote: &Remote,
+        item_id: ItemId,
+    ) -> Result<Option<Arc<Gate>>, NotDelivered> {
+        let until = between_ends();
+        let shard = || self.directory()?.shard_of(item_id);
+        loop {
+            let was_own = shard().is_some_and(|shard| remote.is_own(shard));
+            let found = remote.gate(item_id).await;
+            let (Err(NotDelivered::Moved), Some(shard)) = (&found, shard()) else { return found };
+            let moves_on = self.moves_on(remote, shard, was_own, until).await;
+            if let Some(gate) = self.gate(item_id) {
+                return Ok(Some(gate));
+            }
+            // A shard comes with its items: what takes something in and has no such item will not have it.
+            if !moves_on || self.context().router.takes(shard) {
+                return found;
+            }
         }
     }
 
@@ -96,6 +120,20 @@ impl Engine {
             |item: &ItemId| self.gate(*item).is_none() && remote.known_gate(*item).is_none();
         let new: Vec<ItemId> = items.keys().copied().filter(is_new).take(most).collect();
         self.look_at(new).await;
+    }
+
+    /// Whether a shard that was asked for in vain is to be asked for again: it was just going from one node to another,
+    /// of which this is one, and has come or gone before `until`. `was_own` is whether the registry had it as this
+    /// node's before.
+    pub(super) async fn moves_on(
+        &self,
+        remote: &Remote,
+        shard: ShardId,
+        was_own: bool,
+        until: Instant,
+    ) -> bool {
+        let takes = || self.context().router.takes(shard);
+        Instant::now() < until && remote.moves_on(shard, was_own, takes, until).await
     }
 
     /// Looks at those of these items that are other nodes', so that their gates are known as they are now. One
@@ -262,16 +300,21 @@ impl Engine {
             let Some(_permit) = self.context().permits.take() else {
                 return Reply::NotDelivered(NotDelivered::Overloaded);
             };
-            // The clock is no part of what is decided here.
-            let until = *until.get_or_insert_with(|| Instant::now() + BETWEEN_MAX);
-            let reply = Box::pin(wanted.decide_there(self, remote)).await;
+            let until = *until.get_or_insert_with(between_ends);
             let shard = wanted.shard();
-            let takes = || self.context().router.takes(shard);
-            if !has_moved(&reply) || !Box::pin(remote.moves_on(shard, takes, until)).await {
+            let was_own = remote.is_own(shard);
+            let reply = Box::pin(wanted.decide_there(self, remote)).await;
+            if !has_moved(&reply) || !Box::pin(self.moves_on(remote, shard, was_own, until)).await {
                 return reply;
             }
         }
     }
+}
+
+/// When a request that begins to wait now waits no longer for the next owner of its shard. The clock is no part of what
+/// is decided.
+pub(super) fn between_ends() -> Instant {
+    Instant::now() + BETWEEN_MAX
 }
 
 /// What is to be decided where its shard is served.

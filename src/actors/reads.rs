@@ -4,6 +4,7 @@
 //! anything.
 
 use super::engine::Engine;
+use super::forwarding::between_ends;
 use super::gate::Gate;
 use super::shard::effects::{NotDelivered, OrderChanges};
 use super::shard::mailbox::Envelope;
@@ -17,12 +18,23 @@ impl Engine {
     /// # Errors
     /// Returns [`NotDelivered`] if no permit was left or the shard did not answer in time.
     pub async fn order(&self, order_id: OrderId) -> Result<Option<Order>, NotDelivered> {
-        if !self.context().router.has(order_id.shard()) {
+        let shard = order_id.shard();
+        if !self.context().router.has(shard) {
             return Ok(None);
         }
-        match (self.order_here(order_id).await, self.remote()) {
-            (Err(NotDelivered::Moved), Some(remote)) => remote.order(order_id).await,
-            (found, _) => found,
+        let mut until = None;
+        loop {
+            let found = self.order_here(order_id).await;
+            let (Err(NotDelivered::Moved), Some(remote)) = (&found, self.remote()) else {
+                return found;
+            };
+            let until = *until.get_or_insert_with(between_ends);
+            let was_own = remote.is_own(shard);
+            let found = remote.order(order_id).await;
+            let has_moved = matches!(found, Err(NotDelivered::Moved));
+            if !has_moved || !self.moves_on(remote, shard, was_own, until).await {
+                return found;
+            }
         }
     }
 

@@ -104,18 +104,24 @@ impl Remote {
         Self { directory, told_keys, links, clock, patience, between, items, saved }
     }
 
+    /// Whether this node itself has claimed a shard, as far as the registry has said.
+    pub(super) fn is_own(&self, shard: ShardId) -> bool {
+        self.directory.owner(shard).is_some_and(|owner| owner.is_self)
+    }
+
     /// Waits until a shard is another node's than this one's, which has claimed it or is giving it away, or until
     /// `takes` says that it takes everything in here. False if that is not so by `until`, or too many wait
-    /// already.
+    /// already. `was_own` is whether it was this node's before it was asked for in vain.
     pub(super) async fn moves_on(
         &self,
         shard: ShardId,
+        was_own: bool,
         takes: impl Fn() -> bool,
         until: Instant,
     ) -> bool {
-        let is_own = || self.directory.owner(shard).is_some_and(|owner| owner.is_self);
+        let is_own = || self.is_own(shard);
         if !is_own() {
-            return takes();
+            return was_own || takes();
         }
         let Ok(_place) = self.between.try_acquire() else { return false };
         let mut changes = self.directory.changes();

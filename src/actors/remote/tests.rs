@@ -241,11 +241,15 @@ async fn a_call_waits_while_its_shard_is_between_two_owners() {
     }
     let serves = std::sync::atomic::AtomicBool::new(false);
     let until = Instant::now() + LONG;
-    let come = world.remote.moves_on(SHARD, || serves.load(Ordering::Acquire), until);
+    let come = world.remote.moves_on(SHARD, true, || serves.load(Ordering::Acquire), until);
     tokio::pin!(come);
     assert!(futures_util::poll!(&mut come).is_pending(), "it is taken over");
     serves.store(true, Ordering::Release);
     assert!(harness::patiently("the shard", come).await);
+    // Asked for in vain while it was this node's, it has gone on meanwhile; as another's it has not.
+    to(&[]);
+    assert!(world.remote.moves_on(SHARD, true, || false, until).await);
+    assert!(!world.remote.moves_on(SHARD, false, || false, until).await);
 }
 
 #[tokio::test]

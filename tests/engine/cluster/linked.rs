@@ -9,6 +9,7 @@ use seckill::peers::{Links, PeerKey, Server};
 use seckill::store::journal::fenced::MemoryLog;
 use seckill::store::registry::{MemoryRegistry, MoveWish, NodeRecord, Registry};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::engine::SHARDS;
 use tokio::net::TcpListener;
@@ -33,6 +34,8 @@ pub struct Linked {
     stores: Stores,
     registry: MemoryRegistry,
     pub nodes: Vec<LinkedNode>,
+    /// How many wishes that shards move there were.
+    wishes: AtomicU64,
 }
 
 impl LinkedNode {
@@ -89,7 +92,8 @@ impl Linked {
         let directory = tempfile::tempdir().expect("a directory");
         let stores = Stores::open(directory.path()).await;
         let registry = MemoryRegistry::new(stores.log.clone(), LEASE);
-        let mut linked = Self { _directory: directory, stores, registry, nodes: Vec::new() };
+        let (nodes, wishes) = (Vec::new(), AtomicU64::new(0));
+        let mut linked = Self { _directory: directory, stores, registry, nodes, wishes };
         for name in NAMES {
             linked.join(name).await;
         }
@@ -115,13 +119,13 @@ impl Linked {
 
     /// Has shards moved to nodes, by their numbers.
     pub async fn move_to(&self, moves: Vec<(ShardId, usize)>) {
-        let wish = |(shard, node): (ShardId, usize)| MoveWish {
+        let wish = |node: usize| MoveWish {
             to: self.nodes[node].member.directory().own_name().to_owned(),
             spares_sales: false,
             by: "ann".to_owned(),
-            nonce: shard.0.into(),
+            nonce: self.wishes.fetch_add(1, Ordering::Relaxed),
         };
-        let wishes: Vec<_> = moves.iter().map(|moved| (moved.0, wish(*moved))).collect();
+        let wishes: Vec<_> = moves.iter().map(|moved| (moved.0, wish(moved.1))).collect();
         let lasting = Duration::from_secs(60);
         self.registry.wish_moves(&wishes, lasting).await.expect("wished");
         until("each node to serve its shards", async || {

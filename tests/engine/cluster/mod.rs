@@ -3,6 +3,7 @@
 mod buckets;
 mod crowd;
 mod etcd;
+mod going_round;
 mod keys;
 mod linked;
 mod member;
