@@ -59,13 +59,15 @@ pub struct Link {
     alarm: Pin<Box<Sleep>>,
 }
 
+type Connection = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
 struct Open {
     sender: SendRequest<Full<Bytes>>,
     driver: Driver,
 }
 
 /// Moves bytes in both directions.
-struct Driver(Option<Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>>);
+struct Driver(Option<Pin<Box<Connection>>>);
 
 impl Driver {
     /// Moves them as far as they go. A connection that has ended is dropped at once: what was given to it and it

@@ -134,11 +134,10 @@ async fn tell_all(engine: Engine) {
         });
         remote.told_keys.keep(|run| tellers.contains_key(run));
         for (run, node) in nodes {
-            if !tellers.contains_key(&run) {
-                let told = remote.told_keys.of(&run);
-                let teller = Teller { engine: engine.clone(), node, told };
-                tellers.insert(run, tasks.spawn(teller.run()));
-            }
+            tellers.entry(run).or_insert_with_key(|run| {
+                let told = remote.told_keys.of(run);
+                tasks.spawn(Teller { engine: engine.clone(), node, told }.run())
+            });
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
