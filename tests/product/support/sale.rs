@@ -2,6 +2,7 @@
 
 use super::server::Server;
 use harness::http::{Answer, Client};
+use harness::until;
 use serde_json::{Value, json};
 
 /// What an item offers.
@@ -62,7 +63,12 @@ impl OpenSale {
         let items = items.collect::<Option<_>>().expect("identities");
         for (step, token) in [("submit", &operator), ("approve", &approver)] {
             let path = format!("/api/v1/admin/sales/{sale}/{step}");
-            let answer = post(&mut client, &path, token, "").await;
+            // An operator tries again where the records cannot be read just now.
+            let answer = until(step, async || {
+                let answer = post(&mut client, &path, token, "").await;
+                (answer.status != 503).then_some(answer)
+            })
+            .await;
             assert_eq!(answer.status, 200, "{step}: {}", answer.text());
         }
         Self { items, tokens, operator, approver }
