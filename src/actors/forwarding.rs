@@ -102,6 +102,11 @@ impl Engine {
         self.gate(item_id).or_else(|| self.remote()?.known_gate(item_id))
     }
 
+    /// The item's gate as [`Engine::known_gate`] has it, if another node's was looked at this long ago at most.
+    pub fn recent_gate(&self, item_id: ItemId, age: Duration) -> Option<Arc<Gate>> {
+        self.gate(item_id).or_else(|| self.remote()?.recent_gate(item_id, age))
+    }
+
     /// All gates that are known without asking, in no order: those of other nodes' items as they were when somebody
     /// last looked.
     pub fn known_gates(&self) -> Vec<Arc<Gate>> {

@@ -252,7 +252,7 @@ impl Remote {
             None => return Err(NotDelivered::Moved),
         };
         let seen = Arc::clone(&self.items.entry(item_id).or_default());
-        if let Some(gate) = seen.fresh(self.clock.elapsed()) {
+        if let Some(gate) = seen.within(ITEM_AGE_MAX, self.clock.elapsed()) {
             return Ok(Some(gate));
         }
         // One asks for all: the others take what was known, or wait for the first answer.
@@ -261,7 +261,7 @@ impl Remote {
             (Err(_), Some(known)) => return Ok(Some(known)),
             (Err(_), None) => seen.looking.lock().await,
         };
-        if let Some(gate) = seen.fresh(self.clock.elapsed()) {
+        if let Some(gate) = seen.within(ITEM_AGE_MAX, self.clock.elapsed()) {
             return Ok(Some(gate));
         }
         let asked_at = (self.clock.now(), self.clock.elapsed());
@@ -294,6 +294,11 @@ impl Remote {
     /// The gate of another node's item as it was when it was last looked at.
     pub(super) fn known_gate(&self, item_id: ItemId) -> Option<Arc<Gate>> {
         self.items.get(&item_id).and_then(|seen| seen.known())
+    }
+
+    /// The gate of another node's item, if it was looked at this long ago at most.
+    pub(super) fn recent_gate(&self, item_id: ItemId, age: Duration) -> Option<Arc<Gate>> {
+        self.items.get(&item_id).and_then(|seen| seen.within(age, self.clock.elapsed()))
     }
 
     /// The gates of all other nodes' items that were ever looked at, each as it was then.
@@ -438,10 +443,11 @@ impl SeenItem {
         self.gate.lock().as_ref().map(|(gate, _)| Arc::clone(gate))
     }
 
-    fn fresh(&self, now: Duration) -> Option<Arc<Gate>> {
+    /// The gate, if it is known as it was this long ago at most.
+    fn within(&self, age: Duration, now: Duration) -> Option<Arc<Gate>> {
         let seen = self.gate.lock();
         let (gate, seen_at) = seen.as_ref()?;
-        (now.saturating_sub(*seen_at) <= ITEM_AGE_MAX).then(|| Arc::clone(gate))
+        (now.saturating_sub(*seen_at) <= age).then(|| Arc::clone(gate))
     }
 
     /// Whether the item may have buckets at other nodes than that of its first one, as far as was asked lately.

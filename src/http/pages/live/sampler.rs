@@ -27,6 +27,8 @@ use tokio::time::MissedTickBehavior;
 
 /// The time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// How old the figures of another node's item may be that are shown.
+const ELSEWHERE_AGE_MAX: Duration = Duration::from_secs(3);
 /// Looks between two choices of the items that are watched.
 const CHOOSE_EACH: u32 = 5;
 /// For so long after its end an item is still watched.
@@ -214,8 +216,10 @@ impl Sampler {
         let mut looks = Vec::new();
         for (place, watched) in self.watched.iter_mut().enumerate() {
             let Some((item_id, before)) = watched else { continue };
-            // It may be another node's by now, or have become this one's.
-            let Some(gate) = edge.engine.known_gate(*item_id) else { continue };
+            // It may be another node's by now, or have become this one's. While nobody looks at another node's,
+            // there is a gap.
+            let gate = edge.engine.recent_gate(*item_id, ELSEWHERE_AGE_MAX);
+            let Some(gate) = gate else { continue };
             // One snapshot, so that the sum is of one moment.
             let counters = gate.counters();
             let outcomes = edge.metrics.funnels.outcomes(place);
