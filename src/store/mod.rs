@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod etcd;
 pub mod events;
 pub mod journal;
+mod lent;
 pub mod orders;
 pub mod outbound;
 pub mod private_files;

@@ -261,7 +261,8 @@ async fn a_receiver_that_is_gone_is_disabled_and_goes_on_where_it_was() {
     buy(&shop, &item, 3).await;
     receiver.answers(|_| HookAnswer::Status(200));
     assert_eq!(receiver.asked().len(), asked, "it is told nothing");
-    assert_eq!(act(&shop, &path, "enable").await.status, 200);
+    let enabled = act(&shop, &path, "enable").await;
+    assert_eq!(enabled.status, 200, "{}", enabled.text());
     let taken = until_taken(&receiver, 3).await;
     assert!(taken.iter().any(|hook| hook.key() == missed));
 }

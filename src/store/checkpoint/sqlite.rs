@@ -8,6 +8,7 @@ use super::error::CheckpointError;
 use super::format::{self, Header, Malformed};
 use super::mark::{Mark, Written, count, refusal};
 use super::payments::{decode_payments, encode_payments};
+use crate::store::lent::lend;
 use crate::store::sqlite_file::{FileInPlace, close_all, empty_log, only_readable};
 use domain::stock::{Changes, Snapshot};
 use domain::{OrderId, OrderPayments, ShardId};
@@ -186,19 +187,15 @@ impl SqliteCheckpoints {
         close_all(&self.pool).await;
     }
 
-    /// Does `work` on a connection. One on which it failed is closed and not used again, because it is
-    /// not known what is left of its transaction.
+    /// Does `work` on a connection. One on which it failed, or was dropped in the middle, is closed and not
+    /// used again, because it is not known what is left of its transaction.
     async fn within<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, CheckpointError>,
     ) -> Result<T, CheckpointError> {
         self.file.check().map_err(CheckpointError::Unavailable)?;
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let result = work(&mut connection).await;
-        if result.is_err() {
-            drop(connection.detach());
-        }
-        result
+        let connection = self.pool.acquire().await.map_err(failed)?;
+        lend(connection, |_| true, work).await
     }
 }
 

@@ -28,6 +28,7 @@ pub use error::StoreError;
 pub use mysql::MySqlDatabase;
 pub use sqlite::SqliteDatabase;
 
+use super::lent::lend;
 use secrecy::SecretString;
 use sqlx::Connection;
 use sqlx::pool::PoolConnection;
@@ -188,10 +189,10 @@ impl ConnectionFault for StoreError {
     }
 }
 
-/// Does `work` on a connection, within the statement deadline. A connection that missed it, or on which
-/// the database failed, is closed and not used again: its late answer must not be taken for another
-/// statement's, and what a failure left of its transaction is not known. SQLite, for one, rolls back by
-/// itself where the disk is full, and the driver does not hear of it.
+/// Does `work` on a connection, within the statement deadline. A connection that missed it, on which the
+/// database failed, or whose work was dropped in the middle, is closed and not used again: its late answer
+/// must not be taken for another statement's, and what is left of its transaction is not known. SQLite, for
+/// one, rolls back by itself where the disk is full, and the driver does not hear of it.
 ///
 /// # Errors
 /// Returns the error of `work`, or [`StoreError::TimedOut`] if it missed the deadline.
@@ -200,22 +201,53 @@ pub(in crate::store) async fn within<
     T,
     E: From<StoreError> + ConnectionFault,
 >(
-    mut connection: PoolConnection<DB>,
+    connection: PoolConnection<DB>,
     work: impl AsyncFnOnce(&mut DB::Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let result = match tokio::time::timeout(STATEMENT_TIMEOUT, work(&mut connection)).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::TimedOut.into()),
-    };
-    if result.as_ref().is_err_and(ConnectionFault::is_connection_fault) {
-        drop(connection.detach());
-    }
-    result
+    lend(connection, ConnectionFault::is_connection_fault, async |connection| {
+        let done = tokio::time::timeout(STATEMENT_TIMEOUT, work(connection)).await;
+        done.unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn write(database: &SqliteDatabase) -> Result<(), StoreError> {
+        within(database.writer().await?, async |connection| {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::query("INSERT INTO notes VALUES (1)").execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, StoreError>(())
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_dropped_at_any_moment_keeps_no_other_from_writing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = SqliteDatabase::open(&directory.path().join("orders.db")).await;
+        let database = database.expect("opened");
+        let mut writer = database.writer().await.expect("a connection");
+        let made = sqlx::query("CREATE TABLE notes (note INTEGER)").execute(&mut *writer).await;
+        made.expect("a table");
+        drop(writer);
+        for round in 0..1_000 {
+            let turns = async {
+                for _ in 0..1 << (round % 12) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                written = write(&database) => written.expect("written"),
+                () = turns => {}
+            }
+            assert_eq!(write(&database).await, Ok(()), "after {round} writes, some dropped");
+        }
+    }
 
     #[tokio::test]
     async fn lists_wait_for_lists_and_nobody_waits_for_them() {
