@@ -262,10 +262,11 @@ async fn an_address_with_too_many_accounts_cannot_log_in_with_more() {
     }
     // They are counted by bits, of which some may coincide.
     assert_eq!((&statuses[..2], statuses[7]), (&[200, 200][..], 403), "{statuses:?}");
-    for person in 10..12 {
-        assert_eq!(ask("/api/v1/users", person, "192.0.2.11").await, 201);
+    let mut statuses = Vec::new();
+    for person in 10..18 {
+        statuses.push(ask("/api/v1/users", person, "192.0.2.11").await);
     }
-    assert_eq!(ask("/api/v1/users", 12, "192.0.2.11").await, 403, "the third is not registered");
+    assert_eq!((&statuses[..2], statuses[7]), (&[201, 201][..], 403), "{statuses:?}");
     assert_eq!(ask("/api/v1/users", 9, "192.0.2.9").await, 403, "nor register more");
     assert_eq!(ask("/api/v1/login", 7, "192.0.2.10").await, 200, "elsewhere they can");
 }
