@@ -11,6 +11,7 @@ mod any_node;
 pub mod cluster;
 mod cluster_audit;
 mod cluster_begin;
+mod cluster_keys;
 mod cluster_pages;
 mod cluster_settings;
 mod cluster_steer;
