@@ -175,7 +175,9 @@ async fn what_is_not_allowed_is_named() {
         (json!({ "from": "2030-01-01T00:00:00Z", "event_id": "a-1-1" }), 422),
         (json!({ "event_id": "a-1-1" }), 404),
         (json!({ "event_id": "nothing" }), 404),
-        (json!({ "from": "2030-01-01T00:00:00Z" }), 202),
+        (json!({ "from": "2020-01-01T00:00:00Z" }), 202),
+        // Nothing would be told until then.
+        (json!({ "from": "2099-01-01T00:00:00Z" }), 422),
     ] {
         let answer = shop.post(&format!("{path}/replay"), &admin, Some(body.clone())).await;
         assert_eq!(answer.status, status, "{body}: {}", answer.text());

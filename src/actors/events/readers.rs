@@ -197,7 +197,8 @@ impl EventReaders {
     fn time_of(&self, begin: Begin) -> Timestamp {
         match begin {
             Begin::Now => self.0.ground.engine.now(),
-            Begin::At(at) => at,
+            // Behind a time to come it would tell nothing until then.
+            Begin::At(at) => at.min(self.0.ground.engine.now()),
             Begin::Oldest => Timestamp::default(),
         }
     }

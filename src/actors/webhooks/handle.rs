@@ -70,6 +70,9 @@ pub enum WebhookRefused {
         "no event of this identity waits, and the journal does not have it any more, or not at this node"
     )]
     NoEvent,
+    /// It is to be told again from a time on that has not come: nothing would be told until then.
+    #[error("is a time to come: nothing has happened since")]
+    NotYet,
     /// The operating system gave no random bytes.
     #[error("no secret can be made at the moment")]
     NoSecret,
@@ -326,8 +329,12 @@ impl Webhooks {
         from: Timestamp,
         actor: &str,
     ) -> Result<(), WebhookRefused> {
+        let now = self.0.clock.now();
+        if from > now {
+            return Err(WebhookRefused::NotYet);
+        }
         self.0.store.endpoint(endpoint_id).await?;
-        self.0.store.resume(endpoint_id, None, self.0.clock.now()).await?;
+        self.0.store.resume(endpoint_id, None, now).await?;
         self.begin_again(endpoint_id, from).await?;
         let changed = self.changed(actor, "webhook.replay");
         let from = domain::rfc3339::to_string(from);

@@ -190,6 +190,7 @@ impl From<WebhookRefused> for Problem {
             WebhookRefused::State(_) | WebhookRefused::Store(WebhookError::ChangedMeanwhile) => {
                 Self::new(Code::StateConflict, error.to_string())
             }
+            WebhookRefused::NotYet => Self::field("/from", error.to_string()),
             WebhookRefused::NoEvent => Self::new(Code::NotFound, error.to_string()),
             WebhookRefused::NoSecret => Self::new(Code::Overloaded, error.to_string()),
             WebhookRefused::Store(WebhookError::NotFound) => Self::not_found(),
