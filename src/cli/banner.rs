@@ -53,7 +53,8 @@ pub struct OfferItem {
     pub allotted: u32,
     /// Units that are left.
     pub available: u32,
-    /// Whether the demo user may buy one: it holds fewer than a buyer may.
+    /// Whether one request of the demo user buys one: it holds fewer than a buyer may, and the item is neither
+    /// paused nor guarded.
     pub may_buy: bool,
 }
 
@@ -157,8 +158,8 @@ fn write_purchase(text: &mut String, base: &str, offer: &Offer) {
     } else {
         let _ = writeln!(
             text,
-            "\n  There is nothing to buy for the demo user: it is sold out, or this user has it. `seckill \
-             demo`\n  sets up new sales.\n"
+            "\n  There is nothing to buy for the demo user by one line: it is sold out, paused or guarded, or \
+             this\n  user has it. `seckill demo` sets up new sales.\n"
         );
     }
     if let Some(order) = reserved {
@@ -275,7 +276,7 @@ curl -X POST http://127.0.0.1:8080/api/v1/items/1/buy -H 'Authorization: Bearer 
             Timestamp(1_790_000_005_000),
         );
         assert!(text.contains("nothing to buy for the demo user"), "{text}");
-        assert!(text.contains("`seckill demo`\n  sets up new sales"), "{text}");
+        assert!(text.contains("`seckill demo` sets up new sales"), "{text}");
         assert!(!text.contains("/buy -H"), "{text}");
     }
 

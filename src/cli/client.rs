@@ -4,9 +4,13 @@
 
 use super::banner;
 use super::failure::{Exit, Failure};
+use super::own_certificate;
+use crate::config::Config;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the shop may take to accept a connection, for each answer, and for one that it has at hand.
@@ -42,20 +46,38 @@ pub enum ClientError {
 }
 
 /// Asks the shop at an address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
-    /// Where the shop listens.
-    pub address: SocketAddr,
+    address: SocketAddr,
+    /// How to encrypt what is said; nothing is where the listener speaks plain HTTP.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Client {
-    /// Of the shop that listens, on this machine, where a setting says.
+    /// Of a listener that speaks plain HTTP.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+
+    /// Of the shop that listens for buyers, on this machine, where the settings say; encrypted if it speaks HTTPS
+    /// itself.
+    ///
+    /// # Errors
+    /// Returns [`Failure`] if they leave the port to the operating system, or name a certificate that cannot be
+    /// read.
+    pub fn of_shop(config: &Config) -> Result<Self, Failure> {
+        let certificate = config.http.tls_certificate_file.as_deref();
+        let tls = certificate.map(own_certificate::speak_to).transpose()?;
+        Ok(Self { tls, ..Self::at("http.listen", config.http.listen)? })
+    }
+
+    /// Of a plain listener of the shop on this machine, where this setting says.
     ///
     /// # Errors
     /// Returns [`Failure`] if that leaves the port to the operating system.
     pub fn at(setting: &str, listen: SocketAddr) -> Result<Self, Failure> {
         if listen.port() != 0 {
-            return Ok(Self { address: banner::reachable(listen) });
+            return Ok(Self::plain(banner::reachable(listen)));
         }
         Err(Failure {
             exit: Exit::Configuration,
@@ -70,7 +92,7 @@ impl Client {
     /// # Errors
     /// Returns [`ClientError`] if there is no answer, or it is not one of success.
     pub fn ask(
-        self,
+        &self,
         method: &'static str,
         path: &str,
         token: &str,
@@ -85,7 +107,7 @@ impl Client {
     /// # Errors
     /// Returns [`ClientError`] as [`Client::ask`] does.
     pub fn change(
-        self,
+        &self,
         method: &'static str,
         path: &str,
         token: &str,
@@ -97,7 +119,7 @@ impl Client {
     }
 
     fn send(
-        self,
+        &self,
         method: &'static str,
         path: &str,
         headers: &str,
@@ -117,22 +139,22 @@ impl Client {
     ///
     /// # Errors
     /// Returns [`ClientError`] as [`Client::ask`] does, after a few seconds at most.
-    pub fn look(self, path: &str) -> Result<String, ClientError> {
+    pub fn look(&self, path: &str) -> Result<String, ClientError> {
         self.answer("GET", path, "", "", LOOK_TIMEOUT)
     }
 
     fn answer(
-        self,
+        &self,
         method: &'static str,
         path: &str,
         headers: &str,
         body: &str,
         timeout: Duration,
     ) -> Result<String, ClientError> {
-        let Self { address } = self;
+        let address = self.address;
         let unreachable = |source| ClientError::Unreachable { address, source };
         let request = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\n{headers}\r\n{body}");
-        let answer = exchange(address, &request, timeout).map_err(unreachable)?;
+        let answer = self.exchange(&request, timeout).map_err(unreachable)?;
         let malformed = || unreachable(io::Error::other("what it says is not HTTP"));
         let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(malformed)?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -142,6 +164,15 @@ impl Client {
         }
         let detail = detail(body);
         Err(ClientError::Refused { method, path: path.to_owned(), status, detail })
+    }
+
+    fn exchange(&self, request: &str, timeout: Duration) -> io::Result<String> {
+        let stream = TcpStream::connect_timeout(&self.address, CONNECT_TIMEOUT)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        let Some(tls) = &self.tls else { return say(stream, request) };
+        let connection = ClientConnection::new(Arc::clone(tls), self.address.ip().into());
+        say(StreamOwned::new(connection.map_err(io::Error::other)?, stream), request)
     }
 }
 
@@ -159,11 +190,9 @@ fn detail(body: &str) -> String {
     }
 }
 
-fn exchange(address: SocketAddr, request: &str, timeout: Duration) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
+fn say(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
     stream.write_all(request.as_bytes())?;
+    stream.flush()?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     Ok(answer)

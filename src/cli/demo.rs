@@ -21,7 +21,7 @@ use domain::catalogue::SaleDraft;
 use domain::{Currency, Timestamp};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 /// How long the operators' tokens are good for: one command.
 const TOKEN_SECONDS: u64 = 600;
@@ -61,7 +61,8 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
     let started = runtime.block_on(App::start(&beside(config).into(), options));
     let renewed = match started {
         Ok(app) => {
-            let shop = Shop::new(app.address(), app.signer().clone(), app.engine().now());
+            let client = Client::plain(app.address());
+            let shop = Shop::new(client, app.signer().clone(), app.engine().now());
             let renewed = shop.renew();
             runtime.block_on(app.stop());
             renewed?;
@@ -69,14 +70,13 @@ pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
         }
         Err(AppError::Open(OpenError::DataDir(DataDirError::InUse { .. }))) => {
             let (signer, now) = mint::signer(config)?;
-            let client = Client::at("http.listen", config.http.listen)?;
-            Some(Shop::new(client.address, signer, now).renew()?)
+            Some(Shop::new(Client::of_shop(config)?, signer, now).renew()?)
         }
         Err(error) => return Err(error.into()),
     };
     runtime.shutdown_background();
     let text = match renewed {
-        Some(renewed) => renewed.tell(config.tokens.ttl_seconds),
+        Some(renewed) => renewed.tell(config),
         None => "The demo's sales are new. Start `seckill serve`: it prints a line that buys.\n"
             .to_owned(),
     };
@@ -89,6 +89,7 @@ fn beside(config: &Config) -> Config {
     let mut config = config.clone();
     config.http.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.operations.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    (config.http.tls_certificate_file, config.http.tls_key_file) = (None, None);
     config.demo.enabled = false;
     config
 }
@@ -111,9 +112,9 @@ struct Renewed {
 }
 
 impl Shop {
-    fn new(address: SocketAddr, signer: Signer, now: Timestamp) -> Self {
+    fn new(client: Client, signer: Signer, now: Timestamp) -> Self {
         Self {
-            client: Client { address },
+            client,
             maker: signer.mint(demo::MAKER, Role::Operator, now, TOKEN_SECONDS),
             checker: signer.mint(demo::CHECKER, Role::Approver, now, TOKEN_SECONDS),
             signer,
@@ -188,8 +189,14 @@ impl Shop {
 
 impl Renewed {
     /// What there is to buy, as the banner of a start has it.
-    fn tell(&self, token_seconds: u64) -> String {
+    fn tell(&self, config: &Config) -> String {
         let Self { shop, draft, items } = self;
+        let token_seconds = config.tokens.ttl_seconds;
+        let place = match &config.http.public_url {
+            // The certificate is good for that name alone.
+            Some(url) if config.http.tls_certificate_file.is_some() => banner::Place::at(url),
+            _ => banner::Place::of(config.http.listen),
+        };
         let items = items.iter().zip(&draft.items).map(|(item_id, offer)| OfferItem {
             item_id: domain::ItemId(*item_id),
             title: offer.title.clone(),
@@ -208,12 +215,7 @@ impl Renewed {
             token_seconds,
             reserved: None,
         };
-        banner::banner(
-            &banner::Place::of(shop.client.address),
-            Some(&offer),
-            &banner::Console::default(),
-            shop.now,
-        )
+        banner::banner(&place, Some(&offer), &banner::Console::default(), shop.now)
     }
 }
 

@@ -31,7 +31,7 @@ pub enum LiveCommand {
         #[arg(value_parser = LIVE_DOCUMENTS)]
         section: String,
         /// What is to be changed, such as `user_per_s=5`
-        #[arg(value_name = "KEY=VALUE", value_parser = assignment)]
+        #[arg(value_name = "KEY=VALUE", value_parser = assignment, required_unless_present = "unset")]
         changes: Vec<(String, String)>,
         /// A setting that is to be as in the file again; may be repeated
         #[arg(long, value_name = "KEY")]
@@ -70,7 +70,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// Returns [`Failure`] if no shop answers there, or it refuses.
 pub fn run(config: &Config, command: &LiveCommand, output: &mut impl Write) -> Result<(), Failure> {
-    let shop = Shop(RunningShop::of(config, OTHERWISE)?);
+    let shop = Shop(RunningShop::of(config)?);
     match command {
         LiveCommand::Get { section, json } => {
             let sections = section.as_ref().map_or(&LIVE_DOCUMENTS[..], |_| &[]).iter().copied();
@@ -100,10 +100,6 @@ pub fn run(config: &Config, command: &LiveCommand, output: &mut impl Write) -> R
     }
     Ok(())
 }
-
-/// What to do where the command cannot ask the shop.
-const OTHERWISE: &str =
-    "use the console, or PUT /api/v1/admin/settings/NAME with a token of `seckill mint --admin`";
 
 /// The shop that answers here.
 struct Shop(RunningShop);
@@ -138,6 +134,16 @@ fn changed(
     unset: &[String],
 ) -> Result<Map<String, Value>, Failure> {
     let mut values = before["changed"].as_object().cloned().unwrap_or_default();
+    let mut keys: Vec<&String> = changes.iter().map(|(key, _)| key).chain(unset).collect();
+    keys.sort_unstable();
+    if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Failure {
+            exit: Exit::CommandLine,
+            what: format!("{} is given twice", twice[0]),
+            meaning: "nothing was changed".to_owned(),
+            remedy: "give each setting once".to_owned(),
+        });
+    }
     for key in unset {
         if before["values"].get(key).is_none() {
             return Err(unknown(before, key));

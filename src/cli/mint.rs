@@ -22,14 +22,14 @@ pub struct MintArguments {
     #[arg(long, value_name = "K", default_value_t = 1, conflicts_with_all = ["operator", "approver", "admin"])]
     first: u64,
     /// Print a token for an operator, who makes and runs sales
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::of_person)]
     operator: Option<String>,
     /// Print a token for an approver, an operator who may also approve what another submitted
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::of_person)]
     approver: Option<String>,
     /// Print a token for an admin, who gives and takes the accounts of operators, and changes rules and
     /// settings
-    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::canonical)]
+    #[arg(long, value_name = "NAME", group = "whose", value_parser = operator_name::of_person)]
     admin: Option<String>,
     /// How long the tokens are good for [default: tokens.ttl_seconds]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TTL_SECONDS_MAX))]

@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod mint;
 mod numbers;
 pub mod operator;
+mod own_certificate;
 mod process_limits;
 mod readable;
 pub mod recover;
@@ -191,7 +192,10 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
         Command::Health => health::run(&configuration()?.config, output)?,
         Command::Man(arguments) => man::run(Arguments::command(), &arguments, output)?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "seckill", output);
+            // It panics where its output is closed.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "seckill", &mut script);
+            output.write_all(&script)?;
         }
     }
     Ok(ExitCode::SUCCESS)

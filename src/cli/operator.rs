@@ -9,12 +9,11 @@ use crate::http::{operator_link, operator_name};
 use crate::opening;
 use crate::store::catalogue::{Catalogue, CatalogueError, OperatorAccount};
 use crate::store::data_dir::DataDir;
+use domain::operation::COMMAND_LINE_ACTOR;
 use domain::{OperatorRole, OperatorRoles};
 use serde_json::json;
 use std::io::{self, Write};
-
-/// The name in the operators' log under which the command line acts.
-const ACTOR: &str = "command-line";
+use std::time::Duration;
 
 /// The commands about operators.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -23,7 +22,7 @@ pub enum OperatorCommand {
     /// for this name, and has these roles from then on
     Link {
         /// The operator's name
-        #[arg(value_parser = operator_name::canonical)]
+        #[arg(value_parser = operator_name::of_person)]
         name: String,
         /// What the operator may do: viewer, operator, approver (an operator who may also approve) or
         /// admin; may be repeated
@@ -69,17 +68,26 @@ pub fn run(
         }
         OperatorCommand::Disable { name } => {
             let account = with_catalogue(config, async |catalogue, now| {
-                catalogue.disable_operator(name, true, ACTOR, now).await
+                catalogue.disable_operator(name, true, COMMAND_LINE_ACTOR, now).await
             })?;
             Ok(output.write_all(disabled(&account).as_bytes())?)
         }
         OperatorCommand::Enable { name } => {
             let account = with_catalogue(config, async |catalogue, now| {
-                catalogue.disable_operator(name, false, ACTOR, now).await
+                catalogue.disable_operator(name, false, COMMAND_LINE_ACTOR, now).await
             })?;
+            until_minted_anew(&account);
             Ok(writeln!(output, "{} may log in again", account.name)?)
         }
     }
+}
+
+/// Waits until a token that is minted now is none of those that were revoked: its time is in whole seconds, and
+/// all of the second in which the account was disabled are.
+fn until_minted_anew(account: &OperatorAccount) {
+    let good_from = account.tokens_from.0.div_ceil(1000) * 1000;
+    let left = good_from.saturating_sub(crate::clock::wall_now().0).min(1000);
+    std::thread::sleep(Duration::from_millis(left));
 }
 
 /// What came of disabling the account.

@@ -3,14 +3,13 @@
 //! The tokens are made for the one command, with the key that the shop signs with. Must not know what is asked.
 
 use super::client::{Client, ClientError};
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::mint;
 use crate::config::Config;
 use crate::http::Role;
+use domain::operation::COMMAND_LINE_ACTOR;
 use serde_json::Value;
 
-/// The name in the operators' log under which the command line acts.
-const ACTOR: &str = "command-line";
 /// How long the admin's token is good for: one command.
 const TOKEN_SECONDS: u64 = 60;
 
@@ -23,23 +22,15 @@ pub struct RunningShop {
 }
 
 impl RunningShop {
-    /// The shop that runs with this configuration. `otherwise` is what to do where this cannot ask it.
+    /// The shop that runs with this configuration.
     ///
     /// # Errors
     /// Returns [`Failure`] if the configuration says nothing that can be asked, or its key is not there.
-    pub fn of(config: &Config, otherwise: &str) -> Result<Self, Failure> {
-        if config.http.tls_certificate_file.is_some() {
-            return Err(Failure {
-                exit: Exit::Configuration,
-                what: "the shop speaks HTTPS itself, which this command does not".to_owned(),
-                meaning: "nothing was asked, and nothing was changed".to_owned(),
-                remedy: otherwise.to_owned(),
-            });
-        }
-        let client = Client::at("http.listen", config.http.listen)?;
+    pub fn of(config: &Config) -> Result<Self, Failure> {
+        let client = Client::of_shop(config)?;
         let (signer, now) = mint::signer(config)?;
-        let token = signer.mint(ACTOR, Role::Admin, now, TOKEN_SECONDS);
-        let operator_token = signer.mint(ACTOR, Role::Operator, now, TOKEN_SECONDS);
+        let token = signer.mint(COMMAND_LINE_ACTOR, Role::Admin, now, TOKEN_SECONDS);
+        let operator_token = signer.mint(COMMAND_LINE_ACTOR, Role::Operator, now, TOKEN_SECONDS);
         Ok(Self { client, token, operator_token })
     }
 

@@ -11,7 +11,7 @@ use crate::listening::PassedSockets;
 use crate::secrets::SIGNING_SECRET_FILE;
 use crate::service_manager::ServiceManager;
 use crate::telemetry;
-use domain::{OrderStatus, UserId};
+use domain::{Admission, ItemPhase, OrderStatus, UserId};
 use std::io::{self, Write};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -119,16 +119,17 @@ async fn offer(app: &App, config: &Config) -> Option<Offer> {
         let own = held.iter().filter(|order| order.item_id == item.item_id);
         let live = own.filter(|order| order.status.is_live());
         let units: u32 = live.map(|order| u32::from(order.quantity)).sum();
+        let gate = engine.gate(item.item_id);
+        let is_open = gate.as_ref().is_none_or(|gate| gate.phase() == ItemPhase::Open)
+            && item.offer.admission == Admission::OPEN;
         OfferItem {
             item_id: item.item_id,
             title: item.offer.title.clone(),
             price: item.offer.price,
             currency: item.offer.currency,
             allotted: item.offer.allotted,
-            available: engine
-                .gate(item.item_id)
-                .map_or(item.offer.allotted, |gate| gate.counters().available),
-            may_buy: units < u32::from(item.offer.limit_per_user),
+            available: gate.map_or(item.offer.allotted, |gate| gate.counters().available),
+            may_buy: is_open && units < u32::from(item.offer.limit_per_user),
         }
     });
     let reserved = held.iter().find(|order| order.status == OrderStatus::Reserved);

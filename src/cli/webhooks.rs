@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 
 const WEBHOOKS: &str = "/api/v1/admin/webhooks";
-/// What to do where the command cannot ask the shop.
-const OTHERWISE: &str = "use /api/v1/admin/webhooks with a token of `seckill mint --admin`";
 
 /// The commands about webhooks.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -85,7 +83,7 @@ pub fn run(
     command: &WebhooksCommand,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
-    let shop = RunningShop::of(config, OTHERWISE)?;
+    let shop = RunningShop::of(config)?;
     match command {
         WebhooksCommand::List { json } => {
             print_list(&data(shop.look(WEBHOOKS)?), *json, output)?;

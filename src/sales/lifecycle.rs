@@ -4,10 +4,11 @@
 //! The shards end and release them by themselves; this only records it where operators read it. Each pass
 //! looks at every sale anew, so whatever interrupts one pass, the next completes it.
 
-use super::preheat::{ACTOR, preheat_approved};
+use super::preheat::preheat_approved;
 use super::{CatalogueError, Change, Sales};
 use crate::actors::Engine;
 use domain::catalogue::Sale;
+use domain::operation::SHOP_ACTOR;
 use domain::{SaleStatus, SaleStep};
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ async fn is_released(engine: &Engine, sale: &Sale) -> bool {
 
 /// Takes a step. Returns false if it was refused, because an operator may have taken it already.
 async fn take_step(engine: &Engine, sales: &Sales, sale: &Sale, step: SaleStep) -> bool {
-    let change = Change::by(ACTOR, engine.now());
+    let change = Change::by(SHOP_ACTOR, engine.now());
     let taken = sales.take_step(sale.sale_id, step, None, change).await;
     match &taken {
         Ok(_) => tracing::info!(sale_id = %sale.sale_id, step = step.name(), "sale advanced"),

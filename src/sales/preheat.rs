@@ -8,10 +8,8 @@ use crate::actors::Engine;
 use crate::actors::{NotDelivered, Reply};
 use crate::store::orders::ownership::OwnershipError;
 use domain::catalogue::Sale;
+use domain::operation::SHOP_ACTOR;
 use domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
-
-/// The name in the operators' log under which the engine takes steps.
-pub(super) const ACTOR: &str = "engine";
 
 /// Why a sale is not, or not completely, in its shards. It stays approved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -80,7 +78,7 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
     if let Some(item_id) = missing {
         return Err(PreheatError::NotLoaded { item_id, reason: Some(NotDelivered::Moved) });
     }
-    let change = Change::by(ACTOR, engine.now());
+    let change = Change::by(SHOP_ACTOR, engine.now());
     match sales.take_step(sale.sale_id, SaleStep::Preheat, None, change).await {
         Ok(changed) => Ok(changed.sale),
         // Another caller may have done the same at the same time.

@@ -99,7 +99,7 @@ const CONFINED_CRATES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("hyper", &["http", "peers", "store"]),
     ("hyper_rustls", &["store"]),
-    ("rustls", &["http", "store"]),
+    ("rustls", &["cli", "http", "store"]),
     ("tokio_rustls", &["http"]),
     ("utoipa", &["http"]),
     ("redis", &["store"]),

@@ -9,6 +9,10 @@ use crate::sale::ItemPhase;
 pub const OPERATIONS_REMEMBERED: usize = 256;
 /// The longest name of an operator, in bytes.
 pub const OPERATOR_LENGTH_MAX: usize = 64;
+/// The name in the operators' log under which the shop takes steps by itself.
+pub const SHOP_ACTOR: &str = "engine";
+/// The name in the operators' log under which the command line acts.
+pub const COMMAND_LINE_ACTOR: &str = "command-line";
 
 /// An operator's change of one item.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,11 +3,13 @@
 //! An approver must be another person than the maker of a sale, so two spellings of a name, or letters
 //! that only look like others, must not make two people of one.
 
-use domain::operation::OPERATOR_LENGTH_MAX;
+use domain::operation::{COMMAND_LINE_ACTOR, OPERATOR_LENGTH_MAX, SHOP_ACTOR};
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, Script};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
+/// The names in the operators' log of who is no person.
+const TAKEN: [&str; 2] = [SHOP_ACTOR, COMMAND_LINE_ACTOR];
 /// Scripts that are written together in one name.
 const WRITTEN_TOGETHER: [&[Script]; 3] = [
     &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
@@ -27,6 +29,21 @@ pub enum InvalidName {
     /// It mixes scripts that are not written together, such as Latin and Cyrillic.
     #[error("a name has letters of one script: some of these only look like those of another")]
     MixedScripts,
+    /// What the shop and its command line do is noted under it.
+    #[error("the shop notes under this name what no person did: it is nobody's")]
+    Taken,
+}
+
+/// Returns the name of a person, as [`canonical`] does.
+///
+/// # Errors
+/// Returns [`InvalidName`] if it is none, or one that no person has.
+pub fn of_person(text: &str) -> Result<String, InvalidName> {
+    let name = canonical(text)?;
+    match TAKEN.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
+        true => Err(InvalidName::Taken),
+        false => Ok(name),
+    }
 }
 
 /// Returns the name in the form in which it is kept and compared: with one blank between words and none
@@ -102,5 +119,14 @@ mod tests {
             assert_eq!(canonical(text).as_deref(), expected.as_ref().map(|name| *name), "{text:?}");
         }
         assert_eq!(canonical(&"x".repeat(65)), Err(InvalidName::Form));
+    }
+
+    #[test]
+    fn nobody_has_the_name_of_the_shop_or_its_command_line() {
+        assert_eq!(of_person("eva").as_deref(), Ok("eva"));
+        assert_eq!(of_person("engineer").as_deref(), Ok("engineer"));
+        for text in ["engine", " Engine", "command-line", "ｅｎｇｉｎｅ"] {
+            assert_eq!(of_person(text), Err(InvalidName::Taken), "{text:?}");
+        }
     }
 }

@@ -166,7 +166,7 @@ impl Oidc {
         sales: &Sales,
     ) -> Result<Principal, Problem> {
         if let Some(operator) = claims.operator {
-            let name = operator_name::canonical(&operator.name)
+            let name = operator_name::of_person(&operator.name)
                 .map_err(|_| Problem::from(Rejected::OperatorName))?;
             let role =
                 if operator.may_approve { OperatorRole::Approver } else { OperatorRole::Operator };

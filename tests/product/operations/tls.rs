@@ -45,12 +45,23 @@ async fn a_certificate_is_presented_and_changed_by_sighup() {
     assert!(page.starts_with("HTTP/2 200"), "{page}");
     assert!(page.to_lowercase().contains("strict-transport-security: max-age="), "{page}");
 
+    // On this machine the shop is known by the same file.
+    site.set("HTTP__LISTEN", &server.address().to_string());
+    for words in [&["config", "get", "limits"][..], &["webhooks", "list"]] {
+        let asked = site.run(words);
+        let said = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "{words:?}: {said}");
+    }
+
     std::fs::write(&certificate, "no certificate").expect("written");
     server.signal(Signal::HUP);
     site.logged("the one of before is presented").await;
     assert!(curl(&program, &site, &server, "first.pem").is_some());
 
     assert!(certify(&site, "second.pem"));
+    let asked = site.run(&["config", "get", "limits"]);
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(!asked.status.success() && said.contains("send it SIGHUP if that is new"), "{said}");
     server.signal(Signal::HUP);
     site.logged("the certificate was read again").await;
     assert!(curl(&program, &site, &server, "second.pem").is_some());

@@ -112,7 +112,7 @@ pub async fn make_link(
         .filter(|role| entered.has(&format!("role-{}", role.name())))
         .collect();
     let mut errors = FormErrors::default();
-    let name = operator_name::canonical(typed);
+    let name = operator_name::of_person(typed);
     if name.is_err() {
         errors.push("name", visit.words.operator_name_rule());
     }
