@@ -112,20 +112,30 @@ fn is_address(text: &str) -> bool {
         && matches!(port, Some((true, Ok(1..))))
 }
 
-/// nginx's upstream of these nodes, as `deploy/nginx/nginx.conf` includes it.
+/// nginx's upstreams of these nodes, as `deploy/nginx/nginx.conf` includes them. Those of gRPC are others, because nginx
+/// would send a request of HTTP/1.1 over a connection that it keeps for HTTP/2.
 pub fn nginx(addresses: &[String]) -> String {
-    let mut text = format!(
-        "# The nodes behind the gateway, as `seckill gateway nginx` writes it. By hand: one line for each server.\n\
-         upstream {UPSTREAM} {{\n    zone {UPSTREAM} 256k;\n    hash $affinity consistent;\n"
+    let mut text = String::from(
+        "# The nodes behind the gateway, as `seckill gateway nginx` writes it. By hand: one line for each server.\n",
+    );
+    push_upstream(&mut text, UPSTREAM, "$affinity", addresses);
+    text.push_str("# The same for calls of gRPC, whose connections are others.\n");
+    push_upstream(&mut text, &format!("{UPSTREAM}_grpc"), "$grpc_affinity", addresses);
+    text
+}
+
+fn push_upstream(text: &mut String, name: &str, affinity: &str, addresses: &[String]) {
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "upstream {name} {{\n    zone {name} 256k;\n    hash {affinity} consistent;\n"
     );
     for address in addresses {
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "    server {address} max_fails=3 fail_timeout=2s;");
     }
     text.push_str(
         "    keepalive 64;\n    keepalive_requests 100000;\n    keepalive_timeout 60s;\n}\n",
     );
-    text
 }
 
 /// Kong's whole configuration for these nodes, as it is loaded by a Kong without a database.

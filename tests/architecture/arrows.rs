@@ -19,8 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["clock", "crash", "telemetry"]),
     ("store::broker", &["store::journal", "telemetry"]),
     ("store::catalogue", &["store::database"]),
-    ("store::checkpoint", &["store::journal", "store::redis_connection", "store::sqlite_file"]),
-    ("store::database", &["store::sqlite_file"]),
+    (
+        "store::checkpoint",
+        &["store::journal", "store::lent", "store::redis_connection", "store::sqlite_file"],
+    ),
+    ("store::database", &["store::lent", "store::sqlite_file"]),
     ("store::etcd", &[]),
     ("store::events", &["store::catalogue", "store::database"]),
     ("store::journal", &["clock", "crash", "store::etcd", "telemetry"]),

@@ -164,6 +164,44 @@ pub const FURTHER: &[Further] = &[
         )],
     },
     Further {
+        name: "one of two order stores killed in the middle of a sale, and its replica, which lags, promoted in its place: each order is stored once",
+        tests: &[
+            (
+                "product backends::replicas::a_replica_that_lags_takes_the_place_of_one_of_two_dead_order_stores_and_nothing_is_lost",
+                "",
+            ),
+            (
+                "product backends::replicas::a_replica_that_lags_takes_the_place_of_a_dead_order_store_and_nothing_is_lost",
+                "with one store, and more than a segment of orders",
+            ),
+        ],
+    },
+    Further {
+        name: "one of two order stores killed in the middle of a sale, and back: the other one's orders arrive meanwhile; of a cluster, also with a node that dies before it has brought it its orders",
+        tests: &[
+            (
+                "product backends::stores::one_of_two_order_stores_dies_and_the_other_ones_orders_arrive",
+                "",
+            ),
+            ("product backends::cluster_stores", "of a cluster"),
+        ],
+    },
+    Further {
+        name: "a node behind nginx that dies with a purchase in hand: it is sent to no other one; nginx reloaded twenty times under buyers: each is answered",
+        tests: &[
+            ("product gateway::balancing::what_a_node_has_read_is_sent_to_no_other", "by HTTP"),
+            ("product gateway::grpc::a_call_that_a_node_has_read_is_sent_to_no_other", "by gRPC"),
+            (
+                "product gateway::grpc::what_a_dead_node_may_have_done_is_not_known_and_its_repeat_finds_the_one_order",
+                "",
+            ),
+            (
+                "product gateway::shop::each_purchase_is_answered_while_it_is_reloaded_and_the_shop_balances",
+                "",
+            ),
+        ],
+    },
+    Further {
         name: "the order store dropped, emptied, cut, restored from an older backup, beside a shop that runs and one that does not, with and without broker",
         tests: &[
             ("product backends::refill", ""),

@@ -1,7 +1,7 @@
 //! A private nginx.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::process::Command;
 
@@ -12,6 +12,8 @@ use crate::process::{command, find};
 use crate::server::{Recipe, Server, Site};
 
 const NAME: &str = "nginx";
+/// The place of its second port among its ports.
+const SECOND: usize = 1;
 
 /// A private nginx; what it can do is [`Server`]'s.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts an nginx with this configuration, in which `{port}` stands for its port and `{place}` for a directory of
-    /// its own.
+    /// Starts an nginx with this configuration, in which `{port}` stands for its port, `{second_port}` for another one of
+    /// its own and `{place}` for a directory of its own.
     ///
     /// # Errors
     ///
@@ -30,6 +32,12 @@ impl Nginx {
         find(&[NAME])?;
         let configuration = configuration.to_owned();
         Ok(Self { server: Server::start(Box::new(NginxRecipe { configuration }))? })
+    }
+
+    /// The loopback address of its second port, if its configuration has it listen there.
+    #[must_use]
+    pub fn second_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.server.port_of(SECOND)).into()
     }
 
     /// Has it read its configuration again, as `nginx -s reload` does; its workers of before end as they are done.
@@ -60,6 +68,10 @@ impl Recipe for NginxRecipe {
         NAME
     }
 
+    fn ports(&self) -> usize {
+        SECOND + 1
+    }
+
     fn install(&self, site: &Site) -> Result<(), Error> {
         fs::create_dir(site.data()).map_err(|error| Error::io(NAME, "its directory", &error))
     }
@@ -67,6 +79,7 @@ impl Recipe for NginxRecipe {
     fn command(&self, site: &Site) -> Result<Command, Error> {
         let place = site.data();
         let text = self.configuration.replace("{port}", &site.port(0).to_string());
+        let text = text.replace("{second_port}", &site.port(SECOND).to_string());
         let text = text.replace("{place}", &place.display().to_string());
         let configuration = site.write("nginx.conf", &text)?;
         let mut server = command(&find(&[NAME])?, site.path());

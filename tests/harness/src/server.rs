@@ -147,6 +147,11 @@ impl Server {
         self.site.port(0)
     }
 
+    /// One of its ports, of which the first is the one that clients connect to.
+    pub(crate) fn port_of(&self, index: usize) -> u16 {
+        self.site.port(index)
+    }
+
     /// The loopback address clients connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

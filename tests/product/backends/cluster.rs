@@ -67,6 +67,11 @@ impl Servers {
     /// The log in etcd, judged, and what buyers were told against it and against the order store. Returns how
     /// many owners its shards have had, together.
     pub async fn judge(&self, witness: &Witness) -> u32 {
+        self.judge_in(witness, &[&self.mariadb]).await
+    }
+
+    /// The same, where the orders are divided among these stores.
+    pub async fn judge_in(&self, witness: &Witness, stores: &[&MariaDb]) -> u32 {
         let log = EtcdLog::new(self.client(), PREFIX);
         let mut ledger = Ledger::default();
         let mut epochs = 0;
@@ -94,8 +99,12 @@ impl Servers {
             assert!(ledger.orders().contains_key(&OrderId(*order)), "{}: {order}", Invariant::I3);
         }
         assert_eq!(ledger.orders().len(), confirmed.len(), "an order that no buyer knows");
-        let rows = self.mariadb.execute("SELECT COUNT(*) FROM orders").expect("a count");
-        assert_eq!(rows, confirmed.len().to_string(), "orders in MariaDB");
+        let count = |store: &&MariaDb| -> usize {
+            let rows = store.execute("SELECT COUNT(*) FROM orders").expect("a count");
+            rows.parse().expect("a number")
+        };
+        let rows = stores.iter().map(count).sum::<usize>();
+        assert_eq!(rows, confirmed.len(), "orders in MariaDB");
         println!("{rows} orders");
         epochs
     }

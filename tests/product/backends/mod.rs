@@ -15,6 +15,7 @@ mod cluster_keys;
 mod cluster_pages;
 mod cluster_settings;
 mod cluster_steer;
+mod cluster_stores;
 mod cluster_traces;
 mod cluster_webhooks;
 mod events;

@@ -2,6 +2,7 @@
 //! takes the order store's place.
 
 use super::ground::{caught_up, degraded};
+use super::stores::{count, listed, must_be_divided, urls};
 use crate::drills::cut_journal;
 use crate::support::{Crowd, Offer, Random, Server, Site, Witness, until};
 use harness::MariaDb;
@@ -23,25 +24,19 @@ fn site(primary: &MariaDb, replica: &MariaDb) -> Site {
         .with("ORDERS__REPLICA_URL", &replica.url())
 }
 
-fn count(store: &MariaDb) -> usize {
-    let count = store.execute("SELECT COUNT(*) FROM orders").expect("a count");
-    count.parse().expect("a number")
-}
-
-/// Every order's identity, as the operators' file has it.
-async fn listed(server: &Server, operator: &str) -> Vec<u64> {
-    let mut client = server.client().await;
-    let file = client.send("GET", "/api/v1/admin/orders?format=csv", operator, &[], "").await;
-    let file = file.expect("an answer");
-    assert_eq!(file.status, 200, "{}", file.text());
-    let rows = file.text().lines().skip(1);
-    rows.map(|row| row.split(',').next().expect("a field").parse().expect("a number")).collect()
-}
-
 /// Waits until the replica has each order that the order store has.
 async fn replicated(primary: &MariaDb, replica: &MariaDb) {
     until("the replica to have them all", async || {
         (count(replica) == count(primary)).then_some(())
+    })
+    .await;
+}
+
+/// Waits until nothing is kept for this order store.
+async fn nothing_waits_for(server: &Server, place: usize) {
+    let figure = format!("seckill_order_store_backlog_records{{store=\"{place}\"}}");
+    until(&format!("nothing to wait for store {place}"), async || {
+        (server.figure(&figure).await == 0).then_some(())
     })
     .await;
 }
@@ -178,4 +173,56 @@ async fn a_replica_that_lags_takes_the_place_of_a_dead_order_store_and_nothing_i
     site.logged("old parts of the journal deleted").await;
     server.stop().await;
     site.audit([]).must_balance();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_lags_takes_the_place_of_one_of_two_dead_order_stores_and_nothing_is_lost() {
+    const PLACE: usize = 1;
+    let (Some(zero), Some(one)) = (pair(), pair()) else { return };
+    let (stores, replicas) = ([&zero.0, &one.0], [&zero.1, &one.1]);
+    let mut site = Site::new()
+        .with("ORDERS__MYSQL_URLS", &urls(stores))
+        .with("ORDERS__REPLICA_URLS", &urls(replicas))
+        .with("ORDERS__KEEP_UNTIL_REPLICATED", "true");
+    // Enough items that each store has some of the shards with them.
+    let (server, shop) = site.open_shop(40, &[LASTING; 12]).await;
+    let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
+    let mut random = Random::of("one of two replicas");
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(150).await;
+    until("some to arrive at both replicas", async || {
+        replicas.iter().all(|replica| count(replica) > 0).then_some(())
+    })
+    .await;
+    // It lags: its store has more, and dies with it while buyers buy.
+    replicas[PLACE].execute("STOP SLAVE SQL_THREAD").expect("stopped");
+    let behind = count(replicas[PLACE]);
+    crowd.answers(150).await;
+    until("more in the store", async || (count(stores[PLACE]) > behind).then_some(())).await;
+    let stored = count(stores[PLACE]);
+    stores[PLACE].kill();
+    degraded(&server, "order_store_1").await;
+    crowd.answers(150).await;
+    assert_eq!(crowd.unavailable(), 0, "a purchase was turned away\n{}", site.log());
+    crowd.leave().await;
+    nothing_waits_for(&server, 1 - PLACE).await;
+    server.stop().await;
+
+    replicas[PLACE].promote().expect("promoted");
+    assert!(count(replicas[PLACE]) < stored, "it lags");
+    let now = [stores[1 - PLACE], replicas[PLACE]];
+    site.set("ORDERS__MYSQL_URLS", &urls(now));
+    site.unset("ORDERS__REPLICA_URLS");
+    site.unset("ORDERS__KEEP_UNTIL_REPLICATED");
+    let server = site.start().await;
+    let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
+    crowd.answers(50).await;
+    crowd.leave().await;
+    caught_up(&server).await;
+    let confirmed: Vec<u64> = witness.orders().into_keys().collect();
+    assert_eq!(listed(&server, &shop.operator).await, confirmed);
+    server.stop().await;
+    witness.audit(&site);
+    witness.close(&site, &shop).await;
+    must_be_divided(&now, witness.confirmed());
 }

@@ -2,7 +2,7 @@
 //! in another order, or not all of them.
 
 use super::ground::{caught_up, degraded, meaning};
-use crate::support::{Crowd, Offer, Random, Site, Witness, until};
+use crate::support::{Crowd, Offer, Random, Server, Site, Witness, until};
 use harness::MariaDb;
 use std::sync::Arc;
 
@@ -15,15 +15,42 @@ fn two() -> Option<[MariaDb; 2]> {
     Some([harness::mariadb()?, harness::mariadb()?])
 }
 
-fn urls<'a>(stores: impl IntoIterator<Item = &'a MariaDb>) -> String {
+/// The stores' URLs, in the order of their places.
+pub fn urls<'a>(stores: impl IntoIterator<Item = &'a MariaDb>) -> String {
     let urls: Vec<String> = stores.into_iter().map(|store| store.url()).collect();
     urls.join(" ")
 }
 
 /// How many orders the store has.
-fn count(store: &MariaDb) -> usize {
+pub fn count(store: &MariaDb) -> usize {
     let count = store.execute("SELECT COUNT(*) FROM orders").expect("a count");
     count.parse().expect("a number")
+}
+
+/// Each of the two stores has orders of its own shards and no others, and together they have all.
+pub fn must_be_divided(stores: &[&MariaDb; 2], confirmed: usize) {
+    let counts = stores.map(count);
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), confirmed, "each order is in one of them");
+    for (place, store) in stores.iter().enumerate() {
+        let strays =
+            format!("SELECT COUNT(*) FROM orders WHERE (order_id >> 12) % 1024 % 2 <> {place}");
+        assert_eq!(store.execute(&strays).expect("a count"), "0", "in store {place}");
+    }
+}
+
+/// Every order's identity, as the operators' file has it.
+pub async fn listed(server: &Server, operator: &str) -> Vec<u64> {
+    let mut client = server.client().await;
+    let file = client.send("GET", "/api/v1/admin/orders?format=csv", operator, &[], "").await;
+    let file = file.expect("an answer");
+    assert_eq!(file.status, 200, "{}", file.text());
+    let rows = file.text().lines().skip(1);
+    let identity =
+        |row: &str| -> u64 { row.split(',').next().expect("a field").parse().expect("a number") };
+    let listed: Vec<u64> = rows.map(identity).collect();
+    assert!(listed.is_sorted(), "by ascending identity");
+    listed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,30 +89,12 @@ async fn one_of_two_order_stores_dies_and_the_other_ones_orders_arrive() {
     crowd.leave().await;
     caught_up(&server).await;
     // Every list is whole, whichever store an order is in.
-    let csv = server.client().await;
-    let mut csv = csv;
-    let file = csv.send("GET", "/api/v1/admin/orders?format=csv", &shop.operator, &[], "").await;
-    let file = file.expect("an answer").text().to_owned();
-    let mut listed: Vec<u64> = file
-        .lines()
-        .skip(1)
-        .map(|line| line.split(',').next().expect("a field").parse().expect("an identity"))
-        .collect();
-    assert!(listed.is_sorted(), "by ascending identity");
-    listed.dedup();
     let confirmed: Vec<u64> = witness.orders().into_keys().collect();
-    assert_eq!(listed, confirmed);
+    assert_eq!(listed(&server, &shop.operator).await, confirmed);
     server.stop().await;
     witness.audit(&site);
     witness.close(&site, &shop).await;
-    let (first, second) = (count(&stores[0]), count(&stores[1]));
-    assert!(first > 0 && second > 0);
-    assert_eq!(first + second, witness.confirmed(), "each order is in one of them");
-    for (place, store) in stores.iter().enumerate() {
-        let strays =
-            format!("SELECT COUNT(*) FROM orders WHERE (order_id >> 12) % 1024 % 2 <> {place}");
-        assert_eq!(store.execute(&strays).expect("a count"), "0", "in store {place}");
-    }
+    must_be_divided(&[&stores[0], &stores[1]], witness.confirmed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,23 +1,33 @@
 //! What nginx does with nodes that answer, die and are away.
 
 use super::node::{Manner, Node, ask, request};
-use super::{nginx, upstream};
+use super::{nginx_with, upstream};
 use harness::Nginx;
+use harness::http::Connection;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-const ITEMS: usize = 100;
+const ITEMS: usize = 1_000;
+/// As many looks as there are from one address.
+const UNLIMITED: (&str, &str) =
+    ("zone=requests:16m rate=100r/s;", "zone=requests:16m rate=100000r/s;");
 const COMPAT: &str = "/orderservice/order/pay";
 
-async fn behind(nodes: usize, manner: Manner) -> Option<(Nginx, Vec<Node>, tempfile::TempDir)> {
+type Behind = (Nginx, Vec<Node>, tempfile::TempDir);
+
+async fn behind(nodes: usize, manner: Manner) -> Option<Behind> {
+    behind_with(nodes, manner, &[]).await
+}
+
+async fn behind_with(nodes: usize, manner: Manner, others: &[(&str, &str)]) -> Option<Behind> {
     let folder = tempfile::tempdir().expect("a directory");
     let mut started = Vec::new();
     for number in 0..nodes {
         started.push(Node::start(number, manner).await);
     }
     let addresses: Vec<String> = started.iter().map(Node::address).collect();
-    let nginx = nginx(&upstream(folder.path(), &addresses), folder.path())?;
+    let nginx = nginx_with(&upstream(folder.path(), &addresses), folder.path(), others)?;
     Some((nginx, started, folder))
 }
 
@@ -34,7 +44,8 @@ async fn places(gateway: SocketAddr) -> Vec<usize> {
 
 #[tokio::test]
 async fn an_item_stays_at_its_node_and_only_those_of_a_node_that_is_away_move() {
-    let Some((nginx, mut nodes, _folder)) = behind(3, Manner::Answers).await else { return };
+    let behind = behind_with(3, Manner::Answers, &[UNLIMITED]).await;
+    let Some((nginx, mut nodes, _folder)) = behind else { return };
     let before = places(nginx.address()).await;
     for node in 0..nodes.len() {
         let count = before.iter().filter(|place| **place == node).count();
@@ -52,6 +63,9 @@ async fn an_item_stays_at_its_node_and_only_those_of_a_node_that_is_away_move() 
         }
     }
     assert_eq!(places(nginx.address()).await, before);
+    // Little more than its share moves with it.
+    let moved = before.iter().filter(|place| **place == 2).count();
+    assert!(moved <= ITEMS / nodes.len() + ITEMS / 10, "{moved} items");
     nodes.truncate(2);
     let after = places(nginx.address()).await;
     for (item, (before, after)) in before.into_iter().zip(after).enumerate() {
@@ -78,6 +92,17 @@ async fn what_a_node_has_read_is_sent_to_no_other() {
     let looked = ask(nginx.address(), "GET", "/api/v1/items/7").await;
     assert_eq!(looked.problem(), (503, "owner_unavailable".to_owned()));
     assert_eq!(asked(), 4, "a look");
+}
+
+#[tokio::test]
+async fn a_purchase_that_was_sent_to_nobody_is_said_to_have_done_nothing() {
+    let Some((nginx, mut nodes, _folder)) = behind(2, Manner::Answers).await else { return };
+    nodes.clear();
+    // Until both are known to be away, and then.
+    for _ in 0..12 {
+        let bought = ask(nginx.address(), "POST", "/api/v1/items/7/buy").await;
+        assert_eq!(bought.problem(), (503, "owner_unavailable".to_owned()));
+    }
 }
 
 #[tokio::test]
@@ -126,7 +151,7 @@ async fn what_is_for_operators_or_too_large_does_not_reach_a_node() {
         "POST /api/v1/items/7/buy HTTP/1.1\r\nhost: shop\r\ncontent-length: 2000\r\n\r\n{}",
         " ".repeat(2_000)
     );
-    let mut connection = harness::http::Connection::open(nginx.address()).await;
+    let mut connection = Connection::open(nginx.address()).await;
     connection.send(large.as_bytes()).await;
     assert_eq!(connection.answer().await.problem(), (413, "body_too_large".to_owned()));
     assert_eq!(nodes[0].asked(), Vec::<String>::new());

@@ -3,6 +3,8 @@
 
 mod balancing;
 mod command;
+mod grpc;
+mod grpc_node;
 mod node;
 mod shop;
 
@@ -12,13 +14,19 @@ use std::path::Path;
 /// nginx with `deploy/nginx/nginx.conf` as it is, but for the places where it listens, reads and writes. Nothing where
 /// it is not installed.
 fn nginx(upstream: &Path, pages: &Path) -> Option<Nginx> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(root.join("deploy/nginx/nginx.conf")).expect("the file");
+    nginx_with(upstream, pages, &[])
+}
+
+/// The same, with these lines in the place of those.
+fn nginx_with(upstream: &Path, pages: &Path, others: &[(&str, &str)]) -> Option<Nginx> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx");
+    let text = std::fs::read_to_string(folder.join("nginx.conf")).expect("the file");
     let places = [
         ("user www-data;", "user root;".to_owned()),
         ("pid /run/nginx.pid;", "pid {place}/pid;".to_owned()),
         ("error_log /var/log/nginx/error.log warn;", "error_log stderr warn;".to_owned()),
         ("listen 80;", "listen 127.0.0.1:{port};".to_owned()),
+        ("listen 50051 http2;", "listen 127.0.0.1:{second_port} http2;".to_owned()),
         ("include /etc/nginx/upstream.conf;", format!("include {};", upstream.display())),
         ("root /var/lib/seckill/pages;", format!("root {};", pages.display())),
         ("proxy_cache_path /var/cache/nginx/seckill ", "proxy_cache_path {place}/cache ".to_owned()),
@@ -30,10 +38,14 @@ fn nginx(upstream: &Path, pages: &Path) -> Option<Nginx> {
                 .to_owned(),
         ),
     ];
-    let text = places.iter().fold(text, |text, (from, to)| {
+    let others = others.iter().map(|(from, to)| (*from, (*to).to_owned()));
+    let text = places.into_iter().chain(others).fold(text, |text, (from, to)| {
         assert_eq!(text.matches(from).count(), 1, "{from}");
-        text.replace(from, to)
+        text.replace(from, &to)
     });
+    // Included once in effect, and once where a comment says how to have it with TLS.
+    let included = format!("include {};", folder.join("grpc.conf").display());
+    let text = text.replace("include /etc/nginx/grpc.conf;", &included);
     harness::required(Nginx::start_with(&text))
 }
 

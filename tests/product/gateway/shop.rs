@@ -1,15 +1,18 @@
 //! A real shop behind nginx: its pages as files, its events, and purchases while nginx is reloaded.
 
-use super::{nginx, upstream};
-use crate::support::{Attempt, Offer, Site, Witness};
-use harness::http::{Answer, Client};
+use super::{nginx, nginx_with, upstream};
+use crate::support::{Attempt, Offer, OpenSale, Site, Witness};
+use harness::http::{Answer, Client, Connection};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 const OFFERS: &[Offer] = &[Offer { allotted: 1_000, limit: 10, window_seconds: 600 }; 2];
+/// How often a buyer buys while nginx is reloaded: as often as he may, over both items.
+const PURCHASES: usize = 20;
 /// What tells the client what a file is, what may run in it and who may keep it.
 const HEADERS: &[&str] = &[
     "content-type",
@@ -95,51 +98,92 @@ async fn an_event_comes_through_while_the_stream_is_open() {
         }
     };
     hear("reserved").await;
+    // nginx is reloaded, as is seen by a connection that waits: the stream's worker of before goes on with it alone.
+    let mut idle = Connection::open(nginx.address()).await;
+    idle.send(b"GET /api/v1/sales HTTP/1.1\r\nhost: shop\r\n\r\n").await;
+    assert_eq!(idle.answer().await.status, 200);
+    nginx.reload();
+    idle.closed().await;
+    let mut client = Client::open(nginx.address()).await.expect("it listens");
     let cancelled = shop.step(&mut client, order, 0, "cancel").await.expect("it answers");
     assert_eq!(cancelled.status, 200, "{}", cancelled.text());
     hear("cancelled").await;
     server.stop().await;
 }
 
+/// Buyers who share a client's connection, or have one for each purchase.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connections {
+    Kept,
+    New,
+}
+
+/// Has these buyers buy as often as they may. A kept connection may be closed by nginx while it is idle, just before
+/// a request comes: nothing was done then, so that the request on a new one is the first.
+async fn buy_all(
+    shop: Arc<OpenSale>,
+    witness: Arc<Witness>,
+    (gateway, buyers, connections): (SocketAddr, Vec<usize>, Connections),
+    done: Arc<Semaphore>,
+) {
+    let mut client = Client::open(gateway).await.expect("it listens");
+    let purchases = buyers.iter().flat_map(|buyer| (0..PURCHASES).map(|count| (*buyer, count)));
+    for (buyer, count) in purchases {
+        let item = shop.items[count % shop.items.len()];
+        let attempt = Attempt { item, buyer, key: format!("reload-{buyer}-{count}") };
+        let (path, from) = (format!("/api/v1/items/{item}/buy"), format!("10.0.0.{buyer}"));
+        let headers =
+            [("idempotency-key", attempt.key.as_str()), ("x-forwarded-for", from.as_str())];
+        let mut answer = client.send("POST", &path, &shop.tokens[buyer], &headers, "").await;
+        if answer.is_err() && connections == Connections::Kept {
+            client = Client::open(gateway).await.expect("it listens");
+            answer = client.send("POST", &path, &shop.tokens[buyer], &headers, "").await;
+        }
+        let answer = answer.expect("it answers");
+        assert_eq!(answer.status, 201, "buyer {buyer}: {}", answer.text());
+        assert!(witness.bought(&attempt, &answer));
+        if connections == Connections::New {
+            client = Client::open(gateway).await.expect("it listens");
+        }
+        done.add_permits(1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn purchases_go_on_while_it_is_reloaded_and_the_shop_balances() {
-    const BUYERS: usize = 150;
-    const CLIENTS: usize = 3;
-    const RELOADS: usize = 10;
+async fn each_purchase_is_answered_while_it_is_reloaded_and_the_shop_balances() {
+    const BUYERS: usize = 64;
+    const CLIENTS: usize = 8;
+    const RELOADS: usize = 20;
     let mut site = Site::new();
     site.set("HTTP__CLIENT_ADDRESS", "x-forwarded-for");
     site.set("HTTP__TRUSTED_PROXIES", "127.0.0.1");
     let (server, shop) = site.open_shop(BUYERS, OFFERS).await;
     let upstream = upstream(&site.path(""), &[server.address().to_string()]);
-    let Some(nginx) = nginx(&upstream, &site.path("pages")) else { return };
+    // Each buyer has an address of his own, by the word of a balancer in front.
+    let behind_another = [
+        ("    # set_real_ip_from 10.0.0.0/8;", "    set_real_ip_from 127.0.0.1;"),
+        ("    # real_ip_header X-Forwarded-For;", "    real_ip_header X-Forwarded-For;"),
+    ];
+    let Some(nginx) = nginx_with(&upstream, &site.path("pages"), &behind_another) else { return };
     let (shop, witness) = (Arc::new(shop), Arc::new(Witness::default()));
     let mut clients = tokio::task::JoinSet::new();
-    let done = Arc::new(tokio::sync::Semaphore::new(0));
+    let done = Arc::new(Semaphore::new(0));
     for number in 0..CLIENTS {
-        let (shop, witness, address) = (Arc::clone(&shop), Arc::clone(&witness), nginx.address());
-        let done = Arc::clone(&done);
-        clients.spawn(async move {
-            for buyer in (number..BUYERS).step_by(CLIENTS) {
-                let attempt =
-                    Attempt { item: shop.items[0], buyer, key: format!("reload-{buyer}") };
-                let mut client = Client::open(address).await.expect("it listens");
-                let answer = shop.buy(&mut client, attempt.item, buyer, &attempt.key).await;
-                let answer = answer.expect("it answers");
-                assert_eq!(answer.status, 201, "buyer {buyer}: {}", answer.text());
-                assert!(witness.bought(&attempt, &answer));
-                done.add_permits(1);
-            }
-        });
+        let connections = if number % 2 == 0 { Connections::Kept } else { Connections::New };
+        let buyers = (number..BUYERS).step_by(CLIENTS).collect();
+        let (shop, witness) = (Arc::clone(&shop), Arc::clone(&witness));
+        let way = (nginx.address(), buyers, connections);
+        clients.spawn(buy_all(shop, witness, way, Arc::clone(&done)));
     }
     for _ in 0..RELOADS {
-        let share = u32::try_from(BUYERS / RELOADS).expect("a count");
+        let share = u32::try_from(BUYERS * PURCHASES / RELOADS).expect("a count");
         harness::patiently("purchases", done.acquire_many(share)).await.expect("open").forget();
         nginx.reload();
     }
     while let Some(client) = clients.join_next().await {
         client.expect("each purchase is answered");
     }
-    assert_eq!(witness.confirmed(), BUYERS);
+    assert_eq!(witness.confirmed(), BUYERS * PURCHASES);
     witness.verify(&server, &shop).await;
     server.stop().await;
     witness.audit(&site);
