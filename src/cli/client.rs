@@ -172,7 +172,8 @@ impl Client {
         stream.set_write_timeout(Some(timeout))?;
         let Some(tls) = &self.tls else { return say(stream, request) };
         let connection = ClientConnection::new(Arc::clone(tls), self.address.ip().into());
-        say(StreamOwned::new(connection.map_err(io::Error::other)?, stream), request)
+        let stream = StreamOwned::new(connection.map_err(io::Error::other)?, stream);
+        say(stream, request).map_err(own_certificate::explain)
     }
 }
 

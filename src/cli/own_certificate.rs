@@ -8,9 +8,8 @@ use rustls::crypto::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,8 +39,7 @@ impl ServerCertVerifier for OwnCertificate {
         if *presented == self.expected {
             return Ok(ServerCertVerified::assertion());
         }
-        let error = CertificateError::Other(OtherError(Arc::new(AnotherCertificate)));
-        Err(Error::InvalidCertificate(error))
+        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
 
     fn verify_tls12_signature(
@@ -64,6 +62,17 @@ impl ServerCertVerifier for OwnCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Says of a refused certificate why it was, which the library's words do not.
+pub fn explain(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => {
+            io::Error::other(AnotherCertificate)
+        }
+        _ => error,
     }
 }
 
