@@ -214,11 +214,10 @@ pub async fn restore(config: &Config) -> Result<Restored, FoundError> {
     write_checkpoints(&checkpoints, epoch, &renewal).await?;
     place.finish(founding, identity, shards).await?;
     let from_checkpoints = renewal.shards.iter().map(|shard| shard.from_checkpoint).sum();
-    let records: usize = renewal.shards.iter().map(|shard| shard.records.len()).sum();
     Ok(Restored {
         identity,
         orders: renewal.shards.iter().map(|shard| shard.stock.order_count()).sum(),
-        paused_items: records - from_checkpoints,
+        paused_items: renewal.paused_items(),
         from_checkpoints,
     })
 }

@@ -45,6 +45,10 @@ const LIVE: [(&str, &str); 9] = [
 /// Sections of which only what [`LIVE`] names is live.
 const MOSTLY_READ_ONCE: [&str; 4] = ["http", "engine", "tokens", "log"];
 
+/// Why nothing is read where a file was before.
+const FILE_GONE: &str =
+    "the file that was read is gone: what it said holds; to have the defaults, make an empty one";
+
 /// The settings of the file, and what others may be.
 #[derive(Debug)]
 pub struct FileRules {
@@ -95,16 +99,16 @@ impl FileRules {
 
     /// Takes in what the file says now.
     pub fn reread(&self, loaded: Result<Loaded, Invalid>) -> Reread {
+        let file = self.file.load();
         let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(invalid) => {
-                let why = invalid.to_string();
-                self.refused.send_replace(Some(why.clone()));
-                return Reread::Refused(why);
+            // Who replaces a file in two steps does not want the defaults in between.
+            Ok(loaded) if file.digest.is_some() && loaded.file_digest.is_none() => {
+                return self.refuse(FILE_GONE.to_owned());
             }
+            Ok(loaded) => loaded,
+            Err(invalid) => return self.refuse(invalid.to_string()),
         };
         self.refused.send_replace(None);
-        let file = self.file.load();
         if file.digest == loaded.file_digest && file.config == loaded.config {
             return Reread::Same;
         }
@@ -126,6 +130,11 @@ impl FileRules {
         self.file.store(Arc::new(File { config, pinned, digest }));
         self.changed.send_replace(());
         Reread::Changed { applied, needs_restart }
+    }
+
+    fn refuse(&self, why: String) -> Reread {
+        self.refused.send_replace(Some(why.clone()));
+        Reread::Refused(why)
     }
 
     /// Why the file that was read last is kept out, if it is, and each change of that.
@@ -265,6 +274,26 @@ mod tests {
         let read = rules(config).read("limits", &content);
         let Ok(LiveDocument::Limits(limits)) = read else { panic!("{read:?}") };
         assert_eq!((limits.user_per_second, limits.user_burst), (7, 33));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_changes_nothing() {
+        let mut loaded = Loaded::from(Config::default());
+        loaded.config.limits.user_burst = 33;
+        loaded.file_digest = Some(1);
+        let rules = FileRules::new(&loaded);
+        let without = || Ok(Loaded::from(Config::default()));
+        assert_eq!(rules.reread(without()), Reread::Refused(FILE_GONE.to_owned()));
+        assert_eq!(rules.refused().borrow().as_deref(), Some(FILE_GONE));
+        assert_eq!(rules.reread(Ok(loaded)), Reread::Same);
+        assert_eq!(*rules.refused().borrow(), None);
+        let mut empty = Loaded::from(Config::default());
+        empty.file_digest = Some(2);
+        let changed = Reread::Changed {
+            applied: vec!["limits.user_burst".to_owned()],
+            needs_restart: vec![],
+        };
+        assert_eq!(rules.reread(Ok(empty)), changed);
     }
 
     #[test]

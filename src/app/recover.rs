@@ -103,11 +103,10 @@ pub async fn recover(config: &Config) -> Result<Recovered, RecoverError> {
         write_checkpoints(&checkpoints, epoch, &renewal).await?;
     }
     let from_checkpoints = renewal.shards.iter().map(|shard| shard.from_checkpoint).sum();
-    let records: usize = renewal.shards.iter().map(|shard| shard.records.len()).sum();
     Ok(Recovered {
         journal_id,
         orders: renewal.shards.iter().map(|shard| shard.stock.order_count()).sum(),
-        paused_items: records - from_checkpoints,
+        paused_items: renewal.paused_items(),
         from_checkpoints,
     })
 }

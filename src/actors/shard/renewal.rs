@@ -15,6 +15,7 @@ use domain::{
     Event, ItemAction, ItemId, ItemPhase, Operation, Order, OrderPayments, OrderStatus, Payment,
     PaymentRecord, PaymentState, Record, ShardId, Stock, Timestamp,
 };
+use std::collections::HashSet;
 
 /// The shards as they begin anew.
 #[derive(Debug)]
@@ -23,6 +24,15 @@ pub struct Renewal {
     pub shards: Vec<RenewedShard>,
     /// The last owner that wrote a checkpoint; the new journal's owner is above it (I15).
     pub last_epoch: u64,
+}
+
+impl Renewal {
+    /// How many items were selling and are paused now; one that is sold from several shards is one.
+    pub fn paused_items(&self) -> usize {
+        let pauses =
+            self.shards.iter().flat_map(|shard| shard.records.iter().skip(shard.from_checkpoint));
+        pauses.map(|record| record.event.item_id()).collect::<HashSet<_>>().len()
+    }
 }
 
 /// A shard that begins anew.

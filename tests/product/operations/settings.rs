@@ -54,6 +54,8 @@ async fn a_file_that_says_something_else_counts_by_itself() {
     say(&site, "[limits]\nuser_per_s = -6\n");
     site.logged("limits.user_per_s = -6").await;
     std::fs::remove_file(site.path("config.toml")).expect("removed");
+    server.signal(Signal::HUP);
+    site.logged("the file that was read is gone").await;
     assert_eq!(user_per_s(), Some(6));
     say(&site, "[limits]\nuser_per_s = 7\n");
     until("the file to count", async || (user_per_s() == Some(7)).then_some(())).await;
