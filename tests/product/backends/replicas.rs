@@ -2,7 +2,7 @@
 //! takes the order store's place.
 
 use super::ground::{caught_up, degraded};
-use super::stores::{count, listed, must_be_divided, urls};
+use super::stores::{close_over, count, listed, urls};
 use crate::drills::cut_journal;
 use crate::support::{Crowd, Offer, Random, Server, Site, Witness, until};
 use harness::MariaDb;
@@ -218,11 +218,5 @@ async fn a_replica_that_lags_takes_the_place_of_one_of_two_dead_order_stores_and
     let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
     crowd.answers(50).await;
     crowd.leave().await;
-    caught_up(&server).await;
-    let confirmed: Vec<u64> = witness.orders().into_keys().collect();
-    assert_eq!(listed(&server, &shop.operator).await, confirmed);
-    server.stop().await;
-    witness.audit(&site);
-    witness.close(&site, &shop).await;
-    must_be_divided(&now, witness.confirmed());
+    close_over(&now, server, &site, &shop, &witness).await;
 }

@@ -2,7 +2,7 @@
 //! in another order, or not all of them.
 
 use super::ground::{caught_up, degraded, meaning};
-use crate::support::{Crowd, Offer, Random, Server, Site, Witness, until};
+use crate::support::{Crowd, Offer, OpenSale, Random, Server, Site, Witness, until};
 use harness::MariaDb;
 use std::sync::Arc;
 
@@ -37,6 +37,23 @@ pub fn must_be_divided(stores: &[&MariaDb; 2], confirmed: usize) {
             format!("SELECT COUNT(*) FROM orders WHERE (order_id >> 12) % 1024 % 2 <> {place}");
         assert_eq!(store.execute(&strays).expect("a count"), "0", "in store {place}");
     }
+}
+
+/// Ends a sale over two stores: every list is whole, whichever store an order is in, and the books balance.
+pub async fn close_over(
+    stores: &[&MariaDb; 2],
+    server: Server,
+    site: &Site,
+    shop: &OpenSale,
+    witness: &Witness,
+) {
+    caught_up(&server).await;
+    let confirmed: Vec<u64> = witness.orders().into_keys().collect();
+    assert_eq!(listed(&server, &shop.operator).await, confirmed);
+    server.stop().await;
+    witness.audit(site);
+    witness.close(site, shop).await;
+    must_be_divided(stores, witness.confirmed());
 }
 
 /// Every order's identity, as the operators' file has it.
@@ -87,14 +104,7 @@ async fn one_of_two_order_stores_dies_and_the_other_ones_orders_arrive() {
     let mut crowd = Crowd::enter(&server, &shop, &witness, &mut random);
     crowd.answers(100).await;
     crowd.leave().await;
-    caught_up(&server).await;
-    // Every list is whole, whichever store an order is in.
-    let confirmed: Vec<u64> = witness.orders().into_keys().collect();
-    assert_eq!(listed(&server, &shop.operator).await, confirmed);
-    server.stop().await;
-    witness.audit(&site);
-    witness.close(&site, &shop).await;
-    must_be_divided(&[&stores[0], &stores[1]], witness.confirmed());
+    close_over(&[&stores[0], &stores[1]], server, &site, &shop, &witness).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
