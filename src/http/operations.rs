@@ -5,6 +5,7 @@ use super::api::health::ReadyStatus;
 use super::oidc::Oidc;
 use super::payments::provider::PaymentProvider;
 use super::state::Edge;
+use crate::actors::EngineStatus;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -61,12 +62,17 @@ pub async fn ready(State(edge): State<Arc<Edge>>, uri: Uri) -> Response {
     let is_verbose = uri.query().is_some_and(|query| {
         query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))
     });
-    let status = ReadyStatus::now(&edge);
-    if is_verbose { status.answer(Json(view(&edge, status))) } else { status.answer(status.word()) }
+    // One look for all of the answer, so that its word is that of its rows.
+    let status = edge.engine.status();
+    let ready = ReadyStatus::of(&edge, &status);
+    if is_verbose {
+        ready.answer(Json(view(&edge, ready, status)))
+    } else {
+        ready.answer(ready.word())
+    }
 }
 
-fn view(edge: &Edge, ready: ReadyStatus) -> ReadyView {
-    let status = edge.engine.status();
+fn view(edge: &Edge, ready: ReadyStatus, status: EngineStatus) -> ReadyView {
     let refusing_because = if edge.shutdown.is_cancelled() {
         Some("the server is stopping".to_owned())
     } else {

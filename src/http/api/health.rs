@@ -2,6 +2,7 @@
 //!
 //! Why, and the figures, are for those who run the shop: `operations.rs` has them.
 
+use crate::actors::EngineStatus;
 use crate::http::state::Edge;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -25,7 +26,11 @@ pub enum ReadyStatus {
 impl ReadyStatus {
     /// Returns how ready the server is now.
     pub fn now(edge: &Edge) -> Self {
-        let status = edge.engine.status();
+        Self::of(edge, &edge.engine.status())
+    }
+
+    /// Returns how ready the server is where its engine stands so.
+    pub fn of(edge: &Edge, status: &EngineStatus) -> Self {
         let is_well = status.shards_up == status.shards
             && status.quarantined_items.is_empty()
             && status.dependencies.iter().all(|dependency| dependency.healthy)
