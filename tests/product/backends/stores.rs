@@ -39,7 +39,7 @@ pub fn must_be_divided(stores: &[&MariaDb; 2], confirmed: usize) {
     }
 }
 
-/// Ends a sale over two stores: every list is whole, whichever store an order is in, and the books balance.
+/// Ends a sale over two stores: every list is whole, whichever store an order is in, and all of it balances.
 pub async fn close_over(
     stores: &[&MariaDb; 2],
     server: Server,
