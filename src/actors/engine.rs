@@ -178,10 +178,7 @@ impl Engine {
             tracer: OnceLock::new(),
             ticked_at: AtomicU64::new(0),
         });
-        for stock in &stocks {
-            context.open_gates(stock);
-            context.router.open(stock.shard());
-        }
+        context.open_shards(&stocks);
         let status = PipelineStatus::new(&context.journal.base_seqs(), context.clock.now());
         let tasks = Tasks::new(context.clock.clone());
         let supervisor = supervisor::start(Arc::clone(&context), stocks, &tasks).await?;

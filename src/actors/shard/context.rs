@@ -7,6 +7,7 @@ use super::parked::Parked;
 use super::permits::Permits;
 use super::processor::ShardProcessor;
 use super::recovery;
+use super::replay::processors;
 use super::router::Router;
 use crate::clock::Clock;
 use crate::store::checkpoint::CheckpointStore;
@@ -14,8 +15,9 @@ use crate::store::journal::{Journal, JournalId};
 use crate::telemetry::metrics::SHARD_REBUILDS_TOTAL;
 use crate::telemetry::traces::Tracer;
 use domain::{ShardId, Stock, Timestamp};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 /// How long a request waits at most while the log is known not to answer: it may go on for long, and who is
@@ -76,6 +78,24 @@ impl Context {
         };
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         Timestamp(self.clock.now().0.saturating_sub(patience))
+    }
+
+    /// Opens recovered shards and the gates of their items, on all processors.
+    pub(in crate::actors) fn open_shards(&self, stocks: &[Stock]) {
+        let next = AtomicUsize::new(0);
+        let open = &|| {
+            while let Some(stock) = stocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.open_gates(stock);
+                self.router.open(stock.shard());
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..processors() {
+                // Without another thread this one does it all.
+                let _ = thread::Builder::new().spawn_scoped(scope, open);
+            }
+            open();
+        });
     }
 
     /// Opens the gates of a recovered shard's items.

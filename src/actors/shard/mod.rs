@@ -4,7 +4,7 @@
 //! find the shard, `mailbox` keeps what was admitted, `look_ahead` asks memory for what it needs, `actor` and
 //! `processor` decide, `effects` are released once they are durable; `figures` are counted on the way. What finds a
 //! dry bucket waits as `parked`, and `wishes` tell of it. `context` is what all shards share; `supervisor`, `quarantine` and
-//! `recovery` are for failures.
+//! `recovery` are for failures; `replay` is where the journal is read into the stocks at a start.
 
 mod actor;
 pub(in crate::actors) mod context;
@@ -19,6 +19,7 @@ mod processor;
 mod quarantine;
 pub(in crate::actors) mod recovery;
 mod renewal;
+mod replay;
 pub(in crate::actors) mod ring;
 pub(in crate::actors) mod router;
 pub(in crate::actors) mod supervisor;

@@ -7,6 +7,7 @@
 //! store were made from another journal, whose stock would be sold as this one's.
 
 use super::effects::Effect;
+use super::replay::{processors, replay};
 use crate::store::checkpoint::{CheckpointError, CheckpointStore, Mark};
 use crate::store::database::StoreError;
 use crate::store::journal::fenced::{self, BatchEnd, Claim, FencedLog};
@@ -120,14 +121,6 @@ pub enum Lack {
     },
 }
 
-/// A record of the journal whose shard is not configured.
-#[derive(Debug, thiserror::Error)]
-#[error("a record of shard {shard}, but only {shards} shards are configured: raise engine.shards")]
-struct UnknownShard {
-    shard: ShardId,
-    shards: usize,
-}
-
 /// The shards as they were, and the journal to go on with.
 pub(in crate::actors) struct Recovered<L> {
     pub(in crate::actors) stocks: Vec<Stock>,
@@ -175,7 +168,7 @@ pub(in crate::actors) async fn recover<O: OpenedLog>(
             stocks[index] = stock;
         }
     }
-    let replayed = tokio::task::spawn_blocking(move || replay(opened, stocks));
+    let replayed = tokio::task::spawn_blocking(move || replay(opened, stocks, processors()));
     let (stocks, journal) = replayed.await.map_err(|_| RecoveryError::CutShort)??;
     for (stock, mark) in stocks.iter().zip(&marks) {
         let journal_seq = journal.seqs[stock.shard().index()];
@@ -336,21 +329,6 @@ fn or_empty(
             (Stock::new(shard), None)
         }
     }
-}
-
-/// Brings each stock forward to the journal's end.
-fn replay<O: OpenedLog>(
-    opened: O,
-    mut stocks: Vec<Stock>,
-) -> Result<(Vec<Stock>, Replayed<O::Log>), JournalError> {
-    let after: Vec<u64> = stocks.iter().map(Stock::seq).collect();
-    let replayed = opened.replay(&after, |found| {
-        let shards = stocks.len();
-        let stock = stocks.get_mut(found.shard.index());
-        stock.ok_or(UnknownShard { shard: found.shard, shards })?.apply(found)?;
-        Ok(())
-    })?;
-    Ok((stocks, replayed))
 }
 
 /// The states of `shards` as the order store has them.

@@ -69,8 +69,8 @@ pub struct Batch {
     pub parts: Vec<Part>,
 }
 
-/// A journal as it was found at the start, before anything is appended.
-pub trait OpenedLog: Send + 'static {
+/// A journal as it was found at the start, before anything is appended. A clone is the same journal, to be read once more.
+pub trait OpenedLog: Clone + Send + 'static {
     /// What the journal is written with from now on.
     type Log: Log;
 

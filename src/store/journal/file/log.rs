@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// A directory of segments, found and not read yet.
+#[derive(Clone)]
 pub struct OpenedFiles {
     disk: Arc<dyn Disk>,
     options: Options,
