@@ -7,6 +7,7 @@ mod background;
 pub mod backup;
 mod beginnings;
 mod carrier;
+mod clocks;
 mod cluster;
 mod error;
 mod events;

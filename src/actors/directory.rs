@@ -217,6 +217,7 @@ mod tests {
             secret_fingerprint: String::new(),
             config_version: 0,
             is_draining: false,
+            unable: Vec::new(),
         }
     }
 

@@ -111,6 +111,15 @@ pub enum Meaning {
     },
     /// So many buckets of items that are sold here too are at nodes that do not answer.
     ClusterLacksBuckets(usize),
+    /// These nodes, which serve shards, do not answer this one.
+    ClusterOwnersSilent(Vec<String>),
+    /// The clock of a node is not this one's.
+    ClusterClocksApart {
+        /// The node's name.
+        node: String,
+        /// How far its clock is ahead at least, in milliseconds; below zero if it is behind.
+        ahead: i64,
+    },
     /// The registry of the nodes was last read so many seconds ago, or this node's session has ended.
     ClusterAway(u64),
     /// What operators changed while the shop runs holds.
@@ -163,6 +172,12 @@ impl fmt::Display for Meaning {
             | Self::CatalogueWhole
             | Self::CatalogueLacks(_)
             | Self::CatalogueAway(_) => self.say_stored(out),
+            Self::ClusterWhole { .. }
+            | Self::ClusterLacksOwners { .. }
+            | Self::ClusterLacksBuckets(_)
+            | Self::ClusterOwnersSilent(_)
+            | Self::ClusterClocksApart { .. }
+            | Self::ClusterAway(_) => self.say_cluster(out),
             _ => self.say_between(out),
         }
     }
@@ -258,6 +273,25 @@ impl Meaning {
                  receiver was too far behind; the sale goes on, and the orders themselves are in the order store: \
                  see docs/events.md"
             ),
+            Self::SettingsHold => out.write_str("what was changed while the shop runs holds"),
+            Self::SettingsRefused(why) => write!(
+                out,
+                "kept out, those of before hold: {why}; a change over the API or the console takes its place"
+            ),
+            Self::SettingsFileRefused(why) => write!(
+                out,
+                "the file is kept out, what it said before holds: {why}; mend it: it is read again as soon as it says something else"
+            ),
+            Self::NotAskedYet => {
+                out.write_str("starting: not asked yet; the sale does not wait for it")
+            }
+            _ => out.write_str("a restart replays little"),
+        }
+    }
+
+    /// Says what concerns the nodes of a cluster.
+    fn say_cluster(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::ClusterWhole { served, shards, nodes } => write!(
                 out,
                 "every shard is served, {served} of {shards} here; nodes that live: {nodes}"
@@ -272,24 +306,25 @@ impl Meaning {
                 "the nodes of {away} buckets do not answer: the other buckets of their items sell on, \
                  and where these are dry, purchases wait or are answered 503; see docs/buckets.md"
             ),
+            Self::ClusterOwnersSilent(nodes) => write!(
+                out,
+                "this node cannot ask {}: what only they serve it answers 503, and sells the rest on; their \
+                 addresses (cluster.advertise), cluster.secret or the network between the nodes are what to look at",
+                nodes.join(", ")
+            ),
+            Self::ClusterClocksApart { node, ahead } => write!(
+                out,
+                "the clock of node {node} is {} ms {} this one's: sales begin and end earlier or later there; set the \
+                 wrong one right and restart that node",
+                ahead.unsigned_abs(),
+                if *ahead > 0 { "ahead of" } else { "behind" },
+            ),
             Self::ClusterAway(seconds) => write!(
                 out,
                 "etcd was last read {seconds} s ago, or this node's lease has ended: others take over what \
                  it serves; what it confirmed is kept"
             ),
-            Self::SettingsHold => out.write_str("what was changed while the shop runs holds"),
-            Self::SettingsRefused(why) => write!(
-                out,
-                "kept out, those of before hold: {why}; a change over the API or the console takes its place"
-            ),
-            Self::SettingsFileRefused(why) => write!(
-                out,
-                "the file is kept out, what it said before holds: {why}; mend it: it is read again as soon as it says something else"
-            ),
-            Self::NotAskedYet => {
-                out.write_str("starting: not asked yet; the sale does not wait for it")
-            }
-            _ => out.write_str("a restart replays little"),
+            _ => Ok(()),
         }
     }
 
@@ -370,6 +405,14 @@ mod tests {
                 "2 of 4 shards are served by no",
             ),
             (Meaning::ClusterAway(7), "last read 7 s ago"),
+            (
+                Meaning::ClusterOwnersSilent(vec!["a".into(), "b".into()]),
+                "cannot ask a, b: what only",
+            ),
+            (
+                Meaning::ClusterClocksApart { node: "a".into(), ahead: -7 },
+                "clock of node a is 7 ms behind",
+            ),
             (Meaning::EventsTold, "told behind the sale"),
             (Meaning::EventsWait("gone".to_owned()), "the sale goes on: gone"),
             (Meaning::EventsLost(7), "7 records were deleted"),

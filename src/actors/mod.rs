@@ -7,7 +7,7 @@
 //! together. `outside` keeps what other servers say, `directory` where the shards of other nodes are, and `reads` is what
 //! is read of the shards. What is not served here `forwarding` has another node decide, by `remote`; `serving` is
 //! what this node does for the others. By `peer_keys` they tell each other of idempotency keys, and `told_keys` says
-//! what they have been told. `transfers` moves units between an item's buckets, and `bucket_looks` says what
+//! what they have been told; `peer_looks` sees whether they answer, and what time it is there. `transfers` moves units between an item's buckets, and `bucket_looks` says what
 //! those of other nodes have. `events` tells others what has happened, and `holds` keeps the journal's records for them; `webhooks` are those who are
 //! told by requests.
 
@@ -29,6 +29,7 @@ mod moving;
 mod order_store;
 mod outside;
 mod peer_keys;
+mod peer_looks;
 mod pipeline;
 mod reads;
 mod remote;
@@ -65,6 +66,7 @@ pub use lease::Lease;
 pub use meaning::Meaning;
 pub use moving::{ArrivedShard, Departure};
 pub use outside::{Kept, KeptOptions};
+pub use peer_looks::{SeenPeer, ahead as clock_ahead};
 pub use pipeline::{BackendOptions, Backends};
 pub use serving::Serving;
 pub use settings::{LiveSettings, SettingsStanding};

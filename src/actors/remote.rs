@@ -22,6 +22,7 @@ use domain::{
 };
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(super) struct Remote {
     between: Semaphore,
     items: DashMap<ItemId, Arc<SeenItem>, RandomState>,
     saved: AtomicU32,
+    /// The nodes that did not answer at the last look.
+    silent: Mutex<HashSet<String>>,
 }
 
 /// How long is waited for other nodes.
@@ -101,7 +104,8 @@ impl Remote {
         let (items, saved) = (DashMap::default(), AtomicU32::new(SAVED_MAX));
         let between = Semaphore::new(patience.between_calls_max);
         let told_keys = ToldKeys::default();
-        Self { directory, told_keys, links, clock, patience, between, items, saved }
+        let silent = Mutex::default();
+        Self { directory, told_keys, links, clock, patience, between, items, saved, silent }
     }
 
     /// Whether this node itself has claimed a shard, as far as the registry has said.
@@ -145,10 +149,16 @@ impl Remote {
         self.links.figures()
     }
 
-    /// Whether another node serves a shard, and may be asked.
+    /// Whether another node serves a shard, and answers, unless it was not asked yet.
     pub(super) fn reaches_an_owner(&self) -> bool {
-        let others = self.directory.others_that_serve();
-        others.iter().any(|node| !node.record.peer_address.is_empty())
+        let (others, silent) = (self.directory.others_that_serve(), self.silent.lock());
+        let listens = |node: &ClusterNode| !node.record.peer_address.is_empty();
+        others.iter().any(|node| listens(node) && !silent.contains(&node.name))
+    }
+
+    /// Notes which nodes did not answer just now.
+    pub(super) fn note_silent(&self, nodes: HashSet<String>) {
+        *self.silent.lock() = nodes;
     }
 
     /// Has a purchase decided.

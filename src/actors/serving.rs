@@ -46,6 +46,9 @@ impl Serve for Serving {
             engine.context().idempotency_keys.record_granted_elsewhere(&keys);
             return Answer::Noted;
         }
+        if ask == Ask::ReadClock {
+            return Answer::Clock(engine.now());
+        }
         if let Ask::FindReuse { user_id, request_id, item_id } = ask {
             return self.reuse(user_id, request_id, item_id).await;
         }
@@ -75,6 +78,7 @@ impl Serve for Serving {
             Ask::OrdersOf { .. }
             | Ask::ReadBuckets(_)
             | Ask::NoteKeys(_)
+            | Ask::ReadClock
             | Ask::FindReuse { .. } => Answer::Unknown,
         }
     }

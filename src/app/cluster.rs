@@ -2,11 +2,12 @@
 //!
 //! Must not know how a shard is taken over, nor who should have it.
 
+use super::clocks::{self, ClockApart};
 use super::options;
 use super::peers::{self, CannotListen, Listening};
 use super::stores::Stores;
 use crate::actors::cluster::{Member, MemberOptions, Steering, Takeover};
-use crate::actors::{Directory, Engine, Meaning, SettingsStanding, StartError};
+use crate::actors::{Directory, Engine, Meaning, SeenPeer, SettingsStanding, StartError};
 use crate::config::{self, Config};
 use crate::opening::{self, EtcdOpenError, Identity, OpenError};
 use crate::store::data_dir::DataDir;
@@ -40,8 +41,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const MEASURE: Duration = Duration::from_secs(10);
 /// How old what is known of the cluster may be before that is told.
 const AGE_MAX: Duration = Duration::from_secs(6);
-/// How far a shard's newest record may be ahead of this node's clock, unless any clock is accepted.
-const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// Why the process cannot be a node.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +93,9 @@ pub enum ClusterError {
     /// Another node signs with another secret.
     #[error("node {0} signs tokens with another tokens.secret")]
     Secret(String),
+    /// Most of the other nodes have another time.
+    #[error(transparent)]
+    Clock(#[from] ClockApart),
 }
 
 impl ClusterError {
@@ -126,12 +128,23 @@ impl ClusterError {
             Self::Shards { .. } => "set engine.shards to the cluster's number: it never changes",
             Self::Format(_) => "start the version of seckill that the other nodes run",
             Self::Secret(_) => "give all nodes the same tokens.secret",
+            Self::Clock(_) => {
+                "set this machine's clock right, or the others' if theirs is wrong, and start again; \
+                 `seckill serve --accept-clock` joins all the same, and begins sales by the clock that it has"
+            }
         }
     }
 
     /// Whether the configuration is what is wrong.
     pub fn is_of_configuration(&self) -> bool {
-        matches!(self, Self::Etcd(_) | Self::File { .. } | Self::Shards { .. } | Self::Secret(_))
+        matches!(
+            self,
+            Self::Etcd(_)
+                | Self::File { .. }
+                | Self::Shards { .. }
+                | Self::Secret(_)
+                | Self::Clock(_)
+        )
     }
 }
 
@@ -225,9 +238,13 @@ impl SharedLog {
         if let Some((name, _)) = other {
             return Err(ClusterError::Secret(name.clone()));
         }
+        let links = peers::links(config, engine);
         let clock_ahead_max = match clock_ahead_max {
             Duration::MAX => Duration::MAX,
-            _ => CLOCK_AHEAD_MAX,
+            _ => {
+                clocks::check(&links, &engine.clock(), &nodes, &cluster.node).await?;
+                clocks::APART_MAX
+            }
         };
         let until = Instant::now() + lease(cluster) * 2;
         let member = loop {
@@ -248,7 +265,7 @@ impl SharedLog {
                 joined => break joined?,
             }
         };
-        engine.reach_peers(peers::links(config, engine));
+        engine.reach_peers(links);
         let serving = listening.map(|listening| listening.answer(config, engine));
         engine.set_steering(Steering::new(self.etcd.clone(), &cluster.prefix));
         engine.expect(NAME, KIND);
@@ -300,7 +317,8 @@ async fn watch_cluster(engine: Engine, directory: Directory, etcd: Etcd) {
             measured = Some(Instant::now());
             measure(&etcd).await;
         }
-        let meaning = look(&engine, &directory);
+        let peers = engine.look_at_peers().await;
+        let meaning = look(&engine, &directory, peers);
         let is_well = matches!(meaning, Meaning::ClusterWhole { .. });
         engine.report(NAME, KIND, is_well, meaning);
         metrics::gauge!(SHARDS_UNOWNED).set(directory.unowned().len() as f64);
@@ -317,7 +335,7 @@ async fn measure(etcd: &Etcd) {
     }
 }
 
-fn look(engine: &Engine, directory: &Directory) -> Meaning {
+fn look(engine: &Engine, directory: &Directory, peers: Vec<SeenPeer>) -> Meaning {
     let (age, unowned) = (directory.age(), directory.unowned().len());
     let shards = directory.shards();
     if age > AGE_MAX || !engine.lease().is_live() {
@@ -326,9 +344,19 @@ fn look(engine: &Engine, directory: &Directory) -> Meaning {
     if unowned > 0 {
         return Meaning::ClusterLacksOwners { unowned, shards };
     }
+    let silent = peers.iter().filter(|peer| peer.is_owner && !peer.answers);
+    let silent: Vec<String> = silent.map(|peer| peer.name.clone()).collect();
+    if !silent.is_empty() {
+        return Meaning::ClusterOwnersSilent(silent);
+    }
     let away = engine.buckets_away();
     if away > 0 {
         return Meaning::ClusterLacksBuckets(away);
+    }
+    for SeenPeer { name: node, clock_ahead, .. } in peers {
+        if let Some(ahead) = clock_ahead.filter(|ahead| clocks::is_apart(*ahead)) {
+            return Meaning::ClusterClocksApart { node, ahead };
+        }
     }
     let (served, nodes) = (engine.served_shards().len(), directory.nodes().len());
     Meaning::ClusterWhole { served, shards, nodes }
@@ -409,6 +437,7 @@ fn record(config: &Config, http_address: SocketAddr, peer_address: &str) -> Node
             .map_or_else(String::new, |secret| fingerprint(secret.secret().expose_secret())),
         config_version: 0,
         is_draining: false,
+        unable: Vec::new(),
     }
 }
 
@@ -433,6 +462,7 @@ fn member_options(settings: &config::Cluster) -> MemberOptions {
         lease_margin: lease / 5,
         look: Duration::from_secs(2).min(lease / 2),
         retry: lease,
+        unable: lease * 6,
     }
 }
 

@@ -244,6 +244,7 @@ mod tests {
             secret_fingerprint: String::new(),
             config_version: 0,
             is_draining,
+            unable: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod keys;
 mod refusal;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use domain::{
 pub use keys::KEYS_MAX;
 use keys::{decode_keys, encode_keys};
 use refusal::{decode_refusal, encode_refusal};
+pub(super) use room::{Room, room};
 use std::time::Duration;
 
 /// What is asked of the node that serves a shard.
@@ -70,6 +72,8 @@ pub enum Ask {
         /// The item that the order is not to be of.
         item_id: ItemId,
     },
+    /// Reads the clock of the node's sales.
+    ReadClock,
     /// Reads the newest orders of a buyer in all shards that the node serves.
     OrdersOf {
         /// Whose orders they are.
@@ -142,6 +146,8 @@ pub enum Answer {
     Buckets(Vec<Item>),
     /// What was told was taken in.
     Noted,
+    /// What time it is there.
+    Clock(Timestamp),
 }
 
 /// Puts what is asked into a message.
@@ -204,6 +210,7 @@ pub(super) fn encode_ask(ask: &Ask) -> Result<call::What, Malformed> {
             items: items.iter().map(|item_id| item_id.0).collect(),
         }),
         Ask::NoteKeys(keys) => call::What::NoteKeys(encode_keys(keys)),
+        Ask::ReadClock => call::What::ReadClock(proto::ReadClock {}),
         Ask::FindReuse { user_id, request_id, item_id } => {
             let (user, request, item) = (user_id.0, request_id.0, item_id.0);
             call::What::FindReuse(proto::FindReuse { user, request, item })
@@ -283,6 +290,7 @@ pub(super) fn decode_ask(what: Option<call::What>) -> Result<Ask, Malformed> {
         call::What::ReadBuckets(_) => return Err(Malformed("too many items")),
         call::What::NoteKeys(keys) => Ask::NoteKeys(decode_keys(&keys)?),
         call::What::FindReuse(asked) => decode_reuse(asked),
+        call::What::ReadClock(proto::ReadClock {}) => Ask::ReadClock,
         call::What::OrdersOf(proto::OrdersOf { user, before, limit }) => Ask::OrdersOf {
             user_id: UserId(user),
             before: (before != 0).then_some(OrderId(before)),
@@ -321,33 +329,7 @@ pub(super) fn encode_answer(answer: Answer) -> answer::What {
             items: items.iter().map(encode_item).collect(),
         }),
         Answer::Noted => answer::What::Noted(proto::Noted {}),
-    }
-}
-
-/// Whose place a call takes on a link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Room {
-    /// That of buyers.
-    Buyers,
-    /// That of the nodes' own calls: buyers who wait for units at one node must not keep it from getting them of the
-    /// other.
-    Upkeep,
-    /// That of calls which wait for a change and for nothing else: however many do, buyers find their places.
-    Watches,
-}
-
-/// Whose place this takes.
-pub(super) fn room(what: &call::What) -> Room {
-    use call::What as W;
-    match what {
-        W::AwaitChange(_) => Room::Watches,
-        W::SendUnits(_)
-        | W::ReceiveUnits(_)
-        | W::SettleTransfer(_)
-        | W::ReadBuckets(_)
-        | W::NoteKeys(_)
-        | W::Operate(_) => Room::Upkeep,
-        _ => Room::Buyers,
+        Answer::Clock(now) => answer::What::Clock(proto::Clock { now: now.0 }),
     }
 }
 
@@ -379,6 +361,7 @@ pub(super) fn decode_answer(what: Option<answer::What>) -> Result<Answer, Malfor
             Answer::Buckets(items.into_iter().map(decode_item).collect::<Result<_, _>>()?)
         }
         answer::What::Noted(proto::Noted {}) => Answer::Noted,
+        answer::What::Clock(proto::Clock { now }) => Answer::Clock(Timestamp(now)),
     })
 }
 

@@ -38,8 +38,10 @@ pub struct MemberOptions {
     pub lease_margin: Duration,
     /// The time between two looks at the registry that nothing asked for.
     pub look: Duration,
-    /// How long a shard is left alone that could not be taken over.
+    /// How long a shard is left alone that could not be taken over, where no other node can take it either.
     pub retry: Duration,
+    /// How long a shard that could not be taken over is left to the others.
+    pub unable: Duration,
 }
 
 /// A member of the cluster.
@@ -287,6 +289,10 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
 
     /// Looks at the registry once. Returns the revision that was read.
     async fn look(&self, tending: &mut Tending) -> Result<i64, RegistryError> {
+        tending.failed.retain(|_, at| at.elapsed() < self.options.unable);
+        let mut unable: Vec<u16> = tending.failed.keys().map(|shard| shard.0).collect();
+        unable.sort_unstable();
+        self.record.lock().unable = unable;
         self.publish().await?;
         let view = self.registry.view().await?;
         self.directory.update(view.clone());
@@ -461,6 +467,8 @@ impl<L: FencedLog, R: Registry> Shared<L, R> {
                 if failed.insert(shard, Instant::now()).is_none() {
                     tracing::error!(%shard, %error, "the shard is not served: it cannot be taken over");
                 }
+                // The others are told of it, and it is theirs.
+                self.turned.notify_one();
                 // Another node may be able to, which waits for this one while the wish lasts.
                 if let Some(wish) = view.wishes.moves.get(&shard)
                     && let Err(error) = self.registry.end_move(shard, wish).await

@@ -4,7 +4,8 @@
 //! A shard belongs where a hash of node and shard is highest (rendezvous hashing: Thaler and Ravishankar,
 //! 1998), so that a node that comes or goes moves its own share and nothing else. An owner that lives and
 //! is not draining keeps what it has: moving a shard stops its sale for a moment, and only an operator's
-//! wish asks for that. Pure.
+//! wish asks for that. A shard that a node has claimed in vain belongs to the others, as long as there is one that has
+//! not. Pure.
 
 use crate::store::registry::{MoveWish, View};
 use domain::ShardId;
@@ -28,13 +29,14 @@ pub fn plan(view: &View, own: &str, shards: u16, has_sale: impl Fn(ShardId) -> b
     let willing = willing(view);
     let is_draining = !willing.contains(&own);
     for shard in (0..shards).map(ShardId) {
+        let able = able(view, &willing, shard);
         let owner = view.owners.get(&shard);
         let is_own = owner.is_some_and(|owner| owner.node == own);
         let wish = view.wishes.moves.get(&shard);
         // Asked for what is this node's alone.
         let is_spared = |wish: &MoveWish| is_own && wish.spares_sales && has_sale(shard);
-        let granted = wish.filter(|wish| willing.contains(&wish.to.as_str()) && !is_spared(wish));
-        let Some(place) = granted.map(|wish| wish.to.as_str()).or(home(&willing, shard)) else {
+        let granted = wish.filter(|wish| able.contains(&wish.to.as_str()) && !is_spared(wish));
+        let Some(place) = granted.map(|wish| wish.to.as_str()).or(home(&able, shard)) else {
             continue;
         };
         if owner.is_none() && place == own {
@@ -54,7 +56,8 @@ pub fn plan(view: &View, own: &str, shards: u16, has_sale: impl Fn(ShardId) -> b
 pub(super) fn balance(view: &View, shards: u16) -> Vec<(ShardId, String)> {
     let willing = willing(view);
     let moves = (0..shards).map(ShardId).filter_map(|shard| {
-        let (owner, home) = (view.owners.get(&shard)?, home(&willing, shard)?);
+        let owner = view.owners.get(&shard)?;
+        let home = home(&able(view, &willing, shard), shard)?;
         (owner.node != home).then(|| (shard, home.to_owned()))
     });
     moves.collect()
@@ -65,6 +68,14 @@ fn willing(view: &View) -> Vec<&str> {
     let nodes = view.nodes.iter();
     let willing = nodes.filter(|(name, node)| !node.is_draining && !view.wishes.drain(name));
     willing.map(|(name, _)| name.as_str()).collect()
+}
+
+/// The nodes among these that a shard may belong to: those that can take it, or all if none can, so that it is tried.
+fn able<'a>(view: &View, willing: &[&'a str], shard: ShardId) -> Vec<&'a str> {
+    let can =
+        |node: &&&str| !view.nodes.get(**node).is_some_and(|node| node.unable.contains(&shard.0));
+    let able: Vec<&str> = willing.iter().filter(can).copied().collect();
+    if able.is_empty() { willing.to_vec() } else { able }
 }
 
 /// The node where a shard belongs among these.
@@ -101,6 +112,7 @@ mod tests {
             secret_fingerprint: String::new(),
             config_version: 0,
             is_draining,
+            unable: Vec::new(),
         }
     }
 
@@ -237,6 +249,31 @@ mod tests {
         assert_eq!(plan(&view, "a", SHARDS, |_| false), Plan::default());
         view.owners.remove(&ShardId(3));
         assert_eq!(plan(&view, "a", SHARDS, |_| false), Plan::default());
+    }
+
+    /// Notes that a node cannot take a shard.
+    fn fail(view: &mut View, node: &str, shard: ShardId) {
+        view.nodes.get_mut(node).expect("a node").unable.push(shard.0);
+    }
+
+    #[test]
+    fn a_shard_that_a_node_cannot_take_is_the_others_as_long_as_one_of_them_can() {
+        let mut view = view(&["a", "b", "c"]);
+        settle(&mut view);
+        let shard = ShardId(3);
+        for _ in 0..2 {
+            let home = view.owners.remove(&shard).expect("an owner").node;
+            fail(&mut view, &home, shard);
+            assert_eq!(settle(&mut view), 0);
+            assert_ne!(view.owners[&shard].node, home, "another one takes it");
+            assert!(balance(&view, SHARDS).is_empty(), "and keeps it");
+            wish(&mut view, vec![(shard, home)], false);
+            assert_eq!(settle(&mut view), 0, "also if it is wished back");
+        }
+        // Nobody can: then its first home goes on trying.
+        let last = view.owners.remove(&shard).expect("an owner").node;
+        fail(&mut view, &last, shard);
+        assert_eq!(settle(&mut view), 0);
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn record(peer_address: String) -> NodeRecord {
         secret_fingerprint: String::new(),
         config_version: 0,
         is_draining: false,
+        unable: Vec::new(),
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Call {
     pub shard: u32,
     #[prost(
         oneof = "call::What",
-        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25"
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26"
     )]
     pub what: ::core::option::Option<call::What>,
 }
@@ -129,13 +129,15 @@ pub mod call {
         NoteKeys(super::Keys),
         #[prost(message, tag = "25")]
         FindReuse(super::FindReuse),
+        #[prost(message, tag = "26")]
+        ReadClock(super::ReadClock),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Answer {
     #[prost(uint64, tag = "1")]
     pub number: u64,
-    #[prost(oneof = "answer::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "answer::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub what: ::core::option::Option<answer::What>,
 }
 /// Nested message and enum types in `Answer`.
@@ -163,6 +165,8 @@ pub mod answer {
         Buckets(super::FoundBuckets),
         #[prost(message, tag = "11")]
         Noted(super::Noted),
+        #[prost(message, tag = "12")]
+        Clock(super::Clock),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -317,6 +321,9 @@ pub struct FindReuse {
     #[prost(uint64, tag = "3")]
     pub item: u64,
 }
+/// The clock of the node's sales, whatever shard is named.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadClock {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadItem {
     #[prost(uint64, tag = "1")]
@@ -492,6 +499,12 @@ pub struct Busy {}
 /// It was taken in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Noted {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Clock {
+    /// Milliseconds since 1970.
+    #[prost(fixed64, tag = "1")]
+    pub now: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FoundOrder {
     #[prost(message, optional, tag = "1")]

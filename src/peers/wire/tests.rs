@@ -224,4 +224,7 @@ fn keys_arrive_as_they_were_told() {
     let (user_id, request_id) = key(7);
     travels(&Ask::FindReuse { user_id, request_id, item_id: ItemId(9) });
     assert_eq!(decode_answer(Some(encode_answer(Answer::Noted))), Ok(Answer::Noted));
+    travels(&Ask::ReadClock);
+    let clock = Answer::Clock(Timestamp(7));
+    assert_eq!(decode_answer(Some(encode_answer(clock.clone()))), Ok(clock));
 }

@@ -19,6 +19,11 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 
 /// How long a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection stays open that nobody uses: less than what [`SILENT_MAX`] says.
+const UNUSED_MAX: Duration = Duration::from_secs(30);
+/// A connection that says nothing for so long ends, and its transaction with it: a node that stands still, or whose
+/// machine is lost, must not hold rows for hours that others wait for.
+const SILENT_MAX: &str = "SET SESSION wait_timeout = 60";
 /// How long the server may take to give a sign of life.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it may take to learn whether anybody listens at the server's address.
@@ -58,12 +63,14 @@ impl MySqlDatabase {
         let pool = MySqlPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(UNUSED_MAX)
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     connection
                         .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
                         .await?;
                     connection.execute("SET SESSION innodb_lock_wait_timeout = 5").await?;
+                    connection.execute(SILENT_MAX).await?;
                     Ok(())
                 })
             })

@@ -84,7 +84,8 @@ pub(super) async fn raised_progress(
     if batch.progress.is_empty() {
         return Ok(Vec::new());
     }
-    let shards: Vec<ShardId> = batch.progress.iter().map(|(shard, _)| *shard).collect();
+    let mut shards: Vec<ShardId> = batch.progress.iter().map(|(shard, _)| *shard).collect();
+    shards.sort_unstable();
     let stored = session.lock_progress(&shards).await?;
     let raise = |(shard, to): &(ShardId, u64)| {
         // A row that was made to be locked tells as little as none.
@@ -187,7 +188,7 @@ pub(super) async fn seal(
     session: &mut impl Session,
     found: ShardProgress,
 ) -> Result<(), StoreError> {
-    let stored = session.lock_progress(&[]).await?;
+    let stored = session.lock_progress(&[found.shard]).await?;
     let own = stored.iter().find(|progress| progress.shard == found.shard);
     if own.is_some_and(|own| own.sealed.is_none() && own.applied_seq == found.applied_seq) {
         session.write_seals(&[found]).await?;

@@ -10,11 +10,11 @@ use super::bytes;
 use super::conflict::SetAside;
 use super::payment_row::{StoredPayment, bind_payment, decode_payment, payment_columns};
 use super::progress::ShardProgress;
-use super::progress_rows::{PROGRESS, bind_seals, decode_progress, seal_columns};
+use super::progress_rows::{bind_seals, decode_progress, seal_columns};
 use super::row::{StoredOrder, bind_order, columns, decode_order};
 use super::session::{Insertion, LOG_OPERATION, Session, insertion};
 use crate::store::database::StoreError;
-use crate::store::database::statements::SizedStatement;
+use crate::store::database::statements::{SIZES, SizedStatement};
 use domain::{Order, OrderId, ShardId};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
@@ -92,7 +92,17 @@ static WRITE_SEALS: LazyLock<SizedStatement> = LazyLock::new(|| {
     )
 });
 
-static LOCK_PROGRESS: LazyLock<String> = LazyLock::new(|| format!("{PROGRESS} FOR UPDATE"));
+/// The primary keys are forced, since a look at the whole of a small table would wait for the rows of other shards: of
+/// those that another node's transaction holds, for as long as it does.
+static LOCK_PROGRESS: LazyLock<SizedStatement> = LazyLock::new(|| {
+    SizedStatement::new(
+        "SELECT p.shard, p.applied_seq, s.seq, s.orders, s.item_records, s.digest, s.conflicts
+         FROM shard_progress p FORCE INDEX (PRIMARY)
+         LEFT JOIN shard_seals s FORCE INDEX (PRIMARY) ON s.shard = p.shard WHERE p.shard IN (",
+        "?",
+        ") ORDER BY p.shard FOR UPDATE",
+    )
+});
 
 impl Session for MySqlConnection {
     async fn stored(&mut self, order_ids: &[OrderId]) -> Result<Vec<StoredOrder>, StoreError> {
@@ -211,7 +221,7 @@ impl Session for MySqlConnection {
         &mut self,
         shards: &[ShardId],
     ) -> Result<Vec<ShardProgress>, StoreError> {
-        let stored = progress_of(self, &LOCK_PROGRESS).await?;
+        let stored = locked_progress(self, shards).await?;
         let is_missing = |shard: &&ShardId| stored.iter().all(|own| own.shard != **shard);
         let mut missing = shards.iter().filter(is_missing).peekable();
         if missing.peek().is_none() {
@@ -223,7 +233,7 @@ impl Session for MySqlConnection {
         for shard in missing {
             sqlx::query(TEXT).bind(shard.0).execute(&mut *self).await?;
         }
-        progress_of(self, &LOCK_PROGRESS).await
+        locked_progress(self, shards).await
     }
 
     async fn write_progress(&mut self, progress: &[ShardProgress]) -> Result<(), StoreError> {
@@ -240,6 +250,25 @@ impl Session for MySqlConnection {
         bind_seals!(query, progress, kept).execute(self).await?;
         Ok(())
     }
+}
+
+/// How far these shards are, those of which something is stored.
+async fn locked_progress(
+    connection: &mut MySqlConnection,
+    shards: &[ShardId],
+) -> Result<Vec<ShardProgress>, StoreError> {
+    let mut found = Vec::with_capacity(shards.len());
+    for part in shards.chunks(SIZES[0]) {
+        let size = SIZES.into_iter().rev().find(|size| *size >= part.len()).unwrap_or(SIZES[0]);
+        // The last one is named until all places are taken.
+        let named = part.iter().chain(part.iter().rev().cycle()).take(size);
+        let query =
+            named.fold(sqlx::query(LOCK_PROGRESS.of(size)), |query, shard| query.bind(shard.0));
+        for row in &query.fetch_all(&mut *connection).await? {
+            found.push(decode_progress!(row, kept)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) async fn progress_of(

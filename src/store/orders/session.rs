@@ -94,8 +94,9 @@ pub(super) trait Session: Send {
         seq: u64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Returns how far each shard is, by shard, and holds it so until the transaction ends, that of
-    /// `shards` even if nothing is stored of them yet. Others of which nothing is stored may be left out.
+    /// Returns how far these shards are, which ascend, and holds them so until the transaction ends, even if nothing
+    /// is stored of them yet. Others may be among what is returned, and are held only by a database that has one
+    /// transaction at a time.
     fn lock_progress(
         &mut self,
         shards: &[ShardId],

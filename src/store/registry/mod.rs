@@ -65,6 +65,10 @@ pub struct NodeRecord {
     pub config_version: u64,
     /// Whether it gives its shards away and wants no others.
     pub is_draining: bool,
+    /// Shards that it has claimed in vain of late: it could not recover them, or not with its clock. A record of an
+    /// earlier version names none.
+    #[serde(default)]
+    pub unable: Vec<u16>,
 }
 
 /// The whole registry, at one revision.

@@ -52,6 +52,7 @@ impl World {
             lease_margin: LEASE / 4,
             look: LEASE / 4,
             retry: LEASE,
+            unable: Duration::from_secs(30),
         };
         let settings = tokio::sync::watch::channel(SettingsStanding::default()).1;
         let member = Member::join(takeover, registry, record, options, settings).await;

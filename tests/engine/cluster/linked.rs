@@ -53,6 +53,7 @@ impl LinkedNode {
             lease_margin: LEASE / 5,
             look: Duration::from_millis(50),
             retry: LEASE,
+            unable: Duration::from_secs(30),
         };
         let registry = registry.for_another_node();
         let settings = tokio::sync::watch::channel(SettingsStanding::default()).1;

@@ -80,6 +80,7 @@ impl World {
             lease_margin: LEASE / 5,
             look: LEASE / 10,
             retry: LEASE,
+            unable: Duration::from_secs(30),
         };
         until("the lease of the node's last run to end", async || {
             let view = self.registry.view().await.expect("a view");

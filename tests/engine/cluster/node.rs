@@ -202,5 +202,6 @@ pub fn record(incarnation: u64) -> NodeRecord {
         secret_fingerprint: String::new(),
         config_version: 0,
         is_draining: false,
+        unable: Vec::new(),
     }
 }

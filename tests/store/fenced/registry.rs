@@ -21,6 +21,7 @@ fn record(incarnation: u64) -> NodeRecord {
         secret_fingerprint: "f00d".to_owned(),
         config_version: 0,
         is_draining: false,
+        unable: Vec::new(),
     }
 }
 

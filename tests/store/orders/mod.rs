@@ -17,8 +17,8 @@ mod webhooks;
 use domain::{Event, ShardId};
 use futures_util::FutureExt;
 use harness::MariaDb;
-use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT};
-use seckill::store::orders::{Conflicts, OrderStore};
+use seckill::store::database::{Database, MYSQL_CONNECTIONS_DEFAULT, StoreError};
+use seckill::store::orders::{ApplyError, Conflicts, OrderStore};
 use sqlx::{Connection, MySqlConnection, SqliteConnection};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -269,6 +269,35 @@ async fn while_a_server_gives_no_sign_of_life_nobody_waits_for_it() {
     let error = database.ping().await.expect_err("nobody listens");
     assert!(error.to_string().contains("refused"), "{error}");
     assert_eq!(store.progress().now_or_never(), Some(Err(error)));
+}
+
+/// Another node's transaction that stands still keeps its own shards' orders waiting and no others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_of_another_shard_is_not_waited_for() {
+    let Some(bench) = Bench::mariadb().await else { return };
+    let database = bench.open().await;
+    let Bench::MySql { server, .. } = &bench else { return };
+    let store = OrderStore::new(&database);
+    let apply = async |shard: u16, from: usize, to: usize| {
+        let (records, progress) = (sample::grants(shard, 20), [(ShardId(shard), to as u64)]);
+        store.apply(&records[from..to], &progress, Conflicts::HandedBack).await
+    };
+    // Few enough that a server would rather look at all rows than at an index.
+    for shard in [1, 2, 3, 7] {
+        apply(shard, 0, 10).await.expect("the batch is applied");
+    }
+    let mut other = MySqlConnection::connect(&server.url()).await.expect("it opens");
+    let lock = "START TRANSACTION; SELECT * FROM shard_progress WHERE shard = 2 FOR UPDATE; \
+                SELECT * FROM shard_seals WHERE shard = 2 FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut other).await.expect("locked");
+    for shard in [1, 3, 7] {
+        apply(shard, 10, 20).await.expect("nobody holds its rows");
+    }
+    let refused = apply(2, 10, 20).await;
+    assert!(matches!(refused, Err(ApplyError::Store(StoreError::Contention(_)))), "{refused:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.expect("released");
+    apply(2, 10, 20).await.expect("the batch is applied");
+    database.close().await;
 }
 
 /// Wherever in a large batch an insert fails, the shard's progress stays behind it.

@@ -118,6 +118,9 @@ super::words! {
     cluster_whole(served: u64, shards: u64, nodes: u64);
     cluster_lacks_owners(unowned: u64, shards: u64);
     cluster_lacks_buckets(away: u64);
+    cluster_owners_silent(nodes: &str);
+    cluster_clock_ahead(node: &str, milliseconds: u64);
+    cluster_clock_behind(node: &str, milliseconds: u64);
     cluster_away(seconds: u64);
     settings_hold();
     settings_refused(why: &str);
@@ -185,6 +188,13 @@ impl Words {
                 self.cluster_lacks_owners(*unowned as u64, u64::from(*shards))
             }
             Meaning::ClusterLacksBuckets(away) => self.cluster_lacks_buckets(*away as u64),
+            Meaning::ClusterOwnersSilent(nodes) => self.cluster_owners_silent(&nodes.join(", ")),
+            Meaning::ClusterClocksApart { node, ahead } if *ahead > 0 => {
+                self.cluster_clock_ahead(node, ahead.unsigned_abs())
+            }
+            Meaning::ClusterClocksApart { node, ahead } => {
+                self.cluster_clock_behind(node, ahead.unsigned_abs())
+            }
             Meaning::ClusterAway(seconds) => self.cluster_away(*seconds),
             Meaning::SettingsHold => self.settings_hold(),
             Meaning::SettingsRefused(why) => self.settings_refused(why),
