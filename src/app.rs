@@ -157,6 +157,7 @@ impl App {
 
         let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
         let (listeners, address, operations_address) = listen(reserved, tls.clone())?;
+        tls::tell_held(tls.as_ref(), &engine);
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
         let settings =
@@ -242,11 +243,9 @@ impl App {
         self.has_new_secret
     }
 
-    /// Reads the certificate again, if there is one, and tells the log.
+    /// Reads the certificate again, if there is one, and tells log, metrics and readiness.
     pub fn reread_certificate(&self) {
-        if let Some(tls) = &self.tls {
-            tls::reread(tls);
-        }
+        tls::reread(self.tls.as_ref(), &self.engine);
     }
 
     /// Takes in what the file of settings says now, as far as it counts without a restart, and tells the log.
