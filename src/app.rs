@@ -17,6 +17,7 @@ mod figures;
 pub mod founding;
 pub mod gateway;
 pub mod issuer;
+mod journal_failure;
 mod kept_files;
 pub mod live;
 mod options;
@@ -50,7 +51,7 @@ use crate::secrets;
 use crate::service_manager::ServiceManager;
 use crate::store::catalogue::CatalogueError;
 use crate::store::data_dir::DataDir;
-use crate::store::journal::{JournalId, NotOwner};
+use crate::store::journal::JournalId;
 use crate::store::orders::OrderStore;
 use crate::store::orders::ownership::OwnershipError;
 use crate::store::settings::SettingsStore;
@@ -58,6 +59,7 @@ use background::Background;
 use beginnings::Beginnings;
 use carrier::Carrier;
 use cluster::{ClusterNode, SharedLog};
+use journal_failure::stop_process;
 use kept_files::KeptFiles;
 use live::FileRules;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -158,6 +160,7 @@ impl App {
 
         let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
         let (listeners, address, operations_address) = listen(reserved, tls.clone())?;
+        tls::tell_held(tls.as_ref(), &engine);
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
         let settings =
@@ -243,11 +246,9 @@ impl App {
         self.has_new_secret
     }
 
-    /// Reads the certificate again, if there is one, and tells the log.
+    /// Reads the certificate again, if there is one, and tells log, metrics and readiness.
     pub fn reread_certificate(&self) {
-        if let Some(tls) = &self.tls {
-            tls::reread(tls);
-        }
+        tls::reread(self.tls.as_ref(), &self.engine);
     }
 
     /// Takes in what the file of settings says now, as far as it counts without a restart, and tells the log.
@@ -527,25 +528,4 @@ async fn check_owner(engine: &Engine, orders: &OrderStore) -> Result<(), StartEr
         }
         Err(error) => Err(RecoveryError::from(error).into()),
     }
-}
-
-/// Ends the process after the journal failed.
-fn stop_process(error: io::Error) {
-    if error.get_ref().is_some_and(|inner| inner.is::<NotOwner>()) {
-        tracing::error!(
-            %error,
-            "this process is not the shop any more and stops: another one serves from its data, or the \
-             data directory was moved or replaced beneath it; what it confirmed is in the journal that \
-             it wrote, requests under way were not confirmed; let one process serve, from one directory"
-        );
-    } else {
-        tracing::error!(
-            %error,
-            "the journal failed: nothing more can be confirmed, the process stops; confirmed orders are \
-             safe, requests under way have an unknown outcome; mend what the error names, the disk or the rights \
-             to its directory, and start again"
-        );
-    }
-    // EX_IOERR of sysexits.h.
-    std::process::exit(74);
 }

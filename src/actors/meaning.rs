@@ -128,6 +128,10 @@ pub enum Meaning {
     SettingsRefused(String),
     /// The file of settings was read again and is kept out, for this reason; what it said before holds.
     SettingsFileRefused(String),
+    /// The certificate that was read last is presented.
+    CertificateHolds,
+    /// The certificate was read again and is kept out, for this reason; the one of before is presented.
+    CertificateRefused(String),
     /// The process has begun to run and has not asked this yet.
     NotAskedYet,
 }
@@ -178,6 +182,11 @@ impl fmt::Display for Meaning {
             | Self::ClusterOwnersSilent(_)
             | Self::ClusterClocksApart { .. }
             | Self::ClusterAway(_) => self.say_cluster(out),
+            Self::SettingsHold
+            | Self::SettingsRefused(_)
+            | Self::SettingsFileRefused(_)
+            | Self::CertificateHolds
+            | Self::CertificateRefused(_) => self.say_reread(out),
             _ => self.say_between(out),
         }
     }
@@ -273,15 +282,6 @@ impl Meaning {
                  receiver was too far behind; the sale goes on, and the orders themselves are in the order store: \
                  see docs/events.md"
             ),
-            Self::SettingsHold => out.write_str("what was changed while the shop runs holds"),
-            Self::SettingsRefused(why) => write!(
-                out,
-                "kept out, those of before hold: {why}; a change over the API or the console takes its place"
-            ),
-            Self::SettingsFileRefused(why) => write!(
-                out,
-                "the file is kept out, what it said before holds: {why}; mend it: it is read again as soon as it says something else"
-            ),
             Self::NotAskedYet => {
                 out.write_str("starting: not asked yet; the sale does not wait for it")
             }
@@ -325,6 +325,26 @@ impl Meaning {
                  it serves; what it confirmed is kept"
             ),
             _ => Ok(()),
+        }
+    }
+
+    /// Says what concerns what is read again while the shop runs.
+    fn say_reread(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CertificateRefused(why) => write!(
+                out,
+                "kept out, the one of before is presented for as long as it is valid: {why}; mend the files, then send SIGHUP"
+            ),
+            Self::SettingsRefused(why) => write!(
+                out,
+                "kept out, those of before hold: {why}; a change over the API or the console takes its place"
+            ),
+            Self::SettingsFileRefused(why) => write!(
+                out,
+                "the file is kept out, what it said before holds: {why}; mend it: it is read again as soon as it says something else"
+            ),
+            Self::CertificateHolds => out.write_str("what was read last is presented"),
+            _ => out.write_str("what was changed while the shop runs holds"),
         }
     }
 
@@ -419,6 +439,8 @@ mod tests {
             (Meaning::SettingsHold, "while the shop runs holds"),
             (Meaning::SettingsRefused("limits, version 3: no".to_owned()), "limits, version 3: no"),
             (Meaning::SettingsFileRefused("line 7".to_owned()), "file is kept out"),
+            (Meaning::CertificateHolds, "read last is presented"),
+            (Meaning::CertificateRefused("no key".to_owned()), "is valid: no key; mend"),
             (Meaning::ClusterLacksBuckets(3), "the nodes of 3 buckets do not answer"),
             (items(2), "item 1, 2. These"),
             (items(9), "item 1, 2, 3, 4, 5, 4 more. These"),

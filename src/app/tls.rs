@@ -1,8 +1,14 @@
 //! The certificate that the API's listener presents, if it has one.
 
 use super::AppError;
+use crate::actors::{Engine, Meaning};
 use crate::config::Config;
 use crate::http::{CertificateFiles, Tls};
+use crate::telemetry::metrics::CERTIFICATE_RELOADS_TOTAL;
+
+/// The name under which readiness shows it, and its kind.
+const NAME: &str = "certificate";
+const KIND: &str = "tls";
 
 /// Reads the configured certificate; `None` if the listener does not speak TLS.
 ///
@@ -18,13 +24,29 @@ pub(super) fn open(config: &Config) -> Result<Option<Tls>, AppError> {
     Ok(Some(Tls::open(files)?))
 }
 
-/// Reads it again, and says in the log what came of it.
-pub(super) fn reread(tls: &Tls) {
-    match tls.reload() {
-        Ok(()) => tracing::info!("SIGHUP: the certificate was read again; new connections get it"),
-        Err(error) => tracing::error!(
-            %error,
-            "SIGHUP: the certificate is not as it may be; the one of before is presented"
-        ),
+/// Tells readiness that what the files had at the start is presented.
+pub(super) fn tell_held(tls: Option<&Tls>, engine: &Engine) {
+    if tls.is_some() {
+        engine.report(NAME, KIND, true, Meaning::CertificateHolds);
     }
+}
+
+/// Reads it again, and tells log, metrics and readiness what came of it.
+pub(super) fn reread(tls: Option<&Tls>, engine: &Engine) {
+    let Some(tls) = tls else { return };
+    let (result, meaning) = match tls.reload() {
+        Ok(()) => {
+            tracing::info!("SIGHUP: the certificate was read again; new connections get it");
+            ("read", Meaning::CertificateHolds)
+        }
+        Err(error) => {
+            tracing::error!(
+                %error,
+                "SIGHUP: the certificate is not as it may be; the one of before is presented"
+            );
+            ("refused", Meaning::CertificateRefused(error.to_string()))
+        }
+    };
+    metrics::counter!(CERTIFICATE_RELOADS_TOTAL, "result" => result).increment(1);
+    engine.report(NAME, KIND, meaning == Meaning::CertificateHolds, meaning);
 }

@@ -244,6 +244,8 @@ metrics_catalogue! {
         "1 while settings are kept out that are not as they may be: those of before hold.";
     CONFIG_RELOADS_TOTAL, Counter, Count: "seckill_config_reloads_total",
         "Times the file of settings was read again, by result: same, changed or refused.";
+    CERTIFICATE_RELOADS_TOTAL, Counter, Count: "seckill_certificate_reloads_total",
+        "Times the certificate was read again, by result: read or refused.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
         "How far the wall clock has moved from the engine's own since the start.";
     PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
@@ -306,6 +308,9 @@ const WEBHOOK_STATES: [&str; 3] = ["new", "live", "disabled"];
 /// What comes of reading the file of settings again: the results of [`CONFIG_RELOADS_TOTAL`].
 const CONFIG_RELOAD_RESULTS: [&str; 3] = ["same", "changed", "refused"];
 
+/// What comes of reading the certificate again: the results of [`CERTIFICATE_RELOADS_TOTAL`].
+const CERTIFICATE_RELOAD_RESULTS: [&str; 2] = ["read", "refused"];
+
 /// Gives the recorder the help text of every metric.
 fn describe() {
     for Metric { name, kind, unit, help } in METRICS.iter().copied() {
@@ -319,7 +324,7 @@ fn describe() {
 
 /// Counters that begin at zero elsewhere: the edge counts in its own atomics, and where there are labels,
 /// the code that knows them begins.
-const BEGUN_ELSEWHERE: [&str; 24] = [
+const BEGUN_ELSEWHERE: [&str; 25] = [
     ORDER_REPLICA_READS_TOTAL,
     TRACE_SPANS_DROPPED_TOTAL,
     WEBHOOK_DELIVERIES_TOTAL,
@@ -329,6 +334,7 @@ const BEGUN_ELSEWHERE: [&str; 24] = [
     PEER_CALLS_TOTAL,
     KEY_LOOKUPS_TOTAL,
     CONFIG_RELOADS_TOTAL,
+    CERTIFICATE_RELOADS_TOTAL,
     RISK_MATCHES_TOTAL,
     PURCHASES_ADMITTED_TOTAL,
     ORDER_CHANGES_TOTAL,
@@ -373,6 +379,9 @@ fn begin_at_zero() {
     }
     for result in CONFIG_RELOAD_RESULTS {
         counter!(CONFIG_RELOADS_TOTAL, "result" => result).increment(0);
+    }
+    for result in CERTIFICATE_RELOAD_RESULTS {
+        counter!(CERTIFICATE_RELOADS_TOTAL, "result" => result).increment(0);
     }
     // Those gauges that are set when something was looked at, and not whenever somebody asks.
     gauge!(ORDER_STORE_MISSING, "store" => "0").set(0.0);

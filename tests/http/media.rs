@@ -1,6 +1,7 @@
 //! Pictures of items: sent by an operator, named by a draft, shown to everybody.
 
 use harness::http::{Answer, Connection};
+use seckill::http::Options;
 use serde_json::{Value, json};
 use support::{Ask, Shop, offer};
 
@@ -48,9 +49,17 @@ async fn a_picture_is_sent_named_and_shown() {
     assert_eq!(shown.body.len(), picture["bytes"].as_u64().unwrap() as usize);
     assert!(shown.body.starts_with(&[0xff, 0xd8]));
     let tag = shown.header("etag").unwrap();
-    let headers = &[("if-none-match", tag)];
-    let again = shop.ask("GET", path, Ask { headers, ..Ask::default() }).await;
-    assert_eq!((again.status, again.body.len()), (304, 0));
+    for (method, value) in [("GET", tag), ("GET", "*"), ("HEAD", "*")] {
+        let headers = &[("if-none-match", value)];
+        let again = shop.ask(method, path, Ask { headers, ..Ask::default() }).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{method} {value}");
+        assert_eq!(again.header("etag"), Some(tag));
+    }
+    // What is not there is no match of anything.
+    let headers = &[("if-none-match", "*")];
+    let none = format!("/media/{}", "0".repeat(path.len() - "/media/".len()));
+    let missing = shop.ask("GET", &none, Ask { headers, ..Ask::default() }).await;
+    assert_eq!(missing.status, 404, "{}", missing.text());
 
     // The same one twice is one, and the log has it once.
     assert_eq!(send(&shop, &ann, "image/png", PNG).await.json(), picture);
@@ -63,6 +72,28 @@ async fn a_picture_is_sent_named_and_shown() {
     let item = &created.json()["items"][0];
     assert_eq!(item["picture"], picture["picture"]);
     assert_eq!(item["description"], "Picked today.\n\nFrom the tree.");
+}
+
+/// What its caller can do about it is said as it is: this route knows no Idempotency-Key, and needs none.
+#[tokio::test]
+async fn a_picture_whose_answer_is_late_can_be_sent_again() {
+    let request_timeout = std::time::Duration::ZERO;
+    let shop = Shop::with(Options { request_timeout, ..Options::default() }).await;
+    let ann = shop.operator("ann");
+    let late = send(&shop, &ann, "image/png", PNG).await;
+    assert_eq!(late.problem(), (503, "outcome_unknown".to_owned()));
+    let detail = late.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("sent twice is done once") && !detail.contains("Key"), "{detail}");
+    let path = "/api/v1/admin/sales";
+    for (headers, advice) in [
+        (&[][..], "look at what is there"),
+        (&[("idempotency-key", "k")], "the same Idempotency-Key"),
+    ] {
+        let body = Some(shop.draft(&[offer("pear", 1)]));
+        let ask = Ask { token: Some(&ann), headers, body, ..Ask::default() };
+        let late = shop.ask("POST", path, ask).await.json();
+        assert!(late["detail"].as_str().unwrap().contains(advice), "{late}");
+    }
 }
 
 #[tokio::test]

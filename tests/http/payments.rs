@@ -211,6 +211,27 @@ async fn nobody_but_the_provider_is_believed() {
 }
 
 #[tokio::test]
+async fn a_capture_of_nothing_is_a_payment_that_failed() {
+    let provider = PaymentProvider::open().await;
+    let shop = shop_of(&provider).await;
+    let item = shop.live_item(3).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let payment = begun(&shop, &order, 1, "p").await;
+    for repeated in [false, true] {
+        let noted = call_back(&shop, &captured(&payment, "ch_1", 0)).await;
+        let expected = json!({ "payment_id": payment, "state": "failed", "repeated": repeated });
+        assert_eq!((noted.status, noted.json()), (200, expected));
+    }
+    let unasked = call_back(&shop, &captured(&format!("{order}-7"), "ch_2", 0)).await;
+    assert_eq!(unasked.problem(), (404, "payment_not_found".to_owned()));
+    assert_eq!(status_of(&shop, &order, 1).await, "reserved");
+    assert!(shop.shows("seckill_payments_total{state=\"refund_due\"} 0").await);
+    let money = call_back(&shop, &captured(&payment, "ch_1", PRICE)).await;
+    assert_eq!(money.json()["state"], "captured");
+    assert_eq!(status_of(&shop, &order, 1).await, "paid");
+}
+
+#[tokio::test]
 async fn over_grpc_a_payment_begins_on_the_same_page() {
     let provider = PaymentProvider::open().await;
     let shop = shop_of(&provider).await;
@@ -336,6 +357,12 @@ async fn money_for_an_order_that_was_released_is_a_refund() {
     harness::patiently("settling", wait_until(|| gate.is_settled())).await;
     let refused = pay(&shop, &order, 1, "q").await;
     assert_eq!(refused.problem(), (409, "order_closed".to_owned()));
+    // That no money comes is nothing any more, and stops nobody from buying.
+    for told in [failed(&payment), captured(&payment, "ch_0", 0)] {
+        let noted = call_back(&shop, &told).await;
+        let expected = json!({ "payment_id": payment, "state": "started", "repeated": true });
+        assert_eq!((noted.status, noted.json()), (200, expected));
+    }
     for is_repeat in [false, true] {
         let noted = call_back(&shop, &captured(&payment, "ch_1", PRICE)).await;
         assert_eq!(noted.status, 200, "{}", noted.text());

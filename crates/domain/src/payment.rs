@@ -213,7 +213,7 @@ pub struct PaymentNotice {
 /// What became of a payment at its provider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PaymentResult {
-    /// So much money has come.
+    /// So much money has come. An amount of 0 is none, and is noted as [`Self::Failed`].
     Captured {
         /// In minor units of `currency`.
         amount: u64,
@@ -222,6 +222,17 @@ pub enum PaymentResult {
     },
     /// No money will come.
     Failed,
+}
+
+impl PaymentResult {
+    /// What is to be noted of it: a capture of nothing took no money, so there is nothing to give back, and it is a
+    /// payment that failed. Records of older versions that have such a capture as due for a refund are still read.
+    pub(crate) fn noted(self) -> Self {
+        match self {
+            Self::Captured { amount: 0, .. } => Self::Failed,
+            told => told,
+        }
+    }
 }
 
 /// An order with its payments.

@@ -183,6 +183,10 @@ pub const FURTHER: &[Further] = &[
                 "product backends::stores::one_of_two_order_stores_dies_and_the_other_ones_orders_arrive",
                 "",
             ),
+            (
+                "product backends::stores_behind_broker",
+                "behind RabbitMQ, which is killed and emptied besides",
+            ),
             ("product backends::cluster_stores", "of a cluster"),
         ],
     },

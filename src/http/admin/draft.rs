@@ -327,6 +327,8 @@ mod tests {
             ("/title", json!("x".repeat(200)), false),
             ("/title", json!("x".repeat(201)), true),
             ("/title", json!("  "), true),
+            ("/title", json!("\u{200B}"), true),
+            ("/items/0/title", json!("\u{2060}\u{FEFF}"), true),
             ("/title", json!(1), true),
             ("/title", Value::Null, true),
             ("/starts_at", json!("2026-11-21T14:00:00Z"), false),

@@ -34,17 +34,25 @@ impl<T: FromStr> ListForm<T> {
         excel: Option<&str>,
     ) -> Result<Self, Problem> {
         let (limit, after) = page.read()?;
-        let for_excel = match excel {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::field("excel", "must be true or false")),
-        };
+        let for_excel = for_excel(excel)?;
         match format {
             Some(CSV) => Ok(Self::File { for_excel }),
             None | Some(JSON) if for_excel => Err(Problem::field("excel", "only with format=csv")),
             None | Some(JSON) => Ok(Self::Page(limit, after)),
             Some(_) => Err(Problem::field("format", "must be json or csv")),
         }
+    }
+}
+
+/// Reads the parameter `excel`: whether Excel opens the file as it is meant.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if it is neither `true` nor `false`.
+pub fn for_excel(excel: Option<&str>) -> Result<bool, Problem> {
+    match excel {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::field("excel", "must be true or false")),
     }
 }
 

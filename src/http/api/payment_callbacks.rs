@@ -40,7 +40,8 @@ pub struct PaymentCallback {
     /// recognised, so that it is never counted twice.
     #[schema(min_length = 1, max_length = 64)]
     pub reference: String,
-    /// How much has come, in minor units of `currency`; needed with `captured`.
+    /// How much has come, in minor units of `currency`; needed with `captured`. A capture of 0 is noted as `failed`,
+    /// because no money has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<u64>,
     /// The currency of `amount`; needed with `captured`.
@@ -64,7 +65,8 @@ pub enum CallbackResult {
 pub struct CallbackNoted {
     /// The payment that the money counts as: the one that was told of, or a new one if that had got its money before.
     pub payment_id: String,
-    /// Where it stands: `captured`, `failed`, `refund_due` if the money has to go back, or `refunded`.
+    /// Where it stands: `captured`, `failed`, `refund_due` if the money has to go back, or `refunded`. `started` is one
+    /// that failed only after the shop had let its order go.
     pub state: &'static str,
     /// Whether it had been noted before.
     pub repeated: bool,
@@ -149,6 +151,9 @@ async fn take(edge: &Edge, name: &str, request: Request) -> Result<CallbackNoted
     json::require_json(&head.headers)?;
     let notice = read(provider.name(), &json::parse_object(&bytes)?)?;
     let told = notice.id;
+    if matches!(notice.result, PaymentResult::Captured { amount: 0, .. }) {
+        tracing::warn!(payment = %told, reference = %notice.reference, "a provider captured nothing: no money came");
+    }
     let noted = decisions::note(edge, notice).await?;
     crash_point("payment-noted");
     if noted.state == PaymentState::RefundDue && !noted.is_repeat {

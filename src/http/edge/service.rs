@@ -15,11 +15,11 @@ use crate::http::compat::options::CompatOptions;
 use crate::http::grpc::{self, Grpc};
 use crate::http::limits::Standing;
 use crate::http::pages::problem::Wanted;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem, Repeat};
 use crate::http::purchase::Bought;
 use crate::http::request::body::{self, BodyBytesMax};
 use crate::http::request::head;
-use crate::http::request::idempotency_key::IDEMPOTENT_REPLAYED;
+use crate::http::request::idempotency_key::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
 use crate::http::state::Edge;
 use axum::Router;
 use bytes::Bytes;
@@ -245,6 +245,7 @@ async fn route(
     if connection.unread().count() >= max.connection || edge.unread.count() >= max.all {
         return Err(Problem::too_much_unread());
     }
+    let repeat = repeat_of(request.uri().path(), request.headers());
     let bytes_max = edge.live_options.body_bytes_max_of(request.uri().path());
     body::check_length(request.body(), bytes_max)?;
     let mut request = request.map(axum::body::Body::new);
@@ -256,7 +257,7 @@ async fn route(
         Err(_) if is_safe => {
             return Err(Problem::new(Code::Overloaded, "the answer did not come in time"));
         }
-        Err(_) => return Err(Problem::outcome_unknown()),
+        Err(_) => return Err(Problem::cut_short(repeat)),
     };
     let is_shared = response.extensions().get::<SharedBytes>().is_some();
     let bytes = response.body().size_hint().exact().filter(|_| !is_shared);
@@ -268,6 +269,19 @@ async fn route(
         return Err(Problem::too_much_unread());
     }
     Ok((response, unread))
+}
+
+/// How a request can be repeated, if it is cut short.
+fn repeat_of(path: &str, headers: &HeaderMap) -> Repeat {
+    /// A picture is named by what it shows, and money by its provider.
+    const HARMLESS: [&str; 2] = ["/api/v1/admin/media", "/api/v1/payments/callbacks/"];
+    if HARMLESS.iter().any(|known| path.starts_with(known)) {
+        Repeat::IsHarmless
+    } else if headers.contains_key(&IDEMPOTENCY_KEY) {
+        Repeat::ByKey
+    } else {
+        Repeat::AfterALook
+    }
 }
 
 /// Makes a problem's answer. Of `headers` it keeps `Allow`, which says something about the problem.

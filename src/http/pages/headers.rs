@@ -132,13 +132,14 @@ pub fn ready_bytes(asked: &HeaderMap, ready: &Ready, content_type: HeaderValue) 
     response
 }
 
-/// Returns whether the browser has the bytes of this entity tag already.
-fn has(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+/// Returns whether the client has the representation of this entity tag already, which is there: `*` is any that is.
+pub fn has(asked: &HeaderMap, etag: &HeaderValue) -> bool {
     let lines = asked.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
-    // Proxies that compress make the tag a weak one.
-    let mut tags =
-        lines.flat_map(|line| line.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
-    tags.any(|tag| tag.as_bytes() == etag.as_bytes())
+    lines.flat_map(|line| line.split(',')).any(|tag| {
+        let tag = tag.trim();
+        // Proxies that compress make the tag a weak one.
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+    })
 }
 
 /// Returns whether the browser takes gzip.
@@ -191,11 +192,14 @@ mod tests {
             ("\"a\"", true),
             ("W/\"a\"", true),
             ("\"b\", \"a\"", true),
+            ("*", true),
             ("\"b\"", false),
+            ("\"*\"", false),
             ("a", false),
         ] {
             assert_eq!(has(&asked(IF_NONE_MATCH, value), &etag), expected, "{value:?}");
         }
+        assert!(!has(&HeaderMap::new(), &etag));
         for (value, expected) in [
             ("text/html,application/xhtml+xml,*/*;q=0.8", true),
             ("application/json", false),

@@ -7,15 +7,18 @@ use super::shell::Shell;
 use super::words::Words;
 use crate::http::identity::site::Site;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::page::PLACE;
 use askama::Template;
 use axum::response::Response;
-use hyper::Request;
+use hyper::{Request, Uri};
 
 /// That the sender of a request wants to see problems as a page, and in which language.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     language: Language,
     is_console: bool,
+    /// Where the list begins, if a place in one was asked for.
+    beginning: Option<String>,
 }
 
 impl Wanted {
@@ -29,6 +32,7 @@ impl Wanted {
         Some(Self {
             language: Language::of_request(asked, request.uri(), place),
             is_console: path == "/console" || path.starts_with("/console/"),
+            beginning: beginning(request.uri()),
         })
     }
 
@@ -40,6 +44,13 @@ impl Wanted {
             // What the code means is said to programs, which look for a path of the API.
             shown.title = words.page_missing();
             shown.advice = words.page_missing_advice();
+        }
+        let wrong = problem.errors.shown.iter().map(|error| error.pointer.clone());
+        shown.fields = wrong.filter(|name| !name.is_empty()).collect();
+        if shown.fields.iter().any(|name| name == PLACE) {
+            shown.title = words.place_unknown();
+            shown.advice = words.place_unknown_advice();
+            shown.beginning = self.beginning;
         }
         let title = shown.title.clone();
         let html = if self.is_console {
@@ -58,6 +69,10 @@ pub struct Shown {
     pub title: String,
     /// What to do about it.
     pub advice: String,
+    /// The fields and parameters that are not valid.
+    pub fields: Vec<String>,
+    /// Where the list begins, if it is a place in one that is not known.
+    pub beginning: Option<String>,
     /// The code, for programs and for those who are asked for help.
     pub code: Code,
     /// The request's identity, if there was a request.
@@ -70,8 +85,17 @@ impl Shown {
         let (title, advice) = words
             .problem(code.name())
             .unwrap_or_else(|| (code.title().to_owned(), code.explanation().person.to_owned()));
-        Self { title, advice, code, request_id }
+        Self { title, advice, fields: Vec::new(), beginning: None, code, request_id }
     }
+}
+
+/// What was asked for without the place in its list.
+fn beginning(uri: &Uri) -> Option<String> {
+    let is_place = |pair: &&str| pair.split('=').next() == Some(PLACE);
+    let (path, query) = (uri.path(), uri.query()?);
+    query.split('&').find(is_place)?;
+    let rest: Vec<&str> = query.split('&').filter(|pair| !is_place(pair)).collect();
+    Some(if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) })
 }
 
 #[derive(Template)]
@@ -118,17 +142,32 @@ mod tests {
         let html = "text/html,*/*;q=0.8";
         assert_eq!(wanted("/zh/items/7", "*/*"), None);
         assert_eq!(wanted("/api/v1/items/7", html), None);
-        let shop = Wanted { language: Language::Chinese, is_console: false };
+        let shop = Wanted { language: Language::Chinese, is_console: false, beginning: None };
         assert_eq!(wanted("/zh/items/7", html), Some(shop));
-        let console = Wanted { language: Language::English, is_console: true };
+        let console = Wanted { language: Language::English, is_console: true, beginning: None };
         assert_eq!(wanted("/console/sales", html), Some(console));
+    }
+
+    #[test]
+    fn a_list_begins_without_the_place_in_it() {
+        for (asked, expected) in [
+            ("/console/log", None),
+            ("/console/log?limit=5", None),
+            ("/console/log?starting_after=x", Some("/console/log")),
+            (
+                "/console/orders?buyer=a%26b&starting_after=&to=",
+                Some("/console/orders?buyer=a%26b&to="),
+            ),
+        ] {
+            assert_eq!(beginning(&asked.parse().unwrap()).as_deref(), expected, "{asked}");
+        }
     }
 
     #[test]
     fn a_page_says_what_to_do_and_names_the_request() {
         for language in Language::ALL {
             for is_console in [false, true] {
-                let wanted = Wanted { language, is_console };
+                let wanted = Wanted { language, is_console, beginning: None };
                 let page = wanted.page(&Site::default(), &Problem::item_not_found(), "r-1");
                 assert_eq!(page.unwrap().status(), 404);
             }

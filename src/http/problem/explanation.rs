@@ -214,7 +214,8 @@ impl Code {
             ),
             Self::OutcomeUnknown => (
                 "It may or may not have been done.",
-                "Repeat the request with the same Idempotency-Key, or read the order or item first.",
+                "Repeat the request with the Idempotency-Key that it had. If it had none, read first what it was to \
+                 change; `detail` says where a repeat is harmless.",
                 "Do not order again; look at your orders.",
             ),
             Self::RecordsUnavailable => (

@@ -11,5 +11,5 @@ mod view;
 
 pub use code::Code;
 pub use explanation::Explanation;
-pub use value::{FieldError, FieldErrors, Problem, shortened};
+pub use value::{FieldError, FieldErrors, Problem, Repeat, shortened};
 pub use view::ProblemView;

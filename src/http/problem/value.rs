@@ -81,6 +81,17 @@ pub fn shortened(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// How a request can be repeated whose outcome is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeat {
+    /// It had a key, by which a repeat is recognised.
+    ByKey,
+    /// Done twice it comes to the same.
+    IsHarmless,
+    /// A repeat may be done a second time.
+    AfterALook,
+}
+
 /// What went wrong with one request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -146,6 +157,23 @@ impl Problem {
     /// Makes the problem of an order that does not exist or is another buyer's.
     pub fn order_not_found() -> Self {
         Self::new(Code::OrderNotFound, "you have no such order")
+    }
+
+    /// Makes the problem of a request that was cut short and may or may not have been done: with what its caller can
+    /// do about it.
+    pub fn cut_short(repeat: Repeat) -> Self {
+        Self::new(
+            Code::OutcomeUnknown,
+            match repeat {
+                Repeat::ByKey => return Self::outcome_unknown(),
+                Repeat::IsHarmless => {
+                    "it may or may not have been done: send it again, because what is sent twice is done once"
+                }
+                Repeat::AfterALook => {
+                    "it may or may not have been done: look at what is there before you repeat it"
+                }
+            },
+        )
     }
 
     /// Makes the problem of an item that does not exist or is not on sale.

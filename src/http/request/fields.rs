@@ -292,7 +292,7 @@ mod tests {
             found,
             [
                 ("/items/0/n", "must be an integer from 1 to 5"),
-                ("/items/0/t", "must have 1 to 10 characters"),
+                ("/items/0/t", "must have 1 to 10 characters, and one that can be seen"),
                 ("/items/0/o", "must be an integer from 1 to 5"),
                 ("/items/0/p", "must be an integer from 1 to 5"),
                 ("/items/0/a~1b~0", "is not a field of this request"),

@@ -38,14 +38,23 @@ impl PageQuery {
             Some(text) => text.parse::<u64>().map_or_else(|_| text.as_str().into(), Into::into),
         };
         let limit = Limit::read(limit).map_err(|detail| Problem::field("limit", detail))?;
-        let starting_after = match &self.starting_after {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Problem::field("starting_after", "must be an identity, as a list shows it")
-            })?),
-        };
-        Ok((limit, starting_after))
+        Ok((limit, place(self.starting_after.as_deref())?))
     }
+}
+
+/// The parameter that says where a list goes on.
+pub const PLACE: &str = "starting_after";
+
+/// Reads the entry that a list goes on after.
+///
+/// # Errors
+/// Returns an `invalid_field` problem if it is no identity.
+pub fn place<T: FromStr>(starting_after: Option<&str>) -> Result<Option<T>, Problem> {
+    let read = |text: &str| {
+        let detail = "must be an identity, as a list shows it";
+        text.parse().map_err(|_| Problem::field(PLACE, detail))
+    };
+    starting_after.map(read).transpose()
 }
 
 impl IntoParams for PageQuery {
@@ -58,7 +67,7 @@ impl IntoParams for PageQuery {
                 LIMIT_DEFAULT.into(),
             ),
             query_parameter(
-                "starting_after",
+                PLACE,
                 "The last entry of the page before: the list goes on after it.",
                 Identity::schema(),
                 example::SALE_ID.into(),
@@ -102,7 +111,7 @@ impl SalesQuery {
     /// Returns an `invalid_field` problem if it is not a day, or if a page is asked for as well.
     pub fn day(&self) -> Result<Option<Day>, Problem> {
         let Some(text) = &self.date else { return Ok(None) };
-        for (name, value) in [("limit", &self.limit), ("starting_after", &self.starting_after)] {
+        for (name, value) in [("limit", &self.limit), (PLACE, &self.starting_after)] {
             if value.is_some() {
                 return Err(Problem::field(name, "not together with date"));
             }

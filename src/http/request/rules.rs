@@ -138,8 +138,32 @@ const BLANK: Characters = Characters(&[
     '\u{205F}'..='\u{205F}',
     '\u{3000}'..='\u{3000}',
 ]);
+/// What shows nothing by itself: Unicode's `Default_Ignorable_Code_Point`, and the Braille cell without dots. Those
+/// beyond the Basic Multilingual Plane are left out, because no escape names them in the patterns of all languages.
+const INVISIBLE: Characters = Characters(&[
+    '\u{AD}'..='\u{AD}',
+    '\u{34F}'..='\u{34F}',
+    '\u{61C}'..='\u{61C}',
+    '\u{115F}'..='\u{1160}',
+    '\u{17B4}'..='\u{17B5}',
+    '\u{180B}'..='\u{180F}',
+    '\u{200B}'..='\u{200F}',
+    '\u{202A}'..='\u{202E}',
+    '\u{2060}'..='\u{206F}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{FE00}'..='\u{FE0F}',
+    '\u{FEFF}'..='\u{FEFF}',
+    '\u{FFA0}'..='\u{FFA0}',
+    '\u{FFF0}'..='\u{FFF8}',
+]);
 
-/// A text of 1 to `MAX` characters that is not blank and has no control characters.
+/// Returns whether nobody can see the character.
+fn is_unseen(character: char) -> bool {
+    BLANK.contains(character) || INVISIBLE.contains(character)
+}
+
+/// A text of 1 to `MAX` characters of which one can be seen, without control characters.
 #[derive(Debug)]
 pub struct Text<const MAX: usize>;
 
@@ -147,8 +171,8 @@ impl<const MAX: usize> Rule for Text<MAX> {
     type Value = String;
 
     fn schema() -> RefOr<Schema> {
-        let (control, blank) = (CONTROL.class(), BLANK.class());
-        let pattern = format!("^[^{control}]*[^{control}{blank}][^{control}]*$");
+        let (control, unseen) = (CONTROL.class(), BLANK.class() + &INVISIBLE.class());
+        let pattern = format!("^[^{control}]*[^{control}{unseen}][^{control}]*$");
         ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))
@@ -159,8 +183,8 @@ impl<const MAX: usize> Rule for Text<MAX> {
 
     fn read(value: Value) -> Result<String, Cow<'static, str>> {
         let text = string(value)?;
-        if text.chars().all(|character| BLANK.contains(character)) || text.chars().count() > MAX {
-            return Err(format!("must have 1 to {MAX} characters").into());
+        if text.chars().all(is_unseen) || text.chars().count() > MAX {
+            return Err(format!("must have 1 to {MAX} characters, and one that can be seen").into());
         }
         if text.chars().any(|character| CONTROL.contains(character)) {
             return Err("must not contain control characters".into());
@@ -173,7 +197,7 @@ impl<const MAX: usize> Rule for Text<MAX> {
 const CONTROL_IN_LINE: Characters =
     Characters(&['\0'..='\u{9}', '\u{B}'..='\u{1F}', '\u{7F}'..='\u{9F}']);
 
-/// A text of 1 to `MAX` characters that is not blank and has no control characters but line breaks.
+/// A text of 1 to `MAX` characters of which one can be seen, without control characters but line breaks.
 /// A line break of any system is read as `\n`.
 #[derive(Debug)]
 pub struct Paragraphs<const MAX: usize>;
@@ -182,8 +206,8 @@ impl<const MAX: usize> Rule for Paragraphs<MAX> {
     type Value = String;
 
     fn schema() -> RefOr<Schema> {
-        let (control, blank) = (CONTROL_IN_LINE.class(), BLANK.class());
-        let pattern = format!(r"^[^{control}]*[^{control}{blank}\n][^{control}]*$");
+        let (control, unseen) = (CONTROL_IN_LINE.class(), BLANK.class() + &INVISIBLE.class());
+        let pattern = format!(r"^[^{control}]*[^{control}{unseen}\n][^{control}]*$");
         ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))
@@ -194,9 +218,9 @@ impl<const MAX: usize> Rule for Paragraphs<MAX> {
 
     fn read(value: Value) -> Result<String, Cow<'static, str>> {
         let text = string(value)?.replace("\r\n", "\n");
-        let is_blank = |character: char| character == '\n' || BLANK.contains(character);
-        if text.chars().all(is_blank) || text.chars().count() > MAX {
-            return Err(format!("must have 1 to {MAX} characters").into());
+        let is_unseen = |character: char| character == '\n' || is_unseen(character);
+        if text.chars().all(is_unseen) || text.chars().count() > MAX {
+            return Err(format!("must have 1 to {MAX} characters, and one that can be seen").into());
         }
         if text.chars().any(|character| CONTROL_IN_LINE.contains(character)) {
             return Err("must not contain control characters but line breaks".into());
@@ -383,6 +407,11 @@ mod tests {
             assert_eq!(CONTROL.contains(character), character.is_control(), "{character:?}");
             let is_blank = character.is_whitespace() && !character.is_control();
             assert_eq!(BLANK.contains(character), is_blank, "{character:?}");
+            let is_letter = character.is_alphabetic() || character.is_numeric();
+            // Four fillers of Hangul count as letters and show nothing.
+            let is_filler = matches!(character, '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}');
+            let is_seen = is_letter && !is_filler || character.is_ascii_graphic();
+            assert!(!(is_seen && is_unseen(character)), "{character:?}");
         }
     }
 
@@ -401,6 +430,13 @@ mod tests {
             ("  a", true),
             ("", false),
             ("  \u{3000}", false),
+            ("\u{200B}", false),
+            ("\u{FEFF} \u{2060}\u{AD}", false),
+            ("\u{FE0F}", false),
+            ("\u{3164}\u{2800}", false),
+            // Within a text they have a meaning: of an emoji, of Persian.
+            ("❤\u{FE0F}", true),
+            ("می\u{200C}خ", true),
             ("a\u{7}", false),
             ("\n", false),
             ("abcde", true),
@@ -419,6 +455,7 @@ mod tests {
             ("a\r\nb", Some("a\nb")),
             ("\n a", Some("\n a")),
             ("\n \n", None),
+            ("\n\u{200B}\n", None),
             ("a\rb", None),
             ("a\tb", None),
             ("abcdef", None),

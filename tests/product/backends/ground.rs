@@ -17,6 +17,8 @@ const BUYERS: usize = 160;
 /// by default.
 const BROKER_SETTINGS: &str = "consumer_timeout = 5000";
 pub const ORDERS_QUEUE: &str = "seckill.orders";
+/// That of the second of several order stores.
+const SECOND_QUEUE: &str = "seckill.orders.1";
 
 /// The servers, each behind a proxy.
 pub struct Servers {
@@ -65,7 +67,7 @@ impl Servers {
         self.redis.empty().expect("emptied");
         self.mariadb.empty().expect("emptied");
         let (_connection, channel) = self.channel().await;
-        for queue in [ORDERS_QUEUE, "seckill.dead-letters"] {
+        for queue in [ORDERS_QUEUE, SECOND_QUEUE, "seckill.dead-letters"] {
             let gone = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
             gone.await.expect("deleted, or never there");
         }
@@ -116,11 +118,20 @@ pub async fn open(test: &str) -> Option<(Ground, Server)> {
 
 /// The same, at a site of the test's choice.
 pub async fn open_at(test: &str, site: impl FnOnce(&Servers) -> Site) -> Option<(Ground, Server)> {
+    open_with(test, 3, site).await
+}
+
+/// The same, with so many items.
+pub async fn open_with(
+    test: &str,
+    items: usize,
+    site: impl FnOnce(&Servers) -> Site,
+) -> Option<(Ground, Server)> {
     let turn = TURN.lock().await;
     let servers = SERVERS.get_or_init(Servers::start).as_ref()?;
     servers.reset().await;
     let site = site(servers);
-    let (server, shop) = site.open_shop(BUYERS, &[LASTING; 3]).await;
+    let (server, shop) = site.open_shop(BUYERS, &vec![LASTING; items]).await;
     let ground = Ground {
         _turn: turn,
         servers,

@@ -27,4 +27,5 @@ mod refill;
 mod replicas;
 mod sale;
 mod stores;
+mod stores_behind_broker;
 mod two_shops;

@@ -2,15 +2,17 @@
 
 use super::grpc_node::GrpcNode;
 use super::node::{Manner, ask};
-use super::{nginx, upstream};
+use super::{folder, nginx, nginx_over, upstream};
 use crate::support::{Offer, OpenSale, Server, Site};
 use harness::{Nginx, until};
 use proto::v1::orders_client::OrdersClient;
 use proto::v1::sales_client::SalesClient;
 use proto::v1::{self, OrderStatus};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_types::StatusExt as _;
 
 const OFFERS: &[Offer] = &[Offer { allotted: 1, limit: 1, window_seconds: 600 }; 2];
@@ -82,6 +84,52 @@ async fn an_order_is_placed_watched_and_paid_and_the_next_one_is_refused() {
 
     let listed = orders.list_orders(of(first, item, v1::ListOrdersRequest::default())).await;
     assert_eq!(listed.expect("a page").get_ref().orders.len(), 1);
+    server.stop().await;
+    site.audit([order_id]).must_balance();
+}
+
+/// The file for gRPC with this ordinary time for a silent node, and the streams' own as it is.
+fn impatient(site: &Site, seconds: u8) -> PathBuf {
+    const ORDINARY: &str = "grpc_read_timeout 35s;";
+    let text = std::fs::read_to_string(folder().join("grpc.conf")).expect("the file");
+    assert_eq!(text.matches(ORDINARY).count(), 1);
+    let file = site.path("grpc.conf");
+    let text = text.replace(ORDINARY, &format!("grpc_read_timeout {seconds}s;"));
+    std::fs::write(&file, text).expect("written");
+    file
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_watched_for_longer_than_a_silent_node_is_waited_for() {
+    let site = Site::new().with("GRPC__ENABLED", "true").with("GRPC__REFLECTION", "true");
+    let (server, shop) = site.open_shop(1, OFFERS).await;
+    let upstream = upstream(&site.path(""), &[server.address().to_string()]);
+    let grpc = impatient(&site, 1);
+    let Some(nginx) = nginx_over(&upstream, &site.path("pages"), &[], &grpc) else { return };
+    let mut orders = OrdersClient::new(channel(&nginx));
+    let (token, item) = (shop.tokens[0].as_str(), shop.items[0]);
+    let bought = orders.buy(of(token, item, purchase(item, "one"))).await.expect("an order");
+    let order = bought.into_inner().order.expect("it has one");
+    let order_id = order.order_id;
+    let watched = orders.watch_order(of(token, item, v1::WatchOrderRequest { order_id })).await;
+    let mut watched = watched.expect("a stream").into_inner();
+    assert_eq!(watched.message().await.expect("it goes on"), Some(order));
+
+    // A call that nothing comes of begins after the stream fell silent, and ends when its node has been silent for
+    // too long.
+    let mut reflection = ServerReflectionClient::new(channel(&nginx));
+    let silent = reflection.server_reflection_info(futures_util::stream::pending()).await;
+    let ended = match silent {
+        Ok(answers) => harness::patiently("its end", answers.into_inner().message()).await,
+        Err(status) => Err(status),
+    };
+    assert!(ended.is_err(), "the node was waited for: {ended:?}");
+
+    let wish = v1::PayRequest { order_id, ..v1::PayRequest::default() };
+    orders.pay(of(token, item, wish)).await.expect("it is paid");
+    let change = watched.message().await.expect("it goes on").expect("a change");
+    assert_eq!(change.status(), OrderStatus::Paid);
+    assert_eq!(watched.message().await.expect("a good end"), None);
     server.stop().await;
     site.audit([order_id]).must_balance();
 }

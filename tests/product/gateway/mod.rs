@@ -9,7 +9,7 @@ mod node;
 mod shop;
 
 use harness::Nginx;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// nginx with `deploy/nginx/nginx.conf` as it is, but for the places where it listens, reads and writes. Nothing where
 /// it is not installed.
@@ -19,8 +19,22 @@ fn nginx(upstream: &Path, pages: &Path) -> Option<Nginx> {
 
 /// The same, with these lines in the place of those.
 fn nginx_with(upstream: &Path, pages: &Path, others: &[(&str, &str)]) -> Option<Nginx> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx");
-    let text = std::fs::read_to_string(folder.join("nginx.conf")).expect("the file");
+    nginx_over(upstream, pages, others, &folder().join("grpc.conf"))
+}
+
+/// Where the files are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx")
+}
+
+/// The same, with this in the place of `deploy/nginx/grpc.conf`.
+fn nginx_over(
+    upstream: &Path,
+    pages: &Path,
+    others: &[(&str, &str)],
+    grpc: &Path,
+) -> Option<Nginx> {
+    let text = std::fs::read_to_string(folder().join("nginx.conf")).expect("the file");
     let places = [
         ("user www-data;", "user root;".to_owned()),
         ("pid /run/nginx.pid;", "pid {place}/pid;".to_owned()),
@@ -44,13 +58,13 @@ fn nginx_with(upstream: &Path, pages: &Path, others: &[(&str, &str)]) -> Option<
         text.replace(from, &to)
     });
     // Included once in effect, and once where a comment says how to have it with TLS.
-    let included = format!("include {};", folder.join("grpc.conf").display());
+    let included = format!("include {};", grpc.display());
     let text = text.replace("include /etc/nginx/grpc.conf;", &included);
     harness::required(Nginx::start_with(&text))
 }
 
 /// nginx's upstream of these addresses, as the command writes it for nodes.
-fn upstream(folder: &Path, addresses: &[String]) -> std::path::PathBuf {
+fn upstream(folder: &Path, addresses: &[String]) -> PathBuf {
     let file = folder.join("upstream.conf");
     std::fs::write(&file, seckill::app::gateway::nginx(addresses)).expect("written");
     file

@@ -65,7 +65,7 @@ async fn a_file_that_says_something_else_counts_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_fail_no_purchase() {
     /// Changes of the file, each of which the shop has taken in before the next.
-    const RELOADS: u64 = 200;
+    const RELOADS: u64 = 1_000;
     let mut random = Random::of("reloads");
     let site = Site::new();
     let (server, shop) = site.open_shop(320, OFFERS).await;
@@ -84,8 +84,9 @@ async fn reloads_under_load_fail_no_purchase() {
     assert_eq!(crowd.unavailable(), 0);
     crowd.leave().await;
     assert!(witness.confirmed() > 0);
+    until("the order store to catch up", async || server.is_whole().await.then_some(())).await;
     server.stop().await;
-    witness.close(&site, &shop).await;
+    witness.audit(&site);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

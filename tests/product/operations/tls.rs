@@ -1,6 +1,6 @@
 //! A shop that speaks HTTPS itself: with the certificate of its settings, and with the next one after SIGHUP.
 
-use crate::support::{Server, Site};
+use crate::support::{Server, Site, until};
 use harness::certificates;
 use rustix::process::Signal;
 use std::path::Path;
@@ -29,6 +29,18 @@ fn curl(program: &Path, site: &Site, server: &Server, authority: &str) -> Option
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Waits until readiness has the certificate as this, and returns what it says that means.
+async fn told(server: &Server, is_well: bool) -> String {
+    until("what readiness says of the certificate", async || {
+        let now = server.look("/readyz?verbose").await.json();
+        let all = now["dependencies"].as_array()?;
+        let found = all.iter().find(|found| found["name"] == "certificate")?;
+        let meaning = found["meaning"].as_str().filter(|_| found["healthy"] == is_well);
+        meaning.map(str::to_owned)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_presented_and_changed_by_sighup() {
     let Some(program) = harness::program("curl") else { return };
@@ -45,6 +57,9 @@ async fn a_certificate_is_presented_and_changed_by_sighup() {
     assert!(page.starts_with("HTTP/2 200"), "{page}");
     assert!(page.to_lowercase().contains("strict-transport-security: max-age="), "{page}");
 
+    let held = told(&server, true).await;
+    assert_eq!(held, "what was read last is presented");
+
     // On this machine the shop is known by the same file.
     site.set("HTTP__LISTEN", &server.address().to_string());
     for words in [&["config", "get", "limits"][..], &["webhooks", "list"]] {
@@ -57,6 +72,11 @@ async fn a_certificate_is_presented_and_changed_by_sighup() {
     server.signal(Signal::HUP);
     site.logged("the one of before is presented").await;
     assert!(curl(&program, &site, &server, "first.pem").is_some());
+    let meaning = told(&server, false).await;
+    assert!(meaning.contains("kept out") && meaning.contains("shop.pem"), "{meaning}");
+    assert_eq!(server.look("/readyz?verbose").await.json()["status"], "degraded");
+    let refused = "seckill_certificate_reloads_total{result=\"refused\"}";
+    assert_eq!(server.figure(refused).await, 1);
 
     assert!(certify(&site, "second.pem"));
     let asked = site.run(&["config", "get", "limits"]);
@@ -66,6 +86,8 @@ async fn a_certificate_is_presented_and_changed_by_sighup() {
     site.logged("the certificate was read again").await;
     assert!(curl(&program, &site, &server, "second.pem").is_some());
     assert!(curl(&program, &site, &server, "first.pem").is_none());
+    assert_eq!(told(&server, true).await, held);
+    assert_eq!(server.figure(refused).await, 1);
     server.stop().await;
 }
 

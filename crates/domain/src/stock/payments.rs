@@ -145,9 +145,12 @@ impl Stock {
             return known.unchanged(done);
         }
         let named = known.get(*id).filter(|payment| payment.provider == *provider);
-        match (*result, named) {
+        match (result.noted(), named) {
             (PaymentResult::Failed, None) => Decision::refused(Refusal::PaymentNotFound),
-            (PaymentResult::Failed, Some(named)) if named.state == PaymentState::Started => {
+            // Of an order that was released only money is still recorded.
+            (PaymentResult::Failed, Some(named))
+                if is_held && named.state == PaymentState::Started =>
+            {
                 let (state, reference) = (PaymentState::Failed, Some(reference.clone()));
                 let order = known.order.status;
                 known.changed(Payment { state, reference, ..named.clone() }, order)

@@ -5,9 +5,10 @@ use crate::shard::{Shard, operate, terms};
 use domain::payment::PAYMENTS_STARTED_MAX;
 use domain::stock::Changes;
 use domain::{
-    Command, Currency, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Outcome,
-    PaymentAsked, PaymentId, PaymentNotice, PaymentOutcome, PaymentReference, PaymentResult,
-    PaymentState, ProviderName, Refusal, RequestId, Stock, UserId,
+    Command, Currency, Event, ItemAction, ItemId, ItemTerms, Order, OrderId, OrderStatus, Outcome,
+    Payment, PaymentAsked, PaymentId, PaymentNotice, PaymentOutcome, PaymentRecord,
+    PaymentReference, PaymentResult, PaymentState, ProviderName, Record, Refusal, RequestId, Stock,
+    UserId,
 };
 use proptest::prelude::*;
 
@@ -128,7 +129,8 @@ impl PaymentStep {
                         assert_eq!(shop.stock.seq(), seq, "a repeat is no fact");
                     }
                     (PaymentResult::Failed, Outcome::Payment(noted)) => {
-                        assert!(noted.state != PaymentState::Started);
+                        let is_held = shop.stock.order(order_id).is_some();
+                        assert!(!is_held || noted.state != PaymentState::Started);
                     }
                     (PaymentResult::Failed, Outcome::Refused(Refusal::PaymentNotFound)) => {}
                     other => panic!("{other:?}"),
@@ -199,6 +201,66 @@ fn a_payment_is_started_once_for_a_request_and_pays_once() {
     assert_eq!(known.status, OrderStatus::Paid);
     assert_eq!(shop.stock.payments_of(order.order_id).len(), 2);
     shop.check_money();
+}
+
+#[test]
+fn a_capture_of_nothing_is_no_money() {
+    let (mut shop, order) = shop();
+    let id = PaymentId { order_id: order.order_id, number: 1 };
+    let nothing = PaymentResult::Captured { amount: 0, currency: order.currency };
+    let seq = shop.stock.seq();
+    // Nobody had asked for it, and nothing has come of it.
+    let unknown = Outcome::Refused(Refusal::PaymentNotFound);
+    assert_eq!(shop.ask(note(&notice(id, 1, 41, nothing))), unknown);
+    assert_eq!(shop.stock.seq(), seq);
+    shop.ask(start(&order, 7, 1));
+    let failed = (PaymentState::Failed, OrderStatus::Reserved);
+    assert_eq!(paid(shop.ask(note(&notice(id, 1, 41, nothing)))), (failed.0, failed.1, false));
+    assert_eq!(paid(shop.ask(note(&notice(id, 1, 41, nothing)))), (failed.0, failed.1, true));
+    shop.check_money();
+    // The money comes after all, by the same name.
+    let captured_now = (PaymentState::Captured, OrderStatus::Paid, false);
+    assert_eq!(paid(shop.ask(note(&captured(&order, 1, 1, 41)))), captured_now);
+    // Besides, nothing is still nothing.
+    let as_it_was = (PaymentState::Captured, OrderStatus::Paid, true);
+    assert_eq!(paid(shop.ask(note(&notice(id, 1, 42, nothing)))), as_it_was);
+    assert_eq!(shop.stock.payments_of(order.order_id).len(), 1);
+    shop.check_money();
+}
+
+#[test]
+fn a_payment_that_fails_after_its_order_was_let_go_leaves_it_as_it_is() {
+    let (mut shop, order) = shop();
+    shop.ask(start(&order, 7, 1));
+    settle(&mut shop);
+    let id = PaymentId { order_id: order.order_id, number: 1 };
+    let mut failed = notice(id, 1, 41, PaymentResult::Failed);
+    failed.stored = Some(Box::new(shop.stored(order.order_id)));
+    let seq = shop.stock.seq();
+    let as_it_was = (PaymentState::Started, OrderStatus::Expired, true);
+    assert_eq!(paid(shop.ask(note(&failed))), as_it_was);
+    let nothing = PaymentResult::Captured { amount: 0, currency: order.currency };
+    failed.result = nothing;
+    assert_eq!(paid(shop.ask(note(&failed))), as_it_was);
+    assert_eq!(shop.stock.seq(), seq, "nothing is recorded");
+}
+
+#[test]
+fn a_record_of_nothing_due_for_a_refund_is_still_read() {
+    let (mut shop, order) = shop();
+    shop.ask(start(&order, 7, 1));
+    let payment = Payment {
+        amount: 0,
+        state: PaymentState::RefundDue,
+        reference: Some(reference(41)),
+        ..shop.stock.payments_of(order.order_id)[0].clone()
+    };
+    let record = PaymentRecord { payment, order, status_before: order.status };
+    let seq = shop.stock.seq() + 1;
+    let (shard, at, event) = (shop.stock.shard(), shop.now, Event::Payment(Box::new(record)));
+    shop.stock.apply(&Record { shard, seq, at, event }).expect("older versions wrote such");
+    let kept = &shop.stock.payments_of(order.order_id)[0];
+    assert_eq!((kept.state, kept.amount), (PaymentState::RefundDue, 0));
 }
 
 #[test]

@@ -212,6 +212,7 @@ fn script_words(words: Words) -> String {
         "data_directory",
         "tasks",
         "settings",
+        "certificate",
         "checkpoint",
         "broker",
         "events",

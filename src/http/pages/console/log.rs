@@ -4,7 +4,7 @@ use super::log_view::{LogRow, rows};
 use super::shell::{ConsoleShell, Section};
 use super::visit::Visit;
 use crate::http::problem::Problem;
-use crate::http::request::page::PageQuery;
+use crate::http::request::page::{PageQuery, place};
 use crate::http::state::Edge;
 use askama::Template;
 use axum::extract::{Query, State};
@@ -31,7 +31,7 @@ pub async fn show(
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     visit.user.require(OperatorRole::Operator)?;
-    let before = query.starting_after.as_deref().and_then(|text| text.parse().ok());
+    let before = place(query.starting_after.as_deref())?;
     let mut entries = edge.sales.log_page(before, PAGE + 1).await?;
     let has_more = entries.len() > PAGE;
     entries.truncate(PAGE);

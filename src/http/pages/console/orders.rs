@@ -2,6 +2,7 @@
 
 use super::shell::{ConsoleShell, Section};
 use super::visit::Visit;
+use crate::http::admin::list_form::for_excel;
 use crate::http::admin::order_export::export;
 use crate::http::admin::order_filter::OrdersQuery;
 use crate::http::admin::orders::cut;
@@ -10,6 +11,7 @@ use crate::http::pages::money;
 use crate::http::pages::times::Moment;
 use crate::http::pages::words::Words;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::page;
 use crate::http::state::Edge;
 use crate::sales::{FoundOrders, OrderFilter, OrderNames};
 use askama::Template;
@@ -36,8 +38,8 @@ pub struct Search {
     status: String,
     from: String,
     to: String,
-    starting_after: String,
-    excel: String,
+    starting_after: Option<String>,
+    excel: Option<String>,
 }
 
 #[derive(Template)]
@@ -96,7 +98,7 @@ pub async fn show(
             (FormErrors::default(), FoundOrders { orders: Vec::from_iter(order), next: None })
         }
         Ok(Asked::Any(filter)) => {
-            let cursor = Cursor::Before(search.starting_after.parse().ok());
+            let cursor = Cursor::Before(page::place(search.starting_after.as_deref())?);
             let found = edge.sales.search_orders(filter, cursor, PAGE + 1).await?;
             (FormErrors::default(), cut(found, PAGE))
         }
@@ -133,8 +135,9 @@ pub async fn file(
     Query(search): Query<Search>,
 ) -> Result<Response, Problem> {
     visit.user.require(OperatorRole::Operator)?;
+    let for_excel = for_excel(search.excel.as_deref())?;
     match read(&edge, &visit, &search).await? {
-        Ok(Asked::Any(filter)) => export(edge, filter, search.excel == "true", "orders").await,
+        Ok(Asked::Any(filter)) => export(edge, filter, for_excel, "orders").await,
         Ok(Asked::Order(_)) | Err(_) => {
             Err(Problem::new(Code::InvalidField, "the filter of the file is not valid"))
         }

@@ -2,12 +2,14 @@
 
 use super::shell::{ConsoleShell, Section};
 use super::visit::Visit;
+use crate::http::admin::list_form::for_excel;
 use crate::http::admin::refund_export::export;
 use crate::http::admin::refunds::{RefundsQuery, page_of, refunded};
 use crate::http::pages::form::{Form, FormErrors};
 use crate::http::pages::money;
 use crate::http::pages::times::Moment;
 use crate::http::problem::{Code, Problem};
+use crate::http::request::page::place;
 use crate::http::request::path::Segment;
 use crate::http::state::Edge;
 use crate::sales::StoredPayment;
@@ -27,8 +29,8 @@ const PAGE: usize = 50;
 #[serde(default)]
 pub struct Shown {
     state: String,
-    starting_after: String,
-    excel: String,
+    starting_after: Option<String>,
+    excel: Option<String>,
 }
 
 impl Shown {
@@ -104,7 +106,7 @@ async fn page(
     typed: String,
 ) -> Result<Response, Problem> {
     let filter = shown.query().filter()?;
-    let after = shown.starting_after.parse().ok();
+    let after = place(shown.starting_after.as_deref())?;
     let (found, has_more) = page_of(edge, &filter, after, PAGE).await?;
     let is_made = shown.is_made();
     let page = Refunds {
@@ -144,7 +146,8 @@ pub async fn file(
     Query(shown): Query<Shown>,
 ) -> Result<Response, Problem> {
     visit.user.require(OperatorRole::Operator)?;
-    export(edge, shown.query().filter()?, shown.excel == "true").await
+    let for_excel = for_excel(shown.excel.as_deref())?;
+    export(edge, shown.query().filter()?, for_excel).await
 }
 
 /// Marks a refund as made.

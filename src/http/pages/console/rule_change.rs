@@ -13,7 +13,7 @@ use crate::http::admin::settings::{self, CHANGE, ROLLBACK};
 use crate::http::pages::form::{Form, FormErrors};
 use crate::http::pages::words::Words;
 use crate::http::problem::{Code, Problem};
-use crate::http::request::page::PageQuery;
+use crate::http::request::page::{PageQuery, place};
 use crate::http::request::path::Segment;
 use crate::http::request::rules::{Rule as _, Text};
 use crate::http::state::Edge;
@@ -74,7 +74,7 @@ pub async fn show(
     visit.user.require_rules()?;
     let document = document(&edge, &visit, known(&name)?)?;
     let typed = Typed::present(&document);
-    let before = query.starting_after.as_deref().and_then(|text| text.parse().ok());
+    let before = place(query.starting_after.as_deref())?;
     let form = (FormErrors::default(), typed);
     edit(&edge, &visit, StatusCode::OK, document, form, before).await
 }

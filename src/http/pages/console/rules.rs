@@ -15,7 +15,7 @@ use crate::http::pages::form::{Form, FormErrors};
 use crate::http::pages::times::Moment;
 use crate::http::pages::words::Words;
 use crate::http::problem::{FieldErrors, Problem};
-use crate::http::request::page::PageQuery;
+use crate::http::request::page::{PageQuery, place};
 use crate::http::request::path::Segment;
 use crate::http::risk::{Match, Moment as RuleMoment};
 use crate::http::state::Edge;
@@ -86,7 +86,7 @@ pub async fn show(
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     visit.user.require_rules()?;
-    let before = query.starting_after.as_deref().and_then(|text| text.parse().ok());
+    let before = place(query.starting_after.as_deref())?;
     let errors = FormErrors::default();
     page(&edge, &visit, StatusCode::OK, before, errors, EntryFields::default()).await
 }

@@ -222,6 +222,7 @@ pub fn dependency_name(words: Words, name: &str) -> String {
         "data_directory" => words.dependency_data_directory(),
         "tasks" => words.dependency_tasks(),
         "settings" => words.dependency_settings(),
+        "certificate" => words.dependency_certificate(),
         "checkpoint" => words.dependency_checkpoint(),
         "broker" => words.dependency_broker(),
         "events" => words.dependency_events(),

@@ -9,7 +9,7 @@ use crate::http::pages::problem::Shown;
 use crate::http::pages::times::Moment;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::idempotency_key::{form_key, named_key};
-use crate::http::request::page::PageQuery;
+use crate::http::request::page::{PageQuery, place};
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
 use crate::sales::{Base, Change};
@@ -40,7 +40,7 @@ pub async fn list(
     visit: Visit,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let before = query.starting_after.as_deref().and_then(|text| text.parse().ok());
+    let before = place(query.starting_after.as_deref())?;
     let mut sales = edge.sales.page(&[], before, PAGE + 1).await?;
     let has_more = sales.len() > PAGE;
     sales.truncate(PAGE);

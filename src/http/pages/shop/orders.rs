@@ -9,10 +9,12 @@ use crate::http::pages::times::{Moment, moment};
 use crate::http::pages::words::Words;
 use crate::http::payments::pay::{self, Onward, Paid, PaymentMode};
 use crate::http::problem::{Code, Problem};
+use crate::http::request::extract::Parameters;
+use crate::http::request::page::place;
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use domain::{Order, OrderId, OrderStatus, RequestId, SaleId};
 use hyper::header::{HeaderValue, REFRESH};
@@ -86,14 +88,14 @@ pub struct After {
 /// Shows the buyer's orders, newest first.
 pub async fn list(
     State(edge): State<Arc<Edge>>,
-    after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
+    Parameters(after): Parameters<After>,
     visit: Visit,
 ) -> Result<Response, Problem> {
     let user_id = match visit.buyer_or_log_in() {
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
-    let before = after.ok().and_then(|Query(after)| after.starting_after?.parse().ok());
+    let before = place(after.starting_after.as_deref())?;
     let found = orders::page_of(&edge, user_id, before, PAGE).await?;
     let mut titles = Titles::default();
     let mut cards = Vec::with_capacity(found.orders.len());

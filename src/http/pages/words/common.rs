@@ -9,6 +9,9 @@ super::words! {
     request_number();
     page_missing();
     page_missing_advice();
+    place_unknown();
+    place_unknown_advice();
+    place_beginning();
     user_name();
     password();
     log_in();

@@ -184,6 +184,7 @@ super::words! {
     dependency_data_directory();
     dependency_tasks();
     dependency_settings();
+    dependency_certificate();
     dependency_checkpoint();
     dependency_broker();
     dependency_events();

@@ -125,6 +125,8 @@ super::words! {
     settings_hold();
     settings_refused(why: &str);
     settings_file_refused(why: &str);
+    certificate_holds();
+    certificate_refused(why: &str);
     not_asked_yet();
     more_items(count: u64);
 }
@@ -199,6 +201,8 @@ impl Words {
             Meaning::SettingsHold => self.settings_hold(),
             Meaning::SettingsRefused(why) => self.settings_refused(why),
             Meaning::SettingsFileRefused(why) => self.settings_file_refused(why),
+            Meaning::CertificateHolds => self.certificate_holds(),
+            Meaning::CertificateRefused(why) => self.certificate_refused(why),
             Meaning::NotAskedYet => self.not_asked_yet(),
         }
     }
