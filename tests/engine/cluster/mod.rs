@@ -6,6 +6,7 @@ mod etcd;
 mod going_round;
 mod keys;
 mod linked;
+mod looks;
 mod member;
 mod moving;
 mod node;
