@@ -7,7 +7,6 @@
 use crate::store::journal::{JournalError, OpenedLog, Replayed};
 use domain::stock::Violation;
 use domain::{Record, ShardId, Stock};
-use std::hint::black_box;
 use std::iter;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
@@ -18,8 +17,6 @@ use std::thread::{self, ScopedJoinHandle};
 const LANES_MAX: usize = 16;
 /// Records that are handed to a lane together.
 const PARCEL: usize = 512;
-/// Records that are looked at before the first of them is applied, so that their memory is waited for once.
-const AHEAD: usize = 32;
 /// Parcels that may wait for a lane: with those the reader is as far ahead as it may be.
 const PARCELS_MAX: usize = 8;
 
@@ -118,13 +115,8 @@ fn apply(
     parcels: &Receiver<Vec<Record>>,
 ) -> Result<Vec<Stock>, Violation> {
     while let Ok(parcel) = parcels.recv() {
-        for near in parcel.chunks(AHEAD) {
-            let looked_at =
-                near.iter().map(|found| own[found.shard.index() / lanes].warm_for(&found.event));
-            black_box(looked_at.fold(0, u64::wrapping_add));
-            for found in near {
-                own[found.shard.index() / lanes].apply(found)?;
-            }
+        for found in &parcel {
+            own[found.shard.index() / lanes].apply(found)?;
         }
     }
     Ok(own)

@@ -7,7 +7,6 @@ use super::orders::{Entry, OrderTable};
 use super::payment_table::PaymentTable;
 use crate::admission::Admission;
 use crate::command::Command;
-use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::ids::{ItemId, OrderId, RequestId, ShardId, Timestamp, UserId};
 use crate::operation::RememberedOperation;
@@ -187,40 +186,16 @@ impl Stock {
     /// decided waits for their memory once, and not for each of them. What is returned means nothing, but a
     /// caller must not let the compiler know that it is not used.
     pub fn warm(&self, command: &Command) -> u64 {
-        match command {
-            Command::Buy(buy) => self.warm_buyer(buy.item_id, buy.user_id),
+        let slot = match command {
+            Command::Buy(buy) => self
+                .position(buy.item_id)
+                .and_then(|position| self.buyers.find(&self.orders, position, buy.user_id)),
             Command::Pay { order_id, .. } | Command::Cancel { order_id, .. } => {
-                self.warm_order(*order_id)
+                self.orders.find(*order_id)
             }
-            _ => 0,
-        }
-    }
-
-    /// Looks at what applying the event will look at, as [`Self::warm`] does for commands.
-    pub fn warm_for(&self, event: &Event) -> u64 {
-        match event {
-            Event::Order(order) if order.status == OrderStatus::Reserved => {
-                self.warm_buyer(order.item_id, order.user_id)
-            }
-            Event::Order(order) => self.warm_order(order.order_id),
-            Event::Payment(record) => self.warm_order(record.order.order_id),
-            _ => 0,
-        }
-    }
-
-    fn warm_buyer(&self, item_id: ItemId, user_id: UserId) -> u64 {
-        let position = self.position(item_id);
-        let newest =
-            position.and_then(|position| self.buyers.find(&self.orders, position, user_id));
-        newest.map_or(0, |slot| self.warm_slot(slot))
-    }
-
-    fn warm_order(&self, order_id: OrderId) -> u64 {
-        self.orders.find(order_id).map_or(0, |slot| self.warm_slot(slot))
-    }
-
-    fn warm_slot(&self, slot: u32) -> u64 {
-        self.orders.get(slot).map_or(0, |entry| entry.order_id.0)
+            _ => None,
+        };
+        slot.and_then(|slot| self.orders.get(slot)).map_or(0, |entry| entry.order_id.0)
     }
 
     /// Up to `limit` reserved orders whose payment window is over at `now`.
