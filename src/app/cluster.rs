@@ -141,6 +141,9 @@ impl From<OpenError> for ClusterError {
     }
 }
 
+/// How a node's settings stand, and how it judges those in etcd.
+pub(super) type NodeSettings = (watch::Receiver<SettingsStanding>, Judge);
+
 /// The cluster's log and registry, before this node has joined.
 pub(super) struct SharedLog {
     etcd: Etcd,
@@ -210,7 +213,7 @@ impl SharedLog {
     pub(super) async fn join(
         self,
         config: &Config,
-        (engine, stores, settings): (&Engine, &Stores, watch::Receiver<SettingsStanding>),
+        (engine, stores, (settings, judge)): (&Engine, &Stores, NodeSettings),
         clock_ahead_max: Duration,
         http_address: SocketAddr,
     ) -> Result<ClusterNode, ClusterError> {
@@ -250,7 +253,7 @@ impl SharedLog {
         };
         engine.reach_peers(peers::links(config, engine));
         let serving = listening.map(|listening| listening.answer(config, engine));
-        engine.set_steering(Steering::new(self.etcd.clone(), &cluster.prefix));
+        engine.set_steering(Steering::new(self.etcd.clone(), &cluster.prefix, judge));
         engine.expect(NAME, KIND);
         let (watched, directory) = (engine.clone(), member.directory().clone());
         let etcd = self.etcd;
