@@ -123,7 +123,10 @@ impl ClusterError {
                  sell their units again"
             }
             Self::Unasked(_) => "make the order store reachable (orders.mysql_url) and start again",
-            Self::Shards { .. } => "set engine.shards to the cluster's number: it never changes",
+            Self::Shards { .. } => {
+                "correct cluster.prefix, if what lies there is another shop's; if it is this shop's, set \
+                 engine.shards to the cluster's number, which never changes"
+            }
             Self::Format(_) => "start the version of seckill that the other nodes run",
             Self::Secret(_) => "give all nodes the same tokens.secret",
         }
@@ -298,14 +301,20 @@ impl ClusterNode {
 async fn watch_cluster(engine: Engine, directory: Directory, etcd: Etcd) {
     let mut changes = directory.changes();
     let mut measured: Option<Instant> = None;
+    let begun = Instant::now();
+    let mut has_taken_part = false;
     loop {
         if measured.is_none_or(|at| at.elapsed() >= MEASURE) {
             measured = Some(Instant::now());
             measure(&etcd).await;
         }
-        let meaning = look(&engine, &directory);
-        let is_well = matches!(meaning, Meaning::ClusterWhole { .. });
-        engine.report(NAME, KIND, is_well, meaning);
+        // A node that has just joined has no lease until it has looked at the registry, and others take nothing over.
+        has_taken_part |= engine.lease().is_live() || begun.elapsed() > AGE_MAX;
+        if has_taken_part {
+            let meaning = look(&engine, &directory);
+            let is_well = matches!(meaning, Meaning::ClusterWhole { .. });
+            engine.report(NAME, KIND, is_well, meaning);
+        }
         metrics::gauge!(SHARDS_UNOWNED).set(directory.unowned().len() as f64);
         // The time covers what changes without a change of the directory.
         let _ = tokio::time::timeout(LOOK, changes.changed()).await;
