@@ -357,8 +357,7 @@ async fn join(
     address: SocketAddr,
 ) -> Result<Option<ClusterNode>, AppError> {
     let Some(shared) = shared else { return Ok(None) };
-    let standing = settings.live.standing();
-    let ground = (engine, stores, standing);
+    let ground = (engine, stores, (settings.live.standing(), settings.rules.judge()));
     Ok(Some(shared.join(config, ground, clock_ahead_max, address).await?))
 }
 

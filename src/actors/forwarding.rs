@@ -14,6 +14,7 @@ use crate::peers::{LinkFigures, Links};
 use crate::telemetry::text::Histogram;
 use crate::telemetry::traces::{Kind, Parent, Span, TraceContext};
 use domain::{Buckets, Buy, Command, ItemId, ItemTerms, OrderId, Outcome, Refusal, ShardId};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -117,14 +118,15 @@ impl Engine {
         gates
     }
 
-    /// Looks at up to so many items of other nodes' that nobody here has looked at yet.
+    /// Looks at up to so many items of other nodes' that nobody here has looked at yet, the newest first.
     pub async fn meet_items_elsewhere(&self, most: usize) {
         let (Some(remote), Some(directory)) = (self.remote(), self.directory()) else { return };
         let items = directory.items();
         let is_new =
             |item: &ItemId| self.gate(*item).is_none() && remote.known_gate(*item).is_none();
-        let new: Vec<ItemId> = items.keys().copied().filter(is_new).take(most).collect();
-        self.look_at(new).await;
+        let mut new: Vec<ItemId> = items.keys().copied().filter(is_new).collect();
+        new.sort_unstable_by_key(|item| Reverse(*item));
+        self.look_at(new.into_iter().take(most)).await;
     }
 
     /// Whether a shard that was asked for in vain is to be asked for again: it was just going from one node to another,
@@ -141,14 +143,23 @@ impl Engine {
         Instant::now() < until && remote.moves_on(shard, was_own, takes, until).await
     }
 
-    /// Looks at those of these items that are other nodes', so that their gates are known as they are now. One
-    /// that cannot be looked at stays as it was.
+    /// Looks at those of these items that are other nodes', so that their gates are known as they are now, and at
+    /// those of which some bucket was never seen. One that cannot be looked at stays as it was.
     pub async fn look_at(&self, items: impl IntoIterator<Item = ItemId>) {
         let (Some(remote), Some(directory)) = (self.remote(), self.directory()) else { return };
-        let is_elsewhere =
-            |item: &ItemId| self.gate(*item).is_none() && directory.shard_of(*item).is_some();
-        let elsewhere = items.into_iter().filter(is_elsewhere);
-        futures_util::future::join_all(elsewhere.map(|item| remote.gate(item))).await;
+        let (mut elsewhere, mut known) = (Vec::new(), Vec::new());
+        for item in items {
+            match self.gate(item) {
+                Some(gate) => known.push(gate),
+                None if directory.shard_of(item).is_some() => elsewhere.push(item),
+                None => {}
+            }
+        }
+        let met =
+            futures_util::future::join_all(elsewhere.into_iter().map(|item| remote.gate(item)));
+        known.extend(met.await.into_iter().filter_map(|found| found.ok().flatten()));
+        known.retain(|gate| gate.units().is_none());
+        self.transfers().look(&known).await;
     }
 
     /// Decides a purchase; answers once that is durable. Knows nothing of the gates' fast path: the
@@ -282,9 +293,9 @@ impl Engine {
     /// Returns [`NotDelivered::Moved`] also if the units of some bucket were never seen: its node does not answer.
     pub async fn find_units(&self, item_id: ItemId) -> Result<Option<Arc<Gate>>, NotDelivered> {
         let gate = self.find_gate(item_id).await?;
-        if let Some(gate) = gate.as_ref().filter(|gate| !gate.are_units_known()) {
+        if let Some(gate) = gate.as_ref().filter(|gate| gate.units().is_none()) {
             self.transfers().look(std::slice::from_ref(gate)).await;
-            if self.is_one_of_several() && !gate.are_units_known() {
+            if self.is_one_of_several() && gate.units().is_none() {
                 return Err(NotDelivered::Moved);
             }
         }

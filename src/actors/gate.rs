@@ -144,15 +144,17 @@ impl Gate {
         }
     }
 
-    /// The counters as of the last durable fact.
+    /// The counters as of the last durable fact; of several buckets those that are known, which is all of them once
+    /// [`Self::units`] has some.
     pub fn counters(&self) -> ItemCounters {
         self.facts.lock().counters
     }
 
-    /// Whether the counters are, or were, those of all the item's buckets.
-    pub(super) fn are_units_known(&self) -> bool {
+    /// The counters of all the item's buckets, as they were when they were last seen together; none if they never
+    /// were: what is known then is a part.
+    pub fn units(&self) -> Option<ItemCounters> {
         let facts = self.facts.lock();
-        facts.parts.is_none() || facts.are_whole
+        (facts.parts.is_none() || facts.are_whole).then_some(facts.counters)
     }
 
     /// The item as it durably is in one of its shards, without the operations that the shard remembers; none if

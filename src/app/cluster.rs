@@ -125,7 +125,10 @@ impl ClusterError {
                  sell their units again"
             }
             Self::Unasked(_) => "make the order store reachable (orders.mysql_url) and start again",
-            Self::Shards { .. } => "set engine.shards to the cluster's number: it never changes",
+            Self::Shards { .. } => {
+                "correct cluster.prefix, if what lies there is another shop's; if it is this shop's, set \
+                 engine.shards to the cluster's number, which never changes"
+            }
             Self::Format(_) => "start the version of seckill that the other nodes run",
             Self::Secret(_) => "give all nodes the same tokens.secret",
             Self::Clock(_) => {
@@ -153,6 +156,9 @@ impl From<OpenError> for ClusterError {
         Self::Unasked(StoreError::Unavailable(error.to_string()))
     }
 }
+
+/// How a node's settings stand, and how it judges those in etcd.
+pub(super) type NodeSettings = (watch::Receiver<SettingsStanding>, Judge);
 
 /// The cluster's log and registry, before this node has joined.
 pub(super) struct SharedLog {
@@ -223,7 +229,7 @@ impl SharedLog {
     pub(super) async fn join(
         self,
         config: &Config,
-        (engine, stores, settings): (&Engine, &Stores, watch::Receiver<SettingsStanding>),
+        (engine, stores, (settings, judge)): (&Engine, &Stores, NodeSettings),
         clock_ahead_max: Duration,
         http_address: SocketAddr,
     ) -> Result<ClusterNode, ClusterError> {
@@ -267,7 +273,7 @@ impl SharedLog {
         };
         engine.reach_peers(links);
         let serving = listening.map(|listening| listening.answer(config, engine));
-        engine.set_steering(Steering::new(self.etcd.clone(), &cluster.prefix));
+        engine.set_steering(Steering::new(self.etcd.clone(), &cluster.prefix, judge));
         engine.expect(NAME, KIND);
         let (watched, directory) = (engine.clone(), member.directory().clone());
         let etcd = self.etcd;
@@ -312,15 +318,21 @@ impl ClusterNode {
 async fn watch_cluster(engine: Engine, directory: Directory, etcd: Etcd) {
     let mut changes = directory.changes();
     let mut measured: Option<Instant> = None;
+    let begun = Instant::now();
+    let mut has_taken_part = false;
     loop {
         if measured.is_none_or(|at| at.elapsed() >= MEASURE) {
             measured = Some(Instant::now());
             measure(&etcd).await;
         }
-        let peers = engine.look_at_peers().await;
-        let meaning = look(&engine, &directory, peers);
-        let is_well = matches!(meaning, Meaning::ClusterWhole { .. });
-        engine.report(NAME, KIND, is_well, meaning);
+        // A node that has just joined has no lease until it has looked at the registry, and others take nothing over.
+        has_taken_part |= engine.lease().is_live() || begun.elapsed() > AGE_MAX;
+        if has_taken_part {
+            let peers = engine.look_at_peers().await;
+            let meaning = look(&engine, &directory, peers);
+            let is_well = matches!(meaning, Meaning::ClusterWhole { .. });
+            engine.report(NAME, KIND, is_well, meaning);
+        }
         metrics::gauge!(SHARDS_UNOWNED).set(directory.unowned().len() as f64);
         // The time covers what changes without a change of the directory.
         let _ = tokio::time::timeout(LOOK, changes.changed()).await;

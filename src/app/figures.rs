@@ -169,7 +169,7 @@ fn render_items(gates: &[Arc<Gate>], out: &mut String) {
     let name = names::ITEM_UNITS;
     header(out, name);
     for gate in open.iter().take(ITEMS_MAX) {
-        let (item, counters) = (gate.terms().item_id, gate.counters());
+        let (item, Some(counters)) = (gate.terms().item_id, gate.units()) else { continue };
         for (state, units) in [
             ("allotted", counters.allotted),
             ("available", counters.available),

@@ -72,7 +72,7 @@ pub enum KongError {
 /// Returns [`GatewayError`] if etcd does not answer, no node lives, or one has no address.
 pub async fn addresses(config: &Config) -> Result<Vec<String>, GatewayError> {
     if config.cluster.is_set() {
-        return of_nodes(&steering::open(config)?.view().await?.nodes);
+        return of_nodes(&steering::open(&config.clone().into())?.view().await?.nodes);
     }
     Ok(vec![reachable(config.http.listen).to_string()])
 }

@@ -1,8 +1,10 @@
 //! A cluster, looked at and steered from the command line, by a process that is no node of it.
 
-use crate::config::Config;
+use super::live::FileRules;
+use crate::config::Loaded;
 use crate::opening::{self, EtcdOpenError};
 use domain::ShardId;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,9 +31,11 @@ pub struct MoveOutcome {
 ///
 /// # Errors
 /// Returns [`EtcdOpenError`] if the address or a certificate cannot be used.
-pub fn open(config: &Config) -> Result<Steering, EtcdOpenError> {
-    let etcd = opening::etcd(config, CALL_TIMEOUT)?;
-    Ok(Steering::new(etcd, &config.cluster.prefix))
+pub fn open(loaded: &Loaded) -> Result<Steering, EtcdOpenError> {
+    let etcd = opening::etcd(&loaded.config, CALL_TIMEOUT)?;
+    // As a node judges its settings.
+    let rules = Arc::new(FileRules::new(loaded));
+    Ok(Steering::new(etcd, &loaded.config.cluster.prefix, rules.judge()))
 }
 
 /// How far a node that is drained has come.

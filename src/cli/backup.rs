@@ -28,7 +28,9 @@ pub fn run(
     arguments: &BackupArguments,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
-    failure::without_cluster(config, "nothing was copied")?;
+    let remedy = "back a cluster up by a snapshot of etcd (`etcdctl snapshot save`) and by a dump of the database of \
+                  orders.mysql_url, or of each one of orders.mysql_urls (docs/operations.md, \"Backups\")";
+    failure::without_cluster(config, "nothing was copied", remedy)?;
     check_dump(config, arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let copying = Backup::copy(config, &arguments.folder, arguments.dump.as_deref());

@@ -55,21 +55,21 @@ impl fmt::Display for Failure {
 }
 
 /// Refuses a command that works on the journal of a data directory, where the log is etcd's. `what` says what
-/// was not done.
+/// was not done, `remedy` what does it there.
 ///
 /// # Errors
 /// Returns [`Failure`] if the configuration names a cluster.
-pub fn without_cluster(config: &Config, what: &str) -> Result<(), Failure> {
+pub fn without_cluster(config: &Config, what: &str, remedy: &str) -> Result<(), Failure> {
     if !config.cluster.is_set() {
         return Ok(());
     }
     Err(Failure {
         exit: Exit::Configuration,
-        what: format!("{what}: the log of a cluster is in etcd, and this command reads a data directory's"),
+        what: format!(
+            "{what}: the log of a cluster is in etcd, and this command reads a data directory's"
+        ),
         meaning: "nothing was read and nothing was changed".to_owned(),
-        remedy: "`seckill cluster restore` does it where etcd is lost for good; docs/cluster.md tells what nodes do \
-                 by themselves"
-            .to_owned(),
+        remedy: remedy.to_owned(),
     })
 }
 

@@ -154,7 +154,7 @@ fn answer(arguments: Arguments, output: &mut impl Write) -> Result<ExitCode, Sto
             serve::run(config::Source::new(arguments.config), serve, output)?;
         }
         Command::Cluster(command) => {
-            return Ok(cluster::run(&configuration()?.config, &command, output)?);
+            return Ok(cluster::run(&configuration()?, &command, output)?);
         }
         Command::DeadLetters(command) => {
             dead_letters::run(&configuration()?.config, &command, output)?;

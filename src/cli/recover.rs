@@ -22,7 +22,9 @@ pub struct RecoverArguments {
 /// # Errors
 /// Returns [`Failure`] if there is a journal, a store does not answer, or one is another shop's.
 pub fn run(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
-    failure::without_cluster(config, "nothing was recovered")?;
+    let remedy = "`seckill cluster restore` does it where etcd is lost for good; docs/cluster.md tells what nodes do by \
+                  themselves";
+    failure::without_cluster(config, "nothing was recovered", remedy)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let recovered = runtime.block_on(recover::recover(config))?;
     Ok(print(&recovered, output)?)

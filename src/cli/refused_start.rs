@@ -4,6 +4,7 @@
 
 use super::failure::{Exit, Failure};
 use crate::app::AppError;
+use crate::config::Config;
 use crate::opening::OpenError;
 use crate::store::data_dir::DataDirError;
 use crate::store::journal::JournalId;
@@ -37,6 +38,16 @@ impl From<AppError> for Failure {
             remedy: shortage.unwrap_or(remedy).to_owned(),
         }
     }
+}
+
+/// What a person is told of a start that was refused with this configuration: a cluster has other remedies.
+pub(super) fn refused(error: AppError, config: &Config) -> Failure {
+    let is_foreign = matches!(error, AppError::ForeignOrders(_));
+    let mut failure = Failure::from(error);
+    if is_foreign && config.cluster.is_set() {
+        FOREIGN_ORDERS_OF_CLUSTER.clone_into(&mut failure.remedy);
+    }
+    failure
 }
 
 /// What the shell is told of a start that is refused, and what the person is to do.
@@ -195,6 +206,10 @@ const FOREIGN_CHECKPOINT: &str = "give this shop a Redis database of its own (ch
 const FOREIGN_ORDERS: &str = "give this shop a database of its own (orders.mysql_url); or, if the data directory is an older copy, \
      or new because its volume was not mounted, bring the right one back; or, if the journal's disk is lost \
      for good, begin a new one with `seckill recover --from-orders` (docs/operations.md, \"A lost journal\")";
+
+const FOREIGN_ORDERS_OF_CLUSTER: &str = "correct orders.mysql_url (or orders.mysql_urls), which names the same databases at all nodes of a \
+     cluster and is another shop's here; or correct cluster.endpoints or cluster.prefix, if the orders are this \
+     shop's and the cluster is another one's (docs/cluster.md)";
 
 const MISPLACED_ORDERS: &str = "name the databases in orders.mysql_urls as they were named when the first order was stored: all of \
      them, and in the same order. Another number of them is a change of its own, with the shop stopped \

@@ -3,6 +3,7 @@
 use super::banner::{self, Console, Offer, OfferItem, Place};
 use super::failure::{Exit, Failure};
 use super::process_limits;
+use super::refused_start;
 use crate::app::{App, AppError, StartOptions};
 use crate::config::{Config, Source};
 use crate::demo;
@@ -68,7 +69,8 @@ pub fn run(
             sockets,
             service_manager: service_manager.clone(),
         };
-        let app = App::start(&loaded, options).await?;
+        let app = App::start(&loaded, options).await;
+        let app = app.map_err(|error| refused_start::refused(error, config))?;
         let mut signals = Signals::listen(hangup).map_err(|error| fault(&error))?;
         let scheme = if app.speaks_tls() { "https" } else { "http" };
         service_manager.ready(&format!("serving on {scheme}://{}", app.address()));

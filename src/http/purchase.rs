@@ -7,7 +7,7 @@
 use super::buy_token::NotGood;
 use super::problem::{Code, Problem};
 use super::state::Edge;
-use crate::actors::{Gate, KeyOrigin, Reply};
+use crate::actors::{Gate, KeyOrigin, NotDelivered, Reply};
 use crate::telemetry::traces::TraceContext;
 use domain::{Buy, ItemId, Order, Outcome, Refusal, RequestId, UserId};
 use std::sync::Arc;
@@ -47,10 +47,14 @@ pub struct Bought {
 ///
 /// # Errors
 /// Returns an `item_not_found` problem if no such item is on sale, or if the path could name none, and an
-/// `owner_unavailable` one if another node has it that does not answer.
+/// `owner_unavailable` one if another node has it that does not answer, or its shard has not taken it in yet.
 pub async fn item(edge: &Edge, item_id: Option<ItemId>) -> Result<Arc<Gate>, Problem> {
     let item_id = item_id.ok_or_else(Problem::item_not_found)?;
-    edge.engine.find_gate(item_id).await?.ok_or_else(Problem::item_not_found)
+    match edge.engine.find_gate(item_id).await? {
+        Some(gate) => Ok(gate),
+        // Not on the way of a purchase of what there is, whose future is smaller without.
+        None => Err(Box::pin(missing(edge, item_id)).await),
+    }
 }
 
 /// Returns the item's gate, to show the units of all its buckets.
@@ -59,7 +63,19 @@ pub async fn item(edge: &Edge, item_id: Option<ItemId>) -> Result<Arc<Gate>, Pro
 /// Returns a problem as [`item`] does, and an `owner_unavailable` one if the node of a bucket does not answer and its
 /// units were never seen.
 pub async fn item_with_units(edge: &Edge, item_id: ItemId) -> Result<Arc<Gate>, Problem> {
-    edge.engine.find_units(item_id).await?.ok_or_else(Problem::item_not_found)
+    match edge.engine.find_units(item_id).await? {
+        Some(gate) => Ok(gate),
+        None => Err(Box::pin(missing(edge, item_id)).await),
+    }
+}
+
+/// Says of an item that no shard has why that is. In a cluster an approved one may not have reached its shard, whose
+/// node is away.
+async fn missing(edge: &Edge, item_id: ItemId) -> Problem {
+    if edge.engine.is_one_of_several() && edge.sales.expects(item_id, edge.engine.now()).await {
+        return NotDelivered::Moved.into();
+    }
+    Problem::item_not_found()
 }
 
 /// Decides a purchase.

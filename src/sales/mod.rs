@@ -4,6 +4,7 @@
 //! Must not decide anything about stock, which the shards own.
 
 pub mod completeness;
+mod expected;
 pub mod lifecycle;
 mod log;
 pub mod operators;
@@ -27,6 +28,7 @@ use domain::order::Cursor;
 use domain::{
     ItemId, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStep, Timestamp, UserId,
 };
+use expected::Expected;
 use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
 use std::collections::HashMap;
 use std::fmt;
@@ -52,6 +54,7 @@ pub struct Sales {
     operators: KnownOperators,
     dead_letters: DeadLetters,
     upcoming: Upcoming,
+    expected: Expected,
 }
 
 /// Orders that a search found.
@@ -83,8 +86,8 @@ impl Sales {
         let catalogue = Catalogue::new(orders.database());
         let operators = KnownOperators::new(catalogue.clone());
         let dead_letters = DeadLetters { broker: None, orders: Some(orders.clone()) };
-        let upcoming = Upcoming::default();
-        Self { orders, catalogue, read_cache, operators, dead_letters, upcoming }
+        let (upcoming, expected) = (Upcoming::default(), Expected::default());
+        Self { orders, catalogue, read_cache, operators, dead_letters, upcoming, expected }
     }
 
     /// The same, with the broker in whose queue dead letters are.

@@ -9,7 +9,7 @@ use crate::actors::{NotDelivered, Reply};
 use crate::store::orders::ownership::OwnershipError;
 use domain::catalogue::Sale;
 use domain::operation::SHOP_ACTOR;
-use domain::{ItemId, Outcome, Refusal, SaleStatus, SaleStep};
+use domain::{ItemId, Outcome, SaleStatus, SaleStep};
 
 /// Why a sale is not, or not completely, in its shards. It stays approved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum PreheatError {
     #[error(transparent)]
     NotOurs(OwnershipError),
     /// A shard did not take an item.
-    #[error("item {item_id} was not loaded: {reason:?}")]
+    #[error("item {item_id} was not loaded: {}", because(*.reason))]
     NotLoaded {
         /// The first item that was not loaded.
         item_id: ItemId,
@@ -26,16 +26,29 @@ pub enum PreheatError {
         reason: Option<NotDelivered>,
     },
     /// A shard has the item with other terms.
-    #[error("item {item_id} is in its shard with other terms: {refusal:?}")]
-    Refused {
-        /// The item that was refused.
-        item_id: ItemId,
-        /// Why the shard refused.
-        refusal: Refusal,
-    },
+    #[error("item {0} is in its shard with other terms")]
+    Refused(ItemId),
     /// The items are in their shards, and the catalogue does not say so yet.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+}
+
+/// Why an item was not loaded, in words.
+fn because(reason: Option<NotDelivered>) -> &'static str {
+    match reason {
+        None => "whether it was is not known",
+        Some(NotDelivered::Overloaded) => "its shard has too much to do",
+        Some(NotDelivered::StorageFull) => "the journal has no room",
+        Some(NotDelivered::LogUnavailable) => "the log confirms nothing at the moment",
+        Some(NotDelivered::StorageDamaged) => "the journal is damaged",
+        Some(NotDelivered::BacklogFull) => "the order store is behind",
+        Some(NotDelivered::Quarantined) => "handling it keeps failing",
+        Some(NotDelivered::Moved) => {
+            "the node of its shard does not answer, or no node has the shard yet"
+        }
+        Some(NotDelivered::NeedsToken) => "it is sold for buy tokens",
+        Some(NotDelivered::ShuttingDown) => "the server is stopping",
+    }
 }
 
 impl From<OwnershipError> for PreheatError {
@@ -65,9 +78,7 @@ pub async fn preheat(engine: &Engine, sales: &Sales, sale: &Sale) -> Result<Sale
                     missing.get_or_insert(item_id);
                 }
             }
-            Reply::Decided(Outcome::Refused(refusal)) => {
-                return Err(PreheatError::Refused { item_id, refusal });
-            }
+            Reply::Decided(Outcome::Refused(_)) => return Err(PreheatError::Refused(item_id)),
             Reply::Decided(_) => {}
             Reply::NotDelivered(reason) => {
                 return Err(PreheatError::NotLoaded { item_id, reason: Some(reason) });

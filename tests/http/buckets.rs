@@ -24,6 +24,10 @@ async fn an_item_over_several_shards_sells_as_one_and_settles_as_one() {
     let item_id: ItemId = item.parse().expect("an identity");
     let gate = shop.engine.gate(item_id).expect("it was preheated");
     assert_eq!(gate.shards().len(), 3);
+    let path = format!("/api/v1/admin/sales/{sale}/preheat");
+    let list = shop.get(&path, Some(&shop.operator("ann"))).await.json();
+    assert_eq!((&list["complete"], &list["items"][0]["terms_agree"]), (&json!(true), &json!(true)));
+    assert_eq!(list["items"][0]["counters"]["allotted"], UNITS, "{list:#}");
     let mut orders = Vec::new();
     for user_id in 1..=u64::from(UNITS) {
         let bought = shop.buy(item, user_id, "key").await;

@@ -197,5 +197,6 @@ async fn etcd_away_changes_nothing() {
     let view = look(&shop, LIMITS).await;
     assert_eq!((&view["version"], &view["values"]["user_burst"]), (&json!(1), &json!(3)));
     let gone = put(&shop, LIMITS, "\"1\"", json!({})).await;
-    assert_eq!(gone.problem(), (503, "records_unavailable".to_owned()));
+    assert_eq!(gone.problem(), (503, "log_unavailable".to_owned()));
+    assert!(gone.text().contains("etcd, which has the settings"), "{}", gone.text());
 }

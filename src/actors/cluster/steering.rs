@@ -9,7 +9,7 @@ use crate::store::journal::fenced::{EtcdLog, LogLook, LookError};
 use crate::store::registry::{
     Cluster, DrainWish, EtcdRegistry, MoveWish, Registry, RegistryError, View,
 };
-use crate::store::settings::centre_version;
+use crate::store::settings::{Centre, CentreStanding, Judge};
 use domain::ShardId;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub struct Standing {
     pub nodes: Vec<NodeStanding>,
     /// Every shard, in order.
     pub shards: Vec<ShardStanding>,
-    /// How often settings were changed while the shop runs, going by etcd; none if that cannot be read.
+    /// How often settings were changed while the shop runs, going by etcd; none if that is gone or cannot be read.
     pub settings_version: Option<u64>,
     /// How etcd is, as the member that was asked sees it.
     pub etcd: EtcdStatus,
@@ -126,16 +126,18 @@ pub struct Steering {
     etcd: Etcd,
     registry: EtcdRegistry,
     log: EtcdLog,
+    centre: Centre,
     prefix: String,
 }
 
 impl Steering {
-    /// The cluster below a prefix of etcd.
-    pub fn new(etcd: Etcd, prefix: &str) -> Self {
+    /// The cluster below a prefix of etcd, whose settings are judged by `judge`.
+    pub fn new(etcd: Etcd, prefix: &str, judge: Judge) -> Self {
         // It begins no session, whose length this would be.
         let registry = EtcdRegistry::new(etcd.clone(), prefix, MOVES_LASTING);
         let log = EtcdLog::new(etcd.clone(), prefix);
-        Self { etcd, registry, log, prefix: prefix.to_owned() }
+        let centre = Centre::new(etcd.clone(), prefix, judge);
+        Self { etcd, registry, log, centre, prefix: prefix.to_owned() }
     }
 
     /// How the cluster is.
@@ -144,10 +146,12 @@ impl Steering {
     /// Returns [`SteeringError`] if there is none, or etcd does not answer.
     pub async fn standing(&self) -> Result<Standing, SteeringError> {
         let cluster = self.cluster().await?;
-        // Before the nodes are asked, so that none of them seems ahead.
-        let settings_version = centre_version(&self.etcd, &self.prefix).await;
-        let settings_version = settings_version.map_err(LookError::Etcd)?;
+        // Before the nodes are asked, so that none of them seems ahead because of a change that is made just now.
+        let mut settings = self.centre.standing().await.map_err(LookError::Etcd)?;
         let view = self.registry.view().await?;
+        if view.nodes.values().any(|node| node.config_version > settings.good) {
+            settings = self.centre.standing().await.map_err(LookError::Etcd)?;
+        }
         let look = self.log.look(cluster.shards).await?;
         let etcd = self.etcd.status().await.map_err(LookError::Etcd)?;
         let nodes: Vec<NodeStanding> = view
@@ -170,9 +174,9 @@ impl Steering {
         let shards: Vec<ShardStanding> =
             (0..cluster.shards).map(|shard| shard_standing(&view, &look, ShardId(shard))).collect();
         let mut troubles = troubles(&nodes, &shards, &etcd);
-        troubles.extend(settings_troubles(&nodes, settings_version));
+        troubles.extend(settings_troubles(&nodes, &settings));
         troubles.extend(look.damage());
-        let revision = view.revision;
+        let (revision, settings_version) = (view.revision, settings.version);
         Ok(Standing { cluster, revision, nodes, shards, settings_version, etcd, troubles })
     }
 
@@ -193,9 +197,14 @@ impl Steering {
     /// Lets a node take shards again. It takes what is free, and nothing back.
     ///
     /// # Errors
-    /// Returns [`SteeringError`] if etcd does not answer.
+    /// Returns [`SteeringError`] if no such node lives or is drained, or etcd does not answer.
     pub async fn undrain(&self, node: &str) -> Result<(), SteeringError> {
         self.cluster().await?;
+        let view = self.registry.view().await?;
+        // One that is drained may be dead, and is to take shards when it is back.
+        if !view.nodes.contains_key(node) && !view.wishes.drain(node) {
+            return Err(no_node(node, view));
+        }
         Ok(self.registry.wish_drain(node, None).await?)
     }
 
@@ -270,22 +279,32 @@ impl Steering {
         if view.nodes.contains_key(node) {
             return Ok(view);
         }
-        let nodes = view.nodes.into_keys().collect();
-        Err(SteeringError::NoNode { node: node.to_owned(), nodes })
+        Err(no_node(node, view))
     }
+}
+
+fn no_node(node: &str, view: View) -> SteeringError {
+    SteeringError::NoNode { node: node.to_owned(), nodes: view.nodes.into_keys().collect() }
 }
 
 fn shard_standing(view: &View, look: &LogLook, shard: ShardId) -> ShardStanding {
     let (base, head) = look.ends(shard).unwrap_or_default();
+    let owner = view.owners.get(&shard).map(|owner| owner.node.clone());
     ShardStanding {
         shard,
-        owner: view.owners.get(&shard).map(|owner| owner.node.clone()),
         epoch: head.epoch,
         last_record: head.seq,
         trimmed_record: base.seq,
         batches: head.batch.saturating_sub(base.batch),
-        moves_to: view.wishes.moves.get(&shard).map(|wish| wish.to.clone()),
+        moves_to: on_its_way(view, shard),
+        owner,
     }
+}
+
+/// The node that is to have a shard and has it not. The wish stays a moment longer than the shard is on its way.
+fn on_its_way(view: &View, shard: ShardId) -> Option<String> {
+    let (owner, wish) = (view.owners.get(&shard), view.wishes.moves.get(&shard)?);
+    owner.is_none_or(|owner| owner.node != wish.to).then(|| wish.to.clone())
 }
 
 /// What is wrong with a cluster, in words.
@@ -330,23 +349,31 @@ fn troubles(nodes: &[NodeStanding], shards: &[ShardStanding], etcd: &EtcdStatus)
     troubles
 }
 
-/// What is wrong with the settings of the nodes, in words.
-fn settings_troubles(nodes: &[NodeStanding], version: Option<u64>) -> Vec<String> {
-    let Some(version) = version else {
-        return vec![
-            "the settings in etcd cannot be read, and the nodes go on with those of before"
-                .to_owned(),
-        ];
-    };
-    let behind = nodes.iter().filter(|node| node.settings_version < version);
-    let say = |node: &NodeStanding| {
-        format!(
-            "node {} goes by version {} of the settings, and etcd has version {version}: if it stays so, its \
-             readiness says why",
-            node.name, node.settings_version
-        )
-    };
-    behind.map(say).collect()
+/// What is wrong with the settings in etcd and of the nodes, in words.
+fn settings_troubles(nodes: &[NodeStanding], settings: &CentreStanding) -> Vec<String> {
+    let good = settings.good;
+    let mut troubles = Vec::new();
+    if let Some(refused) = &settings.refused {
+        troubles.push(format!(
+            "the settings in etcd are kept out ({refused}): those of version {good} hold, from which the next \
+             change is made"
+        ));
+    }
+    for NodeStanding { name, settings_version, .. } in nodes {
+        let goes_by =
+            format!("node {name} goes by version {settings_version} of the settings, and");
+        if *settings_version < good {
+            troubles.push(format!(
+                "{goes_by} etcd has version {good}: if it stays so, its readiness says why"
+            ));
+        } else if *settings_version > good {
+            troubles.push(format!(
+                "{goes_by} etcd has none after version {good} that is good: what was changed since is lost there, \
+                 and the next change brings it back"
+            ));
+        }
+    }
+    troubles
 }
 
 fn living(nodes: &[String]) -> String {
@@ -360,6 +387,26 @@ fn living(nodes: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::journal::fenced::OwnerRecord;
+    use crate::store::settings::Refused;
+
+    #[test]
+    fn a_shard_that_has_arrived_is_not_on_its_way() {
+        let mut view = View::default();
+        let wish =
+            MoveWish { to: "b".to_owned(), spares_sales: false, by: String::new(), nonce: 1 };
+        assert_eq!(on_its_way(&view, ShardId(0)), None);
+        view.wishes.moves.insert(ShardId(0), wish);
+        for (owner, wanted) in [(None, Some("b")), (Some("a"), Some("b")), (Some("b"), None)] {
+            let owner = owner.map(|node: &str| OwnerRecord {
+                node: node.to_owned(),
+                incarnation: 1,
+                epoch: 1,
+            });
+            view.owners = owner.into_iter().map(|owner| (ShardId(0), owner)).collect();
+            assert_eq!(on_its_way(&view, ShardId(0)).as_deref(), wanted, "{:?}", view.owners);
+        }
+    }
 
     #[test]
     fn what_is_wrong_is_said() {
@@ -410,10 +457,16 @@ mod tests {
         check(&[node("a", "1", true, 1)], &owned, &well, &["has 1 shards yet"]);
         check(&[a, node("b", "2", false, 0)], &owned, &well, &["versions: 1, 2"]);
         let ill = EtcdStatus { has_leader: false, is_full: true, ..well };
-        assert_eq!(settings_troubles(&alone, Some(3)), Vec::<String>::new());
-        let behind = settings_troubles(&alone, Some(4));
+        let settings = |good, refused| CentreStanding { version: Some(4), good, refused };
+        assert_eq!(settings_troubles(&alone, &settings(3, None)), Vec::<String>::new());
+        let behind = settings_troubles(&alone, &settings(4, None));
         assert!(behind[0].contains("node a goes by version 3 of the settings"), "{behind:?}");
-        assert!(settings_troubles(&alone, None)[0].contains("cannot be read"));
+        let ahead = settings_troubles(&alone, &settings(0, None));
+        assert!(ahead[0].contains("etcd has none after version 0"), "{ahead:?}");
+        let refused = Refused { what: "http, version 4".to_owned(), why: "wrong".to_owned() };
+        let refused = settings_troubles(&alone, &settings(3, Some(refused)));
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].contains("(http, version 4: wrong): those of version 3 hold"));
         check(&alone, &owned, &ill, &["knows no leader", "database is full"]);
     }
 }

@@ -8,7 +8,7 @@ use crate::app::founding as beginning;
 use crate::app::steering::{
     self, DrainOutcome, MoveOutcome, Steering, SteeringError, SteeringOpenError,
 };
-use crate::config::Config;
+use crate::config::Loaded;
 use domain::ShardId;
 use std::io::Write;
 use std::path::PathBuf;
@@ -67,10 +67,11 @@ pub enum ClusterCommand {
 /// # Errors
 /// Returns [`Failure`] if etcd does not answer, what is asked makes no sense, or the nodes do not do it.
 pub fn run(
-    config: &Config,
+    loaded: &Loaded,
     command: &ClusterCommand,
     output: &mut impl Write,
 ) -> Result<ExitCode, Failure> {
+    let config = &loaded.config;
     if !config.cluster.is_set() {
         return Err(Failure {
             exit: Exit::Configuration,
@@ -81,7 +82,7 @@ pub fn run(
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let steering = steering::open(config)?;
+        let steering = steering::open(loaded)?;
         match command {
             ClusterCommand::Status { format } => {
                 let standing = steering.standing().await?;

@@ -213,6 +213,7 @@ pub async fn approve(
     let note = read_note(body)?;
     let change = editor.change(edge.engine.now());
     let sale = approve_sale(&edge, sale_id, note.as_deref(), change).await?;
+    edge.engine.look_at(sale.items.iter().map(|item| item.item_id)).await;
     Ok(SaleAnswer::new(sale_view::view(&edge, &sale)))
 }
 

@@ -20,9 +20,10 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use domain::{
-    Command, ItemAction, ItemCounters, ItemId, Operation, OperatorRequest, Outcome, Refusal,
-    RequestId, SaleId, SaleStatus, SaleStep,
+    Command, ItemAction, ItemCounters, ItemId, ItemPhase, Operation, OperatorRequest, Outcome,
+    Refusal, RequestId, SaleId, SaleStatus, SaleStep,
 };
+use futures_util::future::join_all;
 use hyper::http::request::Parts;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -212,26 +213,33 @@ pub async fn operate_sale(
         return without_gates(edge, requester, sale_id, action).await;
     }
     let mut items = Vec::with_capacity(gates.len());
-    let mut conflict = None;
+    let (mut conflict, mut failed) = (None, None);
     let mut is_repeat = true;
-    for gate in &gates {
-        match decide(edge, gate, requester.command(gate.terms().item_id, action)).await {
+    let command = |gate: &Arc<Gate>| requester.command(gate.terms().item_id, action);
+    // At once: one whose node is away has the others wait for nothing.
+    let decided = join_all(gates.iter().map(|gate| decide(edge, gate, command(gate)))).await;
+    for (gate, decided) in gates.iter().zip(decided) {
+        match decided {
             Ok(operated) => {
                 is_repeat &= operated.is_repeat;
                 items.push(view(edge, gate, operated.counters));
             }
-            // An item that has ended stays ended; the others are still asked.
+            // An item that has ended stays ended; the others are asked, too.
             Err(problem) if problem.code == Code::StateConflict => conflict = Some(problem),
-            Err(problem) => return Err(problem),
+            Err(problem) => failed = failed.or(Some(problem)),
         }
     }
-    if let Some(problem) = conflict.filter(|_| items.is_empty()) {
-        return Err(problem);
-    }
-    if action == ItemAction::End && !is_repeat {
+    // What the first buckets have decided is so, whenever the others follow.
+    let is_over = || gates.iter().all(|gate| gate.phase() == ItemPhase::Ended);
+    if action == ItemAction::End
+        && (failed.is_some() && is_over() || failed.is_none() && !is_repeat)
+    {
         note_end(edge, requester, sale_id).await;
     }
-    Ok(OperatedSale { items, is_repeat })
+    match failed.or(conflict.filter(|_| items.is_empty())) {
+        Some(problem) => Err(problem),
+        None => Ok(OperatedSale { items, is_repeat }),
+    }
 }
 
 fn answer(sale_id: SaleId, done: OperatedSale) -> Response {
@@ -318,7 +326,7 @@ fn view(edge: &Edge, gate: &Gate, counters: ItemCounters) -> OperatedItem {
 }
 
 /// Notes in the catalogue that the shards have ended the items. If the catalogue does not answer now,
-/// repeating the operation or the clock makes up for it.
+/// [`lifecycle`](crate::sales::lifecycle) makes up for it.
 async fn note_end(edge: &Edge, requester: &Requester, sale_id: SaleId) {
     let now = edge.engine.now();
     let change = Change::by(&requester.name, now);

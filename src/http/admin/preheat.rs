@@ -10,8 +10,8 @@ use crate::http::state::Edge;
 use crate::http::timestamp;
 use axum::Json;
 use axum::extract::State;
-use domain::SaleId;
 use domain::catalogue::{Sale, SaleItem};
+use domain::{ItemTerms, SaleId};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -41,11 +41,11 @@ pub struct PreheatItem {
     pub item_id: String,
     /// The product, as its seller names it.
     pub product_id: String,
-    /// Whether the item is in its shard.
+    /// Whether the item is in its shard; of several buckets, whether each is in its own.
     pub loaded: bool,
     /// Whether the shard has the price, the window and the limits that were approved.
     pub terms_agree: bool,
-    /// The number of the shard that has the item.
+    /// The number of the shard that has the item; of several buckets, that of the first one.
     pub shard: Option<u16>,
     /// The item's units in its shard.
     pub counters: Option<CountersView>,
@@ -111,15 +111,22 @@ impl PreheatItem {
 pub fn check(edge: &Edge, sale: &Sale) -> Vec<PreheatItem> {
     let check = |item: &SaleItem| {
         let gate = edge.engine.known_gate(item.item_id);
-        let terms_agree = gate.as_ref().is_some_and(|gate| *gate.terms() == sale.terms(item));
+        let units = gate.as_ref().and_then(|gate| gate.units());
+        let terms_agree = gate.as_ref().is_some_and(|gate| agree(gate.terms(), sale, item));
         PreheatItem {
             item_id: item.item_id.to_string(),
             product_id: item.offer.product_id.clone(),
-            loaded: gate.is_some(),
+            // A preheat that was interrupted leaves some buckets without units.
+            loaded: units.is_some(),
             terms_agree,
             shard: gate.as_ref().map(|gate| gate.shard().0),
-            counters: gate.as_ref().map(|gate| gate.counters().into()),
+            counters: units.map(CountersView::from),
         }
     };
     sale.items.iter().map(check).collect()
+}
+
+/// Whether an item is sold on the terms that were approved. In which shards its buckets are, the preheat has decided.
+fn agree(terms: &ItemTerms, sale: &Sale, item: &SaleItem) -> bool {
+    *terms == ItemTerms { buckets: terms.buckets.clone(), ..sale.terms(item) }
 }

@@ -105,7 +105,7 @@ pub struct AdminItem {
     /// Over how many shards the item's units are spread; absent if one shard has them all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u8>,
-    /// The item's units, once the item is in its shard.
+    /// The item's units, once the item is in its shard; of several buckets, once all were seen.
     pub counters: Option<CountersView>,
 }
 
@@ -128,7 +128,7 @@ pub fn view_item(edge: &Edge, item: &SaleItem, starts_at: Timestamp) -> AdminIte
         picture: offer.picture.map(|picture| picture.to_string()),
         admission: AdmissionView::of(admission, starts_at),
         buckets: Some(offer.buckets).filter(|buckets| *buckets > 1),
-        counters: gate.map(|gate| gate.counters().into()),
+        counters: gate.and_then(|gate| gate.units()).map(CountersView::from),
     }
 }
 

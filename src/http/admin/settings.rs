@@ -497,9 +497,15 @@ impl From<SettingsError> for Problem {
             },
             SettingsError::NotFound => Self::not_found(),
             SettingsError::TooLarge { .. } => Self::field("/values", error.to_string()),
-            SettingsError::Store(_) | SettingsError::Centre(_) => {
+            SettingsError::Store(_) => {
                 tracing::warn!(%error, "the settings did not answer");
                 Self::new(Code::RecordsUnavailable, "the settings cannot be reached at the moment")
+            }
+            SettingsError::Centre(_) => {
+                tracing::warn!(%error, "the settings did not answer");
+                let detail = "etcd, which has the settings, does not answer: look at them before you repeat a \
+                              change, which may have been made";
+                Self::new(Code::LogUnavailable, detail)
             }
         }
     }

@@ -157,7 +157,7 @@ pub fn state(gate: &Gate, now: Timestamp) -> ItemStateView {
         ItemStateView::Paused
     } else if now < terms.starts_at {
         ItemStateView::Upcoming
-    } else if gate.counters().available == 0 {
+    } else if units(gate).available == 0 {
         ItemStateView::SoldOut
     } else {
         ItemStateView::Live
@@ -183,8 +183,14 @@ pub fn look(gate: &Gate, now: Timestamp) -> SeenItem {
         terms: gate.terms().clone(),
         admission: gate.admission(),
         state: state(gate, now),
-        counters: gate.counters(),
+        counters: units(gate),
     }
+}
+
+/// Returns the units of the gate's item: of all its buckets as they were last seen together and, where they never
+/// were, as it was approved. A part of them is never shown.
+pub fn units(gate: &Gate) -> ItemCounters {
+    gate.units().unwrap_or_else(|| gate.terms().counters())
 }
 
 /// Returns an item as buyers see it, without what only the catalogue knows.

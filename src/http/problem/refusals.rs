@@ -236,7 +236,7 @@ impl From<PreheatError> for Problem {
                 Self { detail: detail.into(), ..Self::from(reason) }
             }
             PreheatError::NotLoaded { reason: None, .. } => Self::new(Code::OutcomeUnknown, detail),
-            PreheatError::Refused { .. } | PreheatError::NotOurs(_) => {
+            PreheatError::Refused(_) | PreheatError::NotOurs(_) => {
                 Self::new(Code::StateConflict, detail)
             }
             PreheatError::Catalogue(error) => error.into(),

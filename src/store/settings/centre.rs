@@ -54,6 +54,17 @@ struct Known {
     good: Documents,
 }
 
+/// How the documents in etcd stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CentreStanding {
+    /// The version that is there, good or not: 0 if there never was one, none if it is gone or cannot be read.
+    pub version: Option<u64>,
+    /// The version that counts.
+    pub good: u64,
+    /// What is there in its place and does not count.
+    pub refused: Option<Refused>,
+}
+
 /// What counts, and what is there in its place.
 #[derive(Clone)]
 struct Judged {
@@ -97,6 +108,19 @@ impl Centre {
         }
         let Judged { documents, refused } = self.judged(current).await?;
         Ok(Found { documents, refused, due, revision: page.revision })
+    }
+
+    /// How the documents stand in etcd.
+    ///
+    /// # Errors
+    /// Returns [`EtcdError`] if etcd does not answer.
+    pub async fn standing(&self) -> Result<CentreStanding, EtcdError> {
+        let current = self.0.etcd.get(&self.current_key()).await?.map(|stored| stored.value);
+        let there = current.as_deref().map(written::version_of);
+        let Judged { documents, refused } = self.judged(current).await?;
+        // None was ever made where nothing is missed.
+        let version = there.unwrap_or_else(|| refused.is_none().then_some(0));
+        Ok(CentreStanding { version, good: documents.version, refused })
     }
 
     /// Makes the next version, and puts down with it what the operators' log has to be told.
@@ -216,7 +240,7 @@ impl Centre {
     }
 
     /// What this value of `current` comes to. The same value is judged once.
-    async fn judged(&self, current: Option<Vec<u8>>) -> Result<Judged, SettingsError> {
+    async fn judged(&self, current: Option<Vec<u8>>) -> Result<Judged, EtcdError> {
         if let Some((value, judged)) = &self.0.known.lock().judged
             && *value == current
         {
@@ -244,7 +268,7 @@ impl Centre {
     }
 
     /// Whether any version was ever made, as far as this node knows.
-    async fn is_begun(&self) -> Result<bool, SettingsError> {
+    async fn is_begun(&self) -> Result<bool, EtcdError> {
         if self.0.known.lock().good.version > 0 {
             return Ok(true);
         }
@@ -252,7 +276,7 @@ impl Centre {
     }
 
     /// The last good documents: those that this node knows, or newer ones of the history.
-    async fn last_good(&self) -> Result<Documents, SettingsError> {
+    async fn last_good(&self) -> Result<Documents, EtcdError> {
         let known = self.0.known.lock().good.clone();
         let kept = self.kept().await?;
         let mut readable = kept.iter().rev().filter_map(|value| written::read(value).ok());
@@ -271,7 +295,7 @@ impl Centre {
     }
 
     /// Every value of the history, oldest first.
-    async fn kept(&self) -> Result<Vec<Vec<u8>>, SettingsError> {
+    async fn kept(&self) -> Result<Vec<Vec<u8>>, EtcdError> {
         let mut kept: Vec<Stored> = Vec::new();
         loop {
             let after = kept.last().map(|last| [&last.key[..], &[0]].concat());
@@ -285,7 +309,7 @@ impl Centre {
         }
     }
 
-    async fn history_page(&self, from: Vec<u8>) -> Result<Vec<Stored>, SettingsError> {
+    async fn history_page(&self, from: Vec<u8>) -> Result<Vec<Stored>, EtcdError> {
         let start = self.key("config/history/");
         let end = self.key("config/history0");
         let from = if from.is_empty() { start } else { from };
@@ -313,14 +337,4 @@ impl Centre {
     fn history_key(&self, version: u64) -> Vec<u8> {
         self.key(&format!("config/history/{version:016x}"))
     }
-}
-
-/// Reads which version of the documents is in etcd below `prefix`: 0 if there are none, none if it cannot
-/// be read.
-///
-/// # Errors
-/// Returns [`EtcdError`] if etcd does not answer.
-pub async fn centre_version(etcd: &Etcd, prefix: &str) -> Result<Option<u64>, EtcdError> {
-    let stored = etcd.get(format!("{prefix}config/current").as_bytes()).await?;
-    Ok(stored.map_or(Some(0), |stored| written::version_of(&stored.value)))
 }

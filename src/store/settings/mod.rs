@@ -13,7 +13,7 @@ mod kept;
 mod table;
 mod written;
 
-pub use centre::{Centre, Judge, centre_version};
+pub use centre::{Centre, CentreStanding, Judge};
 pub use documents::{Documents, Due, Found, Refused, SettingChange, StoredSetting};
 pub use entries::{ChangedEntries, ListedEntry, NewEntry, Position};
 pub use error::SettingsError;

@@ -242,7 +242,7 @@ async fn a_node_that_dies_or_stops_leaves_its_shards_to_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_no_node_of_the_shop_is_told_why() {
-    let Some(servers) = Servers::start() else { return };
+    let (Some(servers), Some(other)) = (Servers::start(), harness::mariadb()) else { return };
     let node = servers.site("a").start().await;
     settled(&[&node]).await;
     let refused = async |site: Site, code: i32, words: &str| {
@@ -258,9 +258,20 @@ async fn a_process_that_is_no_node_of_the_shop_is_told_why() {
     refused(site().with("TOKENS__SECRET", &"5f".repeat(32)), configuration, words).await;
     let words = "the cluster has 4 shards, and engine.shards is 8";
     refused(site().with("ENGINE__SHARDS", "8"), configuration, words).await;
-    // A shop that has sold alone.
-    let alone = Site::new().with("TOKENS__SECRET", &"5e".repeat(32));
+    let words = "correct cluster.prefix, if what lies there is another shop's";
+    refused(site().with("ENGINE__SHARDS", "8"), configuration, words).await;
+    let backup = site().run(&["backup", "copy"]);
+    let text = String::from_utf8_lossy(&backup.stderr);
+    assert_eq!(backup.status.code(), Some(configuration), "{text}");
+    assert!(text.contains("etcdctl snapshot save") && !text.contains("restore"), "{text}");
+    // A shop that has sold alone, and its orders.
+    let alone = Site::new()
+        .with("TOKENS__SECRET", &"5e".repeat(32))
+        .with("ORDERS__MYSQL_URL", &other.url());
     alone.start().await.stop().await;
+    let beside_its_orders = site().with("ORDERS__MYSQL_URL", &other.url());
+    refused(beside_its_orders, data, "to do: correct orders.mysql_url (or orders.mysql_urls)")
+        .await;
     let joining = site().with_data(alone.data().to_owned());
     refused(joining, data, "holds the journal of a shop of its own").await;
     node.stop().await;

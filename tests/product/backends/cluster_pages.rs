@@ -102,3 +102,26 @@ async fn what_one_node_sells_is_seen_live_at_the_others() {
         node.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_shards_shows_what_is_on_sale_before_anybody_watches() {
+    let Some(servers) = Servers::start() else { return };
+    let sites = ["a", "b"].map(|node| servers.linked_site(node));
+    let (first, second) = (sites[0].start().await, sites[1].start().await);
+    settled(&[&first, &second]).await;
+    sites[0].open_sale(&first, 1, &[LASTING]).await;
+    let operator = sites[0].mint("--operator", "ann");
+    until("the page to show the item", async || {
+        let mut client = second.client().await;
+        let headers = &[("accept-language", "en")];
+        let page = client.send("GET", "/console/dashboard", &operator, headers, "").await;
+        let page = page.expect("it answers");
+        assert_eq!(page.status, 200, "{}", page.text());
+        let text = page.text();
+        (text.contains("Selling one item") && text.contains("1,000,000")).then_some(())
+    })
+    .await;
+    for node in [first, second] {
+        node.stop().await;
+    }
+}

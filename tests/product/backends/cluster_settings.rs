@@ -130,7 +130,9 @@ async fn settings_are_changed_at_all_nodes_while_buyers_buy() {
     let (now, code) = status(site);
     assert_eq!(code, Some(1), "{now:#}");
     let trouble = now["troubles"][0].as_str().expect("a trouble");
-    assert!(trouble.contains("node a goes by version 30 of the settings"), "{trouble}");
+    assert!(trouble.contains(&words), "{trouble}");
+    assert!(trouble.contains("those of version 30 hold"), "{trouble}");
+    assert_eq!(now["troubles"].as_array().map(Vec::len), Some(1), "{now:#}");
     verify(&nodes, &shop, &witness, "beside-wrong-settings").await;
 
     // The next change takes its place.
@@ -140,6 +142,21 @@ async fn settings_are_changed_at_all_nodes_while_buyers_buy() {
         says(node, true, "what was changed while the shop runs holds").await;
     }
     verify(&nodes, &shop, &witness, "mended").await;
+
+    // So does it where there is nothing.
+    servers.etcd.cli(&["del", &key]).expect("etcdctl");
+    for node in nodes {
+        says(node, false, "it is gone from etcd").await;
+    }
+    let (now, code) = status(site);
+    assert_eq!((code, &now["settings_version"]), (Some(1), &Value::Null), "{now:#}");
+    let trouble = now["troubles"][0].as_str().expect("a trouble");
+    for words in ["config/current: it is gone from etcd", "those of version 32 hold"] {
+        assert!(trouble.contains(words), "{trouble}");
+    }
+    change(&second, &admin, 6).await;
+    applied(&nodes, CHANGES + 3).await;
+    assert_eq!(status(site).0["troubles"], json!([]));
     first.stop().await;
     settled(&[&second, &third]).await;
     second.stop().await;

@@ -64,6 +64,7 @@ async fn the_api_does_the_same(site: &Site, node: &Server) {
     }
     for (rest, body, code) in [
         ("/nodes/d/drain", "", 404),
+        ("/nodes/d/undrain", "", 404),
         ("/shards/4/move", r#"{"to":"b"}"#, 404),
         ("/shards/0/move", "{}", 422),
     ] {
@@ -155,7 +156,9 @@ async fn operators_drain_move_and_spread_shards_while_buyers_buy() {
     settled(&nodes).await;
     assert_eq!(owners(&status(site))[0], to);
     refused(site, &["move", "4", "a"], COMMAND_LINE, "there is no shard 4");
-    refused(site, &["move", "0", "d"], COMMAND_LINE, "no node is called d: there are a, b, c");
+    for words in [&["move", "0", "d"][..], &["undrain", "d"], &["drain", "d"]] {
+        refused(site, words, COMMAND_LINE, "no node is called d: there are a, b, c");
+    }
     verify(&nodes, &shop, &witness, "moved").await;
     the_api_does_the_same(site, &first).await;
     settled(&nodes).await;
@@ -169,6 +172,7 @@ async fn operators_drain_move_and_spread_shards_while_buyers_buy() {
     }
     assert!(takeovers > 4, "{takeovers} takeovers");
 
+    told(site, &["drain", "b"]);
     second.kill().await;
     until("the dead node to be missed", async || {
         let output = site.run(&["cluster", "status"]);
@@ -178,6 +182,9 @@ async fn operators_drain_move_and_spread_shards_while_buyers_buy() {
     .await;
     settled(&[&first, &third]).await;
     verify(&[&first, &third], &shop, &witness, "after-a-death").await;
+    // It is to take shards when it is back. Then it is none that anybody knows of.
+    told(site, &["undrain", "b"]);
+    refused(site, &["undrain", "b"], COMMAND_LINE, "no node is called b: there are a, c");
     first.stop().await;
     settled(&[&third]).await;
     third.stop().await;

@@ -10,6 +10,7 @@ mod ground;
 mod any_node;
 pub mod cluster;
 mod cluster_audit;
+mod cluster_away;
 mod cluster_begin;
 mod cluster_keys;
 mod cluster_pages;

@@ -16,6 +16,7 @@ use crate::http::pages::problem::Shown;
 use crate::http::pages::times::Moment;
 use crate::http::pages::words::{Words, grouped};
 use crate::http::problem::{Code, Problem};
+use crate::http::purchase;
 use crate::http::request::idempotency_key::{form_key, named_key};
 use crate::http::request::path::{Id, SaleAndItem};
 use crate::http::request::rules::Rule as _;
@@ -123,7 +124,7 @@ async fn page(
             title: title.unwrap_or_else(|| terms.product_id.to_string()),
             state: state_name(words, *state),
             badge: state_badge(*state),
-            units: gate.counters().into(),
+            units: items::units(gate).into(),
             is_over: *state == ItemStateView::Ended,
         }
     });
@@ -205,7 +206,7 @@ pub async fn figures(
     // What cannot be looked at keeps its last figures on the page.
     let gates = gates_of(&edge, sale_id).await.unwrap_or_default();
     let items = gates.into_iter().map(|gate| {
-        let (units, state) = (Units::from(gate.counters()), items::state(&gate, now));
+        let (units, state) = (Units::from(items::units(&gate)), items::state(&gate, now));
         ItemFigures {
             item: gate.terms().item_id.to_string(),
             state: state_name(visit.words, state),
@@ -316,7 +317,7 @@ pub async fn change_units(
     let gate = gate_of(&edge, sale_id, item_id).await?;
     let typed = entered.text("units").trim();
     let units = typed.parse::<u64>().ok().and_then(|units| UnitsRule::read(units.into()).ok());
-    let before = gate.counters().allotted;
+    let before = purchase::item_with_units(&edge, item_id).await?.counters().allotted;
     let after = units.and_then(|units| match is_reduction {
         true => before.checked_sub(units),
         false => before.checked_add(units),

@@ -131,6 +131,7 @@ impl ItemRow {
     /// Returns the item as it is now.
     pub fn new(edge: &Edge, visit: &Visit, item: &SaleItem) -> Self {
         let offer = &item.offer;
+        let units = edge.engine.known_gate(item.item_id).and_then(|gate| gate.units());
         let money = |amount| money::format(visit.words.language(), offer.currency, amount);
         Self {
             product: offer.product_id.clone(),
@@ -143,7 +144,7 @@ impl ItemRow {
             description: offer.description.clone().unwrap_or_default(),
             picture: offer.picture.map(|picture| picture.to_string()).unwrap_or_default(),
             guard: guard(visit.words, offer.admission),
-            units: edge.engine.known_gate(item.item_id).map(|gate| gate.counters().into()),
+            units: units.map(Units::from),
         }
     }
 }

@@ -81,8 +81,12 @@ pub async fn show(State(edge): State<Arc<Edge>>, visit: Visit) -> Result<Respons
     };
     // At once, so that a catalogue that is away is waited for once.
     let (making, sales, log) =
-        tokio::join!(soon(in_the_making(&edge)), soon(coming(&edge, &visit)), soon(logged));
+        tokio::join!(soon(in_the_making(&edge)), soon(coming(&edge)), soon(logged));
     let (waiting, drafts) = making.and_then(Result::ok).unwrap_or_default();
+    let sales = match sales.and_then(Result::ok) {
+        Some(sales) => Some(with_items(&edge, &visit, &sales).await),
+        None => None,
+    };
     let rows_of =
         |sales: &[Sale]| sales.iter().map(|sale| SaleRow::new(&edge, &visit, sale)).collect();
     let page = Tonight {
@@ -92,7 +96,7 @@ pub async fn show(State(edge): State<Arc<Edge>>, visit: Visit) -> Result<Respons
         shards: status.shards as u64,
         backlog: status.backlog_records,
         ailing,
-        sales: sales.and_then(Result::ok),
+        sales,
         waiting: rows_of(&waiting),
         drafts: rows_of(&drafts),
         log: rows(&edge, &visit, log.unwrap_or_default()),
@@ -110,13 +114,21 @@ async fn in_the_making(edge: &Edge) -> Result<(Vec<Sale>, Vec<Sale>), CatalogueE
 }
 
 /// The sales that run now or start soon, by their start.
-async fn coming(edge: &Edge, visit: &Visit) -> Result<Vec<Coming>, CatalogueError> {
+async fn coming(edge: &Edge) -> Result<Vec<Sale>, CatalogueError> {
     let now = edge.engine.now();
     let approved = [SaleStatus::Approved, SaleStatus::Preheated];
     let mut sales = edge.sales.page(&approved, None, SALES_MAX).await?;
     let until = now.plus_milliseconds(AHEAD_MILLISECONDS);
     sales.retain(|sale| sale.ends_at > now && sale.starts_at < until);
     sales.sort_by_key(|sale| (sale.starts_at, sale.sale_id));
+    Ok(sales)
+}
+
+/// These sales as the page shows them, with other nodes' items as they are, if that can be told soon.
+async fn with_items(edge: &Edge, visit: &Visit, sales: &[Sale]) -> Vec<Coming> {
+    let items = sales.iter().flat_map(|sale| &sale.items).map(|item| item.item_id);
+    soon(edge.engine.look_at(items)).await;
+    let now = edge.engine.now();
     let coming = |sale: &Sale| {
         let items = preheat::check(edge, sale);
         let culprit = items.iter().position(|item| !item.is_ready());
@@ -130,5 +142,5 @@ async fn coming(edge: &Edge, visit: &Visit) -> Result<Vec<Coming>, CatalogueErro
             culprit: culprit.map(|item| item.offer.title.clone()).unwrap_or_default(),
         }
     };
-    Ok(sales.iter().map(coming).collect())
+    sales.iter().map(coming).collect()
 }

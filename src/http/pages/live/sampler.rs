@@ -19,7 +19,7 @@ use crate::http::edge::metrics::EdgeTotals;
 use crate::http::problem::Code;
 use crate::http::state::Edge;
 use crate::telemetry::quantiles::Counts;
-use domain::{ItemId, ItemPhase, OrderStatus, Timestamp, invariants};
+use domain::{ItemCounters, ItemId, ItemPhase, OrderStatus, Timestamp, invariants};
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use tokio::time::MissedTickBehavior;
 
 /// The time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// How old the figures of another node's item may be that are shown.
-const ELSEWHERE_AGE_MAX: Duration = Duration::from_secs(3);
+/// How old the figures of another node's item may be that are shown: longer than what nobody watches is left alone.
+const ELSEWHERE_AGE_MAX: Duration = Duration::from_secs(15);
 /// Looks between two choices of the items that are watched.
 const CHOOSE_EACH: u32 = 5;
 /// For so long after its end an item is still watched.
@@ -216,12 +216,12 @@ impl Sampler {
         let mut looks = Vec::new();
         for (place, watched) in self.watched.iter_mut().enumerate() {
             let Some((item_id, before)) = watched else { continue };
-            // It may be another node's by now, or have become this one's. While nobody looks at another node's,
+            // It may be another node's by now, or have become this one's. While another node does not answer,
             // there is a gap.
             let gate = edge.engine.recent_gate(*item_id, ELSEWHERE_AGE_MAX);
             let Some(gate) = gate else { continue };
-            // One snapshot, so that the sum is of one moment.
-            let counters = gate.counters();
+            // One snapshot, so that the sum is of one moment, and of no part of the buckets.
+            let Some(counters) = gate.units() else { continue };
             let outcomes = edge.metrics.funnels.outcomes(place);
             let total: u64 = outcomes.iter().sum();
             let requests = rate(total, std::mem::replace(before, total), seconds);
@@ -236,7 +236,7 @@ impl Sampler {
                 ItemLook {
                     id: item_id.to_string(),
                     title: notes[place].title.clone().unwrap_or_else(|| format!("#{item_id}")),
-                    state: state(&gate, now),
+                    state: state(&gate, counters, now),
                     allotted: counters.allotted,
                     available: counters.available,
                     reserved: counters.reserved,
@@ -321,7 +321,7 @@ fn culprit(imbalanced: Option<ItemId>, items: &[ItemLook]) -> Option<ItemId> {
 }
 
 /// Whether an item sells, in a word.
-fn state(gate: &Gate, now: Timestamp) -> &'static str {
+fn state(gate: &Gate, counters: ItemCounters, now: Timestamp) -> &'static str {
     let terms = gate.terms();
     if gate.is_quarantined() {
         "quarantined"
@@ -331,7 +331,7 @@ fn state(gate: &Gate, now: Timestamp) -> &'static str {
         "paused"
     } else if now < terms.starts_at {
         "upcoming"
-    } else if gate.counters().available == 0 {
+    } else if counters.available == 0 {
         "sold_out"
     } else {
         "live"

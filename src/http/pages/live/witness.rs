@@ -65,7 +65,8 @@ fn note(edge: &Edge, place: usize, gate: &Gate, change: impl FnOnce(&mut Note)) 
 
 async fn ask(edge: &Edge) {
     // Of other nodes' items this one does not know what is on its way.
-    let is_here = |gate: &Gate| edge.engine.gate(gate.terms().item_id).is_some();
+    let is_here =
+        |gate: &Gate| edge.engine.gate(gate.terms().item_id).is_some() && gate.units().is_some();
     let watched: Vec<_> = watched(edge).into_iter().filter(|(_, gate)| is_here(gate)).collect();
     let before: Vec<_> = watched.iter().map(|(_, gate)| gate.counters()).collect();
     if edge.engine.status().backlog_records > 0 {
