@@ -2,10 +2,10 @@
 
     python3 webhook_receiver.py --shop http://127.0.0.1:8080 --token "$(seckill mint --admin ann)"
 
-makes an endpoint at the shop, keeps its secret, has it enabled and prints each event; needs the standard library
-alone. On this machine the shop needs `webhooks.allow_private = "127.0.0.1"`. With --replay it asks for all that has
-happened, as far as the shop's journal has it; with --events N it ends after so many. At an endpoint that was made by
-somebody else: --secret whsec_... and --port.
+makes an endpoint at the shop, keeps its secret, has it enabled, prints each event, and deletes the endpoint when it
+ends; needs the standard library alone. On this machine the shop needs `webhooks.allow_private = "127.0.0.1"`. With
+--replay it asks for all that has happened, as far as the shop's journal has it; with --events N it ends after so many.
+At an endpoint that was made by somebody else: --secret whsec_... and --port.
 """
 
 import argparse
@@ -13,9 +13,11 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -57,21 +59,25 @@ class Inbox:
         self.is_full = threading.Event()
 
     def take(self, event):
-        """Whether the event is news: no repeat, and none that a later one has overtaken."""
+        """Acts on an event that is news: no repeat, and none that a later one has overtaken. Returns the status to
+        answer with: 204 if nothing is left to do about the event, 503 if no more events are wanted."""
         key, sequence = event.get("partitionkey"), event.get("sequence", "")
+        # Several requests are answered at once, and each event is looked for, acted on and counted in one.
         with self.lock:
+            if self.left == 0:
+                return 503
             if key is not None and sequence <= self.latest.get(key, ""):
-                return False
+                return 204
+            print(event["type"], event.get("subject", ""), json.dumps(event["data"]), flush=True)
             if key is not None:
                 self.latest[key] = sequence
-            return True
-
-    def count(self):
-        """Notes that an event was acted on."""
-        with self.lock:
             self.left -= 1
-            if self.left == 0:
-                self.is_full.set()
+            return 204
+
+    def answered(self):
+        """Lets the program end once the last event was answered."""
+        if self.left == 0:
+            self.is_full.set()
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -81,7 +87,6 @@ class Receiver(BaseHTTPRequestHandler):
     timeout = 30
     secrets = []
     inbox = None
-    printing = threading.Lock()
 
     def do_POST(self):
         length = self.headers.get("content-length", "")
@@ -97,16 +102,9 @@ class Receiver(BaseHTTPRequestHandler):
             print(f"refused: {error}", file=sys.stderr)
             self.answer(401)
             return
-        is_ping = event["type"] == "seckill.webhook.ping"
-        is_news = not is_ping and self.inbox.take(event)
-        if is_news:
-            # Several requests are answered at once, and a line is one event's.
-            with self.printing:
-                print(event["type"], event.get("subject", ""), json.dumps(event["data"]), flush=True)
-        # Only now is it taken: what breaks off before comes again.
-        self.answer(204)
-        if is_news:
-            self.inbox.count()
+        # Only when it is answered is it taken: what breaks off before comes again.
+        self.answer(204 if event["type"] == "seckill.webhook.ping" else self.inbox.take(event))
+        self.inbox.answered()
 
     def answer(self, status):
         self.send_response(status)
@@ -118,6 +116,10 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+class Refused(Exception):
+    """What the shop said instead of doing what it was asked, or that it did not answer."""
+
+
 class Shop:
     """The part of the shop's interface that a receiver needs."""
 
@@ -126,14 +128,43 @@ class Shop:
         self.token = token
 
     def post(self, path, body=None):
+        return json.loads(self.ask("POST", path, {} if body is None else body))
+
+    def delete(self, path):
+        self.ask("DELETE", path)
+
+    def ask(self, method, path, body=None):
         request = urllib.request.Request(
             self.place + path,
-            data=json.dumps({} if body is None else body).encode(),
+            data=None if body is None else json.dumps(body).encode(),
             headers={"authorization": f"Bearer {self.token}", "content-type": "application/json"},
-            method="POST",
+            method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            raise Refused(self.explained(error)) from error
+        except OSError as error:
+            raise Refused(f"the shop does not answer: {error}") from error
+
+    def explained(self, error):
+        """What the shop said, and what to do about it."""
+        try:
+            problem = json.load(error)
+        except ValueError:
+            problem = {}
+        code = problem.get("code", "")
+        advice = {
+            "too_many_webhooks": f"DELETE one that nobody needs, {self.place}/ENDPOINT_ID: a GET of {self.place} or"
+            " `seckill webhooks list` shows them; or raise webhooks.endpoints_max",
+            "webhook_ping_failed": "the shop has to reach this receiver: look at --host and --port",
+            "invalid_field": 'a receiver on this machine needs webhooks.allow_private = "127.0.0.1" at the shop',
+            "unauthenticated": "make a token by `seckill mint --admin NAME`",
+            "forbidden": "make an admin's token by `seckill mint --admin NAME`",
+        }.get(code)
+        said = f"the shop answered {error.code} {code}: {problem.get('detail', error.reason)}"
+        return f"{said}\n{advice}" if advice else said
 
 
 def main():
@@ -155,20 +186,29 @@ def main():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://{options.host}:{server.server_port}/"
     print(f"listening on {url}", flush=True)
-    if options.shop:
-        shop = Shop(options.shop.rstrip("/"), options.token)
-        made = shop.post("", {"url": url, "description": "examples/python/webhook_receiver.py"})
+    if not options.shop:
+        Receiver.inbox.is_full.wait()
+        return
+    shop = Shop(options.shop.rstrip("/"), options.token)
+    made = shop.post("", {"url": url, "description": "examples/python/webhook_receiver.py"})
+    path = "/" + made["webhook"]["endpoint_id"]
+    try:
         Receiver.secrets.append(made["secret"])
-        path = "/" + made["webhook"]["endpoint_id"]
         shop.post(f"{path}/enable")
         if options.replay:
             shop.post(f"{path}/replay", {"from": "1970-01-01T00:00:00Z"})
         print("enabled", flush=True)
-    Receiver.inbox.is_full.wait()
+        Receiver.inbox.is_full.wait()
+    finally:
+        shop.delete(path)
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does, so that the endpoint is deleted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
     except KeyboardInterrupt:
         pass
+    except Refused as refused:
+        sys.exit(str(refused))

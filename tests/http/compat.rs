@@ -92,6 +92,8 @@ async fn the_older_clients_bytes_get_the_older_services_answer() {
     let item = shop.get("/api/v1/items/1", None).await.json();
     assert_eq!((&item["counters"]["sold"], &item["counters"]["available"]), (&2.into(), &1.into()));
     shop.until_shown("seckill_purchases_total{outcome=\"placed\"} 2").await;
+    assert!(shop.shows("seckill_purchases_total{outcome=\"replayed\"} 1").await);
+    assert!(shop.shows("seckill_http_request_duration_seconds_count{route=\"buy\"} 3").await);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use proto::v1::users_client::UsersClient;
 use proto::v1::{self, ItemState, OrderStatus, SaleStatus};
 use seckill::http::{GrpcOptions, LimitOptions, Options};
 use serde_json::json;
+use std::time::Duration;
 use support::{Ask, Shop, offer};
 use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
@@ -341,6 +342,31 @@ async fn answers_without_an_end_are_bounded_and_end_with_the_server() {
         }
     };
     assert_eq!(last, Some(Code::Unavailable));
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn what_follows_an_order_ends_well_only_with_it() {
+    let (shop, channel) = open(options()).await;
+    let item: u64 = shop.live_item(1).await.parse().expect("a number");
+    let mut orders = OrdersClient::new(channel);
+    let bought = orders.buy(of(&shop.buyer(1), purchase(item, "k"))).await.expect("an order");
+    let order_id = bought.into_inner().order.expect("it has one").order_id;
+    let watch = || of(&shop.buyer(1), v1::WatchOrderRequest { order_id });
+
+    let mut hurried = watch();
+    hurried.set_timeout(Duration::from_secs(1));
+    let mut hurried = orders.watch_order(hurried).await.expect("a stream").into_inner();
+    hurried.next().await.expect("it comes first").expect("an order");
+    let end = hurried.next().await.expect("an end").expect_err("its time is over");
+    assert_eq!(end.code(), Code::DeadlineExceeded);
+    assert!(hurried.next().await.is_none());
+
+    let mut patient = orders.watch_order(watch()).await.expect("a stream").into_inner();
+    patient.next().await.expect("it comes first").expect("an order");
+    shop.shut();
+    let end = patient.next().await.expect("an end").expect_err("the server stops");
+    assert_eq!(told(&end), (Code::Unavailable, "shutting_down".to_owned()));
     shop.close().await;
 }
 

@@ -3,7 +3,7 @@
 use seckill::http::Role;
 use seckill::store::catalogue::{Acceptance, Catalogue};
 use serde_json::json;
-use support::{Shop, offer};
+use support::{Ask, Shop, offer};
 
 fn admin(shop: &Shop, name: &str) -> String {
     shop.signer.mint(name, Role::Admin, shop.engine.now(), 3_600)
@@ -47,6 +47,27 @@ async fn admins_alone_see_and_change_accounts() {
     assert_eq!(nobody.problem(), (404, "not_found".to_owned()));
     let misnamed = shop.post(&format!("{path}/ev%D0%B0/disable"), &root, None).await;
     assert_eq!(misnamed.problem(), (404, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn admins_read_the_log_in_which_their_own_changes_stand() {
+    let shop = Shop::open().await;
+    let root = admin(&shop, "root");
+    let disabled = shop.post("/api/v1/admin/operators/ann/disable", &root, None).await;
+    assert_eq!(disabled.status, 200, "{}", disabled.text());
+    let log = "/api/v1/admin/audit-log";
+    let entry = shop.get(log, Some(&root)).await.json()["data"][0].clone();
+    assert_eq!((&entry["actor"], &entry["action"]), (&json!("root"), &json!("operator.disable")));
+    assert_eq!(shop.get(log, Some(&shop.buyer(1))).await.status, 403);
+    let cookie = format!("seckill_console={root}");
+    let headers = [("accept", "text/html"), ("cookie", cookie.as_str())];
+    for path in ["/console/log", "/console"] {
+        let page = shop.ask("GET", path, Ask { headers: &headers, ..Ask::default() }).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.text());
+        let (links, shown) = page.text().split_once("<main").expect("a page");
+        assert!(links.contains("href=\"/console/log\""), "{path}: {links}");
+        assert!(shown.contains("root"), "{path}: {shown}");
+    }
 }
 
 /// A token cannot be taken back, but its name can.

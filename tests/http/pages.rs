@@ -224,6 +224,26 @@ async fn what_is_missing_is_a_page_for_browsers_and_a_problem_for_programs() {
 }
 
 #[tokio::test]
+async fn a_purchase_by_the_form_is_counted_and_timed_as_any_other() {
+    let shop = Shop::open().await;
+    let path = format!("/en/items/{}/buy", shop.live_item(1).await);
+    for (buyer, key, status) in [(1, "one", 303), (1, "one", 303), (2, "two", 409)] {
+        let cookie = format!("seckill={}", shop.buyer(buyer));
+        let form = format!("quantity=1&key={key}");
+        let answer = submit(&shop, &path, &form, &[("cookie", &cookie), OWN]).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    for line in [
+        "seckill_purchases_total{outcome=\"placed\"} 1",
+        "seckill_purchases_total{outcome=\"replayed\"} 1",
+        "seckill_purchases_total{outcome=\"sold_out\"} 1",
+        "seckill_http_request_duration_seconds_count{route=\"buy\"} 3",
+    ] {
+        assert!(shop.shows(line).await, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn another_password_ends_the_other_sessions_and_keeps_this_one() {
     let shop = Shop::open().await;
     register(&shop, "ann").await;

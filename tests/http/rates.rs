@@ -161,6 +161,39 @@ async fn nobody_is_locked_out_by_who_tries_his_name_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_session_is_no_way_to_guess_the_password() {
+    let limits = LimitOptions { login_name_per_minute: 3, ..LimitOptions::NONE };
+    let shop = Shop::with(Options { limits, ..Options::default() }).await;
+    let made = log_in(&shop, "/api/v1/users", "Ann", "right horse", "").await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let token = log_in(&shop, "/api/v1/login", "ann", "right horse", "").await.json();
+    let token = token["token"].as_str().expect("a token");
+    let guess = async || {
+        let body = json!({ "password": "wrong horse", "new_password": "another horse" });
+        let ask = Ask { token: Some(token), body: Some(body), ..Ask::default() };
+        shop.ask("PUT", "/api/v1/password", ask).await
+    };
+    assert_eq!(guess().await.problem(), (403, "forbidden".to_owned()));
+    let limited = guess().await;
+    assert_eq!(limited.problem(), (429, "rate_limited".to_owned()));
+    assert_eq!(limited.json()["violated-policies"], json!(["login-name"]));
+    assert!(limited.header("retry-after").is_some());
+    let cookie = format!("seckill={token}");
+    let headers = [("accept", "text/html"), ("origin", "http://shop"), ("cookie", &cookie)];
+    for (path, form) in [
+        ("/en/account", "password=wrong+horse&new_password=another+horse"),
+        ("/en/login", "user_name=ann&password=wrong+horse"),
+    ] {
+        let answer = shop.submit(path, form, &headers).await;
+        assert_eq!(answer.status, 429, "{path}: {}", answer.text());
+        assert!(
+            answer.header("retry-after").is_some() && answer.text().contains("<form"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_form_without_scripts_is_held_to_the_same_rate() {
     let limits = LimitOptions { user_per_second: 1, user_burst: 2, ..LimitOptions::NONE };
     let shop = Shop::with(Options { limits, ..Options::default() }).await;

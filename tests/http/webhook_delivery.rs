@@ -1,10 +1,13 @@
 //! Webhooks as receivers see them: in order, again until they are taken, and never in anybody's way.
 
-use super::webhooks::{act, create, open, shown};
+use super::webhooks::{act, create, deliveries, open, shown};
+use domain::{ShardId, Timestamp};
 use harness::{Hook, HookAnswer, HookReceiver, until};
+use seckill::store::webhooks::WebhookStore;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use support::Shop;
+use std::time::Duration;
+use support::{Setup, Shop};
 
 const RESERVED: &str = "seckill.order.reserved";
 const PAID: &str = "seckill.order.paid";
@@ -241,6 +244,72 @@ async fn a_receiver_that_is_away_is_left_alone_and_told_all_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn the_pause_after_an_attempt_begins_at_its_end() {
+    let shop = open().await;
+    let receiver = HookReceiver::open().await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED])).await;
+    receiver.answers(|_| HookAnswer::Hang);
+    let item = shop.live_item(1).await;
+    buy(&shop, &item, 1).await;
+    let store = WebhookStore::new(shop.orders.database());
+    let endpoint_id = path.rsplit('/').next().and_then(|id| id.parse().ok()).expect("a number");
+    let shards: Vec<ShardId> = (0..shop.engine.shards()).map(ShardId).collect();
+    let far = Timestamp(u64::MAX / 2);
+    let waits = until("the event to wait", async || {
+        store.due(endpoint_id, &shards, far, 1).await.expect("it answers").pop()
+    })
+    .await;
+    let listed = store.deliveries(endpoint_id, None, 10).await.expect("it answers");
+    let tried = listed.iter().map(|listed| &listed.delivery);
+    let tried = tried.filter(|delivery| delivery.event_id == waits.event_id);
+    let tried = tried.min_by_key(|delivery| delivery.attempt.abs_diff(waits.attempts));
+    let tried = tried.expect("an attempt");
+    // Five seconds of the schedule, which are milliseconds here, and a tenth less at most.
+    let over = tried.at.0 + tried.duration_ms;
+    assert!(waits.next_at.0 >= over + 4, "tried again at {}: {tried:?}", waits.next_at.0);
+}
+
+/// A shop that tries the next time hours later, and an endpoint that it leaves alone by now: its receiver has failed to
+/// take what it was told of six orders, and is mended.
+async fn left_alone() -> (Shop, HookReceiver, String) {
+    let webhook_second = Some(Duration::from_secs(3_600));
+    let setup = Setup { private_networks: "127.0.0.1", webhook_second, ..Setup::default() };
+    let shop = setup.open().await;
+    let receiver = HookReceiver::open().await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED])).await;
+    receiver.answers(|_| HookAnswer::Status(500));
+    let item = shop.live_item(100).await;
+    for user_id in 1..=6 {
+        buy(&shop, &item, user_id).await;
+    }
+    until("five failures in a row", async || {
+        shown(&shop, &path).await["waiting"].as_u64().filter(|waiting| *waiting >= 5)
+    })
+    .await;
+    receiver.answers(|_| HookAnswer::Status(204));
+    (shop, receiver, path)
+}
+
+#[tokio::test]
+async fn a_replay_is_told_at_once_also_to_who_was_left_alone() {
+    let (shop, receiver, path) = left_alone().await;
+    let body = Some(json!({ "from": "2020-01-01T00:00:00Z" }));
+    let replayed = shop.post(&format!("{path}/replay"), &shop.admin("ann"), body).await;
+    assert_eq!(replayed.status, 202, "{}", replayed.text());
+    until_taken(&receiver, 6).await;
+    until_stands(&shop, &path, "waiting", json!(0)).await;
+}
+
+#[tokio::test]
+async fn a_ping_that_is_taken_has_all_tried_that_waits() {
+    let (shop, receiver, path) = left_alone().await;
+    let tested = act(&shop, &path, "test").await;
+    assert_eq!((tested.status, &tested.json()["arrived"]), (200, &json!(true)));
+    until_taken(&receiver, 6).await;
+    until_stands(&shop, &path, "waiting", json!(0)).await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_is_disabled_and_goes_on_where_it_was() {
     let shop = open().await;
     let receiver = HookReceiver::open().await;
@@ -257,6 +326,10 @@ async fn a_receiver_that_is_gone_is_disabled_and_goes_on_where_it_was() {
         (&log["data"][0]["action"], &log["data"][0]["actor"]),
         (&json!("webhook.disable"), &json!("seckill"))
     );
+    // Also the attempt that ended it is there to be looked at.
+    let listed = deliveries(&shop, &path).await;
+    let statuses: Vec<&Value> = listed.iter().map(|delivery| &delivery["status"]).collect();
+    assert_eq!(statuses, [&json!(410), &json!(204), &json!(204)]);
     let asked = receiver.asked().len();
     buy(&shop, &item, 3).await;
     receiver.answers(|_| HookAnswer::Status(200));

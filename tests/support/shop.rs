@@ -75,6 +75,8 @@ pub struct Setup {
     pub private_networks: &'static str,
     /// How long nothing may have arrived before an endpoint of webhooks is disabled, if not an hour.
     pub disable_after: Option<Duration>,
+    /// How long a second of the schedule of webhooks lasts, if not a millisecond.
+    pub webhook_second: Option<Duration>,
     /// Whether the store of its settings is away.
     pub settings_are_away: bool,
     /// Where its settings are, if not in its database: an etcd, and the prefix there.
@@ -130,7 +132,8 @@ impl Setup {
         let settings = LiveSettings::new(store, kept, engine.clock());
         settings.look().await;
         let following = tokio::spawn(settings.clone().follow());
-        let webhooks = webhooks(&engine, &orders, self.private_networks, self.disable_after);
+        let times = (self.disable_after, self.webhook_second);
+        let webhooks = webhooks(&engine, &orders, self.private_networks, times);
         let telling = webhooks.follow();
         let state = AppState {
             engine: engine.clone(),
@@ -165,12 +168,12 @@ impl Setup {
     }
 }
 
-/// The webhooks of a shop, whose schedule is a thousand times as fast as in earnest.
+/// The webhooks of a shop, whose schedule is a thousand times as fast as in earnest if nothing else is said.
 fn webhooks(
     engine: &Engine,
     orders: &OrderStore,
     private_networks: &str,
-    disable_after: Option<Duration>,
+    (disable_after, second): (Option<Duration>, Option<Duration>),
 ) -> Webhooks {
     let networks = private_networks.split_whitespace();
     let guard = Guard::new(networks.map(|network| network.parse().expect("a network")));
@@ -187,7 +190,7 @@ fn webhooks(
         lanes: 8,
         disable_after: disable_after.unwrap_or(Duration::from_secs(3_600)),
         source: "/seckill".to_owned(),
-        second: Duration::from_millis(1),
+        second: second.unwrap_or(Duration::from_millis(1)),
     };
     let store = WebhookStore::new(orders.database());
     let sealed = (SealKey::new(&[7; 32], None), outbound.expect("a client"));

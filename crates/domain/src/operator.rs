@@ -25,9 +25,9 @@ pub enum OperatorRole {
 pub struct InvalidRole;
 
 impl OperatorRole {
-    /// Those who see limits, risk rules and lists: who runs sales writes the lists, and an admin changes the
-    /// rest.
-    pub const RULES: &[Self] = &[Self::Operator, Self::Admin];
+    /// Those who see limits, risk rules and lists, webhooks, and the operators' log: who runs sales stands in
+    /// front of them, and an admin changes them.
+    pub const READERS: &[Self] = &[Self::Operator, Self::Admin];
 
     /// All roles, the one that may least first.
     pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];

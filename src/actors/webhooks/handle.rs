@@ -292,15 +292,20 @@ impl Webhooks {
         self.write(&endpoint, json!({}), actor, "webhook.disable").await
     }
 
-    /// Pings an endpoint, whatever its state, and returns what became of that.
+    /// Pings an endpoint, whatever its state, and returns what became of that. If it has arrived, all that waits for the
+    /// endpoint is tried at once, but for what is parked.
     ///
     /// # Errors
     /// Returns [`WebhookRefused`] if there is no such endpoint, nothing can be sent to it, or the database does not
     /// answer.
     pub async fn test(&self, endpoint_id: u64) -> Result<Delivery, WebhookRefused> {
         let endpoint = self.0.store.endpoint(endpoint_id).await?;
-        let (_, delivery) = Receiver::new(&endpoint, Arc::clone(&self.0))?.ping().await;
+        let (has_arrived, delivery) = Receiver::new(&endpoint, Arc::clone(&self.0))?.ping().await;
         self.log(endpoint_id, &delivery).await?;
+        if has_arrived {
+            self.0.store.hasten(endpoint_id, self.0.clock.now()).await?;
+            self.try_at_once(endpoint_id).await?;
+        }
         Ok(delivery)
     }
 
@@ -336,6 +341,7 @@ impl Webhooks {
         self.0.store.endpoint(endpoint_id).await?;
         self.0.store.resume(endpoint_id, None, now).await?;
         self.begin_again(endpoint_id, from).await?;
+        self.try_at_once(endpoint_id).await?;
         let changed = self.changed(actor, "webhook.replay");
         let from = domain::rfc3339::to_string(from);
         Ok(self.0.store.note_action(endpoint_id, json!({ "from": from }), changed).await?)
@@ -358,9 +364,17 @@ impl Webhooks {
             let at = self.time_of(event_id).await.ok_or(WebhookRefused::NoEvent)?;
             self.begin_again(endpoint_id, at).await?;
         }
+        self.try_at_once(endpoint_id).await?;
         let changed = self.changed(actor, "webhook.replay");
         let detail = json!({ "event_id": event_id });
         Ok(self.0.store.note_action(endpoint_id, detail, changed).await?)
+    }
+
+    /// Has an endpoint that is left alone because it has failed tried all the same, at every node within a second.
+    async fn try_at_once(&self, endpoint_id: u64) -> Result<(), WebhookRefused> {
+        self.0.store.begin_anew(endpoint_id).await?;
+        self.0.changed.notify_one();
+        Ok(())
     }
 
     async fn begin_again(&self, endpoint_id: u64, from: Timestamp) -> Result<(), WebhookRefused> {

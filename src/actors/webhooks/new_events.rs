@@ -140,13 +140,15 @@ impl NewEvents {
                     break;
                 }
             };
-            done.settled.deliveries.push(delivery);
+            done.settled.deliveries.extend(delivery);
             match outcome {
                 Outcome::Delivered => {}
                 Outcome::Failed(retry_after) => {
                     let second = self.shared.options.second;
                     let pause = schedule::pause(1, retry_after, rand::random(), second);
-                    let next_at = now.plus_milliseconds(milliseconds(pause));
+                    // From now on: the attempt may have lasted longer than the pause does.
+                    let failed_at = self.shared.clock.now();
+                    let next_at = failed_at.plus_milliseconds(milliseconds(pause));
                     done.settled.waiting.push(wait(event, 1, now, next_at, false));
                     failed.push(key);
                 }

@@ -135,33 +135,39 @@ impl Receiver {
         (at > 0).then_some(Timestamp(at))
     }
 
-    /// Makes one attempt, and notes what became of it.
+    /// Makes one attempt, and notes what became of it. Returns the delivery to be logged, unless it was the last one
+    /// and is logged already.
     ///
     /// # Errors
     /// Returns [`WebhookError`] if that could not be noted. What was sent may have arrived then.
     pub(super) async fn attempt(
         &self,
         message: Message<'_>,
-    ) -> Result<(Outcome, Delivery), WebhookError> {
+    ) -> Result<(Outcome, Option<Delivery>), WebhookError> {
         let (outcome, delivery) = self.send(message).await;
         let has_arrived = outcome == Outcome::Delivered;
         let name = if has_arrived { "delivered" } else { "failed" };
         metrics::counter!(WEBHOOK_DELIVERIES_TOTAL, "outcome" => name).increment(1);
         let was_alone = self.breaker.note(has_arrived);
-        match outcome {
+        let over = match outcome {
             Outcome::Delivered => {
                 self.arrived_at.fetch_max(self.shared.clock.now().0, Ordering::AcqRel);
                 self.note_arrived(was_alone).await?;
+                None
             }
             Outcome::Failed(retry_after) => {
                 if let Some(pause) = retry_after {
                     self.breaker.hold(pause.min(RETRY_AFTER_MAX));
                 }
-                self.note_failed(&delivery).await?;
+                self.note_failed(&delivery).await?
             }
-            Outcome::Gone => self.end("it answered with status 410: it is there no more").await?,
-        }
-        Ok((outcome, delivery))
+            Outcome::Gone => Some("it answered with status 410: it is there no more".to_owned()),
+        };
+        let Some(reason) = over else { return Ok((outcome, Some(delivery))) };
+        // First, because those who send are stopped with the end.
+        self.shared.store.log_delivery(self.endpoint_id, &delivery).await?;
+        self.end(&reason).await?;
+        Ok((outcome, None))
     }
 
     async fn send(&self, message: Message<'_>) -> (Outcome, Delivery) {
@@ -209,7 +215,8 @@ impl Receiver {
         Ok(())
     }
 
-    async fn note_failed(&self, delivery: &Delivery) -> Result<(), WebhookError> {
+    /// Notes a failure. Returns why the endpoint is to be disabled, if it has failed for too long.
+    async fn note_failed(&self, delivery: &Delivery) -> Result<Option<String>, WebhookError> {
         tracing::debug!(
             endpoint = self.endpoint_id,
             event = delivery.event_id,
@@ -231,22 +238,23 @@ impl Receiver {
             *self.failing.lock() = Failing { since: noted, is_kept: true };
         }
         if lasted < self.shared.options.disable_after {
-            return Ok(());
+            return Ok(None);
         }
         // Another node may know better, or have got through.
         let store = &self.shared.store;
         if store.has_arrived(self.endpoint_id, since, super::PING).await? {
             *self.failing.lock() = Failing::default();
-            return store.note_failing(self.endpoint_id, None).await.map(drop);
+            store.note_failing(self.endpoint_id, None).await?;
+            return Ok(None);
         }
         let endpoint = store.endpoint(self.endpoint_id).await?;
         if endpoint.failing_since.is_none_or(|at| at > since) {
             let is_kept = endpoint.failing_since.is_some();
             *self.failing.lock() = Failing { since: endpoint.failing_since, is_kept };
-            return Ok(());
+            return Ok(None);
         }
         let hours = lasted.as_secs() / 3_600;
-        self.end(&format!("for {hours} h nothing has arrived: {}", delivery.error)).await
+        Ok(Some(format!("for {hours} h nothing has arrived: {}", delivery.error)))
     }
 
     /// Disables the endpoint, because there is no use in sending to it.
@@ -289,7 +297,7 @@ fn judge(heard: Result<(u16, Option<Duration>), OutboundError>) -> (Outcome, Opt
     match heard {
         Ok((status @ 200..=299, _)) => (Outcome::Delivered, Some(status), String::new()),
         Ok((GONE, _)) => (Outcome::Gone, Some(GONE), "it is there no more".to_owned()),
-        Ok((status @ 300..=399, _)) => {
+        Ok((status @ (301 | 302 | 303 | 307 | 308), _)) => {
             let told = "it leads elsewhere, and no redirect is followed";
             (Outcome::Failed(None), Some(status), told.to_owned())
         }
@@ -315,6 +323,9 @@ mod tests {
             (299, Outcome::Delivered),
             (301, Outcome::Failed(None)),
             (302, Outcome::Failed(None)),
+            (308, Outcome::Failed(None)),
+            // It is no redirect.
+            (304, Outcome::Failed(asked)),
             (400, Outcome::Failed(asked)),
             (410, Outcome::Gone),
             (429, Outcome::Failed(asked)),
@@ -325,6 +336,7 @@ mod tests {
             let (outcome, told, error) = judge(Ok((status, asked)));
             assert_eq!((outcome, told), (expected, Some(status)), "{status}");
             assert_eq!(error.is_empty(), outcome == Outcome::Delivered, "{status}");
+            assert_eq!(error.contains("redirect"), matches!(status, 301 | 302 | 308), "{status}");
         }
         let (outcome, status, error) = judge(Err(OutboundError::TimedOut));
         assert_eq!(

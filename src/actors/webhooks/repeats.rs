@@ -85,7 +85,7 @@ async fn try_again(
         attempt: attempts,
     };
     let (outcome, delivery) = receiver.attempt(message).await?;
-    settled.deliveries.push(delivery);
+    settled.deliveries.extend(delivery);
     let place = (event.key.shard, event.seq);
     match outcome {
         Outcome::Delivered => settled.arrived.push(place),

@@ -1,7 +1,7 @@
 //! The operators' log: who did what, and when.
 
 use crate::http::api::example;
-use crate::http::auth::bearer::Operator;
+use crate::http::auth::bearer::Reader;
 use crate::http::problem::Problem;
 use crate::http::request::extract::Parameters;
 use crate::http::request::page::PageQuery;
@@ -59,7 +59,7 @@ impl LogPage {
 
 /// Lists what operators did.
 ///
-/// The operators' log, newest first, a page at a time.
+/// The operators' log, newest first, a page at a time; for operators and admins.
 #[utoipa::path(
     get, path = "/api/v1/admin/audit-log", tag = "operators",
     params(PageQuery),
@@ -69,7 +69,7 @@ impl LogPage {
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: Reader,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<LogPage>, Problem> {
     let (limit, before) = query.read::<u64>()?;

@@ -2,7 +2,7 @@
 
 use crate::actors::{ENTRIES_MAX, ENTRY_NOTE_LENGTH_MAX, ListedEntry, NewEntry};
 use crate::http::api::example;
-use crate::http::auth::bearer::{Operator, RulesReader};
+use crate::http::auth::bearer::{Operator, Reader};
 use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{JsonObject, Parameters};
 use crate::http::request::fields::{Body, body};
@@ -161,7 +161,7 @@ impl MatchView {
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
-    _reader: RulesReader,
+    _reader: Reader,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<EntriesPage>, Problem> {
     let (limit, before) = query.read::<u64>()?;
@@ -241,7 +241,7 @@ pub async fn remove(
         example = json!(MatchesView { data: vec![MatchView::example()] }))),
     security(("token" = []))
 )]
-pub async fn matches(State(edge): State<Arc<Edge>>, _reader: RulesReader) -> Json<MatchesView> {
+pub async fn matches(State(edge): State<Arc<Edge>>, _reader: Reader) -> Json<MatchesView> {
     let data =
         edge.risk.matches().into_iter().map(|Match { at, rule, mode, action, moment, person }| {
             MatchView {

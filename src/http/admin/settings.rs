@@ -5,7 +5,7 @@ use super::change::{Editor, SettingsEditor, etag};
 use crate::actors::{SETTING_REASON_LENGTH_MAX, SettingChange, SettingsError, StoredSetting};
 use crate::http::api::example;
 use crate::http::apply;
-use crate::http::auth::bearer::RulesReader;
+use crate::http::auth::bearer::Reader;
 use crate::http::live;
 use crate::http::problem::{Code, FieldError, FieldErrors, Problem};
 use crate::http::request::extract::{JsonObject, Parameters};
@@ -233,7 +233,7 @@ impl IntoParams for IfMatchVersion {
 )]
 pub async fn show(
     State(edge): State<Arc<Edge>>,
-    _reader: RulesReader,
+    _reader: Reader,
     Segment(name): Segment,
 ) -> Result<Response, Problem> {
     answer(&edge, known(&name)?)
@@ -277,7 +277,7 @@ pub async fn replace(
 )]
 pub async fn history(
     State(edge): State<Arc<Edge>>,
-    _reader: RulesReader,
+    _reader: Reader,
     Segment(name): Segment,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<SettingsHistory>, Problem> {
@@ -357,7 +357,7 @@ pub async fn content_of(
 )]
 pub async fn show_rules(
     State(edge): State<Arc<Edge>>,
-    _reader: RulesReader,
+    _reader: Reader,
 ) -> Result<Response, Problem> {
     answer(&edge, "risk")
 }

@@ -1,4 +1,5 @@
-//! Webhooks: the endpoints that are told the shop's events. Operators see them, admins change them.
+//! Webhooks: the endpoints that are told the shop's events. Operators and admins see them, admins change
+//! them.
 
 use super::webhook_view::{
     ENDPOINT_ID, EVENT_ID, ReplayRequest, WebhookDeliveries, WebhookList, WebhookRequest,
@@ -6,7 +7,7 @@ use super::webhook_view::{
 };
 use crate::actors::{WebhookState, WrittenSecret};
 use crate::http::api::example;
-use crate::http::auth::bearer::{Admin, Operator};
+use crate::http::auth::bearer::{Admin, Reader};
 use crate::http::problem::Problem;
 use crate::http::request::extract::{JsonObject, Parameters};
 use crate::http::request::fields::Body as _;
@@ -46,7 +47,7 @@ async fn written(edge: &Edge, written: &WrittenSecret) -> Result<WebhookSecret, 
 )]
 pub async fn list(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: Reader,
 ) -> Result<Json<WebhookList>, Problem> {
     let listed = edge.webhooks.list().await?;
     Ok(Json(WebhookList { data: listed.iter().map(WebhookView::from).collect() }))
@@ -97,7 +98,7 @@ pub async fn create(
 )]
 pub async fn show(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: Reader,
     Segment(webhook): Segment,
 ) -> Result<Json<WebhookView>, Problem> {
     let listed = edge.webhooks.get(number(&webhook)?).await?;
@@ -218,7 +219,7 @@ pub async fn disable(
 /// Pings an endpoint.
 ///
 /// For admins. It is sent a signed event of type `seckill.webhook.ping`, whatever its state, and the answer says what
-/// became of that.
+/// became of that. If it has arrived, all that waits for the endpoint is tried at once.
 #[utoipa::path(
     post, path = "/api/v1/admin/webhooks/{webhook}/test", tag = "operators",
     params(("webhook" = String, Path, description = "The endpoint's identity", example = json!(ENDPOINT_ID))),
@@ -250,7 +251,7 @@ pub async fn test(
 )]
 pub async fn deliveries(
     State(edge): State<Arc<Edge>>,
-    _operator: Operator,
+    _reader: Reader,
     Segment(webhook): Segment,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<WebhookDeliveries>, Problem> {

@@ -169,6 +169,11 @@ impl OrderEvents {
         Change::Order(order)
     }
 
+    /// Whether all was told that there is to tell: the order was shown as it stays.
+    pub fn is_complete(&self) -> bool {
+        self.shown.is_some_and(|shown| is_final(shown.status))
+    }
+
     /// Returns what to tell next, or `None` at the end.
     pub async fn next(&mut self) -> Option<Change> {
         if self.is_over {

@@ -197,12 +197,14 @@ body! {
             links(("login" = (operation_id = "post_login",
                 description = "Logs in with the new password.")))),
         (status = 403, description = "`forbidden`: the present password is another one"),
+        (status = 429, description = "`rate_limited`: you try more often than you may"),
     ),
     security(("token" = []))
 )]
 pub async fn change_password(
     State(edge): State<Arc<Edge>>,
     Buyer(user_id): Buyer,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     uri: Uri,
     JsonObject(body): JsonObject,
@@ -210,7 +212,7 @@ pub async fn change_password(
     // Both are required.
     let PasswordRequest { password, new_password } = PasswordRequest::parse(body)?;
     let (from, to) = (password.unwrap_or_default(), new_password.unwrap_or_default());
-    let session = replace_password(&edge, user_id, from, to).await?;
+    let session = replace_password(&edge, (user_id, address), from, to).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if !headers.contains_key(AUTHORIZATION) {
         let place = edge.site.place(&headers, &uri);
@@ -222,22 +224,27 @@ pub async fn change_password(
     Ok(response)
 }
 
-/// Gives a buyer another password, which follows the rules, ends the sessions of before, and returns one to
-/// go on with.
+/// Gives a buyer who asks from this address another password, which follows the rules, ends the sessions of
+/// before, and returns one to go on with.
 ///
 /// # Errors
-/// Returns a `forbidden` problem if the present one is another, or the buyer has none, an `overloaded`
-/// one if too many passwords wait to be hashed, and a `records_unavailable` one if the catalogue does not
+/// Returns a `forbidden` problem if the present one is another, or the buyer has none, a `rate_limited` one if
+/// passwords are tried too often, as in log-ins, which they count among, an `overloaded` one if too many passwords wait to be hashed, and a `records_unavailable` one if the catalogue does not
 /// answer.
 pub async fn replace_password(
     edge: &Edge,
-    user_id: UserId,
+    (user_id, address): (UserId, Address),
     from: String,
     to: String,
 ) -> Result<Session, Problem> {
     let wrong = || Problem::new(Code::Forbidden, "the present password is another one");
     // Nobody changes a password in a hurry, and one account may try many: it waits with the crowd.
-    let hash = edge.sales.user(user_id).await?.map(|(_, hash)| hash);
+    let (name, hash) = edge.sales.user(user_id).await?.unzip();
+    // A session that was stolen is no way to guess the password.
+    match name {
+        Some(name) => count_attempt(edge, &name, address)?,
+        None => edge.limits.log_in_from(address, edge.clock.elapsed())?,
+    };
     if !edge.passwords.verify(Queue::Crowd, from, hash.clone()).await? {
         return Err(wrong());
     }
@@ -353,16 +360,22 @@ pub fn session_of(edge: &Edge, user_id: UserId) -> Session {
 }
 
 /// Counts the attempt, before anything dear is done for it, and returns the queue that it may wait in.
-/// Names that are one to the catalogue are one here. Who has logged in is judged once more, as a user.
+/// Who has logged in is judged once more, as a user.
 fn begin(edge: &Edge, moment: Moment, user_name: &str, address: Address) -> Result<Queue, Problem> {
     let person = Person { user_id: None, address };
     match moment {
         Moment::Registration => admit::admit(edge, moment, person).map(drop)?,
         _ => admit::check_lists(edge, person)?,
     }
-    let name = user_name.to_ascii_lowercase();
-    let is_crowd = edge.limits.log_in(&name, address, edge.clock.elapsed())?;
+    let is_crowd = count_attempt(edge, user_name, address)?;
     Ok(if is_crowd { Queue::Crowd } else { Queue::Own })
+}
+
+/// Counts an attempt with this name from this address. Returns whether the address has had so many that it
+/// waits with others like it. Names that are one to the catalogue are one here.
+fn count_attempt(edge: &Edge, user_name: &str, address: Address) -> Result<bool, Problem> {
+    let name = user_name.to_ascii_lowercase();
+    Ok(edge.limits.log_in(&name, address, edge.clock.elapsed())?)
 }
 
 /// Returns a name and a password that follow the rules.

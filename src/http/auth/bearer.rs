@@ -259,16 +259,17 @@ impl FromRequestParts<Arc<Edge>> for Operator {
     }
 }
 
-/// The operator who looks at limits, risk rules and lists.
+/// The operator who looks at what operators and admins both see: limits, risk rules and lists, webhooks, the
+/// operators' log.
 #[derive(Clone, Debug)]
-pub struct RulesReader;
+pub struct Reader;
 
-impl FromRequestParts<Arc<Edge>> for RulesReader {
+impl FromRequestParts<Arc<Edge>> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
         let operator = authenticate_operator(edge, &parts.headers).await?;
-        if operator.roles.allow_any(OperatorRole::RULES) {
+        if operator.roles.allow_any(OperatorRole::READERS) {
             return Ok(Self);
         }
         // None of its roles allows it: what it lacks is said by the first of them.

@@ -7,7 +7,7 @@ use super::metrics::EdgeMetrics;
 use super::purchasing::Purchasing;
 use super::request_id::{RequestName, X_REQUEST_ID};
 use super::sliced::{SharedBytes, Sliced};
-use super::traced::{Interface, Traced};
+use super::traced::Interface;
 use super::unread::{Unread, UnreadBytesMax};
 use crate::http::api::buy;
 use crate::http::compat;
@@ -116,12 +116,12 @@ pub async fn handle(
         common_headers(response.headers_mut(), &name);
         response
     } else if let Some(options) = service.compat(&request) {
-        let traced = Traced::begin(edge, number, Interface::Compat, request.headers());
+        let purchasing = Purchasing::begin(edge, number, Interface::Compat, request.headers());
         let outcome = match head::check(&request, edge.options.headers_max) {
-            Ok(()) => compat::pay(edge, options, (&connection, traced.context()), request).await,
+            Ok(()) => compat::pay(edge, options, (&connection, purchasing.trace()), request).await,
             Err(problem) => Err(problem),
         };
-        traced.end(Some(options.item_id), outcome.as_ref());
+        purchasing.end(edge, Some(options.item_id), outcome.as_ref());
         answer_compat(edge, outcome, &name)
     } else {
         answer_other(&service, &connection, request, &name).await
@@ -169,12 +169,10 @@ fn answer_compat(
 ) -> Response<Content> {
     let (mut headers, status, body) = match outcome {
         Ok(bought) => {
-            edge.metrics.purchased(bought.replayed);
             let body = compat::render_order(edge, &bought.order);
             (HeaderMap::with_capacity(4), StatusCode::OK, body)
         }
         Err(problem) => {
-            edge.metrics.refused(problem.code);
             let told = compat::told(&problem);
             let mut headers = HeaderMap::with_capacity(8);
             problem_headers(&problem, &mut headers);

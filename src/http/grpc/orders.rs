@@ -15,12 +15,14 @@ use crate::http::problem::{Code, Problem};
 use crate::http::purchase::{self, Asked, Bought, Caller};
 use crate::http::request::idempotency_key;
 use crate::http::state::Edge;
-use domain::{ItemId, OrderId};
+use domain::{ItemId, Order, OrderId};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use hyper::HeaderMap;
 use proto::v1;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Sleep;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
@@ -142,20 +144,46 @@ impl Orders {
         let begun = OrderEvents::find(&self.0, session, OrderId(order_id)).await?;
         let events = begun.open(&call.about.connection)?;
         let end = tokio::time::sleep(call.about.ends_after.unwrap_or(NEVER).min(NEVER));
-        let changes = stream::unfold(Some(events), |events| async move {
-            let mut events = events?;
-            loop {
-                match events.next().await? {
-                    Change::Order(order) => return Some((Ok(view::order(&order)), Some(events))),
-                    Change::None => {}
-                    Change::SessionOver(why) => {
-                        let problem = Problem::new(Code::Unauthenticated, why);
-                        return Some((Err(status::of(&problem)), None));
-                    }
-                }
+        let begun = Some((events, Box::pin(end)));
+        let changes = stream::unfold(begun, |followed| async move {
+            let (mut events, mut end) = followed?;
+            match next_order(&mut events, &mut end).await? {
+                Ok(order) => Some((Ok(view::order(&order)), Some((events, end)))),
+                Err(status) => Some((Err(status), None)),
             }
         });
-        Ok(changes.take_until(end).boxed())
+        Ok(changes.boxed())
+    }
+}
+
+/// Returns the order with its next change; none once it is reserved no longer.
+///
+/// # Errors
+/// Returns why nothing more is told of an order that is: the caller's time or session is over, or the server stops.
+async fn next_order(
+    events: &mut OrderEvents,
+    end: &mut Pin<Box<Sleep>>,
+) -> Option<Result<Order, Status>> {
+    let ended = |code, why| Some(Err(status::of(&Problem::new(code, why))));
+    loop {
+        let change = tokio::select! {
+            // The last change is told to whom it has reached in time.
+            biased;
+            change = events.next() => change,
+            () = &mut *end => {
+                return Some(Err(Status::deadline_exceeded("the order is reserved still")));
+            }
+        };
+        match change {
+            Some(Change::Order(order)) => return Some(Ok(order)),
+            Some(Change::None) => {}
+            Some(Change::SessionOver(why)) => return ended(Code::Unauthenticated, why),
+            None if events.is_complete() => return None,
+            None => {
+                let why = "no more is told of the order here: watch it again";
+                return ended(Code::ShuttingDown, why);
+            }
+        }
     }
 }
 

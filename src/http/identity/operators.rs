@@ -40,12 +40,12 @@ impl ConsoleUser {
         Err(Problem::new(Code::Forbidden, format!("this is for the role {role}")))
     }
 
-    /// Checks that the operator may see limits, risk rules and lists.
+    /// Checks that the operator may see what operators and admins both see.
     ///
     /// # Errors
     /// Returns a `forbidden` problem if not.
-    pub fn require_rules(&self) -> Result<(), Problem> {
-        if self.roles.allow_any(OperatorRole::RULES) {
+    pub fn require_reader(&self) -> Result<(), Problem> {
+        if self.roles.allow_any(OperatorRole::READERS) {
             return Ok(());
         }
         self.require(OperatorRole::Operator)

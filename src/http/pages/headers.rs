@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, VARY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
 };
 use hyper::{StatusCode, header};
 
@@ -26,6 +26,13 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// A year, as browsers ask for it.
 const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 static OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// Adds when to try again to the answer of a page that shows this problem, if it says so.
+pub fn add_retry_after(headers: &mut HeaderMap, problem: &Problem) {
+    if let Some(seconds) = problem.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
 
 /// Who may keep an answer, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

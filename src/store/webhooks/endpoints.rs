@@ -185,6 +185,21 @@ impl WebhookStore {
         })
     }
 
+    /// Has those who tell an endpoint, at any node, begin anew if anything waits for it and is tried: they forget that it
+    /// has failed, and try at once.
+    ///
+    /// # Errors
+    /// Returns [`WebhookError::Store`] if the database does not answer.
+    pub async fn begin_anew(&self, endpoint_id: u64) -> Result<(), WebhookError> {
+        let text = "UPDATE webhook_endpoints SET revision = revision + 1 WHERE endpoint_id = ? \
+                    AND EXISTS (SELECT 1 FROM webhook_waiting WHERE endpoint_id = ? AND is_parked = 0)";
+        writing!(&self.database, WebhookError, |connection| {
+            let query = sqlx::query(text).bind(signed(endpoint_id)).bind(signed(endpoint_id));
+            query.execute(&mut *connection).await?;
+            Ok(())
+        })
+    }
+
     /// Notes since when deliveries to an endpoint fail, and returns it: the earliest that anybody noted. With none
     /// it notes that one arrived.
     ///

@@ -70,7 +70,9 @@ async fn a_receiver_in_python_is_told_what_has_happened() {
     if Command::new("python3").arg("--version").output().is_err() {
         return skip("Python");
     }
-    let site = Site::new().with("WEBHOOKS__ALLOW_PRIVATE", "127.0.0.1");
+    let site = Site::new()
+        .with("WEBHOOKS__ALLOW_PRIVATE", "127.0.0.1")
+        .with("WEBHOOKS__ENDPOINTS_MAX", "1");
     let server = site.start().await;
     let offer = Offer { allotted: 9, limit: 1, window_seconds: 600 };
     let sale = site.open_sale(&server, 3, &[offer]).await;
@@ -82,15 +84,55 @@ async fn a_receiver_in_python_is_told_what_has_happened() {
     }
     let shop = format!("http://{}", server.address());
     let admin = site.mint("--admin", "ada");
-    let mut receiver = Command::new("python3");
+    let receive = async |events: &str| {
+        let mut receiver = Command::new("python3");
+        receiver.args([RECEIVER, "--shop", &shop, "--token", &admin, "--replay"]);
+        receiver.args(["--events", events]);
+        let told = tokio::task::spawn_blocking(move || receiver.output().expect("it runs"));
+        let told = harness::patiently("the receiver", told).await.expect("it ends");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (told.status.code(), text(&told.stdout), text(&told.stderr))
+    };
     // The item's opening, and of each order two.
-    receiver.args([RECEIVER, "--shop", &shop, "--token", &admin, "--replay", "--events", "7"]);
-    let told = tokio::task::spawn_blocking(move || receiver.output().expect("it runs"));
-    let told = harness::patiently("the receiver", told).await.expect("it ends");
-    let said = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.status.success(), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    let (code, said, error) = receive("7").await;
+    assert_eq!(code, Some(0), "{said}{error}");
     for (kind, count) in [("item.opened", 1), ("order.reserved", 3), ("order.paid", 3)] {
         assert_eq!(said.matches(&format!("seckill.{kind} ")).count(), count, "{said}");
     }
+    // No endpoint is left of it, of which there may be one here.
+    let (code, said, error) = receive("5").await;
+    assert_eq!(code, Some(0), "{said}{error}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("seckill.")).count(), 5, "{said}");
+    let mut create = site.command(&["webhooks", "create", "http://127.0.0.1:9/"]);
+    create.env("SECKILL__HTTP__LISTEN", server.address().to_string());
+    assert!(create.output().expect("it runs").status.success());
+    let (code, said, error) = receive("5").await;
+    assert_eq!(code, Some(1), "{said}{error}");
+    assert!(error.starts_with("the shop answered 409 too_many_webhooks: "), "{error}");
+    assert!(error.contains("DELETE one that nobody needs") && !error.contains("Traceback"));
     server.stop().await;
+}
+
+/// Events are told in parallel, and each is printed as it comes.
+#[test]
+fn a_receiver_in_python_takes_no_more_than_it_was_told_to() {
+    const TAKE: &str = r#"
+import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import webhook_receiver
+inbox = webhook_receiver.Inbox(2)
+event = {"type": "t", "sequence": "1", "data": {}}
+for key in ["a", "a", "b", "c"]:
+    print(inbox.take({**event, "partitionkey": key}))
+"#;
+    let folder = Path::new(RECEIVER).parent().expect("a folder");
+    match Command::new("python3").args(["-c", TAKE]).arg(folder).output() {
+        Ok(told) => {
+            let said = String::from_utf8_lossy(&told.stdout);
+            let error = String::from_utf8_lossy(&told.stderr);
+            assert_eq!(said, "t  {}\n204\n204\nt  {}\n204\n503\n", "{error}");
+        }
+        Err(_) => skip("Python"),
+    }
 }

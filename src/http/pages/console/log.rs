@@ -9,7 +9,6 @@ use crate::http::state::Edge;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use domain::OperatorRole;
 use hyper::StatusCode;
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ pub async fn show(
     visit: Visit,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    visit.user.require(OperatorRole::Operator)?;
+    visit.user.require_reader()?;
     let before = place(query.starting_after.as_deref())?;
     let mut entries = edge.sales.log_page(before, PAGE + 1).await?;
     let has_more = entries.len() > PAGE;

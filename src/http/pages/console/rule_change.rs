@@ -71,7 +71,7 @@ pub async fn show(
     Segment(name): Segment,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    visit.user.require_rules()?;
+    visit.user.require_reader()?;
     let document = document(&edge, &visit, known(&name)?)?;
     let typed = Typed::present(&document);
     let before = place(query.starting_after.as_deref())?;

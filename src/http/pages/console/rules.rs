@@ -85,7 +85,7 @@ pub async fn show(
     visit: Visit,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    visit.user.require_rules()?;
+    visit.user.require_reader()?;
     let before = place(query.starting_after.as_deref())?;
     let errors = FormErrors::default();
     page(&edge, &visit, StatusCode::OK, before, errors, EntryFields::default()).await

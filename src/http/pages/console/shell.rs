@@ -64,10 +64,8 @@ impl Section {
         match self {
             Self::Tonight | Self::Dashboard | Self::Sales => &[OperatorRole::Viewer],
             // These name buyers.
-            Self::Orders | Self::Refunds | Self::DeadLetters | Self::Log => {
-                &[OperatorRole::Operator]
-            }
-            Self::Rules => OperatorRole::RULES,
+            Self::Orders | Self::Refunds | Self::DeadLetters => &[OperatorRole::Operator],
+            Self::Rules | Self::Log => OperatorRole::READERS,
             Self::Operators => &[OperatorRole::Admin],
         }
     }

@@ -74,7 +74,7 @@ pub async fn show(State(edge): State<Arc<Edge>>, visit: Visit) -> Result<Respons
     let ailing = ailing.collect();
     let roles = visit.user.roles;
     let logged = async {
-        match roles.allow(OperatorRole::Operator) {
+        match roles.allow_any(OperatorRole::READERS) {
             true => edge.sales.log_page(None, LOG_MAX).await.unwrap_or_default(),
             false => Vec::new(),
         }

@@ -1,10 +1,11 @@
 //! The buyer's account: the name, another password, and the way out.
 
 use super::visit::Visit;
+use crate::http::address::ClientAddress;
 use crate::http::api::session;
 use crate::http::api::users::{self, Password, Session};
 use crate::http::pages::form::{Form, FormErrors};
-use crate::http::pages::headers::add_cookie;
+use crate::http::pages::headers::{add_cookie, add_retry_after};
 use crate::http::pages::shell::Shell;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::rules::Rule as _;
@@ -45,6 +46,7 @@ fn page(
 /// Changes the password; what is wrong comes back with the form.
 pub async fn submit(
     State(edge): State<Arc<Edge>>,
+    ClientAddress(address): ClientAddress,
     visit: Visit,
     entered: Form,
 ) -> Result<Response, Problem> {
@@ -58,10 +60,10 @@ pub async fn submit(
     if Password::read(to.into()).is_err() {
         errors.push("new_password", words.password_rule());
     }
-    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    let (mut status, mut refused) = (StatusCode::UNPROCESSABLE_ENTITY, None);
     if errors.is_empty() {
         let (from, to) = (from.to_owned(), to.to_owned());
-        match users::replace_password(&edge, user_id, from, to).await {
+        match users::replace_password(&edge, (user_id, address), from, to).await {
             Ok(session) => {
                 let mut response = visit.lead_to(&edge, "/account", Some("password_changed"));
                 let Session { token, expires_at, seconds, .. } = session;
@@ -74,13 +76,18 @@ pub async fn submit(
             }
             Err(problem) => match problem.code {
                 Code::Forbidden => errors.push("password", words.password_wrong()),
-                Code::Overloaded | Code::RecordsUnavailable => {
+                Code::Overloaded | Code::RateLimited | Code::RecordsUnavailable => {
                     errors.push("password", words.log_in_busy());
                     status = problem.code.status();
+                    refused = Some(problem);
                 }
                 _ => return Err(problem),
             },
         }
     }
-    page(&edge, &visit, status, errors)
+    let mut page = page(&edge, &visit, status, errors)?;
+    if let Some(problem) = refused {
+        add_retry_after(page.headers_mut(), &problem);
+    }
+    Ok(page)
 }

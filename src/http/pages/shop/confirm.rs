@@ -7,13 +7,15 @@ use super::visit::Visit;
 use crate::http::address::ClientAddress;
 use crate::http::admit;
 use crate::http::api::items::{self, ItemStateView};
-use crate::http::edge::traced::{Interface, Traced};
+use crate::http::edge::purchasing::Purchasing;
+use crate::http::edge::traced::Interface;
 use crate::http::pages::form::Form;
+use crate::http::pages::headers::add_retry_after;
 use crate::http::pages::money;
 use crate::http::pages::problem::Shown;
 use crate::http::pages::shell::Shell;
 use crate::http::problem::{Code, Problem};
-use crate::http::purchase::{self, Asked, Caller};
+use crate::http::purchase::{self, Asked, Bought, Caller};
 use crate::http::request::idempotency_key::{self, IDEMPOTENCY_KEY};
 use crate::http::request::path::Id;
 use crate::http::state::Edge;
@@ -21,7 +23,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use domain::{Address, ItemId, UserId};
-use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
@@ -106,16 +108,20 @@ pub async fn submit(
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
-    match buy(&edge, (user_id, address), item_id, &entered).await {
-        Ok(order) => Ok(visit.lead_to(&edge, format_args!("/orders/{order}"), None)),
+    let number = edge.unique_number();
+    let purchasing = Purchasing::begin(&edge, number, Interface::Page, &visit.headers);
+    let outcome = buy(&edge, (user_id, address), item_id, &entered, &purchasing).await;
+    purchasing.end(&edge, Some(item_id), outcome.as_ref());
+    match outcome {
+        Ok(Bought { order, .. }) => {
+            Ok(visit.lead_to(&edge, format_args!("/orders/{}", order.order_id), None))
+        }
         Err(problem) if problem.code == Code::ItemNotFound => Err(problem),
         Err(problem) => {
             let quantity = entered.text("quantity");
             let (status, code) = (problem.code.status(), problem.code);
             let mut page = page(&edge, &visit, item_id, status, quantity, Some(code)).await?;
-            if let Some(seconds) = problem.retry_after_seconds() {
-                page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            }
+            add_retry_after(page.headers_mut(), &problem);
             Ok(page)
         }
     }
@@ -126,7 +132,8 @@ async fn buy(
     (user_id, address): (UserId, Address),
     item_id: ItemId,
     entered: &Form,
-) -> Result<domain::OrderId, Problem> {
+    purchasing: &Purchasing,
+) -> Result<Bought, Problem> {
     admit::purchase_from(edge, address)?;
     admit::purchase_of(edge, user_id, address)?;
     let item = purchase::item(edge, Some(item_id)).await?;
@@ -138,11 +145,7 @@ async fn buy(
     let key = HeaderValue::from_str(entered.text("key"))
         .map_err(|_| Problem::field("/key", "must be the one of the form"))?;
     let headers = HeaderMap::from_iter([(IDEMPOTENCY_KEY.clone(), key)]);
-    let number = edge.unique_number();
-    let key = idempotency_key::idempotency_key(&headers, user_id, number)?;
-    let traced = Traced::begin(edge, number, Interface::Page, &headers);
-    let asked = Asked { item, quantity, key, token: None, trace: traced.context() };
-    let outcome = purchase::run(edge, Caller { user_id }, asked).await;
-    traced.end(Some(item_id), outcome.as_ref());
-    outcome.map(|bought| bought.order.order_id)
+    let key = idempotency_key::idempotency_key(&headers, user_id, purchasing.number())?;
+    let asked = Asked { item, quantity, key, token: None, trace: purchasing.trace() };
+    purchase::run(edge, Caller { user_id }, asked).await
 }

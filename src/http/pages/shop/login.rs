@@ -6,7 +6,7 @@ use crate::http::address::ClientAddress;
 use crate::http::api::users::{self, Session};
 use crate::http::identity::cookie::{SESSION, WHO};
 use crate::http::pages::form::{Form, FormErrors, own_path};
-use crate::http::pages::headers::add_cookie;
+use crate::http::pages::headers::{add_cookie, add_retry_after};
 use crate::http::pages::shell::Shell;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
@@ -77,7 +77,10 @@ pub async fn submit(
                 Code::Unauthenticated => StatusCode::UNPROCESSABLE_ENTITY,
                 code => code.status(),
             };
-            return form(&edge, &visit, status, errors, user_name.to_owned(), to.to_owned());
+            let (user_name, to) = (user_name.to_owned(), to.to_owned());
+            let mut page = form(&edge, &visit, status, errors, user_name, to)?;
+            add_retry_after(page.headers_mut(), &problem);
+            return Ok(page);
         }
     };
     Ok(enter(&edge, &visit, &session, user_name, to))
