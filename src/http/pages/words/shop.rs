@@ -97,6 +97,7 @@ super::words! {
     button_exhausted();
     button_paused();
     button_ended();
+    button_paid();
     button_busy();
     button_checking();
     button_too_fast(seconds: &str);
@@ -115,6 +116,9 @@ super::words! {
     says_not_admitted();
     says_ended();
     says_guest(time: &str);
+    says_paid();
+    says_lapsed();
+    says_given_up();
     says_paused();
     says_prepared();
     says_unpaid(count: &str);
