@@ -152,7 +152,8 @@ pub async fn pay(
     visit: Visit,
     _entered: Form,
 ) -> Result<Response, Problem> {
-    let user_id = match visit.buyer_or_log_in() {
+    // Back to the page where the button stands: this path shows none.
+    let user_id = match visit.buyer_or_log_in_for(&visit.href(format_args!("/orders/{order_id}"))) {
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
@@ -193,7 +194,8 @@ pub async fn cancel(
     visit: Visit,
     _entered: Form,
 ) -> Result<Response, Problem> {
-    let user_id = match visit.buyer_or_log_in() {
+    // Back to the page where the button stands: this path shows none.
+    let user_id = match visit.buyer_or_log_in_for(&visit.href(format_args!("/orders/{order_id}"))) {
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };

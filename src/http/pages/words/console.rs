@@ -33,6 +33,7 @@ super::words! {
     console_new_password();
     console_password_rule();
     console_accept();
+    console_flash_session_over();
     console_flash_logged_out();
     console_flash_welcome();
     console_flash_saved();

@@ -33,6 +33,7 @@ console_new_password = New password
 console_password_rule = 12 to 128 characters.
 console_accept = Set password and log in
 console_flash_logged_out = You are logged out.
+console_flash_session_over = You were not logged in any more, so nothing was saved or done. Log in, then do it again.
 console_flash_welcome = Welcome. Your account is ready.
 console_flash_saved = Saved.
 console_flash_deleted = The draft is deleted.

@@ -33,6 +33,7 @@ console_new_password = 新密码
 console_password_rule = 12 到 128 个字符。
 console_accept = 设置密码并登录
 console_flash_logged_out = 您已退出。
+console_flash_session_over = 您的登录已失效，没有保存或执行任何操作。请登录后重新操作。
 console_flash_welcome = 欢迎，您的账号已就绪。
 console_flash_saved = 已保存。
 console_flash_deleted = 草稿已删除。
