@@ -28,7 +28,7 @@ use domain::{
     ItemId, OperatorRoles, Order, OrderId, RequestId, SaleId, SaleStep, Timestamp, UserId,
 };
 use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use upcoming::Upcoming;
@@ -55,10 +55,12 @@ pub struct Sales {
 }
 
 /// Orders that a search found.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FoundOrders {
     /// The orders, in the cursor's direction.
     pub orders: Vec<Order>,
+    /// Those of them whose money came too late and has gone back.
+    pub refunded: HashSet<OrderId>,
     /// The last order that was looked at, if there may be more behind it.
     pub next: Option<OrderId>,
 }
@@ -175,7 +177,12 @@ impl Sales {
         limit: usize,
     ) -> Result<FoundOrders, RecordsUnavailable> {
         let found = self.orders.search(filter, cursor, limit).await.map_err(unavailable)?;
-        Ok(FoundOrders { orders: orders(found.rows), next: found.next })
+        let (mut orders, next) = (orders(found.rows), found.next);
+        let refunded = self.refunded_of(&orders).await?;
+        if let Some(wanted) = filter.refunded {
+            orders.retain(|order| refunded.contains(&order.order_id) == wanted);
+        }
+        Ok(FoundOrders { orders, refunded, next })
     }
 
     /// Returns what the items and the buyers of these orders are called, as far as that is known.

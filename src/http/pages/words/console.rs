@@ -227,6 +227,7 @@ super::words! {
     console_order_status();
     console_order_placed();
     console_order_quantity();
+    console_order_refunded();
     console_order_amount();
     console_order_until();
     search();

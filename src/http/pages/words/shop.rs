@@ -69,11 +69,13 @@ super::words! {
     next_reserved();
     next_paid();
     next_cancelled();
+    status_refunded();
     next_expired();
     next_refund_due();
     user_name_hint();
     password_hint();
     user_name_rule();
+    next_refunded();
     password_rule();
     user_name_taken();
     register_have_account();

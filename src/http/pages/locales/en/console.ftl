@@ -235,6 +235,7 @@ console_order_amount = Amount
 console_order_until = until
 search = Search
 search_order = Order
+console_order_refunded = Refunded
 search_buyer = Buyer
 search_sale = Sale number
 search_item = Item

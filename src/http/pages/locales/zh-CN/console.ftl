@@ -234,6 +234,7 @@ console_order_amount = 金额
 console_order_until = 截止
 search = 搜索
 search_order = 订单号
+console_order_refunded = 已退款
 search_buyer = 买家
 search_sale = 场次号
 search_item = 商品
