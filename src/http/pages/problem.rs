@@ -41,6 +41,11 @@ impl Wanted {
             shown.title = words.page_missing();
             shown.advice = words.page_missing_advice();
         }
+        if problem.code == Code::BodyTooLarge && self.is_console {
+            // Nothing is as large there as pictures are.
+            shown.title = words.console_too_large();
+            shown.advice = words.console_too_large_advice();
+        }
         let title = shown.title.clone();
         let html = if self.is_console {
             ConsoleProblem { shell: ConsoleShell::new(words, title), shown }.render()

@@ -35,6 +35,8 @@ super::words! {
     console_accept();
     console_flash_session_over();
     console_flash_logged_out();
+    console_too_large();
+    console_too_large_advice();
     console_flash_welcome();
     console_flash_saved();
     console_flash_deleted();
@@ -394,6 +396,7 @@ super::words! {
     rule_spread();
     rule_picture_file();
     rule_pictures_wait();
+    rule_pictures_large(megabytes: u64);
     rule_pictures_full();
     guard_open();
     guard_token();
