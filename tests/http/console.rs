@@ -1,108 +1,14 @@
 //! The console's pages over plain HTTP, as a browser without scripts asks for them: who gets in, what a form
 //! does and says, and when a session is over.
 
+use super::browser::{Browser, PASSWORD, hidden, leads_to};
 use harness::http::{Answer, Connection};
 use seckill::http::{LimitOptions, Options, Role, operator_link};
 use seckill::store::catalogue::Catalogue;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::net::SocketAddr;
 use support::{Setup, Shop, offer};
 
-/// A browser at one address, with its cookies.
-struct Browser {
-    address: SocketAddr,
-    cookies: BTreeMap<String, String>,
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
-}
-
-impl Browser {
-    fn at(address: SocketAddr) -> Self {
-        Self { address, cookies: BTreeMap::new() }
-    }
-
-    /// Asks, and keeps the cookies of the answer.
-    async fn ask(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\naccept: text/html\r\nconnection: close\r\n{headers}",
-            self.address
-        );
-        if !self.cookies.is_empty() {
-            let cookies: Vec<String> =
-                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let _ = write!(head, "cookie: {}\r\n", cookies.join("; "));
-        }
-        if method == "POST" {
-            let kind = "application/x-www-form-urlencoded";
-            let _ = write!(head, "content-type: {kind}\r\ncontent-length: {}\r\n", body.len());
-        }
-        let mut connection = Connection::open(self.address).await;
-        connection.send(format!("{head}\r\n{body}").as_bytes()).await;
-        let answer = connection.answer().await;
-        for line in answer.headers("set-cookie") {
-            let pair = line.split(';').next().unwrap_or_default();
-            let (name, value) = pair.split_once('=').expect("a cookie");
-            if value.is_empty() {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        answer
-    }
-
-    async fn get(&mut self, path: &str) -> Answer {
-        self.ask("GET", path, "", "").await
-    }
-
-    /// Submits a form from a page of the same origin.
-    async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let body: Vec<String> = fields
-            .iter()
-            .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)))
-            .collect();
-        self.ask("POST", path, "sec-fetch-site: same-origin\r\n", &body.join("&")).await
-    }
-
-    /// Accepts a link for this name, and is logged in then.
-    async fn accept(shop: &Shop, address: SocketAddr, name: &str, roles: &str) -> Self {
-        let roles = roles.parse().expect("roles");
-        let code = operator_link::code(&shop.signer, name, roles, shop.engine.now());
-        let mut browser = Self::at(address);
-        let fields = [("code", code.as_str()), ("password", PASSWORD)];
-        let accepted = browser.submit("/console/accept", &fields).await;
-        assert_eq!(leads_to(&accepted), "/console", "{}", accepted.text());
-        browser
-    }
-}
-
-const PASSWORD: &str = "long jing 1886";
-
-/// Where an answer leads to.
-fn leads_to(answer: &Answer) -> &str {
-    assert_eq!(answer.status, 303, "{}", answer.text());
-    answer.header("location").expect("somewhere")
-}
-
-/// The value of a hidden field in a page.
-fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
-    let begin = format!("name=\"{name}\" value=\"");
-    let (_, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("no field {name}: {page}"));
-    rest.split_once('"').expect("a value").0
-}
-
 /// The fields of a sale with one item, as the form has them.
-fn sale_fields<'a>(title: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
+pub fn sale_fields<'a>(title: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![
         ("title", title),
         ("starts_at", "2020-01-01T00:00"),
@@ -184,6 +90,8 @@ async fn wrong_passwords_are_held_to_a_rate_and_hinder_nobody_else() {
     }
     let refused = refused.expect("there is an end to it");
     assert!(refused.text().contains("value=\"Eva\""), "what was typed is kept: {}", refused.text());
+    assert!(refused.text().contains("tried too often"), "not that others are: {}", refused.text());
+    assert!(refused.header("retry-after").is_some(), "when again");
     let bo = [("name", "bo"), ("password", PASSWORD)];
     let inside = Browser::at(shop.address).submit("/console/log-in", &bo).await;
     assert_eq!(leads_to(&inside), "/console");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, VARY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
 };
 use hyper::{StatusCode, header};
 
@@ -85,6 +85,14 @@ pub fn page(site: &Site, status: StatusCode, html: String, keep: Keep) -> Respon
     let mut response = (status, [(CONTENT_TYPE, HTML)], html).into_response();
     of_page(response.headers_mut(), site, keep);
     response
+}
+
+/// Adds to a page after how many seconds to try again, where that is of use.
+pub fn wait(mut page: Response, problem: &Problem) -> Response {
+    if let Some(seconds) = problem.retry_after_seconds() {
+        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    page
 }
 
 /// Makes the answer of a page that this shop's own pages frame, in which the scripts of `sources` run.

@@ -79,6 +79,11 @@ impl Shown {
     }
 }
 
+/// Says that something was tried too often, and when it can be tried again.
+pub fn too_often(words: Words, problem: &Problem) -> String {
+    words.tried_too_often(problem.retry_after_seconds().unwrap_or(1).into())
+}
+
 #[derive(Template)]
 #[template(path = "shop/problem.html")]
 struct ShopProblem {

@@ -204,6 +204,7 @@ super::words! {
     live_restock();
     live_reduce();
     live_units_rule();
+    live_reduce_rule(count: u64);
     live_end();
     live_end_hint();
     live_end_title();
@@ -226,10 +227,10 @@ super::words! {
     console_order_cancelled();
     console_order_expired();
     console_order_refund_due();
+    console_order_refunded();
     console_order_status();
     console_order_placed();
     console_order_quantity();
-    console_order_refunded();
     console_order_amount();
     console_order_until();
     search();
@@ -395,8 +396,8 @@ super::words! {
     rule_lead();
     rule_spread();
     rule_picture_file();
-    rule_pictures_wait();
     rule_pictures_large(megabytes: u64);
+    rule_pictures_wait();
     rule_pictures_full();
     guard_open();
     guard_token();
