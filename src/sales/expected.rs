@@ -4,8 +4,7 @@
 //! Only items that no node has in a shard are asked for here. However many ask, the catalogue is read once a second
 //! at most; while it does not answer, what it said last counts.
 
-use super::{CatalogueError, Sales};
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, CatalogueError};
 use domain::{ItemId, SaleStatus, Timestamp};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,13 +30,13 @@ struct Known {
     items: HashSet<ItemId>,
 }
 
-impl Sales {
-    /// Whether a sale has this item that was approved and is not over, so that some shard has it or is to have it.
-    pub async fn expects(&self, item_id: ItemId, now: Timestamp) -> bool {
+impl Expected {
+    /// Whether the item is one of them, as of this instant.
+    pub(super) async fn has(&self, item_id: ItemId, catalogue: &Catalogue, now: Timestamp) -> bool {
         // The first one looks for all who wait here.
-        let mut known = self.expected.0.lock().await;
+        let mut known = self.0.lock().await;
         if known.read_at.is_none_or(|at| at.elapsed() >= AGE_MAX) {
-            match tokio::time::timeout(WAIT, read(&self.catalogue, now)).await {
+            match tokio::time::timeout(WAIT, read(catalogue, now)).await {
                 Ok(Ok(items)) => known.items = items,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "which items are to be sold is not known")

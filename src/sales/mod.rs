@@ -30,7 +30,7 @@ use domain::{
 };
 use expected::Expected;
 use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use upcoming::Upcoming;
@@ -58,10 +58,12 @@ pub struct Sales {
 }
 
 /// Orders that a search found.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FoundOrders {
     /// The orders, in the cursor's direction.
     pub orders: Vec<Order>,
+    /// Those of them whose money came too late and has gone back.
+    pub refunded: HashSet<OrderId>,
     /// The last order that was looked at, if there may be more behind it.
     pub next: Option<OrderId>,
 }
@@ -99,6 +101,11 @@ impl Sales {
     /// The sales that were approved and had not begun when the catalogue was last looked at.
     pub fn upcoming(&self) -> &Upcoming {
         &self.upcoming
+    }
+
+    /// Whether a sale has this item that was approved and is not over, so that some shard has it or is to have it.
+    pub async fn expects(&self, item_id: ItemId, now: Timestamp) -> bool {
+        self.expected.has(item_id, &self.catalogue, now).await
     }
 
     /// Checks that the order store that has the catalogue was filled from the engine's journal.
@@ -178,7 +185,12 @@ impl Sales {
         limit: usize,
     ) -> Result<FoundOrders, RecordsUnavailable> {
         let found = self.orders.search(filter, cursor, limit).await.map_err(unavailable)?;
-        Ok(FoundOrders { orders: orders(found.rows), next: found.next })
+        let (mut orders, next) = (orders(found.rows), found.next);
+        let refunded = self.refunded_of(&orders).await?;
+        if let Some(wanted) = filter.refunded {
+            orders.retain(|order| refunded.contains(&order.order_id) == wanted);
+        }
+        Ok(FoundOrders { orders, refunded, next })
     }
 
     /// Returns what the items and the buyers of these orders are called, as far as that is known.

@@ -1,7 +1,7 @@
 // The table of the button's states: what has happened, and what the button says and does then. `button` is the
 // module; the value is a list of what is wrong.
 (button) => {
-  const { begin, reduce, view, wantsToAsk, wantsToken, isFinal } = button;
+  const { begin, reduce, view, wantsOrder, wantsToAsk, wantsToken, isFinal } = button;
   const START = 1_000_000_000_000, END = START + 3_600_000;
   const iso = (ms) => new Date(ms).toISOString();
   const page = { revision: "r1", startsAt: START, endsAt: END };
@@ -20,6 +20,8 @@
   const order = { id: "1", expiresAt: START + 600_000 };
   const press = { type: "press" }, sent = { type: "sent" }, lost = { type: "lost", dice: 0.5 };
   const asked = [item(), press, sent];
+  const stands = (status, more = {}) => ({ type: "order", order, status, dice: 0.5, ...more });
+  const held = [...asked, answer(201, undefined, { order })];
   const token = { type: "token", url: "/t", opensAt: START };
 
   // name; whether a buyer looks; when, from the start; what happened; text, sentence and action.
@@ -43,6 +45,18 @@
     ["placed", true, 1, [...asked, answer(201, undefined, { order })], "bought", "says_bought", "order"],
     ["replayed", true, 1, [...asked, answer(200, undefined, { order })], "bought", "says_bought", "order"],
     ["had before", true, 1, [item(), { type: "had", order }], "bought", "says_bought", "order"],
+    ["time over", true, 600_000, held, "time_over", null, null],
+    ["time over, not ended yet", true, 600_000, [...held, stands("reserved")], "time_over", null, null],
+    ["time over, unreadable", true, 600_000, [...held, stands("unknown")], "time_over", null, null],
+    ["lapsed", true, 600_000, [...held, stands("expired")], "open", "says_lapsed", "buy"],
+    ["lapsed, sold out since", true, 600_000, [...held, stands("expired"), item({ state: "sold_out", counters: { allotted: 10, available: 0, reserved: 0, sold: 10 } })], "sold_out", "says_gone", null],
+    ["lapsed, guarded", true, 600_000, [guarded(), token, ...held.slice(1), stands("expired")], "lead", null, null],
+    ["given up elsewhere", true, 1, [...held, stands("cancelled")], "open", "says_given_up", "buy"],
+    ["paid elsewhere", true, 1, [...held, stands("paid")], "paid", "says_paid", "order"],
+    ["nothing more is known of it", true, 1, [...held, stands("missing")], "open", null, "buy"],
+    ["still to be paid", true, 1, [...held, stands("reserved")], "bought", "says_bought", "order"],
+    ["the session is over", true, 1, [...held, stands("unauthenticated")], "guest", null, "log_in"],
+    ["another order's news", true, 1, [...held, stands("expired", { order: { ...order, id: "2" } })], "bought", "says_bought", "order"],
     ["not started: the countdown", true, -100, [{ type: "unreadable", dice: 0 }, item({ starts_at: iso(START - 500) }), press, sent, answer(409, "sale_not_started", { startsAt: START })], "upcoming", "says_early", null],
     ["sold out, some unpaid", true, 1, [...asked, answer(409, "sold_out")], "sold_out", "says_unpaid", null],
     ["sold out for good", true, 1, [item({ state: "sold_out", counters: { allotted: 10, available: 0, reserved: 0, sold: 10 } })], "sold_out", "says_gone", null],
@@ -122,6 +136,13 @@
   same("looks after", after([item()], true, START - 1_000).lookAt, START + 4_000);
   const gone = { counters: { allotted: 1, available: 0, reserved: 0, sold: 1 }, state: "sold_out" };
   same("nothing to come back", after([item(gone)], true, START).lookAt, START + 120_000);
+  // An order is looked at when its time is over, and then now and again until it has ended.
+  const paying = after(held, true, START);
+  same("looks at zero", [wantsOrder(paying, START + 599_999), wantsOrder(paying, START + 600_000)], [false, true]);
+  const asking = reduce(paying, stands("reserved"), START + 600_000);
+  same("looks again", [wantsOrder(asking, START + 602_999), wantsOrder(asking, START + 603_000)], [false, true]);
+  same("a look before changes nothing", wantsOrder(reduce(paying, stands("reserved"), START), START + 599_999), false);
+  same("and then no more", wantsOrder(reduce(asking, stands("expired"), START + 603_000), END), false);
   // The key is kept until the outcome is known.
   for (const [event, expected] of [
     [answer(201, undefined, { order }), true], [answer(409, "sold_out"), true], [answer(409, "idempotency_key_reused"), true],

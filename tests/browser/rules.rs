@@ -124,6 +124,19 @@ async fn a_sale_gets_its_pictures_words_and_guards_in_its_form() {
         ] {
             eva.fill(&format!("#{field}"), typed).await;
         }
+        // What the server would not read is not sent, and nothing that was typed is lost.
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = folder.path().join("large.jpg");
+        std::fs::write(&large, vec![0; 13_000_000]).expect("a file");
+        eva.choose("#items-0-picture", &large).await;
+        eva.until_text("#items-0-picture-large", "At most 8 MB").await;
+        eva.click("button[name=\"upload\"]").await;
+        eva.click(".sale-form > .actions .button:not(.quiet)").await;
+        assert_eq!(eva.run("return document.activeElement.id").await, "items-0-picture");
+        assert_eq!(eva.value("#title").await, "Singles Day", "what was typed is kept");
+        let found = eva.accessibility().await;
+        assert!(found.is_empty(), "{found:?}");
+        eva.run("document.getElementById('items-0-picture').value = ''").await;
         let wrong = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         eva.choose("#items-0-picture", wrong).await;
         eva.click("button[name=\"upload\"]").await;

@@ -91,6 +91,41 @@ async fn of_two_who_want_the_last_unit_the_other_gets_it_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_ended_is_claimed_no_more() {
+    in_browser(&[], async |shop, [browser]| {
+        let now = shop.now().await;
+        let (mut short, long) = (offer("mug", "Mug", 1), offer("tea", "Tea", 1));
+        short["payment_window_seconds"] = json!(3);
+        let (_, items) = shop.sale("Ends", in_seconds(now, -60), vec![short, long]).await;
+        let token = shop.buyer("wei").await;
+        browser.log_in("wei").await;
+        let buy = async |item: &str| {
+            browser.open_page(&format!("/en/items/{item}")).await;
+            browser.until_text("#buy-label", "Buy now").await;
+            browser.click("#buy").await;
+            browser.until_text("#buy-label", "Pay within").await;
+        };
+        buy(&items[0]).await;
+        browser.until_text("#buy-label", "Buy now").await;
+        browser.until_text("#says", "The time to pay ran out").await;
+        browser.click("#buy").await;
+        browser.until_text("#buy-label", "Pay within").await;
+
+        buy(&items[1]).await;
+        let orders = shop.ask("GET", "/api/v1/orders", &token, None).await.json();
+        let order = orders["data"][0]["order_id"].as_str().expect("an identity");
+        let paid = shop.ask("POST", &format!("/api/v1/orders/{order}/pay"), &token, None).await;
+        assert_eq!(paid.status, 200, "{}", paid.text());
+        // The buyer comes back from another tab.
+        browser.run("document.dispatchEvent(new Event('visibilitychange'))").await;
+        browser.until_text("#buy-label", "Paid").await;
+        browser.click("#buy").await;
+        browser.until_path(&format!("/en/orders/{order}")).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_never_came_is_asked_for_after_a_reload_and_buys_once() {
     in_browser(&[], async |shop, [browser]| {
         let now = shop.now().await;

@@ -1,17 +1,16 @@
 //! The console's pages over plain HTTP, as a browser without scripts asks for them: who gets in, what a form
 //! does and says, and when a session is over.
 
-mod browser;
 mod lists;
 
-use browser::{Browser, PASSWORD, hidden, leads_to};
+use super::browser::{Browser, PASSWORD, hidden, leads_to};
 use harness::http::{Answer, Connection};
 use seckill::http::{LimitOptions, Options, Role, operator_link};
 use seckill::store::catalogue::Catalogue;
 use support::{Setup, Shop, offer};
 
 /// The fields of a sale with one item, as the form has them.
-fn sale_fields<'a>(title: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
+pub fn sale_fields<'a>(title: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![
         ("title", title),
         ("starts_at", "2020-01-01T00:00"),
@@ -93,6 +92,8 @@ async fn wrong_passwords_are_held_to_a_rate_and_hinder_nobody_else() {
     }
     let refused = refused.expect("there is an end to it");
     assert!(refused.text().contains("value=\"Eva\""), "what was typed is kept: {}", refused.text());
+    assert!(refused.text().contains("tried too often"), "not that others are: {}", refused.text());
+    assert!(refused.header("retry-after").is_some(), "when again");
     let bo = [("name", "bo"), ("password", PASSWORD)];
     let inside = Browser::at(shop.address).submit("/console/log-in", &bo).await;
     assert_eq!(leads_to(&inside), "/console");

@@ -2,6 +2,7 @@
 
 mod admission;
 mod auditing;
+mod browser;
 mod buckets;
 mod buy_tokens;
 mod buying;
@@ -10,6 +11,7 @@ mod compat;
 mod console;
 mod cross_check;
 mod document;
+mod forms;
 mod grpc;
 mod limits;
 mod live;

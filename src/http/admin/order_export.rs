@@ -5,6 +5,7 @@
 //! cut. What people wrote stands in quotes and is no formula to a spreadsheet.
 
 use super::csv;
+use crate::http::api::order_view;
 use crate::http::problem::Problem;
 use crate::http::state::Edge;
 use crate::http::timestamp;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use domain::order::Cursor;
 use domain::{Order, OrderId};
 use futures_util::stream;
+use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -63,6 +65,7 @@ struct Export {
 /// Some orders, with what they are called.
 struct Piece {
     orders: Vec<Order>,
+    refunded: HashSet<OrderId>,
     names: OrderNames,
     next: Option<OrderId>,
 }
@@ -77,7 +80,9 @@ impl Export {
             text.push_str(CSV_HEAD);
         }
         for order in &piece.orders {
-            push_row(order, &piece.names, self.for_excel, &mut text);
+            let is_refunded = piece.refunded.contains(&order.order_id);
+            let status = order_view::status_name(order, is_refunded);
+            push_row(order, status, &piece.names, self.for_excel, &mut text);
         }
         if let Some(after) = piece.next {
             let next = read(&self.edge, &self.filter, after).await;
@@ -92,10 +97,10 @@ impl Export {
 async fn read(edge: &Edge, filter: &OrderFilter, after: OrderId) -> Result<Piece, Problem> {
     let found = edge.sales.search_orders(filter, Cursor::After(after), ROWS).await?;
     let names = edge.sales.names(&found.orders).await?;
-    Ok(Piece { orders: found.orders, names, next: found.next })
+    Ok(Piece { orders: found.orders, refunded: found.refunded, names, next: found.next })
 }
 
-fn push_row(order: &Order, names: &OrderNames, for_excel: bool, text: &mut String) {
+fn push_row(order: &Order, status: &str, names: &OrderNames, for_excel: bool, text: &mut String) {
     for number in [
         &order.order_id as &dyn Display,
         &order.item_id as &dyn Display,
@@ -112,7 +117,7 @@ fn push_row(order: &Order, names: &OrderNames, for_excel: bool, text: &mut Strin
         order.quantity,
         order.amount,
         order.currency,
-        order.status.name(),
+        status,
         timestamp::to_string(order.created_at()),
         timestamp::to_string(order.expires_at),
     );
@@ -158,7 +163,7 @@ mod tests {
         let names = OrderNames { items: [(ItemId(21), item)].into(), users: [].into() };
         let row = |names: &OrderNames, for_excel| {
             let mut text = String::new();
-            push_row(&order, names, for_excel, &mut text);
+            push_row(&order, order.status.name(), names, for_excel, &mut text);
             text
         };
         let created = timestamp::to_string(order.created_at());

@@ -2,6 +2,7 @@
 
 use super::list_form::{self, ListForm, one_of};
 use crate::http::api::example;
+use crate::http::api::order_view::REFUNDED;
 use crate::http::problem::Problem;
 use crate::http::request::page::{self, PageQuery};
 use crate::http::request::rules::{Identity, Instant, Rule};
@@ -43,12 +44,18 @@ impl OrdersQuery {
     /// # Errors
     /// Returns an `invalid_field` problem if one of the parameters is not valid.
     pub fn filter(&self) -> Result<OrderFilter, Problem> {
-        let status = match self.status.as_deref() {
-            None => None,
-            Some(name) => Some(OrderStatus::from_name(name).ok_or_else(|| {
-                let names: Vec<&str> = OrderStatus::ALL.map(OrderStatus::name).into();
-                Problem::field("status", format!("must be one of {}", names.join(", ")))
-            })?),
+        let (status, refunded) = match self.status.as_deref() {
+            None => (None, None),
+            Some(REFUNDED) => (Some(OrderStatus::RefundDue), Some(true)),
+            Some(name) => {
+                let status = OrderStatus::from_name(name).ok_or_else(|| {
+                    Problem::field(
+                        "status",
+                        format!("must be one of {}", status_names().join(", ")),
+                    )
+                })?;
+                (Some(status), (status == OrderStatus::RefundDue).then_some(false))
+            }
         };
         let instant = |name: &str, text: &Option<String>| match text {
             None => Ok(None),
@@ -61,6 +68,7 @@ impl OrdersQuery {
             item_id: identity("item", self.item.as_deref())?,
             user_id: identity("user", self.user.as_deref())?,
             status,
+            refunded,
             from: instant("from", &self.from)?,
             to: instant("to", &self.to)?,
         };
@@ -79,6 +87,11 @@ impl OrdersQuery {
             PageQuery { limit: self.limit.clone(), starting_after: self.starting_after.clone() };
         ListForm::read(&page, self.format.as_deref(), self.excel.as_deref())
     }
+}
+
+/// Returns what the statuses are called that orders are asked for by.
+pub fn status_names() -> Vec<&'static str> {
+    OrderStatus::ALL.map(OrderStatus::name).into_iter().chain([REFUNDED]).collect()
 }
 
 /// Returns the identity that a parameter names, if it is there.
@@ -122,7 +135,6 @@ impl SaleOrdersQuery {
 impl IntoParams for SaleOrdersQuery {
     fn into_params(provider: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let parameter = page::query_parameter;
-        let statuses = OrderStatus::ALL.map(OrderStatus::name).into();
         let mut parameters = PageQuery::into_params(provider);
         parameters.extend([
             parameter(
@@ -137,7 +149,12 @@ impl IntoParams for SaleOrdersQuery {
                 Identity::schema(),
                 example::USER_ID.into(),
             ),
-            parameter("status", "Only orders in this status.", one_of(statuses), "paid".into()),
+            parameter(
+                "status",
+                "Only orders in this status.",
+                one_of(status_names()),
+                "paid".into(),
+            ),
             parameter(
                 "from",
                 "Only orders that were placed at this instant or later.",
@@ -188,11 +205,14 @@ mod tests {
                 item_id: Some(ItemId(21)),
                 user_id: Some(UserId(3)),
                 status: Some(OrderStatus::RefundDue),
+                refunded: Some(false),
                 from: Some(Timestamp(1_920_585_600_000)),
                 to: None,
             }
         );
         assert_eq!(form, ListForm::Page(20, None));
+        let (filter, _) = read("status=refunded").expect("a status");
+        assert_eq!((filter.status, filter.refunded), (Some(OrderStatus::RefundDue), Some(true)));
         let file = |for_excel| Ok(ListForm::File { for_excel });
         assert_eq!(read("format=csv").map(|(_, form)| form), file(false));
         assert_eq!(read("format=csv&excel=true").map(|(_, form)| form), file(true));

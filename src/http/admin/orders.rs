@@ -124,14 +124,15 @@ pub fn cut(mut found: FoundOrders, limit: usize) -> FoundOrders {
     found
 }
 
-fn render_page(FoundOrders { orders, next }: &FoundOrders) -> Response {
+fn render_page(FoundOrders { orders, refunded, next }: &FoundOrders) -> Response {
     let mut body = Vec::with_capacity(64 + orders.len() * (order_view::LENGTH_MAX + 40));
     body.extend_from_slice(b"{\"data\":[");
     for (place, order) in orders.iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }
-        push_order(order, &mut body);
+        let is_refunded = refunded.contains(&order.order_id);
+        push_order(order, order_view::status_name(order, is_refunded), &mut body);
     }
     let next_text = next.map_or("null".to_owned(), |next| format!("\"{next}\""));
     let rest = format!("],\"has_more\":{},\"next\":{next_text}}}", next.is_some());
@@ -139,8 +140,8 @@ fn render_page(FoundOrders { orders, next }: &FoundOrders) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn push_order(order: &Order, body: &mut Vec<u8>) {
-    order_view::render(order, body);
+fn push_order(order: &Order, status: &str, body: &mut Vec<u8>) {
+    order_view::render_as(order, status, body);
     // The buyer is added where the object ended.
     body.pop();
     body.extend_from_slice(format!(",\"user_id\":\"{}\"}}", order.user_id).as_bytes());

@@ -54,6 +54,8 @@ pub enum StatusView {
     Expired,
     /// Paid after it had ended, when no units were held for it any more: the money is to be returned.
     RefundDue,
+    /// Paid after it had ended, and an operator has said that the money was returned.
+    Refunded,
 }
 
 impl OrderView {
@@ -89,6 +91,20 @@ impl From<&Order> for OrderView {
     }
 }
 
+impl StatusView {
+    /// Returns the name that JSON has for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Paid => "paid",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::RefundDue => "refund_due",
+            Self::Refunded => REFUNDED,
+        }
+    }
+}
+
 impl From<OrderStatus> for StatusView {
     fn from(status: OrderStatus) -> Self {
         match status {
@@ -101,11 +117,26 @@ impl From<OrderStatus> for StatusView {
     }
 }
 
+/// What the status of an order is called whose money came too late and has gone back. The order itself stays
+/// `refund_due`; its payments say this.
+pub const REFUNDED: &str = "refunded";
+
+/// Returns what an order's status is called.
+pub fn status_name(order: &Order, is_refunded: bool) -> &'static str {
+    let view = if is_refunded { StatusView::Refunded } else { order.status.into() };
+    view.name()
+}
+
 /// The most bytes of a rendered order.
 pub const LENGTH_MAX: usize = 352;
 
 /// Appends the order as JSON: the fields of [`OrderView`].
 pub fn render(order: &Order, out: &mut Vec<u8>) {
+    render_as(order, order.status.name(), out);
+}
+
+/// Appends the order as JSON, with its status called as [`status_name`] has it.
+pub fn render_as(order: &Order, status: &str, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     let mut push = |bytes: &[u8]| out.extend_from_slice(bytes);
     push(b"{\"order_id\":\"");
@@ -121,7 +152,7 @@ pub fn render(order: &Order, out: &mut Vec<u8>) {
     push(b",\"currency\":\"");
     push(order.currency.as_str().as_bytes());
     push(b"\",\"status\":\"");
-    push(order.status.name().as_bytes());
+    push(status.as_bytes());
     push(b"\",\"created_at\":\"");
     push(&timestamp::render(order.created_at()));
     push(b"\",\"expires_at\":\"");
@@ -157,6 +188,14 @@ mod tests {
             String::from_utf8(text).unwrap(),
             serde_json::to_string(&OrderView::from(&order)).unwrap()
         );
+    }
+
+    #[test]
+    fn a_status_is_called_the_same_everywhere() {
+        for status in OrderStatus::ALL {
+            assert_eq!(StatusView::from(status).name(), status.name());
+        }
+        assert_eq!(serde_json::json!(StatusView::Refunded), REFUNDED);
     }
 
     #[test]

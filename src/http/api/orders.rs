@@ -19,6 +19,7 @@ use domain::{Command, Order, OrderId, OrderStatus, UserId};
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -43,6 +44,8 @@ impl OrderPage {
 /// The answer that shows one order.
 pub struct OrderAnswer {
     order: Order,
+    /// What its status is called.
+    status: &'static str,
     /// Whether there was nothing left to do, because it had been done before.
     is_repeat: bool,
 }
@@ -50,19 +53,19 @@ pub struct OrderAnswer {
 impl OrderAnswer {
     /// Shows an order as it is.
     pub fn new(order: Order) -> Self {
-        Self { order, is_repeat: false }
+        Self { status: order.status.name(), order, is_repeat: false }
     }
 
     /// Shows an order to which had been done before what was asked.
     pub fn repeat(order: Order) -> Self {
-        Self { order, is_repeat: true }
+        Self { is_repeat: true, ..Self::new(order) }
     }
 }
 
 impl IntoResponse for OrderAnswer {
     fn into_response(self) -> Response {
         let mut body = Vec::with_capacity(order_view::LENGTH_MAX);
-        order_view::render(&self.order, &mut body);
+        order_view::render_as(&self.order, self.status, &mut body);
         let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
         if self.is_repeat {
             let is_repeat = HeaderValue::from_static("true");
@@ -111,7 +114,18 @@ pub async fn show(
     Buyer(user_id): Buyer,
     Id(order_id): Id<OrderId>,
 ) -> Result<OrderAnswer, Problem> {
-    find(&edge, order_id, user_id).await.map(OrderAnswer::new)
+    let order = find(&edge, order_id, user_id).await?;
+    let is_refunded = refunded(&edge, &[order]).await.contains(&order_id);
+    Ok(OrderAnswer {
+        status: order_view::status_name(&order, is_refunded),
+        ..OrderAnswer::new(order)
+    })
+}
+
+/// Returns which of these orders have had their late money given back. While the order store does not answer nobody
+/// knows of any that it went back.
+pub async fn refunded(edge: &Edge, orders: &[Order]) -> HashSet<OrderId> {
+    edge.sales.refunded_of(orders).await.unwrap_or_default()
 }
 
 /// Lists your orders.
@@ -142,6 +156,8 @@ pub async fn list(
 pub struct FoundPage {
     /// The orders, newest first.
     pub orders: Vec<Order>,
+    /// Those of them whose money came too late and has gone back.
+    pub refunded: HashSet<OrderId>,
     /// Whether older ones are known.
     pub has_more: bool,
     /// Whether the order store was asked too.
@@ -162,7 +178,10 @@ pub async fn page_of(
 ) -> Result<FoundPage, Problem> {
     let in_shards = edge.engine.orders_of(user_id, before, limit + 1).await?;
     match edge.sales.orders_of(user_id, before, limit + 1).await {
-        Ok(stored) => Ok(FoundPage::merge(in_shards, stored, limit)),
+        Ok(stored) => {
+            let page = FoundPage::merge(in_shards, stored, limit);
+            Ok(FoundPage { refunded: refunded(edge, &page.orders).await, ..page })
+        }
         Err(unavailable) if in_shards.is_empty() => Err(unavailable.into()),
         Err(_) => {
             Ok(FoundPage { is_complete: false, ..FoundPage::merge(in_shards, Vec::new(), limit) })
@@ -180,7 +199,7 @@ impl FoundPage {
         orders.dedup_by_key(|order| order.order_id);
         let has_more = orders.len() > limit;
         orders.truncate(limit);
-        Self { orders, has_more, is_complete: true }
+        Self { orders, refunded: HashSet::new(), has_more, is_complete: true }
     }
 
     /// Renders it as an answer.
@@ -191,7 +210,8 @@ impl FoundPage {
             if place > 0 {
                 body.push(b',');
             }
-            order_view::render(order, &mut body);
+            let is_refunded = self.refunded.contains(&order.order_id);
+            order_view::render_as(order, order_view::status_name(order, is_refunded), &mut body);
         }
         body.extend_from_slice(b"],\"has_more\":");
         body.extend_from_slice(truth(self.has_more));

@@ -27,13 +27,6 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 static OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// Adds when to try again to the answer of a page that shows this problem, if it says so.
-pub fn add_retry_after(headers: &mut HeaderMap, problem: &Problem) {
-    if let Some(seconds) = problem.retry_after_seconds() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-}
-
 /// Who may keep an answer, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keep {
@@ -92,6 +85,14 @@ pub fn page(site: &Site, status: StatusCode, html: String, keep: Keep) -> Respon
     let mut response = (status, [(CONTENT_TYPE, HTML)], html).into_response();
     of_page(response.headers_mut(), site, keep);
     response
+}
+
+/// Adds to a page after how many seconds to try again, where that is of use.
+pub fn wait(mut page: Response, problem: &Problem) -> Response {
+    if let Some(seconds) = problem.retry_after_seconds() {
+        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    page
 }
 
 /// Makes the answer of a page that this shop's own pages frame, in which the scripts of `sources` run.

@@ -52,6 +52,11 @@ impl Wanted {
             shown.advice = words.place_unknown_advice();
             shown.beginning = self.beginning;
         }
+        if problem.code == Code::BodyTooLarge && self.is_console {
+            // Nothing is as large there as pictures are.
+            shown.title = words.console_too_large();
+            shown.advice = words.console_too_large_advice();
+        }
         let title = shown.title.clone();
         let html = if self.is_console {
             ConsoleProblem { shell: ConsoleShell::new(words, title), shown }.render()
@@ -96,6 +101,11 @@ fn beginning(uri: &Uri) -> Option<String> {
     query.split('&').find(is_place)?;
     let rest: Vec<&str> = query.split('&').filter(|pair| !is_place(pair)).collect();
     Some(if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) })
+}
+
+/// Says that something was tried too often, and when it can be tried again.
+pub fn too_often(words: Words, problem: &Problem) -> String {
+    words.tried_too_often(problem.retry_after_seconds().unwrap_or(1).into())
 }
 
 #[derive(Template)]

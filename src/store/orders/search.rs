@@ -24,6 +24,9 @@ pub struct OrderFilter {
     pub user_id: Option<UserId>,
     /// In this status.
     pub status: Option<OrderStatus>,
+    /// Of those that are `refund_due`, only the ones whose money has gone back, or only the others. Their payments say
+    /// so and no row of an order does: who searches has to look at them.
+    pub refunded: Option<bool>,
     /// Placed at this instant or later.
     pub from: Option<Timestamp>,
     /// Placed before this instant.

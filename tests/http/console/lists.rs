@@ -1,7 +1,7 @@
 //! The console's lists and files: what is asked for of them that is not there, and fields in which nothing is seen.
 
-use super::browser::{Browser, hidden};
 use super::sale_fields;
+use crate::browser::{Browser, hidden};
 use support::Shop;
 
 #[tokio::test]

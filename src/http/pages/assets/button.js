@@ -6,6 +6,7 @@ const BUSY_SUM_MAX_MS = 30_000;
 const CHECK_WAIT_MAX_MS = 10_000;
 const START_SPREAD_MS = 200;
 const PATIENCE_MS = 2_000;
+const ORDER_AGAIN_MS = 2_000;
 const SOLD_FOR_GOOD_LOOK_MS = 120_000;
 
 /** Answers after which the same request is sent again, because nothing was decided. */
@@ -27,7 +28,8 @@ export function reduce(state, event, now) {
     case "unreadable": return { ...state, isUnreadable: true, lookAt: afterTheStart(state, now + 5_000 + 5_000 * event.dice, now) };
     case "press": return pressed(state, now);
     case "resume": return ask(state, "checking", now, 0, 0);
-    case "had": return { ...state, outcome: { kind: "bought", order: event.order } };
+    case "had": return { ...state, outcome: bought(event.order) };
+    case "order": return withOrder(state, event, now);
     case "sent": return { ...state, request: { ...state.request, sentAt: now } };
     case "answer": return answered({ ...state, request: null, lastRequest: state.request }, event, now);
     case "lost": return again(state, "checking", now, event);
@@ -44,6 +46,30 @@ function withItem(state, item, now) {
   const outcome = state.outcome && ["sold_out", "paused", "ended", "failed"].includes(state.outcome.kind) ? null : state.outcome;
   const known = { ...state, item, isUnreadable: false, outcome };
   return { ...known, lookAt: afterTheStart(known, now + wait, now) };
+}
+
+/** An order that is to be paid. How it stands is looked at when its time is over. */
+const bought = (order) => ({ kind: "bought", order, lookAt: order.expiresAt });
+
+/** What became of the order: paid, or over, and then the button goes by the ordinary rules again. `status` is
+    `unknown` where it could not be read. */
+function withOrder(state, { order, status, dice = 0 }, now) {
+  if (state.outcome?.kind !== "bought" || state.outcome.order.id !== order.id) return state;
+  if (status === "reserved" || status === "unknown") {
+    const again = now + ORDER_AGAIN_MS * (1 + dice);
+    return { ...state, outcome: { kind: "bought", order, lookAt: Math.max(order.expiresAt, again) } };
+  }
+  if (status === "unauthenticated") return { ...state, outcome: null, isBuyer: false };
+  if (status === "paid") return { ...state, outcome: { kind: "paid", order } };
+  const notes = { cancelled: "given_up", expired: "lapsed" };
+  // A token is good for one order.
+  const token = { phase: "none", tries: 0, reason: null, url: null, opensAt: 0 };
+  return { ...state, outcome: null, note: notes[status] ?? null, token, lookAt: now };
+}
+
+/** Returns whether it is time to look how the order stands. */
+export function wantsOrder(state, now) {
+  return state.outcome?.kind === "bought" && now >= state.outcome.lookAt;
 }
 
 /** Puts off a look that would be just before the start or at it: all that travels then are purchases. */
@@ -80,7 +106,7 @@ function again(state, reason, now, { dice, retryAfterMs = 1_000 }) {
 function answered(state, event, now) {
   const { status, code } = event;
   const ends = (outcome) => ({ ...state, outcome });
-  if (status === 200 || status === 201) return ends({ kind: "bought", order: event.order });
+  if (status === 200 || status === 201) return ends(bought(event.order));
   if (BUSY.has(code)) return again(state, "busy", now, event);
   if (code === "outcome_unknown" || status === 502 || status === 504) return again(state, "checking", now, event);
   if (code?.startsWith("buy_token_") || code?.startsWith("challenge_")) return tokenRefused(state, event, now);
@@ -126,7 +152,7 @@ function tokenRefused(state, event, now) {
 export function wantsToken(state, now) {
   const admission = state.item?.admission;
   if (!state.isBuyer || !admission?.buy_token || state.token.phase !== "none") return false;
-  if (now >= endsAt(state) || state.outcome?.kind === "bought") return false;
+  if (now >= endsAt(state) || ["bought", "paid"].includes(state.outcome?.kind)) return false;
   return now >= Math.max(Date.parse(admission.tokens_from), state.token.notBefore ?? 0);
 }
 
@@ -146,6 +172,8 @@ export function view(state, now) {
   const off = (text, says = null, more = {}) => ({ text, says, action: null, start, ...more });
   const on = (text, action, says = null, more = {}) => ({ text, says, action, start, ...more });
   if (item && item.revision !== page.revision) return on("changed", "reload", "says_changed");
+  if (outcome?.kind === "bought" && now >= outcome.order.expiresAt) return off("time_over");
+  if (outcome?.kind === "paid") return on("paid", "order", "says_paid");
   if (outcome?.kind === "bought") return on("bought", "order", "says_bought", { until: outcome.order.expiresAt });
   if (request) return viewOfRequest(state, now, off);
   if (outcome?.kind === "limit") return on("limit", "orders", "says_limit");

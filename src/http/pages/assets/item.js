@@ -1,6 +1,6 @@
 // The page of an item: asks the server, keeps what must survive a reload, and shows what button.js says.
 import * as clock from "./clock.js";
-import { begin, isFinal, reduce, view, wantsToAsk, wantsToken } from "./button.js";
+import { begin, isFinal, reduce, view, wantsOrder, wantsToAsk, wantsToken } from "./button.js";
 import { renew, who } from "./session.js";
 
 const page = JSON.parse(document.getElementById("item").textContent);
@@ -20,6 +20,7 @@ let state = begin(page, visitor !== null);
 let shownText = "";
 let looking = false;
 let preparing = false;
+let lookingAtOrder = false;
 
 const tell = (event) => {
   state = reduce(state, { dice: Math.random(), ...event }, clock.now());
@@ -82,6 +83,23 @@ async function look() {
   } finally {
     looking = false;
   }
+}
+
+/** Asks how an order stands, and forgets it once it is paid or over. */
+async function orderNow({ id, expiresAt }) {
+  const answer = await fetch(`/api/v1/orders/${id}`, { signal: AbortSignal.timeout(DEADLINE_MS) }).catch(() => null);
+  const found = answer?.ok ? await answer.json().catch(() => null) : null;
+  const status = found?.status ?? { 401: "unauthenticated", 404: "missing" }[answer?.status] ?? "unknown";
+  if (!["reserved", "unauthenticated", "unknown"].includes(status)) keep(orderName(), null);
+  return { status, order: { id, expiresAt: found ? Date.parse(found.expires_at) : expiresAt } };
+}
+
+/** Looks what became of the order that the button speaks of. */
+async function lookAtOrder() {
+  if (lookingAtOrder || state.outcome?.kind !== "bought") return;
+  lookingAtOrder = true;
+  tell({ type: "order", ...(await orderNow(state.outcome.order)) });
+  lookingAtOrder = false;
 }
 
 async function prepare() {
@@ -168,6 +186,7 @@ function tick() {
   if (!document.hidden && !looking && now >= state.lookAt && (state.lookAt > 0 || state.item)) look();
   if (!preparing && wantsToken(state, now)) prepare();
   if (wantsToAsk(state, now)) ask();
+  if (!document.hidden && wantsOrder(state, now)) lookAtOrder();
   // Whole seconds, and the very moment at which it opens.
   const toSecond = left > 0 ? left % 1000 || 1000 : 250;
   setTimeout(tick, Math.min(Math.max(toSecond, 4), 250));
@@ -186,16 +205,20 @@ form.addEventListener("submit", (event) => {
     case "home": location.href = `${page.base}/`; break;
   }
 });
-document.addEventListener("visibilitychange", () => { if (!document.hidden && state.item && clock.now() >= state.lookAt) look(); });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (state.item && clock.now() >= state.lookAt) look();
+  // It may have been paid or given up in another tab.
+  lookAtOrder();
+});
+addEventListener("pageshow", (event) => { if (event.persisted) lookAtOrder(); });
 
 /** Shows an order of before, unless it came to nothing. */
 async function recall() {
   const order = kept(orderName());
   if (!visitor || !order) return;
-  const answer = await fetch(`/api/v1/orders/${order.id}`, { signal: AbortSignal.timeout(DEADLINE_MS) }).catch(() => null);
-  const found = answer?.ok ? await answer.json().catch(() => null) : null;
-  if (found?.status === "reserved") tell({ type: "had", order: { id: found.order_id, expiresAt: Date.parse(found.expires_at) } });
-  else if (found || answer?.status === 404) keep(orderName(), null);
+  const now = await orderNow(order);
+  if (now.status === "reserved") tell({ type: "had", order: now.order });
 }
 
 /** Goes on with a purchase whose answer never came. */

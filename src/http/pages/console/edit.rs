@@ -45,6 +45,8 @@ struct Edit {
     guards: Vec<(&'static str, String)>,
     /// Millions of bytes that pictures may have together.
     megabytes: u64,
+    /// The same in bytes, for the script that looks before they are sent.
+    picture_bytes_max: usize,
 }
 
 impl Edit {
@@ -63,6 +65,11 @@ impl Edit {
 struct Conflict {
     by: String,
     changes: Vec<Difference>,
+}
+
+/// Returns how many millions of bytes pictures may have together.
+fn megabytes(edge: &Edge) -> u64 {
+    edge.live_options.picture_bytes_max() as u64 / 1_000_000
 }
 
 /// Shows an empty form.
@@ -144,7 +151,8 @@ fn show(edge: &Edge, visit: &Visit, status: StatusCode, form: Filled) -> Result<
         zone: edge.options.pages.utc_offset.to_string(),
         may_add,
         guards: guards(words),
-        megabytes: edge.live_options.picture_bytes_max() as u64 / 1_000_000,
+        megabytes: megabytes(edge),
+        picture_bytes_max: edge.live_options.picture_bytes_max(),
     };
     visit.page(edge, status, &page)
 }
@@ -223,12 +231,17 @@ async fn keep_pictures(
     form: &mut Filled,
 ) -> Result<(), Problem> {
     let words = visit.words;
+    let mut bytes_sum = 0;
     for (count, (field, bytes)) in entered.files().enumerate() {
         let Some(place) = SaleFields::place_of_file(entered, field) else { continue };
         let Some(offer) = form.fields.items.get_mut(place) else { continue };
-        let kept = match count < PICTURES_MAX {
-            true => media::keep(edge, &visit.user.name, bytes.clone()).await,
-            false => Err(Problem::new(Code::Overloaded, "too many pictures at once")),
+        bytes_sum += bytes.len();
+        let kept = if bytes_sum > edge.live_options.picture_bytes_max() {
+            Err(Problem::new(Code::BodyTooLarge, "too many bytes of pictures at once"))
+        } else if count >= PICTURES_MAX {
+            Err(Problem::new(Code::Overloaded, "too many pictures at once"))
+        } else {
+            media::keep(edge, &visit.user.name, bytes.clone()).await
         };
         let message = match kept {
             Ok(kept) => {
@@ -236,6 +249,7 @@ async fn keep_pictures(
                 continue;
             }
             Err(problem) => match problem.code {
+                Code::BodyTooLarge => words.rule_pictures_large(megabytes(edge)),
                 Code::InvalidField => words.rule_picture_file(),
                 Code::Overloaded => words.rule_pictures_wait(),
                 Code::StateConflict => words.rule_pictures_full(),

@@ -10,8 +10,9 @@ use crate::http::auth::token::Principal;
 use crate::http::identity::cookie::{CONSOLE, LANGUAGE};
 use crate::http::identity::{link, operators};
 use crate::http::pages::form::{Form, FormErrors, own_path};
-use crate::http::pages::headers::add_cookie;
+use crate::http::pages::headers::{self, add_cookie};
 use crate::http::pages::language::Language;
+use crate::http::pages::problem::too_often;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::path::Segment;
 use crate::http::request::rules::Rule as _;
@@ -103,16 +104,16 @@ pub async fn log_in(
                 }
                 (Code::Unauthenticated, _) => errors.push(field, words.console_log_in_wrong()),
                 (Code::RecordsUnavailable, _) => errors.push(field, words.console_log_in_away()),
-                (Code::Overloaded | Code::RateLimited, _) => {
-                    errors.push(field, words.log_in_busy())
-                }
+                (Code::RateLimited, _) => errors.push(field, too_often(words, &problem)),
+                (Code::Overloaded, _) => errors.push(field, words.log_in_busy()),
                 _ => return Err(problem),
             }
             let status = match problem.code {
                 Code::Unauthenticated => StatusCode::UNPROCESSABLE_ENTITY,
                 code => code.status(),
             };
-            return log_in_form(&edge, &asked, status, errors, name.to_owned(), to.to_owned());
+            let page = log_in_form(&edge, &asked, status, errors, name.to_owned(), to.to_owned());
+            return page.map(|page| headers::wait(page, &problem));
         }
     };
     Ok(enter(&edge, &asked, &session, to, None))

@@ -8,6 +8,7 @@ use super::sale_view::{Units, stage_badge, stage_name};
 use super::shell::{ConsoleShell, Section};
 use super::soon::soon;
 use super::visit::Visit;
+use crate::actors::Gate;
 use crate::http::admin::draft::Units as UnitsRule;
 use crate::http::admin::operations::{Requester, gate_of, gates_of, operate_item, operate_sale};
 use crate::http::api::items::{self, ItemStateView};
@@ -63,6 +64,8 @@ struct LiveItem {
     badge: &'static str,
     units: Units,
     is_over: bool,
+    /// What was typed into its field where that was wrong.
+    typed: String,
 }
 
 #[derive(Template)]
@@ -95,6 +98,8 @@ pub async fn show(
 struct Again {
     errors: FormErrors,
     typed: String,
+    /// What was typed as an item's units.
+    units: Option<(ItemId, String)>,
     problem: Option<Shown>,
 }
 
@@ -119,6 +124,7 @@ async fn page(
     let rows = gates.iter().zip(&states).map(|(gate, state)| {
         let terms = gate.terms();
         let title = titles.get(&terms.item_id).cloned();
+        let typed = again.units.as_ref().filter(|(item_id, _)| *item_id == terms.item_id);
         LiveItem {
             number: terms.item_id.0,
             title: title.unwrap_or_else(|| terms.product_id.to_string()),
@@ -126,6 +132,7 @@ async fn page(
             badge: state_badge(*state),
             units: items::units(gate).into(),
             is_over: *state == ItemStateView::Ended,
+            typed: typed.map(|(_, typed)| typed.clone()).unwrap_or_default(),
         }
     });
     let stage = sale.as_ref().map(|sale| sale.status.stage(now, sale.starts_at, sale.ends_at));
@@ -314,21 +321,27 @@ pub async fn change_units(
     visit.user.require(OperatorRole::Operator)?;
     let SaleAndItem(sale_id, item_id) = path;
     let is_reduction = entered.has("reduce");
-    let gate = gate_of(&edge, sale_id, item_id).await?;
+    // The whole item's units, also where it is in several buckets.
+    gate_of(&edge, sale_id, item_id).await?;
+    let gate = purchase::item_with_units(&edge, item_id).await?;
     let typed = entered.text("units").trim();
     let units = typed.parse::<u64>().ok().and_then(|units| UnitsRule::read(units.into()).ok());
-    let before = purchase::item_with_units(&edge, item_id).await?.counters().allotted;
-    let after = units.and_then(|units| match is_reduction {
-        true => before.checked_sub(units),
+    let before = gate.counters().allotted;
+    let after = units.map(|units| match is_reduction {
+        true => Some(before.saturating_sub(units)),
         false => before.checked_add(units),
     });
-    let (Some(units), Some(after)) = (units, after) else {
-        let mut again = Again::default();
-        let field = format!("units-{item_id}");
-        again.errors.push(field, visit.words.live_units_rule());
-        return page(&edge, &visit, StatusCode::UNPROCESSABLE_ENTITY, sale_id, again).await;
+    let (Some(units), Some(after)) = (units, after.flatten()) else {
+        return units_again(&edge, &visit, path, typed, visit.words.live_units_rule()).await;
+    };
+    let too_many = || {
+        (is_reduction && units > gate.counters().available)
+            .then(|| visit.words.live_reduce_rule(gate.counters().available.into()))
     };
     if !entered.has("confirmed") {
+        if let Some(rule) = too_many() {
+            return units_again(&edge, &visit, path, typed, rule).await;
+        }
         let title = edge.titles.title(&edge.sales, &gate).await;
         let product = gate.terms().product_id.to_string();
         let confirm = Confirm {
@@ -351,6 +364,30 @@ pub async fn change_units(
             let path = format!("/console/sales/{sale_id}/live");
             Ok(visit.lead_to(&edge, &path, Some("units_changed")))
         }
+        // Some were bought after the sum was shown.
+        Err(problem) if problem.code == Code::StateConflict => match too_many() {
+            Some(rule) if !is_over(&edge, &gate) => {
+                units_again(&edge, &visit, path, typed, rule).await
+            }
+            _ => refuse(&edge, &visit, sale_id, problem).await,
+        },
         Err(problem) => refuse(&edge, &visit, sale_id, problem).await,
     }
+}
+
+fn is_over(edge: &Edge, gate: &Gate) -> bool {
+    items::state(gate, edge.engine.now()) == ItemStateView::Ended
+}
+
+/// Shows the page with what was typed as an item's units, and what is wrong with it.
+async fn units_again(
+    edge: &Edge,
+    visit: &Visit,
+    SaleAndItem(sale_id, item_id): SaleAndItem,
+    typed: &str,
+    rule: String,
+) -> Result<Response, Problem> {
+    let mut again = Again { units: Some((item_id, typed.to_owned())), ..Again::default() };
+    again.errors.push(format!("units-{item_id}"), rule);
+    page(edge, visit, StatusCode::UNPROCESSABLE_ENTITY, sale_id, again).await
 }

@@ -4,7 +4,7 @@ use super::shell::{ConsoleShell, Section};
 use super::visit::Visit;
 use crate::http::admin::list_form::for_excel;
 use crate::http::admin::order_export::export;
-use crate::http::admin::order_filter::OrdersQuery;
+use crate::http::admin::order_filter::{OrdersQuery, status_names};
 use crate::http::admin::orders::cut;
 use crate::http::pages::form::FormErrors;
 use crate::http::pages::money;
@@ -21,6 +21,7 @@ use domain::order::Cursor;
 use domain::{OperatorRole, Order, OrderId, OrderStatus, UserId};
 use hyper::StatusCode;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ struct Orders {
     older: Option<String>,
     /// The query of the files.
     query: String,
+    /// Whether one order was asked for by its number: there is no file of one.
+    is_one: bool,
     zone: String,
 }
 
@@ -92,10 +95,11 @@ pub async fn show(
     visit.user.require(OperatorRole::Operator)?;
     let asked = read(&edge, &visit, &search).await?;
     let (errors, found) = match &asked {
-        Err(errors) => (errors.clone(), FoundOrders { orders: Vec::new(), next: None }),
+        Err(errors) => (errors.clone(), FoundOrders::default()),
         Ok(Asked::Order(order_id)) => {
-            let order = edge.sales.order(*order_id).await?;
-            (FormErrors::default(), FoundOrders { orders: Vec::from_iter(order), next: None })
+            let orders = Vec::from_iter(edge.sales.order(*order_id).await?);
+            let refunded = edge.sales.refunded_of(&orders).await?;
+            (FormErrors::default(), FoundOrders { orders, refunded, next: None })
         }
         Ok(Asked::Any(filter)) => {
             let cursor = Cursor::Before(page::place(search.starting_after.as_deref())?);
@@ -109,17 +113,22 @@ pub async fn show(
         Err(_) => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let words = visit.words;
-    let choice = |status: OrderStatus| StatusChoice {
-        name: status.name(),
-        title: status_name(words, status),
-        is_chosen: search.status == status.name(),
-    };
+    let titles = OrderStatus::ALL.map(|status| status_name(words, status)).into_iter();
+    let titles = titles.chain([words.console_order_refunded()]);
+    let choices = status_names().into_iter().zip(titles);
+    let statuses =
+        choices.map(|(name, title)| StatusChoice { name, title, is_chosen: search.status == name });
     let query = search.query();
     let page = Orders {
         shell: visit.frame(&edge, words.console_orders(), Section::Orders),
         errors,
-        statuses: OrderStatus::ALL.map(choice).into(),
-        orders: found.orders.iter().map(|order| row(&edge, &visit, order, &names)).collect(),
+        statuses: statuses.collect(),
+        orders: found
+            .orders
+            .iter()
+            .map(|order| row(&edge, &visit, order, &found.refunded, &names))
+            .collect(),
+        is_one: !search.order.trim().is_empty(),
         older: found.next.map(|next| format!("{query}starting_after={next}")),
         query,
         search,
@@ -235,7 +244,14 @@ impl Search {
     }
 }
 
-fn row(edge: &Edge, visit: &Visit, order: &Order, names: &OrderNames) -> OrderRow {
+fn row(
+    edge: &Edge,
+    visit: &Visit,
+    order: &Order,
+    refunded: &HashSet<OrderId>,
+    names: &OrderNames,
+) -> OrderRow {
+    let is_refunded = refunded.contains(&order.order_id);
     let title = names.items.get(&order.item_id).map(|item| item.title.clone());
     OrderRow {
         number: order.order_id.0,
@@ -245,8 +261,12 @@ fn row(edge: &Edge, visit: &Visit, order: &Order, names: &OrderNames) -> OrderRo
         user_name: names.users.get(&order.user_id).cloned().unwrap_or_default(),
         quantity: u64::from(order.quantity),
         amount: money::format(visit.words.language(), order.currency, order.amount),
-        status: status_name(visit.words, order.status),
+        status: match is_refunded {
+            true => visit.words.console_order_refunded(),
+            false => status_name(visit.words, order.status),
+        },
         badge: match order.status {
+            OrderStatus::RefundDue if is_refunded => "",
             OrderStatus::Paid => "good",
             OrderStatus::Reserved => "warn",
             OrderStatus::RefundDue => "bad",

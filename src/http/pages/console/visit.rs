@@ -125,7 +125,7 @@ impl FromRequestParts<Arc<Edge>> for Visit {
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Response> {
         match identify(edge, parts).await {
             Ok(Some(user)) => Ok(Self { user, asked: Stranger::of(parts, edge) }),
-            Ok(None) => Err(to_log_in(parts)),
+            Ok(None) => Err(to_log_in(parts, &Stranger::of(parts, edge), edge)),
             Err(problem) => Err(problem.into_response()),
         }
     }
@@ -142,16 +142,39 @@ impl Visit {
     }
 }
 
-/// Leads to the log-in and, if it was a page that was asked for, back to it.
-fn to_log_in(parts: &Parts) -> Response {
-    let path = match (&parts.method, parts.uri.path_and_query()) {
-        (&Method::GET, Some(path)) if path.as_str() != "/console" => {
-            let escaped: String = path.as_str().bytes().map(escape).collect();
-            format!("/console/log-in?to={escaped}")
-        }
-        _ => "/console/log-in".to_owned(),
+/// Leads to the log-in and from there back to the page that was asked for, or where the form stands that was sent.
+/// What a form carried is gone then, which the log-in says.
+fn to_log_in(parts: &Parts, asked: &Stranger, edge: &Edge) -> Response {
+    let is_form = parts.method == Method::POST;
+    asked.lead_to(edge, &log_in_for(&parts.uri, is_form), is_form.then_some("session_over"))
+}
+
+/// Returns the log-in's path, with where it leads to.
+fn log_in_for(uri: &Uri, is_form: bool) -> String {
+    let to = match is_form {
+        true => page_of_form(uri.path()),
+        false => uri.path_and_query().map_or(uri.path(), |path| path.as_str()).to_owned(),
     };
-    Redirect::to(&path).into_response()
+    match to.as_str() {
+        "/console" => "/console/log-in".to_owned(),
+        to => format!("/console/log-in?to={}", to.bytes().map(escape).collect::<String>()),
+    }
+}
+
+/// Returns the page on which the form stands that is sent to this path: most of these paths show none themselves.
+fn page_of_form(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').skip(2).collect();
+    match parts.as_slice() {
+        ["sales", sale, "submit" | "withdraw" | "revise" | "delete"] => {
+            format!("/console/sales/{sale}")
+        }
+        ["sales", sale, "pause" | "resume" | "end"] | ["sales", sale, "items", _, "units"] => {
+            format!("/console/sales/{sale}/live")
+        }
+        ["rules", "entries", ..] => "/console/rules".to_owned(),
+        [list @ ("refunds" | "dead-letters" | "operators"), _] => format!("/console/{list}"),
+        _ => path.to_owned(),
+    }
 }
 
 fn escape(byte: u8) -> String {
@@ -165,6 +188,7 @@ fn escape(byte: u8) -> String {
 /// What the console says for a key, once.
 fn said(words: Words, key: &str) -> Option<String> {
     Some(match key {
+        "session_over" => words.console_flash_session_over(),
         "console_logged_out" => words.console_flash_logged_out(),
         "welcome" => words.console_flash_welcome(),
         "saved" => words.console_flash_saved(),
@@ -193,23 +217,20 @@ fn said(words: Words, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Request;
 
     #[test]
     fn after_the_log_in_the_page_that_was_asked_for_is_shown() {
-        for (method, path, expected) in [
-            (Method::GET, "/console", "/console/log-in"),
-            (Method::GET, "/console/sales/7", "/console/log-in?to=/console/sales/7"),
-            (
-                Method::GET,
-                "/console/orders?user=1&status=paid",
-                "/console/log-in?to=/console/orders%3Fuser%3D1%26status%3Dpaid",
-            ),
-            (Method::POST, "/console/sales/7/pause", "/console/log-in"),
+        let orders = "/console/orders?user=1&status=paid";
+        for (is_form, path, to) in [
+            (false, "/console", ""),
+            (false, "/console/sales/7", "?to=/console/sales/7"),
+            (false, orders, "?to=/console/orders%3Fuser%3D1%26status%3Dpaid"),
+            (true, "/console/sales/new", "?to=/console/sales/new"),
+            (true, "/console/sales/7/pause", "?to=/console/sales/7/live"),
+            (true, "/console/rules/entries/deny_user-7/remove", "?to=/console/rules"),
         ] {
-            let (parts, ()) =
-                Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
-            assert_eq!(to_log_in(&parts).headers()["location"], expected, "{path}");
+            let uri: Uri = path.parse().unwrap();
+            assert_eq!(log_in_for(&uri, is_form), format!("/console/log-in{to}"), "{path}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::http::address::ClientAddress;
 use crate::http::api::session;
 use crate::http::api::users::{self, Password, Session};
 use crate::http::pages::form::{Form, FormErrors};
-use crate::http::pages::headers::{add_cookie, add_retry_after};
+use crate::http::pages::headers::{self, add_cookie};
 use crate::http::pages::shell::Shell;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::rules::Rule as _;
@@ -85,9 +85,9 @@ pub async fn submit(
             },
         }
     }
-    let mut page = page(&edge, &visit, status, errors)?;
-    if let Some(problem) = refused {
-        add_retry_after(page.headers_mut(), &problem);
-    }
-    Ok(page)
+    let page = page(&edge, &visit, status, errors)?;
+    Ok(match refused {
+        Some(problem) => headers::wait(page, &problem),
+        None => page,
+    })
 }

@@ -10,7 +10,7 @@ use crate::http::api::items::{self, ItemStateView};
 use crate::http::edge::purchasing::Purchasing;
 use crate::http::edge::traced::Interface;
 use crate::http::pages::form::Form;
-use crate::http::pages::headers::add_retry_after;
+use crate::http::pages::headers;
 use crate::http::pages::money;
 use crate::http::pages::problem::Shown;
 use crate::http::pages::shell::Shell;
@@ -120,9 +120,8 @@ pub async fn submit(
         Err(problem) => {
             let quantity = entered.text("quantity");
             let (status, code) = (problem.code.status(), problem.code);
-            let mut page = page(&edge, &visit, item_id, status, quantity, Some(code)).await?;
-            add_retry_after(page.headers_mut(), &problem);
-            Ok(page)
+            let page = page(&edge, &visit, item_id, status, quantity, Some(code)).await?;
+            Ok(headers::wait(page, &problem))
         }
     }
 }

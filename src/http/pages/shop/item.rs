@@ -152,6 +152,8 @@ fn button_words(words: Words) -> Value {
         "open": words.button_open(),
         "asking": words.button_asking(),
         "bought": words.button_bought("{left}"),
+        "time_over": words.order_time_over(),
+        "paid": words.button_paid(),
         "sold_out": words.button_sold_out(),
         "limit": words.button_limit(),
         "exhausted": words.button_exhausted(),
@@ -172,6 +174,9 @@ fn button_words(words: Words) -> Value {
     let sentences = json!({
         "says_changed": words.says_changed(),
         "says_bought": words.says_bought(),
+        "says_paid": words.says_paid(),
+        "says_lapsed": words.says_lapsed(),
+        "says_given_up": words.says_given_up(),
         "says_limit": words.says_limit(),
         "says_exhausted": words.says_exhausted(),
         "says_not_admitted": words.says_not_admitted(),

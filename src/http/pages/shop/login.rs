@@ -6,7 +6,8 @@ use crate::http::address::ClientAddress;
 use crate::http::api::users::{self, Session};
 use crate::http::identity::cookie::{SESSION, WHO};
 use crate::http::pages::form::{Form, FormErrors, own_path};
-use crate::http::pages::headers::{add_cookie, add_retry_after};
+use crate::http::pages::headers::{self, add_cookie};
+use crate::http::pages::problem::too_often;
 use crate::http::pages::shell::Shell;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
@@ -68,7 +69,8 @@ pub async fn submit(
             let mut errors = FormErrors::default();
             match problem.code {
                 Code::Unauthenticated => errors.push("user_name", words.log_in_wrong()),
-                Code::Overloaded | Code::RateLimited | Code::RecordsUnavailable => {
+                Code::RateLimited => errors.push("user_name", too_often(words, &problem)),
+                Code::Overloaded | Code::RecordsUnavailable => {
                     errors.push("user_name", words.log_in_busy());
                 }
                 _ => return Err(problem),
@@ -77,10 +79,8 @@ pub async fn submit(
                 Code::Unauthenticated => StatusCode::UNPROCESSABLE_ENTITY,
                 code => code.status(),
             };
-            let (user_name, to) = (user_name.to_owned(), to.to_owned());
-            let mut page = form(&edge, &visit, status, errors, user_name, to)?;
-            add_retry_after(page.headers_mut(), &problem);
-            return Ok(page);
+            let page = form(&edge, &visit, status, errors, user_name.to_owned(), to.to_owned());
+            return page.map(|page| headers::wait(page, &problem));
         }
     };
     Ok(enter(&edge, &visit, &session, user_name, to))

@@ -101,7 +101,8 @@ pub async fn list(
     let mut cards = Vec::with_capacity(found.orders.len());
     for order in &found.orders {
         let title = titles.of(&edge, order).await;
-        cards.push(card(&edge, &visit, order, title));
+        let is_refunded = found.refunded.contains(&order.order_id);
+        cards.push(card(&edge, &visit, (order, is_refunded), title));
     }
     let shell = visit.shell(&edge, visit.words.orders_title(), "/orders");
     let after = found.orders.last().filter(|_| found.has_more).map(|order| order.order_id.0);
@@ -120,6 +121,7 @@ pub async fn show(
         Err(log_in) => return Ok(*log_in),
     };
     let order = orders::find(&edge, order_id, user_id).await?;
+    let is_refunded = orders::refunded(&edge, &[order]).await.contains(&order_id);
     let words = visit.words;
     let title = Titles::default().of(&edge, &order).await;
     let mode = pay::mode(&edge);
@@ -134,8 +136,8 @@ pub async fn show(
         StatusCode::OK,
         &OrderPage {
             shell: visit.shell(&edge, title.clone(), format!("/orders/{order_id}")),
-            order: card(&edge, &visit, &order, title),
-            next: next(words, order.status),
+            order: card(&edge, &visit, (&order, is_refunded), title),
+            next: next(words, order.status, is_refunded),
             can_pay: !matches!(mode, PaymentMode::None),
             about_payment: match mode {
                 PaymentMode::Provider(_) => words.order_provider(),
@@ -154,7 +156,8 @@ pub async fn pay(
     visit: Visit,
     _entered: Form,
 ) -> Result<Response, Problem> {
-    let user_id = match visit.buyer_or_log_in() {
+    // Back to the page where the button stands: this path shows none.
+    let user_id = match visit.buyer_or_log_in_for(&visit.href(format_args!("/orders/{order_id}"))) {
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
@@ -195,7 +198,8 @@ pub async fn cancel(
     visit: Visit,
     _entered: Form,
 ) -> Result<Response, Problem> {
-    let user_id = match visit.buyer_or_log_in() {
+    // Back to the page where the button stands: this path shows none.
+    let user_id = match visit.buyer_or_log_in_for(&visit.href(format_args!("/orders/{order_id}"))) {
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
@@ -243,7 +247,12 @@ impl Titles {
     }
 }
 
-fn card(edge: &Edge, visit: &Visit, order: &Order, title: String) -> OrderCard {
+fn card(
+    edge: &Edge,
+    visit: &Visit,
+    (order, is_refunded): (&Order, bool),
+    title: String,
+) -> OrderCard {
     let (language, offset) = (visit.language(), edge.options.pages.utc_offset);
     let words = visit.words;
     let (status, tone) = match order.status {
@@ -251,6 +260,7 @@ fn card(edge: &Edge, visit: &Visit, order: &Order, title: String) -> OrderCard {
         OrderStatus::Paid => (words.status_paid(), "good"),
         OrderStatus::Cancelled => (words.status_cancelled(), ""),
         OrderStatus::Expired => (words.status_expired(), "bad"),
+        OrderStatus::RefundDue if is_refunded => (words.status_refunded(), ""),
         OrderStatus::RefundDue => (words.status_refund_due(), "warn"),
     };
     OrderCard {
@@ -267,12 +277,13 @@ fn card(edge: &Edge, visit: &Visit, order: &Order, title: String) -> OrderCard {
     }
 }
 
-fn next(words: Words, status: OrderStatus) -> String {
+fn next(words: Words, status: OrderStatus, is_refunded: bool) -> String {
     match status {
         OrderStatus::Reserved => words.next_reserved(),
         OrderStatus::Paid => words.next_paid(),
         OrderStatus::Cancelled => words.next_cancelled(),
         OrderStatus::Expired => words.next_expired(),
+        OrderStatus::RefundDue if is_refunded => words.next_refunded(),
         OrderStatus::RefundDue => words.next_refund_due(),
     }
 }

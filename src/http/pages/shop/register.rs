@@ -7,6 +7,8 @@ use crate::http::address::ClientAddress;
 use crate::http::api::users::{self, Password, UserName};
 use crate::http::pages::flash;
 use crate::http::pages::form::{Form, FormErrors};
+use crate::http::pages::headers;
+use crate::http::pages::problem::too_often;
 use crate::http::pages::shell::Shell;
 use crate::http::problem::{Code, Problem};
 use crate::http::request::rules::Rule as _;
@@ -68,7 +70,6 @@ pub async fn submit(
     if Password::read(password.into()).is_err() {
         errors.push("password", words.password_rule());
     }
-    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
     if errors.is_empty() {
         match users::create_user(&edge, address, name, password.to_owned()).await {
             Ok(user_id) => {
@@ -79,13 +80,20 @@ pub async fn submit(
             }
             Err(problem) => match problem.code {
                 Code::UserNameTaken => errors.push("user_name", words.user_name_taken()),
-                Code::Overloaded | Code::RateLimited | Code::RecordsUnavailable => {
-                    errors.push("user_name", words.log_in_busy());
-                    status = problem.code.status();
+                Code::RateLimited | Code::Overloaded | Code::RecordsUnavailable => {
+                    errors.push(
+                        "user_name",
+                        match problem.code {
+                            Code::RateLimited => too_often(words, &problem),
+                            _ => words.log_in_busy(),
+                        },
+                    );
+                    let page = form(&edge, &visit, problem.code.status(), errors, name, to);
+                    return page.map(|page| headers::wait(page, &problem));
                 }
                 _ => return Err(problem),
             },
         }
     }
-    form(&edge, &visit, status, errors, name, to)
+    form(&edge, &visit, StatusCode::UNPROCESSABLE_ENTITY, errors, name, to)
 }

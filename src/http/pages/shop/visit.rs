@@ -108,13 +108,19 @@ impl Visit {
     /// # Errors
     /// Returns the answer for a guest.
     pub fn buyer_or_log_in(&self) -> Result<UserId, Box<Response>> {
+        // A form without fields leaves a question mark behind.
+        let to = self.uri.path_and_query().map_or("", |path| path.as_str());
+        self.buyer_or_log_in_for(to.trim_end_matches('?'))
+    }
+
+    /// Returns the buyer, or leads a guest to the log-in, and from there to this page.
+    ///
+    /// # Errors
+    /// Returns the answer for a guest.
+    pub fn buyer_or_log_in_for(&self, to: &str) -> Result<UserId, Box<Response>> {
         self.buyer.ok_or_else(|| {
-            // A form without fields leaves a question mark behind.
-            let to = self.uri.path_and_query().map_or("", |path| path.as_str());
-            let to = to.trim_end_matches('?');
-            Box::new(
-                Redirect::to(&self.href(format_args!("/login?to={}", escaped(to)))).into_response(),
-            )
+            let path = self.href(format_args!("/login?to={}", escaped(to)));
+            Box::new(Redirect::to(&path).into_response())
         })
     }
 

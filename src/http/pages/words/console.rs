@@ -33,7 +33,10 @@ super::words! {
     console_new_password();
     console_password_rule();
     console_accept();
+    console_flash_session_over();
     console_flash_logged_out();
+    console_too_large();
+    console_too_large_advice();
     console_flash_welcome();
     console_flash_saved();
     console_flash_deleted();
@@ -202,6 +205,7 @@ super::words! {
     live_restock();
     live_reduce();
     live_units_rule();
+    live_reduce_rule(count: u64);
     live_end();
     live_end_hint();
     live_end_title();
@@ -224,6 +228,7 @@ super::words! {
     console_order_cancelled();
     console_order_expired();
     console_order_refund_due();
+    console_order_refunded();
     console_order_status();
     console_order_placed();
     console_order_quantity();
@@ -392,6 +397,7 @@ super::words! {
     rule_lead();
     rule_spread();
     rule_picture_file();
+    rule_pictures_large(megabytes: u64);
     rule_pictures_wait();
     rule_pictures_full();
     guard_open();

@@ -56,12 +56,12 @@ const fn sources(language: Language) -> [&'static str; 4] {
     }
 }
 
-/// What a problem means, for languages that [`Code`](crate::http::problem::Code) has no words for: the
-/// message `problem_` and the code's name, with what to do about it as `next`.
+/// What a problem means to a person, where [`Code`](crate::http::problem::Code) has no words for one in this
+/// language: the message `problem_` and the code's name, with what to do about it as `next`.
 const fn problems(language: Language) -> &'static str {
     match language {
         Language::Chinese => include_str!("../locales/zh-CN/problems.ftl"),
-        Language::English => "",
+        Language::English => include_str!("../locales/en/problems.ftl"),
     }
 }
 

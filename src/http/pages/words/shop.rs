@@ -19,6 +19,7 @@ super::words! {
     log_in_title();
     log_in_wrong();
     log_in_busy();
+    tried_too_often(seconds: u64);
     log_in_no_account();
     register();
     flash_registered();
@@ -38,6 +39,8 @@ super::words! {
     window_minutes(count: u64);
     window_seconds(count: u64);
     quantity();
+    quantity_rule(limit: u64);
+    quantity_limit(limit: u64);
     confirm_title();
     confirm_guarded();
     confirm_guarded_advice();
@@ -66,11 +69,13 @@ super::words! {
     status_cancelled();
     status_expired();
     status_refund_due();
+    status_refunded();
     next_reserved();
     next_paid();
     next_cancelled();
     next_expired();
     next_refund_due();
+    next_refunded();
     user_name_hint();
     password_hint();
     user_name_rule();
@@ -92,6 +97,7 @@ super::words! {
     button_open();
     button_asking();
     button_bought(time: &str);
+    button_paid();
     button_sold_out();
     button_limit();
     button_exhausted();
@@ -110,6 +116,9 @@ super::words! {
     live_open();
     says_changed();
     says_bought();
+    says_paid();
+    says_lapsed();
+    says_given_up();
     says_limit();
     says_exhausted();
     says_not_admitted();

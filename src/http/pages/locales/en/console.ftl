@@ -15,6 +15,8 @@ console_operator = Name
 console_log_in_wrong = No active account has this name and password.
 console_log_in_away = Accounts cannot be read at the moment. Log in with a token from the command line instead.
 console_token_instead = Use a token instead
+console_too_large = That is too large to be sent at once
+console_too_large_advice = Nothing was saved. Go back and choose smaller pictures, or upload them one after the other: the form says how large they may be together. A sale with very many items can be made as two.
 console_token = Token
 console_token_hint = From seckill mint. It works without the order store.
 console_token_wrong = This is not a token of an operator, or it has expired.
@@ -31,6 +33,7 @@ console_account_disabled = This account is disabled. An admin can enable it.
 console_accounts_full = There are as many accounts as there can be.
 console_new_password = New password
 console_password_rule = 12 to 128 characters.
+console_flash_session_over = You were not logged in any more, so nothing was saved or done. Log in, then do it again.
 console_accept = Set password and log in
 console_flash_logged_out = You are logged out.
 console_flash_welcome = Welcome. Your account is ready.
@@ -206,6 +209,11 @@ live_units_of = Units of { $title }
 live_restock = Add…
 live_reduce = Take back…
 live_units_rule = Give a number of units from 1 on; no more can be taken back than there are.
+live_reduce_rule =
+    { $count ->
+        [0] None can be taken back: all are reserved or sold.
+       *[other] At most { $count } can be taken back: the others are reserved or sold.
+    }
 live_end = End this sale for good
 live_end_hint = It cannot be resumed. Orders can still be paid and cancelled.
 live_end_title = Type the sale’s title to end it
@@ -228,6 +236,7 @@ console_order_paid = Paid
 console_order_cancelled = Cancelled
 console_order_expired = Expired
 console_order_refund_due = Refund due
+console_order_refunded = Refunded
 console_order_status = Status
 console_order_placed = Placed
 console_order_quantity = Units
@@ -396,6 +405,7 @@ offer_buckets_hint = 1 for nearly every item: more spread its units over so many
 rule_buckets = Give 1 to 64, and no more than the shop has shards.
 rule_spread = Give 0 to 600,000 milliseconds, shorter than the sale.
 rule_picture_file = This is no PNG, JPEG or WebP picture of at most 4,096 pixels a side.
+rule_pictures_large = At most { $megabytes } MB of pictures can be sent at a time: choose a smaller one.
 rule_pictures_wait = Too many pictures at once. Choose this one again.
 rule_pictures_full = No more pictures can be kept.
 guard_open = Everybody may buy

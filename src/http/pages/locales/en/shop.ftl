@@ -22,6 +22,11 @@ to_home = All sales
 log_in_title = Log in
 log_in_wrong = No account has this name and password.
 log_in_busy = Too many people are logging in right now. Please try again in a moment.
+tried_too_often =
+    { $seconds ->
+        [one] This was tried too often from here. Try again in 1 second.
+       *[other] This was tried too often from here. Try again in { $seconds } seconds.
+    }
 log_in_no_account = No account yet?
 register = Register
 flash_registered = Welcome! Your account is ready.
@@ -49,6 +54,8 @@ window_seconds =
        *[other] { $count } seconds
     }
 quantity = Quantity
+quantity_rule = Give a whole number from 1 to { $limit }.
+quantity_limit = One person may have { $limit } of this item. What you have already counts; you find it under “My orders”.
 confirm_title = Buy now?
 confirm_guarded = This item is bought on its own page
 confirm_guarded_advice = Its check keeps robots out and needs scripts. Switch JavaScript on for this shop, or use another browser or device, and buy on the item’s page.
@@ -77,11 +84,13 @@ status_paid = Paid
 status_cancelled = Given up
 status_expired = Not paid in time
 status_refund_due = Refund due
+status_refunded = Refunded
 next_reserved = Pay before the time is over, or the units go back on sale.
 next_paid = All done. The units are yours.
 next_cancelled = You gave this order up. Nothing was charged.
 next_expired = The time to pay ran out, and the units went back on sale. Nothing was charged.
 next_refund_due = Your money came after the order had ended. It will be returned.
+next_refunded = Your money came after the order had ended. It was returned.
 user_name_hint = 2 to 32 letters, digits, “_”, “.” or “-”.
 password_hint = At least 8 characters.
 user_name_rule = The user name needs 2 to 32 letters, digits, “_”, “.” or “-”.
@@ -103,6 +112,7 @@ button_slot = Your turn at { $time }
 button_open = Buy now
 button_asking = Asking…
 button_bought = Pay within { $time }
+button_paid = Paid
 button_sold_out = Sold out
 button_limit = You have yours
 button_exhausted = No more tries
@@ -121,6 +131,9 @@ live_bought = You have got it. Pay in time to keep it.
 live_open = The sale is open. Buy now.
 says_changed = Price or times have changed since this page was made.
 says_bought = You have got it! It is held for you until then.
+says_paid = Your order is paid, and the units are yours. The button shows it.
+says_lapsed = The time to pay ran out, and the units went back on sale.
+says_given_up = You gave your order up, and the units went back on sale.
 says_limit = You hold as many as one person may. See your orders.
 says_exhausted = You have ordered this and given it up as often as one person may.
 says_not_admitted = This item cannot be sold to this account. Please ask customer service.

@@ -15,6 +15,8 @@ console_operator = 姓名
 console_log_in_wrong = 没有使用该姓名和密码的有效账号。
 console_log_in_away = 暂时无法读取账号。请改用命令行生成的令牌登录。
 console_token_instead = 改用令牌登录
+console_too_large = 一次提交的内容过大
+console_too_large_advice = 没有保存任何内容。请返回上一页，选择较小的图片，或分几次上传；表单上写有图片的大小上限。商品很多的场次可以分成两个。
 console_token = 令牌
 console_token_hint = 由 seckill mint 生成，订单库不可用时也能使用。
 console_token_wrong = 这不是操作员令牌，或者已经过期。
@@ -31,6 +33,7 @@ console_account_disabled = 该账号已停用，管理员可以启用。
 console_accounts_full = 账号数量已达上限。
 console_new_password = 新密码
 console_password_rule = 12 到 128 个字符。
+console_flash_session_over = 您的登录已失效，没有保存或执行任何操作。请登录后重新操作。
 console_accept = 设置密码并登录
 console_flash_logged_out = 您已退出。
 console_flash_welcome = 欢迎，您的账号已就绪。
@@ -205,6 +208,11 @@ live_units_of = { $title } 的数量
 live_restock = 增加…
 live_reduce = 收回…
 live_units_rule = 请填写 1 以上的数量；收回的数量不能超过现有数量。
+live_reduce_rule =
+    { $count ->
+        [0] 没有可收回的数量：均已被预订或售出。
+       *[other] 最多可收回 { $count } 件，其余已被预订或售出。
+    }
 live_end = 永久结束该场次
 live_end_hint = 结束后无法恢复。已有订单仍可付款或取消。
 live_end_title = 输入场次标题以结束
@@ -227,6 +235,7 @@ console_order_paid = 已付款
 console_order_cancelled = 已取消
 console_order_expired = 已超时
 console_order_refund_due = 待退款
+console_order_refunded = 已退款
 console_order_status = 状态
 console_order_placed = 下单时间
 console_order_quantity = 数量
@@ -395,6 +404,7 @@ offer_buckets_hint = 一般填 1；更多时库存分散到同样多的分片。
 rule_buckets = 请填写 1 到 64 的整数，且不多于店铺的分片数。
 rule_spread = 请填写 0 到 600,000 毫秒，且短于场次时长。
 rule_picture_file = 不是 PNG、JPEG 或 WebP 图片，或边长超过 4,096 像素。
+rule_pictures_large = 一次上传的图片合计不能超过 { $megabytes } MB，请选择较小的图片。
 rule_pictures_wait = 一次上传的图片过多，请重新选择这张。
 rule_pictures_full = 图片数量已达上限。
 guard_open = 所有人可直接购买

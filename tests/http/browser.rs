@@ -1,4 +1,4 @@
-//! A browser without scripts, and what its pages say.
+//! A browser without scripts: plain HTTP, and the cookies that it keeps.
 
 use harness::http::{Answer, Connection};
 use seckill::http::operator_link;
@@ -9,7 +9,9 @@ use support::Shop;
 
 /// A browser at one address, with its cookies.
 pub struct Browser {
+    /// Where the shop is.
     pub address: SocketAddr,
+    /// What it keeps.
     pub cookies: BTreeMap<String, String>,
 }
 
@@ -25,6 +27,7 @@ fn escaped(text: &str) -> String {
 }
 
 impl Browser {
+    /// Opens one without cookies.
     pub fn at(address: SocketAddr) -> Self {
         Self { address, cookies: BTreeMap::new() }
     }
@@ -69,6 +72,7 @@ impl Browser {
         answer
     }
 
+    /// Asks for a page.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.ask("GET", path, "", "").await
     }
@@ -94,6 +98,7 @@ impl Browser {
     }
 }
 
+/// What operators of tests choose.
 pub const PASSWORD: &str = "long jing 1886";
 
 /// Where an answer leads to.
