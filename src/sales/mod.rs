@@ -5,6 +5,7 @@
 
 pub mod completeness;
 mod expected;
+mod found;
 pub mod lifecycle;
 mod log;
 pub mod operators;
@@ -30,7 +31,6 @@ use domain::{
 };
 use expected::Expected;
 use operators::{Acceptance, Found, KnownOperators, OperatorAccount};
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use upcoming::Upcoming;
@@ -42,6 +42,7 @@ pub use crate::store::catalogue::{
 pub use crate::store::dead_letters::subject as dead_letter_subject;
 pub use crate::store::orders::{OrderFilter, PaymentFilter, StoredPayment};
 pub use crate::store::read_cache::ReadError;
+pub use found::{FoundOrders, OrderNames};
 pub use refunds::RefundMade;
 
 /// A handle to the order store and the catalogue, with the read cache in front of public sales. Cheap
@@ -55,26 +56,6 @@ pub struct Sales {
     dead_letters: DeadLetters,
     upcoming: Upcoming,
     expected: Expected,
-}
-
-/// Orders that a search found.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct FoundOrders {
-    /// The orders, in the cursor's direction.
-    pub orders: Vec<Order>,
-    /// Those of them whose money came too late and has gone back.
-    pub refunded: HashSet<OrderId>,
-    /// The last order that was looked at, if there may be more behind it.
-    pub next: Option<OrderId>,
-}
-
-/// What the items and the buyers of some orders are called.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct OrderNames {
-    /// By item; one that the catalogue does not know is not here.
-    pub items: HashMap<ItemId, ItemNames>,
-    /// By buyer; one who never registered is not here.
-    pub users: HashMap<UserId, String>,
 }
 
 /// The order store, or the catalogue beside it, did not answer; the reason is in the log.

@@ -218,20 +218,24 @@ async fn an_order_whose_money_went_back_is_refunded() {
     let paid = shop.post(&format!("{path}/pay"), &shop.buyer(1), Some(late)).await;
     assert_eq!(paid.json()["status"], "refund_due", "{}", paid.text());
     let ann = shop.operator("ann");
-    let listed = async |status: &str| {
-        let query = format!("/api/v1/admin/orders?status={status}");
-        let page = shop.get(&query, Some(&ann)).await.json();
-        let file = shop.get(&format!("{query}&format=csv"), Some(&ann)).await;
+    let query = |status: &str| format!("/api/v1/admin/orders?status={status}");
+    let paged = async |status: &str| {
+        let page = shop.get(&query(status), Some(&ann)).await.json();
         let rows = page["data"].as_array().expect("a page").iter();
-        let found: Vec<Value> = rows.map(|row| row["status"].clone()).collect();
+        rows.map(|row| row["status"].clone()).collect::<Vec<Value>>()
+    };
+    let listed = async |status: &str| {
+        let found = paged(status).await;
+        let file = shop.get(&format!("{}&format=csv", query(status)), Some(&ann)).await;
         assert_eq!(file.text().lines().count(), found.len() + 1, "{}", file.text());
         assert_eq!(file.text().contains(&format!(",{status},")), !found.is_empty());
         found
     };
     until("the order in the store", async || {
-        (listed("refund_due").await == [json!("refund_due")]).then_some(())
+        (paged("refund_due").await == [json!("refund_due")]).then_some(())
     })
     .await;
+    assert_eq!(listed("refund_due").await, [json!("refund_due")]);
     assert!(listed("refunded").await.is_empty());
     let shown = look(&shop, &format!("/en/orders/{order}"), 1).await;
     assert!(shown.text().contains("It will be returned."), "{}", shown.text());

@@ -90,7 +90,7 @@ async fn a_picture_whose_answer_is_late_can_be_sent_again() {
         (&[("idempotency-key", "k")], "the same Idempotency-Key"),
     ] {
         let body = Some(shop.draft(&[offer("pear", 1)]));
-        let ask = Ask { token: Some(&ann), headers, body, ..Ask::default() };
+        let ask = Ask { token: Some(&ann), headers, body };
         let late = shop.ask("POST", path, ask).await.json();
         assert!(late["detail"].as_str().unwrap().contains(advice), "{late}");
     }

@@ -394,7 +394,7 @@ mod tests {
             compiler: "rustc 1".to_owned(),
             of: "a machine".to_owned(),
         };
-        for (least, holds) in [(500.0, true), (1_050.0, true), (1_051.0, false)] {
+        for (least, holds) in [(500.0, true), (1_049.0, true), (1_051.0, false)] {
             assert_eq!(verdict(&recorded, least, "rustc 1").0, holds, "{least}");
         }
         let (holds, words) = verdict(&recorded, 2_000.0, "rustc 2");

@@ -183,6 +183,24 @@ impl Words {
                 self.catalogue_lacks(&named)
             }
             Meaning::CatalogueAway(error) => self.catalogue_away(error),
+            Meaning::SettingsHold => self.settings_hold(),
+            Meaning::SettingsRefused(why) => self.settings_refused(why),
+            Meaning::SettingsFileRefused(why) => self.settings_file_refused(why),
+            Meaning::CertificateHolds => self.certificate_holds(),
+            Meaning::CertificateRefused(why) => self.certificate_refused(why),
+            Meaning::NotAskedYet => self.not_asked_yet(),
+            Meaning::ClusterWhole { .. }
+            | Meaning::ClusterLacksOwners { .. }
+            | Meaning::ClusterLacksBuckets(_)
+            | Meaning::ClusterOwnersSilent(_)
+            | Meaning::ClusterClocksApart { .. }
+            | Meaning::ClusterAway(_) => self.cluster_meaning(meaning),
+        }
+    }
+
+    /// What the state of the nodes means for the sale.
+    fn cluster_meaning(self, meaning: &Meaning) -> String {
+        match meaning {
             Meaning::ClusterWhole { served, shards, nodes } => {
                 self.cluster_whole(*served as u64, u64::from(*shards), *nodes as u64)
             }
@@ -198,12 +216,7 @@ impl Words {
                 self.cluster_clock_behind(node, ahead.unsigned_abs())
             }
             Meaning::ClusterAway(seconds) => self.cluster_away(*seconds),
-            Meaning::SettingsHold => self.settings_hold(),
-            Meaning::SettingsRefused(why) => self.settings_refused(why),
-            Meaning::SettingsFileRefused(why) => self.settings_file_refused(why),
-            Meaning::CertificateHolds => self.certificate_holds(),
-            Meaning::CertificateRefused(why) => self.certificate_refused(why),
-            Meaning::NotAskedYet => self.not_asked_yet(),
+            _ => String::new(),
         }
     }
 }
