@@ -31,14 +31,15 @@ pub struct SeenPeer {
 }
 
 impl Engine {
-    /// Asks each other node how it is, all at once, and waits for a second at the longest. None if this node asks no
-    /// others.
+    /// Asks each other node that listens for peers how it is, all at once, and waits for a second at the longest. None
+    /// if this node asks no others.
     pub async fn look_at_peers(&self) -> Vec<SeenPeer> {
         let Some(remote) = self.remote() else { return Vec::new() };
         let owners = remote.directory.others_that_serve();
         let is_owner = |node: &ClusterNode| owners.iter().any(|owner| owner.name == node.name);
         let nodes = remote.directory.nodes();
-        let others = nodes.iter().filter(|node| !node.is_self);
+        let listens = |node: &ClusterNode| !node.record.peer_address.is_empty();
+        let others = nodes.iter().filter(|node| !node.is_self && listens(node));
         let seen = join_all(others.map(async |node| {
             let (answers, clock_ahead) = look(remote, node, &self.clock()).await;
             let name = node.name.clone();
@@ -53,9 +54,6 @@ impl Engine {
 
 /// Whether the node answers, and how far its clock is ahead of this one.
 async fn look(remote: &Remote, node: &ClusterNode, clock: &Clock) -> (bool, Option<i64>) {
-    if node.record.peer_address.is_empty() {
-        return (false, None);
-    }
     let asked_at = clock.now();
     match remote.ask_node(node, ANY_SHARD, &Ask::ReadClock, ANSWER_MAX).await {
         Ok(Answer::Clock(there)) => (true, Some(ahead(there, asked_at, clock.now()))),

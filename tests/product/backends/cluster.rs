@@ -6,7 +6,7 @@ use domain::invariants::{Invariant, Ledger};
 use domain::{OrderId, ShardId};
 use harness::{Etcd, MariaDb, Redis};
 use seckill::store::etcd::{self, EtcdAddress};
-use seckill::store::journal::fenced::{EtcdLog, FencedLog};
+use seckill::store::journal::fenced::{EtcdLog, FencedLog, StoredBatch};
 use seckill::store::journal::record::each_record;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,25 @@ impl Servers {
         etcd::Etcd::prepare(&address, Duration::from_secs(10)).expect("an address")
     }
 
+    /// What the log in etcd has of each shard, in order.
+    pub async fn logged(&self) -> Vec<Vec<StoredBatch>> {
+        let log = EtcdLog::new(self.client(), PREFIX);
+        let mut shards = Vec::new();
+        for shard in (0..SHARDS).map(ShardId) {
+            let mut batches: Vec<StoredBatch> = Vec::new();
+            loop {
+                let after = batches.last().map_or(0, |last| last.batch);
+                let page = log.read(shard, after, 100).await.expect("the log");
+                if page.is_empty() {
+                    break;
+                }
+                batches.extend(page);
+            }
+            shards.push(batches);
+        }
+        shards
+    }
+
     /// The log in etcd, judged, and what buyers were told against it and against the order store. Returns how
     /// many owners its shards have had, together.
     pub async fn judge(&self, witness: &Witness) -> u32 {
@@ -72,22 +91,16 @@ impl Servers {
 
     /// The same, where the orders are divided among these stores.
     pub async fn judge_in(&self, witness: &Witness, stores: &[&MariaDb]) -> u32 {
-        let log = EtcdLog::new(self.client(), PREFIX);
         let mut ledger = Ledger::default();
         let mut epochs = 0;
-        for shard in (0..SHARDS).map(ShardId) {
-            let (mut after, mut epoch) = (0, 0);
-            loop {
-                let page = log.read(shard, after, 100).await.expect("the log");
-                let Some(last) = page.last() else { break };
-                after = last.batch;
-                for batch in &page {
-                    assert!(batch.epoch >= epoch, "{}: an older owner's batch", Invariant::I15);
-                    epochs += u32::from(batch.epoch > epoch);
-                    epoch = batch.epoch;
-                    for found in each_record(batch.records()) {
-                        ledger.record(&found.expect("a record"));
-                    }
+        for batches in self.logged().await {
+            let mut epoch = 0;
+            for batch in &batches {
+                assert!(batch.epoch >= epoch, "{}: an older owner's batch", Invariant::I15);
+                epochs += u32::from(batch.epoch > epoch);
+                epoch = batch.epoch;
+                for found in each_record(batch.records()) {
+                    ledger.record(&found.expect("a record"));
                 }
             }
         }

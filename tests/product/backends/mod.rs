@@ -14,6 +14,7 @@ mod cluster_away;
 mod cluster_begin;
 mod cluster_keys;
 mod cluster_pages;
+mod cluster_replica;
 mod cluster_settings;
 mod cluster_steer;
 mod cluster_stores;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 const LASTING: Offer = Offer { allotted: 1_000_000, limit: 10_000, window_seconds: 600 };
 
 /// An order store and its replica.
-fn pair() -> Option<(MariaDb, MariaDb)> {
+pub fn pair() -> Option<(MariaDb, MariaDb)> {
     let primary = harness::required(MariaDb::start_logging(1))?;
     let replica = harness::required(MariaDb::start_logging(2))?;
     replica.replicate(&primary).expect("it follows");
@@ -41,7 +41,7 @@ async fn nothing_waits_for(server: &Server, place: usize) {
     .await;
 }
 
-async fn reads(server: &Server, outcome: &str) -> u64 {
+pub async fn reads(server: &Server, outcome: &str) -> u64 {
     server
         .figure(&format!("seckill_order_replica_reads_total{{store=\"0\",outcome=\"{outcome}\"}}"))
         .await
