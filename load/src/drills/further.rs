@@ -174,6 +174,10 @@ pub const FURTHER: &[Further] = &[
                 "product backends::replicas::a_replica_that_lags_takes_the_place_of_a_dead_order_store_and_nothing_is_lost",
                 "with one store, and more than a segment of orders",
             ),
+            (
+                "product backends::cluster_replica::a_replica_that_lags_takes_the_place_of_a_clusters_order_store_and_nothing_is_lost",
+                "in a cluster, whose nodes are told of it one after another",
+            ),
         ],
     },
     Further {

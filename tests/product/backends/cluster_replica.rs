@@ -83,6 +83,7 @@ async fn a_replica_that_lags_takes_the_place_of_a_clusters_order_store_and_nothi
     let behind = count(&replica);
     crowd.answers(150).await;
     until("more in the store", async || (count(primary) > behind).then_some(())).await;
+    checkpointed(&nodes.each_ref()).await;
     primary.kill();
     let turned_away = crowd.unavailable();
     for node in &nodes {
