@@ -301,7 +301,7 @@ impl Engine {
         }
     }
 
-    /// Has what is picked recorded from now on, once: before anything is bought.
+    /// Has what is picked recorded from now on, once: before there is an edge.
     pub fn trace_with(&self, tracer: Tracer) {
         // A process has one.
         let _ = self.0.context.tracer.set(tracer);

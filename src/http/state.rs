@@ -33,6 +33,7 @@ use super::risk::Risk;
 use crate::actors::{Engine, LiveSettings, Webhooks};
 use crate::clock::Clock;
 use crate::sales::Sales;
+use crate::telemetry::traces::Tracer;
 use hyper::http::Extensions;
 use std::fmt;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ pub struct Edge {
     pub oidc: Option<Oidc>,
     /// Measures durations; the time that decides comes from the engine.
     pub clock: Clock,
+    /// Picks the purchases that are traced: the engine's, without the way to it.
+    pub tracer: Tracer,
     /// Renders the rest of the process's metrics in Prometheus text form.
     pub render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The edge's limits, as they were at the start.
@@ -166,6 +169,7 @@ impl Edge {
     /// Makes the edge's state over `state`, with no request under way.
     pub fn new(state: AppState, options: Options, shutdown: CancellationToken) -> Self {
         Self {
+            tracer: state.engine.tracer().clone(),
             engine: state.engine,
             sales: state.sales,
             settings: state.settings,

@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use proto::v1;
 use proto::v1::orders_client::OrdersClient;
+use seckill::clock::Clock;
 use seckill::http::{CompatOptions, GrpcOptions, LimitOptions, Options, Settle};
 use seckill::telemetry::traces::{Collector, Tracer, TracerOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-use support::{Ask, Shop};
+use support::{Ask, Setup, Shop};
 use tonic::Request;
 use tonic::transport::Endpoint;
 
@@ -31,13 +32,15 @@ impl Collector for Kept {
 }
 
 impl Kept {
-    /// Has one in so many of the shop's purchases traced.
-    fn trace(&self, shop: &Shop, sample_one_in: u32) {
-        let options =
-            TracerOptions { sample_one_in, trusts_traceparent: false, attributes: Vec::new() };
-        let clock = shop.engine.clock();
-        shop.engine
-            .trace_with(Tracer::start(options, self.clone(), move || UNIX_EPOCH + clock.elapsed()));
+    /// Opens a shop with these limits at its edge, of whose purchases one in so many is traced.
+    async fn open(&self, http: Options, sample_one_in: u32) -> Shop {
+        let collector = self.clone();
+        let tracer = move |clock: Clock| {
+            let options =
+                TracerOptions { sample_one_in, trusts_traceparent: false, attributes: Vec::new() };
+            Tracer::start(options, collector, move || UNIX_EPOCH + clock.elapsed())
+        };
+        Setup { http, tracer: Some(Box::new(tracer)), ..Setup::default() }.open().await
     }
 
     /// All spans, once all were sent.
@@ -67,10 +70,9 @@ async fn purchases_of_every_interface_are_picked() {
     let grpc = Some(GrpcOptions { reflection: false });
     let limits = LimitOptions::NONE;
     let options = Options { compat: Some(compat), grpc, limits, ..Options::default() };
-    let shop = Shop::with(options).await;
-    let item = shop.live_item(4).await;
     let kept = Kept::default();
-    kept.trace(&shop, 1);
+    let shop = kept.open(options, 1).await;
+    let item = shop.live_item(4).await;
     assert_eq!(shop.buy(&item, 1, "by-http").await.status, 201);
     let address = format!("http://{}", shop.address);
     let channel = Endpoint::from_shared(address).expect("an address").connect().await;
@@ -122,10 +124,10 @@ async fn purchases_of_every_interface_are_picked() {
 
 #[tokio::test]
 async fn about_one_in_so_many_purchases_is_picked() {
-    let shop = Shop::with(Options { limits: LimitOptions::NONE, ..Options::default() }).await;
-    let item = shop.live_item(1).await;
     let kept = Kept::default();
-    kept.trace(&shop, 8);
+    let options = Options { limits: LimitOptions::NONE, ..Options::default() };
+    let shop = kept.open(options, 8).await;
+    let item = shop.live_item(1).await;
     assert_eq!(shop.buy(&item, 1, "the-last-one").await.status, 201);
     for number in 0..400 {
         assert_eq!(shop.buy(&item, 2, &format!("{number}")).await.code(), "sold_out");

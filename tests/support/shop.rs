@@ -8,6 +8,7 @@ use seckill::actors::{
     WebhookOptions, Webhooks,
 };
 use seckill::app::live::FileRules;
+use seckill::clock::Clock;
 use seckill::config::{Config, Loaded};
 use seckill::http::{self, AppState, Listeners, OidcOptions, Options, Role, Signer};
 use seckill::sales::Sales;
@@ -20,6 +21,7 @@ use seckill::store::read_cache::ReadCache;
 use seckill::store::redis_connection::RedisAddress;
 use seckill::store::settings::{Centre, KeptSettings, SettingsStore};
 use seckill::store::webhooks::{SealKey, WebhookStore};
+use seckill::telemetry::traces::Tracer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -87,6 +89,8 @@ pub struct Setup {
     pub tls: Option<http::Tls>,
     /// Where its read side is; without one it asks the catalogue.
     pub redis: Option<RedisAddress>,
+    /// What of it is traced, by the shop's clock, if anything is.
+    pub tracer: Option<Box<dyn FnOnce(Clock) -> Tracer + Send>>,
 }
 
 /// How a request is asked.
@@ -111,6 +115,9 @@ impl Setup {
         let options = self.engine.unwrap_or_else(engine::options);
         let started = engine::start(directory.path(), options).await;
         let (engine, orders) = (started.engine, started.orders);
+        if let Some(tracer) = self.tracer {
+            engine.trace_with(tracer(engine.clock()));
+        }
         let read_cache = ReadCache::new(self.redis.as_ref(), engine.clock()).expect("an address");
         let api = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = api.local_addr().expect("an address");

@@ -48,7 +48,7 @@ impl Traced {
     /// Picks the request of this number, or does not.
     #[inline]
     pub fn begin(edge: &Edge, number: u64, interface: Interface, headers: &HeaderMap) -> Self {
-        let span = edge.engine.tracer().request(BUY, number, || {
+        let span = edge.tracer.request(BUY, number, || {
             // Of two of them, neither is to be believed.
             let mut said = headers.get_all(&TRACEPARENT).iter();
             let first = said.next()?;

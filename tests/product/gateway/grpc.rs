@@ -8,6 +8,7 @@ use harness::{Nginx, until};
 use proto::v1::orders_client::OrdersClient;
 use proto::v1::sales_client::SalesClient;
 use proto::v1::{self, OrderStatus};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use tonic::transport::{Channel, Endpoint};
@@ -18,14 +19,13 @@ use tonic_types::StatusExt as _;
 const OFFERS: &[Offer] = &[Offer { allotted: 1, limit: 1, window_seconds: 600 }; 2];
 const FLOOD_MAX: usize = 20_000;
 
-/// Calls through this nginx, on a connection that is opened again when it has ended.
-fn channel(nginx: &Nginx) -> Channel {
-    let address = format!("http://{}", nginx.second_address());
-    Endpoint::from_shared(address).expect("an address").connect_lazy()
+/// Calls by way of this address, on a connection that is opened again when it has ended.
+pub fn channel(gateway: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{gateway}")).expect("an address").connect_lazy()
 }
 
 /// A call of this buyer, which names its item to the gateway.
-fn of<M>(token: &str, item: u64, message: M) -> Request<M> {
+pub fn of<M>(token: &str, item: u64, message: M) -> Request<M> {
     let mut request = Request::new(message);
     let bearer = format!("Bearer {token}").parse().expect("a token");
     request.metadata_mut().insert("authorization", bearer);
@@ -33,7 +33,8 @@ fn of<M>(token: &str, item: u64, message: M) -> Request<M> {
     request
 }
 
-fn purchase(item_id: u64, key: &str) -> v1::BuyRequest {
+/// The wish for an item.
+pub fn purchase(item_id: u64, key: &str) -> v1::BuyRequest {
     v1::BuyRequest { item_id, idempotency_key: key.to_owned(), ..v1::BuyRequest::default() }
 }
 
@@ -54,12 +55,12 @@ async fn an_order_is_placed_watched_and_paid_and_the_next_one_is_refused() {
     let (server, shop) = site.open_shop(2, OFFERS).await;
     let upstream = upstream(&site.path(""), &[server.address().to_string()]);
     let Some(nginx) = nginx(&upstream, &site.path("pages")) else { return };
-    let mut sales = SalesClient::new(channel(&nginx));
+    let mut sales = SalesClient::new(channel(nginx.second_address()));
     let item = shop.items[0];
     let shown = sales.get_item(v1::GetItemRequest { item_id: item }).await.expect("an item");
     assert_eq!(shown.get_ref().counters.expect("units").available, 1);
 
-    let mut orders = OrdersClient::new(channel(&nginx));
+    let mut orders = OrdersClient::new(channel(nginx.second_address()));
     let [first, second] = [0, 1].map(|buyer| shop.tokens[buyer].as_str());
     let bought = orders.buy(of(first, item, purchase(item, "one"))).await.expect("an order");
     let order = bought.into_inner().order.expect("it has one");
@@ -106,7 +107,7 @@ async fn an_order_is_watched_for_longer_than_a_silent_node_is_waited_for() {
     let upstream = upstream(&site.path(""), &[server.address().to_string()]);
     let grpc = impatient(&site, 1);
     let Some(nginx) = nginx_over(&upstream, &site.path("pages"), &[], &grpc) else { return };
-    let mut orders = OrdersClient::new(channel(&nginx));
+    let mut orders = OrdersClient::new(channel(nginx.second_address()));
     let (token, item) = (shop.tokens[0].as_str(), shop.items[0]);
     let bought = orders.buy(of(token, item, purchase(item, "one"))).await.expect("an order");
     let order = bought.into_inner().order.expect("it has one");
@@ -117,7 +118,7 @@ async fn an_order_is_watched_for_longer_than_a_silent_node_is_waited_for() {
 
     // A call that nothing comes of begins after the stream fell silent, and ends when its node has been silent for
     // too long.
-    let mut reflection = ServerReflectionClient::new(channel(&nginx));
+    let mut reflection = ServerReflectionClient::new(channel(nginx.second_address()));
     let silent = reflection.server_reflection_info(futures_util::stream::pending()).await;
     let ended = match silent {
         Ok(answers) => harness::patiently("its end", answers.into_inner().message()).await,
@@ -149,7 +150,7 @@ async fn dying_before_an_answer(site: &Site) -> Server {
 }
 
 async fn buy(nginx: &Nginx, shop: &OpenSale) -> Result<v1::BuyResponse, Status> {
-    let mut orders = OrdersClient::new(channel(nginx));
+    let mut orders = OrdersClient::new(channel(nginx.second_address()));
     let wish = of(&shop.tokens[0], shop.items[0], purchase(shop.items[0], "one"));
     orders.buy(wish).await.map(tonic::Response::into_inner)
 }
@@ -207,7 +208,7 @@ async fn behind(nodes: usize, manner: Manner) -> Option<(Nginx, Vec<GrpcNode>, t
 async fn a_call_that_a_node_has_read_is_sent_to_no_other() {
     let Some((nginx, nodes, _folder)) = behind(2, Manner::Dies).await else { return };
     let called = || nodes.iter().map(|node| node.called().len()).sum::<usize>();
-    let mut orders = OrdersClient::new(channel(&nginx));
+    let mut orders = OrdersClient::new(channel(nginx.second_address()));
     let bought = orders.buy(of("token", 7, purchase(7, "one"))).await;
     assert_eq!(refusal(bought), (Code::Unknown, "outcome_unknown".to_owned()));
     assert_eq!(called(), 1, "a purchase");
@@ -221,7 +222,7 @@ async fn a_call_that_a_node_has_read_is_sent_to_no_other() {
 async fn a_call_goes_where_its_item_is_and_one_that_names_none_to_any_node() {
     const ITEMS: u64 = 40;
     let Some((nginx, mut nodes, _folder)) = behind(3, Manner::Answers).await else { return };
-    let mut orders = OrdersClient::new(channel(&nginx));
+    let mut orders = OrdersClient::new(channel(nginx.second_address()));
     let mut places = Vec::new();
     for item in 0..ITEMS {
         let answer = orders.buy(of("token", item, purchase(item, "one"))).await;
@@ -232,7 +233,7 @@ async fn a_call_goes_where_its_item_is_and_one_that_names_none_to_any_node() {
         places.push(place);
     }
     let unnamed = async || {
-        let mut sales = SalesClient::new(channel(&nginx));
+        let mut sales = SalesClient::new(channel(nginx.second_address()));
         let answer = sales.list_sales(v1::ListSalesRequest::default()).await;
         answer.expect_err("a number").message().to_owned()
     };
@@ -266,7 +267,7 @@ async fn flooded(orders: &mut OrdersClient<Channel>) -> Status {
 #[tokio::test]
 async fn what_nginx_refuses_itself_is_said_in_the_shops_words() {
     let Some((nginx, nodes, _folder)) = behind(1, Manner::Answers).await else { return };
-    let mut orders = OrdersClient::new(channel(&nginx));
+    let mut orders = OrdersClient::new(channel(nginx.second_address()));
     let large = v1::BuyRequest { buy_token: "t".repeat(5_000), ..purchase(7, "one") };
     let large = orders.buy(of("token", 7, large)).await;
     assert_eq!(refusal(large), (Code::InvalidArgument, "body_too_large".to_owned()));
@@ -277,7 +278,7 @@ async fn what_nginx_refuses_itself_is_said_in_the_shops_words() {
     let from = "/seckill.v1.Orders/Buy from 127.0.0.1";
     assert_eq!(nodes[0].called().first().map(String::as_str), Some(from));
     // What the shop has no service for is answered by nginx, as a status too.
-    let mut other = tonic::client::Grpc::new(channel(&nginx));
+    let mut other = tonic::client::Grpc::new(channel(nginx.second_address()));
     other.ready().await.expect("a connection");
     let path = "/seckill.v1.admin.Sales/Approve".parse().expect("a path");
     let codec = tonic_prost::ProstCodec::<v1::GetSaleRequest, v1::Sale>::default();

@@ -1,8 +1,11 @@
 //! A real shop behind nginx: its pages as files, its events, and purchases while nginx is reloaded.
 
+use super::grpc::{channel, of, purchase};
 use super::{nginx, nginx_with, upstream};
 use crate::support::{Attempt, Offer, OpenSale, Site, Witness};
 use harness::http::{Answer, Client, Connection};
+use proto::v1::orders_client::OrdersClient;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -117,6 +120,7 @@ enum Connections {
     Kept,
     New,
 }
+use Connections::{Kept, New};
 
 /// Has these buyers buy as often as they may. A kept connection may be closed by nginx while it is idle, just before
 /// a request comes: nothing was done then, so that the request on a new one is the first.
@@ -135,16 +139,53 @@ async fn buy_all(
         let headers =
             [("idempotency-key", attempt.key.as_str()), ("x-forwarded-for", from.as_str())];
         let mut answer = client.send("POST", &path, &shop.tokens[buyer], &headers, "").await;
-        if answer.is_err() && connections == Connections::Kept {
+        if answer.is_err() && connections == Kept {
             client = Client::open(gateway).await.expect("it listens");
             answer = client.send("POST", &path, &shop.tokens[buyer], &headers, "").await;
         }
         let answer = answer.expect("it answers");
         assert_eq!(answer.status, 201, "buyer {buyer}: {}", answer.text());
         assert!(witness.bought(&attempt, &answer));
-        if connections == Connections::New {
+        if connections == New {
             client = Client::open(gateway).await.expect("it listens");
         }
+        done.add_permits(1);
+    }
+}
+
+/// The same by gRPC. A call that comes just when nginx ends its connection is refused before it is handed on, and is
+/// repeated. What was bought is asked for once more over HTTP.
+async fn buy_all_by_grpc(
+    shop: Arc<OpenSale>,
+    witness: Arc<Witness>,
+    (gateway, for_http, buyers): (SocketAddr, SocketAddr, Vec<usize>),
+    done: Arc<Semaphore>,
+) {
+    let mut orders = OrdersClient::new(channel(gateway));
+    let purchases = buyers.iter().flat_map(|buyer| (0..PURCHASES).map(|count| (*buyer, count)));
+    for (buyer, count) in purchases {
+        let item = shop.items[count % shop.items.len()];
+        let attempt = Attempt { item, buyer, key: format!("reload-{buyer}-{count}") };
+        let from = format!("10.0.0.{buyer}");
+        let bought = loop {
+            let mut request = of(&shop.tokens[buyer], item, purchase(item, &attempt.key));
+            request.metadata_mut().insert("x-forwarded-for", from.parse().expect("ASCII"));
+            match orders.buy(request).await {
+                Ok(bought) => break bought.into_inner(),
+                // What has a source is the client's own word, of a call that met the connection's end.
+                Err(status) => assert!(status.source().is_some(), "{status:?}"),
+            }
+        };
+        assert!(!bought.replayed, "what was refused had been done: {bought:?}");
+        let mut client = Client::open(for_http).await.expect("it listens");
+        let path = format!("/api/v1/items/{item}/buy");
+        let headers =
+            [("idempotency-key", attempt.key.as_str()), ("x-forwarded-for", from.as_str())];
+        let again = client.send("POST", &path, &shop.tokens[buyer], &headers, "").await;
+        let again = again.expect("it answers");
+        assert_eq!(again.status, 200, "buyer {buyer}: {}", again.text());
+        assert_eq!(again.id("order_id"), bought.order.expect("it has one").order_id);
+        assert!(witness.bought(&attempt, &again));
         done.add_permits(1);
     }
 }
@@ -157,6 +198,7 @@ async fn each_purchase_is_answered_while_it_is_reloaded_and_the_shop_balances() 
     let mut site = Site::new();
     site.set("HTTP__CLIENT_ADDRESS", "x-forwarded-for");
     site.set("HTTP__TRUSTED_PROXIES", "127.0.0.1");
+    site.set("GRPC__ENABLED", "true");
     let (server, shop) = site.open_shop(BUYERS, OFFERS).await;
     let upstream = upstream(&site.path(""), &[server.address().to_string()]);
     // Each buyer has an address of his own, by the word of a balancer in front.
@@ -169,11 +211,17 @@ async fn each_purchase_is_answered_while_it_is_reloaded_and_the_shop_balances() 
     let mut clients = tokio::task::JoinSet::new();
     let done = Arc::new(Semaphore::new(0));
     for number in 0..CLIENTS {
-        let connections = if number % 2 == 0 { Connections::Kept } else { Connections::New };
         let buyers = (number..BUYERS).step_by(CLIENTS).collect();
-        let (shop, witness) = (Arc::clone(&shop), Arc::clone(&witness));
-        let way = (nginx.address(), buyers, connections);
-        clients.spawn(buy_all(shop, witness, way, Arc::clone(&done)));
+        let (shop, witness, done) = (Arc::clone(&shop), Arc::clone(&witness), Arc::clone(&done));
+        let address = nginx.address();
+        match number % 4 {
+            0 | 2 => clients.spawn(buy_all(shop, witness, (address, buyers, Kept), done)),
+            1 => clients.spawn(buy_all(shop, witness, (address, buyers, New), done)),
+            _ => {
+                let way = (nginx.second_address(), address, buyers);
+                clients.spawn(buy_all_by_grpc(shop, witness, way, done))
+            }
+        };
     }
     for _ in 0..RELOADS {
         let share = u32::try_from(BUYERS * PURCHASES / RELOADS).expect("a count");
