@@ -497,7 +497,7 @@ impl Engine {
         };
         let (sender, answered) = oneshot::channel();
         let (admitted_at, admitted_after) = context.clock.moment();
-        let hops = trace.and_then(|trace| context.tracer().hops(*trace));
+        let hops = context.tracer().hops(trace);
         let sent = context.router.send(
             shard,
             Envelope::Command(PendingCommand {

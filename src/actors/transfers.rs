@@ -14,6 +14,7 @@ use super::shard::mailbox::{Envelope, PendingCommand};
 use super::shard::wishes::BucketId;
 use crate::crash::crash_point;
 use crate::telemetry::metrics::{BUCKET_TRANSFERS_TOTAL, BUCKET_UNITS_MOVED_TOTAL, BUCKETS_AWAY};
+use crate::telemetry::traces::Hops;
 use domain::{
     Command, ItemAction, ItemId, ItemPhase, Operation, Outcome, Parts, ShardId, Transfer,
     UnitsWanted,
@@ -280,7 +281,7 @@ impl Transfers {
             shard,
             Envelope::Command(PendingCommand {
                 command,
-                reply_sender: ReplySender::new(sender, None, None),
+                reply_sender: ReplySender::new(sender, None, Hops::NONE),
                 // Buyers that wait for units may have all the permits.
                 permit: context.permits.take_own(),
                 admitted_at,

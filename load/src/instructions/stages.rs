@@ -16,6 +16,8 @@ pub enum Stage {
     Decision,
     /// Making it durable.
     Journal,
+    /// Whether it is traced, which nobody asked for here.
+    Traces,
     /// Waking and running tasks.
     Runtime,
     /// Allocating and copying, for all of them.
@@ -27,12 +29,13 @@ pub enum Stage {
 }
 
 /// The stages in the order of a purchase's way.
-pub const STAGES: [Stage; 9] = [
+pub const STAGES: [Stage; 10] = [
     Stage::Edge,
     Stage::Admission,
     Stage::Mailbox,
     Stage::Decision,
     Stage::Journal,
+    Stage::Traces,
     Stage::Runtime,
     Stage::Memory,
     Stage::Behind,
@@ -49,6 +52,7 @@ impl Stage {
             Self::Mailbox => "mailbox: gate, queue, reply",
             Self::Decision => "decision",
             Self::Journal => "journal",
+            Self::Traces => "traces, switched off",
             Self::Runtime => "runtime: waking and running tasks",
             Self::Memory => "memory: allocating and copying",
             Self::Behind => "behind the sale",
@@ -65,7 +69,8 @@ impl Stage {
 
 /// Parts of a file's or a function's name, and the stage that they tell. The first that fits counts: what is
 /// special stands before what is general.
-const TOLD_BY: [(Stage, &[&str]); 8] = [
+const TOLD_BY: [(Stage, &[&str]); 9] = [
+    (Stage::Traces, &["telemetry/traces", "telemetry::traces", "edge/traced", "edge::traced"]),
     (
         Stage::Behind,
         &[
@@ -201,6 +206,7 @@ mod tests {
         };
         let poll = "seckill::http::purchase::buy::{{closure}}";
         assert_eq!(stage("/build/src/http/purchase.rs", poll), Stage::Edge);
+        assert_eq!(stage("/build/src/telemetry/traces/hops.rs", poll), Stage::Traces);
         assert_eq!(stage("/build/src/actors/gate.rs", poll), Stage::Mailbox);
         assert_eq!(stage("/build/src/actors/pipeline/consumer.rs", poll), Stage::Behind);
         assert_eq!(stage("/build/crates/domain/src/stock/buy.rs", poll), Stage::Decision);

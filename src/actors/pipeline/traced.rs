@@ -191,7 +191,7 @@ mod tests {
         let tracer = Tracer::start(options, Any, || UNIX_EPOCH);
         for seq in seqs {
             let request = tracer.span(Kind::Server, "buy", Parent::None).expect("on");
-            let mut hops = tracer.hops(*request.context()).expect("on");
+            let mut hops = tracer.hops(Some(request.context()));
             hops.taken();
             hops.decided(SHARD, Some(seq));
             hops.answered(true);

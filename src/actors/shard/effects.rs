@@ -9,7 +9,7 @@ use super::permits::Permit;
 use super::wishes::Wishes;
 use crate::actors::gate::Gate;
 use crate::actors::lease::Lease;
-use crate::telemetry::traces::Hops;
+use crate::telemetry::traces::{Hops, TraceContext};
 use dashmap::DashMap;
 use domain::stock::ItemState;
 use domain::{
@@ -87,56 +87,48 @@ pub(in crate::actors) struct ReplySender {
     sender: Option<oneshot::Sender<Reply>>,
     /// Held until the reply has left.
     _reservation: Option<KeyReservation>,
-    /// The hops so far, if the purchase is traced.
-    hops: Option<Box<Hops>>,
+    hops: Hops,
 }
 
 impl ReplySender {
     pub(in crate::actors) fn new(
         sender: oneshot::Sender<Reply>,
         reservation: Option<KeyReservation>,
-        hops: Option<Box<Hops>>,
+        hops: Hops,
     ) -> Self {
         Self { sender: Some(sender), _reservation: reservation, hops }
     }
 
     /// For the engine's own commands, whose outcome no caller waits for.
     pub(in crate::actors) fn none() -> Self {
-        Self { sender: None, _reservation: None, hops: None }
+        Self { sender: None, _reservation: None, hops: Hops::NONE }
     }
 
     /// Notes that the shard has begun with it, if it is traced.
     #[inline]
     pub(in crate::actors) fn note_taken(&mut self) {
-        if let Some(hops) = &mut self.hops {
-            hops.taken();
-        }
+        self.hops.taken();
     }
 
     /// Notes that it is decided, with the number of its own record if it has one, if it is traced.
     #[inline]
     pub(in crate::actors) fn note_decided(&mut self, shard: ShardId, seq: Option<u64>) {
-        if let Some(hops) = &mut self.hops {
-            hops.decided(shard, seq);
-        }
+        self.hops.decided(shard, seq);
     }
 
     /// The trace that the purchase belongs to, if it is traced.
     pub(in crate::actors) fn trace_id(&self) -> Option<impl Display + use<>> {
-        self.hops.as_ref().map(|hops| hops.context().shown_trace_id())
+        self.hops.context().map(TraceContext::shown_trace_id)
     }
 
     /// Sends the reply, unless one was sent before.
     pub(in crate::actors) fn send(&mut self, reply: Reply) {
         // Before, because the caller ends its span at once; the hops' own are made behind the reply.
-        if let Some(hops) = &mut self.hops {
-            hops.answered(matches!(reply, Reply::Decided(_)));
-        }
+        self.hops.answered(matches!(reply, Reply::Decided(_)));
         if let Some(sender) = self.sender.take() {
             // A caller that has given up needs no reply.
             let _ = sender.send(reply);
         }
-        self.hops = None;
     }
 }
 

@@ -17,8 +17,50 @@ pub const DECIDE: &str = "decide";
 /// Waiting until all that the answer rests on is durable.
 pub const JOURNAL_SYNC: &str = "journal sync";
 
+/// The hops of a purchase so far, if it is traced: nothing is done and no time is read otherwise.
+#[derive(Debug, Default)]
+pub struct Hops(Option<Box<Way>>);
+
+impl Hops {
+    /// Those of a purchase that is not traced.
+    pub const NONE: Self = Self(None);
+
+    pub(super) fn begin(recorder: &Arc<Recorder>, parent: TraceContext) -> Self {
+        Self(Some(Box::new(Way::begin(recorder, parent))))
+    }
+
+    /// The span of the request, if it is traced.
+    pub fn context(&self) -> Option<TraceContext> {
+        self.0.as_ref().map(|way| way.parent)
+    }
+
+    /// The shard's actor has taken it out of the mailbox.
+    #[inline]
+    pub fn taken(&mut self) {
+        if let Some(way) = &mut self.0 {
+            way.taken();
+        }
+    }
+
+    /// It is decided, and has this record if it changed anything: one that the journal does not have yet.
+    #[inline]
+    pub fn decided(&mut self, shard: ShardId, seq: Option<u64>) {
+        if let Some(way) = &mut self.0 {
+            way.decided(shard, seq);
+        }
+    }
+
+    /// The caller has its answer: the decision, or that there was none after all.
+    #[inline]
+    pub fn answered(&mut self, is_decision: bool) {
+        if let Some(way) = &mut self.0 {
+            way.answered(is_decision);
+        }
+    }
+}
+
 /// The times of a purchase on its way, and whose they are.
-pub struct Hops {
+struct Way {
     recorder: Arc<Recorder>,
     parent: TraceContext,
     admitted_at: SystemTime,
@@ -29,14 +71,14 @@ pub struct Hops {
     record: Option<(ShardId, u64)>,
 }
 
-impl fmt::Debug for Hops {
+impl fmt::Debug for Way {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Hops({})", self.parent)
+        write!(formatter, "Way({})", self.parent)
     }
 }
 
-impl Hops {
-    pub(super) fn begin(recorder: &Arc<Recorder>, parent: TraceContext) -> Self {
+impl Way {
+    fn begin(recorder: &Arc<Recorder>, parent: TraceContext) -> Self {
         Self {
             admitted_at: recorder.now(),
             recorder: Arc::clone(recorder),
@@ -48,20 +90,13 @@ impl Hops {
         }
     }
 
-    /// The span of the request.
-    pub fn context(&self) -> TraceContext {
-        self.parent
-    }
-
-    /// The shard's actor has taken it out of the mailbox.
-    pub fn taken(&mut self) {
+    fn taken(&mut self) {
         if self.taken_at.is_none() {
             self.taken_at = Some(self.recorder.now());
         }
     }
 
-    /// It is decided, and has this record if it changed anything: one that the journal does not have yet.
-    pub fn decided(&mut self, shard: ShardId, seq: Option<u64>) {
+    fn decided(&mut self, shard: ShardId, seq: Option<u64>) {
         self.decided_at = Some(self.recorder.now());
         // Its shard was rebuilt, and decides it anew.
         self.forget_record();
@@ -71,8 +106,7 @@ impl Hops {
         }
     }
 
-    /// The caller has its answer: the decision, or that there was none after all.
-    pub fn answered(&mut self, is_decision: bool) {
+    fn answered(&mut self, is_decision: bool) {
         self.answered_at = Some(self.recorder.now());
         if !is_decision {
             self.forget_record();
@@ -91,7 +125,10 @@ impl Hops {
     }
 }
 
-impl Drop for Hops {
+impl Drop for Way {
+    // Kept out of the way of all the purchases that are not traced.
+    #[cold]
+    #[inline(never)]
     fn drop(&mut self) {
         // What no actor has looked at and nobody was told of was not delivered, and goes another way.
         if self.taken_at.is_none() && self.answered_at.is_none() {

@@ -89,9 +89,11 @@ impl Tracer {
         Some(Span::begin(recorder, (kind, name), parent, recorder.now()))
     }
 
-    /// Begins the way of a purchase to its shard and back, below this span.
-    pub fn hops(&self, parent: TraceContext) -> Option<Box<Hops>> {
-        Some(Box::new(Hops::begin(self.recorder()?, parent)))
+    /// Begins the way of a purchase to its shard and back, below its span if it has one.
+    #[inline]
+    pub fn hops(&self, parent: Option<&TraceContext>) -> Hops {
+        let Some(parent) = parent else { return Hops::NONE };
+        self.recorder().map_or(Hops::NONE, |recorder| Hops::begin(recorder, *parent))
     }
 
     /// Those of these records that belong to a trace and are not stored yet.
@@ -118,6 +120,7 @@ impl Tracer {
         }
     }
 
+    #[inline]
     fn recorder(&self) -> Option<&Arc<Recorder>> {
         Some(&self.0.as_ref()?.recorder)
     }

@@ -94,7 +94,7 @@ fn the_times_of_a_way_become_spans_below_the_request() {
     let kept = Kept::default();
     let tracer = kept.tracer(1, false);
     let request = tracer.request("buy", 1, || None).expect("picked");
-    let mut hops = tracer.hops(*request.context()).expect("traced");
+    let mut hops = tracer.hops(Some(request.context()));
     hops.taken();
     hops.taken();
     hops.decided(ShardId(3), Some(17));
@@ -130,16 +130,16 @@ fn a_way_that_ends_early_shows_how_far_it_went() {
     let tracer = kept.tracer(1, false);
     let parent = TraceContext::new();
     // Not delivered: the shard is elsewhere.
-    drop(tracer.hops(parent));
+    drop(tracer.hops(Some(&parent)));
     // Never looked at, and told so.
-    tracer.hops(parent).expect("traced").answered(false);
+    tracer.hops(Some(&parent)).answered(false);
     // Decided, and never durable.
-    let mut lost = tracer.hops(parent).expect("traced");
+    let mut lost = tracer.hops(Some(&parent));
     lost.taken();
     lost.decided(ShardId(1), Some(5));
     drop(lost);
     // Decided, and taken back: its item is set aside.
-    let mut taken_back = tracer.hops(parent).expect("traced");
+    let mut taken_back = tracer.hops(Some(&parent));
     taken_back.taken();
     taken_back.decided(ShardId(1), Some(5));
     taken_back.decided(ShardId(1), Some(6));
