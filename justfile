@@ -31,6 +31,9 @@ deploy:
 smoke:
     .ci/run smoke
 
+instructions:
+    .ci/run instructions
+
 fuzz:
     .ci/run fuzz
 

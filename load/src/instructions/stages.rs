@@ -60,6 +60,13 @@ impl Stage {
         }
     }
 
+    /// Whether none of it is done for what runs behind the sale: allocating, waking and what is told of no stage are
+    /// shared with that.
+    #[must_use]
+    pub fn is_of_the_purchase_alone(self) -> bool {
+        !matches!(self, Self::Runtime | Self::Memory | Self::Behind | Self::Other)
+    }
+
     /// Whether the buyer waits for it.
     #[must_use]
     pub fn is_on_the_way(self) -> bool {
