@@ -92,7 +92,7 @@ impl Engine {
             }
             // A shard comes with its items: what takes something in and has no such item will not have it.
             if !moves_on || self.context().router.takes(shard) {
-                return found;
+                return found.map_err(|reason| self.in_vain(reason));
             }
         }
     }
@@ -140,7 +140,18 @@ impl Engine {
         until: Instant,
     ) -> bool {
         let takes = || self.context().router.takes(shard);
-        Instant::now() < until && remote.moves_on(shard, was_own, takes, until).await
+        // Without a lease nobody tells this node where a shard goes.
+        self.lease().is_live()
+            && Instant::now() < until
+            && remote.moves_on(shard, was_own, takes, until).await
+    }
+
+    /// Why what was asked for in vain is not to be had: where it has moved cannot be known while this node has no lease.
+    pub(super) fn in_vain(&self, reason: NotDelivered) -> NotDelivered {
+        match reason {
+            NotDelivered::Moved if !self.lease().is_live() => NotDelivered::LogUnavailable,
+            reason => reason,
+        }
     }
 
     /// Looks at those of these items that are other nodes', so that their gates are known as they are now, and at
@@ -320,8 +331,11 @@ impl Engine {
             let shard = wanted.shard();
             let was_own = remote.is_own(shard);
             let reply = Box::pin(wanted.decide_there(self, remote)).await;
-            if !has_moved(&reply) || !Box::pin(self.moves_on(remote, shard, was_own, until)).await {
+            if !has_moved(&reply) {
                 return reply;
+            }
+            if !Box::pin(self.moves_on(remote, shard, was_own, until)).await {
+                return Reply::NotDelivered(self.in_vain(NotDelivered::Moved));
             }
         }
     }

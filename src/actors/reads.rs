@@ -33,7 +33,7 @@ impl Engine {
             let found = remote.order(order_id).await;
             let has_moved = matches!(found, Err(NotDelivered::Moved));
             if !has_moved || !self.moves_on(remote, shard, was_own, until).await {
-                return found;
+                return found.map_err(|reason| self.in_vain(reason));
             }
         }
     }
@@ -91,7 +91,7 @@ impl Engine {
         served.extend(elsewhere);
         // A page that lacks a shard's orders would say that there are none.
         if served.len() < usize::from(self.shards()) {
-            return Err(NotDelivered::Moved);
+            return Err(self.in_vain(NotDelivered::Moved));
         }
         Ok(newest(orders, limit))
     }

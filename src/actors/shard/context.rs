@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// How long a request waits at most while the log is known not to answer: it may go on for long, and who is
 /// told repeats it with the same request id.
-const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(in crate::actors) const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What all shards of an engine share.
 pub(in crate::actors) struct Context {
@@ -69,9 +69,14 @@ impl Context {
         self.tracer.get().unwrap_or(&Tracer::OFF)
     }
 
+    /// Whether the log does not answer, or this node cannot be sure to be the owner of anything.
+    pub(in crate::actors) fn is_out_of_touch(&self) -> bool {
+        self.journal.is_unreachable() || !self.effect_sink.lease.is_live()
+    }
+
     /// What was admitted before has waited too long.
     pub(in crate::actors) fn deadline(&self) -> Timestamp {
-        let patience = if self.journal.is_unreachable() {
+        let patience = if self.is_out_of_touch() {
             self.reply_timeout.min(SILENT_WAIT_MAX)
         } else {
             self.reply_timeout

@@ -294,7 +294,7 @@ impl SupervisorState {
             return;
         }
         let deadline = context.deadline();
-        let reason = if context.journal.is_unreachable() {
+        let reason = if context.is_out_of_touch() {
             NotDelivered::LogUnavailable
         } else {
             NotDelivered::Overloaded

@@ -206,6 +206,26 @@ async fn without_a_majority_nothing_is_sold_and_with_it_all_goes_on() {
         (answer.status == 503 && answer.code() == "log_unavailable").then_some(())
     })
     .await;
+    // A repeat and what is read are answered so too, and go on being answered so once the lease is over.
+    let known = *witness.orders().keys().next().expect("an order");
+    for _ in 0..2 {
+        let mut client = node.client().await;
+        let order = witness.orders()[&known].attempt.clone();
+        let again = shop.buy(&mut client, order.item, order.buyer, &order.key).await;
+        let read = shop.order(&mut client, known, order.buyer).await;
+        let paid = shop.step(&mut client, known, order.buyer, "pay").await;
+        for answer in [again, read, paid] {
+            let answer = answer.expect("it answers");
+            assert_eq!((answer.status, answer.code().as_str()), (503, "log_unavailable"));
+        }
+        until("the lease to be over", async || {
+            let now = node.look("/readyz?verbose").await.json();
+            let mut found = now["dependencies"].as_array().expect("a list").iter();
+            let found = found.find(|found| found["name"] == "cluster").expect("it is a node");
+            (found["healthy"] == false).then_some(())
+        })
+        .await;
+    }
     let confirmed = witness.confirmed();
     std::thread::scope(|scope| {
         for member in &members[1..] {
