@@ -97,6 +97,7 @@ pub struct App {
     lifecycle: JoinHandle<()>,
     catalogue_watch: JoinHandle<()>,
     directory_watch: JoinHandle<()>,
+    certificate_watch: Option<JoinHandle<()>>,
     issuer: Option<JoinHandle<()>>,
     webhooks: JoinHandle<()>,
     settings: Settings,
@@ -160,7 +161,7 @@ impl App {
 
         let (oidc, issuer) = issuer::keep(config, &engine)?.unzip();
         let (listeners, address, operations_address) = listen(reserved, tls.clone())?;
-        tls::tell_held(tls.as_ref(), &engine);
+        let certificate_watch = tls::keep(tls.as_ref(), &engine);
         let shutdown = CancellationToken::new();
         let board = Arc::new(figures::board(&data_dir, engine.now()));
         let settings =
@@ -192,6 +193,7 @@ impl App {
             lifecycle,
             catalogue_watch,
             directory_watch,
+            certificate_watch,
             issuer,
             webhooks: telling,
             settings,
@@ -268,6 +270,7 @@ impl App {
         self.lifecycle.abort();
         self.catalogue_watch.abort();
         self.directory_watch.abort();
+        self.certificate_watch.iter().for_each(JoinHandle::abort);
         if let Some(issuer) = &self.issuer {
             issuer.abort();
         }

@@ -7,7 +7,7 @@ use super::gate::Gate;
 use super::holds::Holds;
 use super::lease::Lease;
 use super::remote::Remote;
-use super::shard::context::{Context, SILENT_WAIT_MAX};
+use super::shard::context::Context;
 use super::shard::effects::{Effect, NotDelivered, Release, Reply, ReplySender};
 use super::shard::figures::MailboxFigures;
 use super::shard::idempotency::{IdempotencyKeys, KeyOrigin, KeyReservation};
@@ -33,7 +33,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 const KEY_REUSED: Reply = Reply::Decided(Outcome::Refused(Refusal::IdempotencyKeyReused));
 
@@ -413,34 +412,6 @@ impl Engine {
     /// Wakes everybody who waits for it whenever more has become durable.
     pub(super) fn durable_told(&self) -> &Notify {
         &self.0.context.effect_sink.durable_told
-    }
-
-    /// Sends an envelope that is answered with a value, and waits for the answer.
-    pub(super) async fn ask<T>(
-        &self,
-        shard: ShardId,
-        envelope: impl FnOnce(oneshot::Sender<T>) -> Envelope,
-    ) -> Result<T, NotDelivered> {
-        let _permit = self.0.context.permits.take().ok_or(NotDelivered::Overloaded)?;
-        let (answer, mut answered) = oneshot::channel();
-        if self.0.context.router.send(shard, envelope(answer)).is_err() {
-            return Err(NotDelivered::Moved);
-        }
-        let ends = Instant::now() + self.0.context.reply_timeout;
-        loop {
-            let looks = ends.min(Instant::now() + SILENT_WAIT_MAX);
-            match tokio::time::timeout_at(looks, &mut answered).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(_)) if !self.lease().is_live() => return Err(NotDelivered::Moved),
-                Ok(Err(_)) => return Err(NotDelivered::Overloaded),
-                // What is read must be durable, and nothing becomes that meanwhile.
-                Err(_) if self.0.context.is_out_of_touch() => {
-                    return Err(NotDelivered::LogUnavailable);
-                }
-                Err(_) if looks == ends => return Err(NotDelivered::Overloaded),
-                Err(_) => {}
-            }
-        }
     }
 
     /// Puts an envelope without an answer in a shard's mailbox, if the shard is served here.

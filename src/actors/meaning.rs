@@ -3,7 +3,7 @@
 //!
 //! [`Display`](fmt::Display) says it in English, for logs and for readiness. Must not know who reads it.
 
-use domain::ItemId;
+use domain::{ItemId, Timestamp, rfc3339};
 use std::fmt;
 
 /// Items that a message names; the others are counted.
@@ -132,6 +132,8 @@ pub enum Meaning {
     CertificateHolds,
     /// The certificate was read again and is kept out, for this reason; the one of before is presented.
     CertificateRefused(String),
+    /// The certificate that is presented was valid until then: browsers refuse it.
+    CertificateExpired(Timestamp),
     /// The process has begun to run and has not asked this yet.
     NotAskedYet,
 }
@@ -186,7 +188,8 @@ impl fmt::Display for Meaning {
             | Self::SettingsRefused(_)
             | Self::SettingsFileRefused(_)
             | Self::CertificateHolds
-            | Self::CertificateRefused(_) => self.say_reread(out),
+            | Self::CertificateRefused(_)
+            | Self::CertificateExpired(_) => self.say_reread(out),
             _ => self.say_between(out),
         }
     }
@@ -335,6 +338,11 @@ impl Meaning {
                 out,
                 "kept out, the one of before is presented for as long as it is valid: {why}; mend the files, then send SIGHUP"
             ),
+            Self::CertificateExpired(until) => write!(
+                out,
+                "valid until {} and no longer, so that clients refuse it; put a new one in its place, then send SIGHUP",
+                rfc3339::to_string(*until)
+            ),
             Self::SettingsRefused(why) => write!(
                 out,
                 "kept out, those of before hold: {why}; a change over the API or the console takes its place"
@@ -441,6 +449,7 @@ mod tests {
             (Meaning::SettingsFileRefused("line 7".to_owned()), "file is kept out"),
             (Meaning::CertificateHolds, "read last is presented"),
             (Meaning::CertificateRefused("no key".to_owned()), "is valid: no key; mend"),
+            (Meaning::CertificateExpired(Timestamp(0)), "valid until 1970-01-01T00:00:00"),
             (Meaning::ClusterLacksBuckets(3), "the nodes of 3 buckets do not answer"),
             (items(2), "item 1, 2. These"),
             (items(9), "item 1, 2, 3, 4, 5, 4 more. These"),

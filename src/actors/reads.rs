@@ -6,11 +6,14 @@
 use super::engine::Engine;
 use super::forwarding::between_ends;
 use super::gate::Gate;
+use super::shard::context::SILENT_WAIT_MAX;
 use super::shard::effects::{NotDelivered, OrderChanges};
 use super::shard::mailbox::Envelope;
 use domain::{Buy, ItemId, Order, OrderId, OrderStatus, RequestId, ShardId, UserId};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 impl Engine {
     /// The order, if its shard holds it: durable, and at once.
@@ -34,6 +37,34 @@ impl Engine {
             let has_moved = matches!(found, Err(NotDelivered::Moved));
             if !has_moved || !self.moves_on(remote, shard, was_own, until).await {
                 return found.map_err(|reason| self.in_vain(reason));
+            }
+        }
+    }
+
+    /// Sends an envelope that is answered with a value, and waits for the answer.
+    pub(super) async fn ask<T>(
+        &self,
+        shard: ShardId,
+        envelope: impl FnOnce(oneshot::Sender<T>) -> Envelope,
+    ) -> Result<T, NotDelivered> {
+        let _permit = self.context().permits.take().ok_or(NotDelivered::Overloaded)?;
+        let (answer, mut answered) = oneshot::channel();
+        if self.context().router.send(shard, envelope(answer)).is_err() {
+            return Err(NotDelivered::Moved);
+        }
+        let ends = Instant::now() + self.context().reply_timeout;
+        loop {
+            let looks = ends.min(Instant::now() + SILENT_WAIT_MAX);
+            match tokio::time::timeout_at(looks, &mut answered).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(_)) if !self.lease().is_live() => return Err(NotDelivered::Moved),
+                Ok(Err(_)) => return Err(NotDelivered::Overloaded),
+                // What is read must be durable, and nothing becomes that meanwhile.
+                Err(_) if self.context().is_out_of_touch() => {
+                    return Err(NotDelivered::LogUnavailable);
+                }
+                Err(_) if looks == ends => return Err(NotDelivered::Overloaded),
+                Err(_) => {}
             }
         }
     }

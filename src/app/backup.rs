@@ -79,9 +79,11 @@ impl Backup {
         if !data_dir.identity().exists() {
             return Err(BackupError::NoShop(config.data.dir.clone()));
         }
-        let mut unfinished = folder.as_os_str().to_owned();
+        // Without a slash at its end, behind which the ending would be a name within the folder.
+        let folder: PathBuf = folder.components().collect();
+        let mut unfinished = folder.clone().into_os_string();
         unfinished.push(".unfinished");
-        let backup = Self { folder: folder.to_owned(), unfinished: unfinished.into() };
+        let backup = Self { folder, unfinished: unfinished.into() };
         for path in [&backup.folder, &backup.unfinished] {
             if path.exists() {
                 return Err(BackupError::Exists(path.clone()));

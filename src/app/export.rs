@@ -1,10 +1,11 @@
 //! `seckill export`: the shop's pages as files in a folder, from the catalogue alone, so that it runs beside
 //! the shop or without it.
 //!
-//! A file is written beside its place and renamed, so that a reader sees the one of before or the one of
-//! now. `manifest.json`, written last, names every file with its SHA-256, and when each build of the files
-//! that pages refer to was exported last: one that is older than a week is deleted, because pages that a
-//! cache kept may refer to it until then.
+//! A web server runs as another user, and nothing in the files is secret: everybody may read them. A file
+//! is written beside its place and renamed, so that a reader sees the one of before or the one of now.
+//! `manifest.json`, written last, names every file with its SHA-256, and when each build of the files that
+//! pages refer to was exported last: one that is older than a week is deleted, because pages that a cache
+//! kept may refer to it until then.
 
 use super::options;
 use crate::clock::{self, Clock};
@@ -13,6 +14,7 @@ use crate::http::{ExportedFile, NotExported, export, public_sales};
 use crate::opening::{self, OpenError};
 use crate::sales::Sales;
 use crate::store::data_dir::DataDir;
+use crate::store::public_files::{make_folder, make_readable};
 use crate::store::read_cache::ReadCache;
 use domain::Timestamp;
 use domain::catalogue::PublicSale;
@@ -92,7 +94,7 @@ impl Exporter {
         let orders = orders.ok_or_else(|| ExportError::NoOrderStore(data_dir.orders()))?;
         let clock = Clock::start(Timestamp(0));
         let read_cache = ReadCache::new(None, clock).map_err(OpenError::ReadCache)?;
-        fs::create_dir_all(folder).map_err(|error| ExportError::File(folder.into(), error))?;
+        make_folder(folder).map_err(|error| ExportError::File(folder.into(), error))?;
         let sales = Sales::new(orders, read_cache);
         Ok(Self { sales, folder: folder.to_owned(), config: config.clone(), last: None })
     }
@@ -188,7 +190,7 @@ fn write(folder: &Path, path: &str, bytes: &[u8]) -> Result<bool, ExportError> {
         return Ok(false);
     }
     if let Some(parent) = place.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
+        make_folder(parent).map_err(failed)?;
     }
     let mut beside = place.clone().into_os_string();
     beside.push(".new");
@@ -196,12 +198,6 @@ fn write(folder: &Path, path: &str, bytes: &[u8]) -> Result<bool, ExportError> {
     make_readable(Path::new(&beside)).map_err(failed)?;
     fs::rename(&beside, &place).map_err(failed)?;
     Ok(true)
-}
-
-/// Lets everybody read a file: a web server runs as another user, and nothing in it is secret.
-fn make_readable(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use super::steering::{self, SteeringError, SteeringOpenError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::store::outbound::{Outbound, OutboundError, OutboundOptions};
-use crate::store::registry::NodeRecord;
+use crate::store::registry::{NodeRecord, View};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -72,7 +71,7 @@ pub enum KongError {
 /// Returns [`GatewayError`] if etcd does not answer, no node lives, or one has no address.
 pub async fn addresses(config: &Config) -> Result<Vec<String>, GatewayError> {
     if config.cluster.is_set() {
-        return of_nodes(&steering::open(&config.clone().into())?.view().await?.nodes);
+        return of_nodes(&steering::open(&config.clone().into())?.view().await?);
     }
     Ok(vec![reachable(config.http.listen).to_string()])
 }
@@ -87,11 +86,12 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-fn of_nodes(nodes: &BTreeMap<String, NodeRecord>) -> Result<Vec<String>, GatewayError> {
-    let drained = nodes.values().filter(|node| node.is_draining).count();
+fn of_nodes(view: &View) -> Result<Vec<String>, GatewayError> {
+    let is_drained = |name: &str, node: &NodeRecord| node.is_draining || view.wishes.drain(name);
+    let has_other = view.nodes.iter().any(|(name, node)| !is_drained(name, node));
     let mut addresses = Vec::new();
-    for (name, node) in nodes {
-        if node.is_draining && drained < nodes.len() {
+    for (name, node) in &view.nodes {
+        if has_other && is_drained(name, node) {
             continue;
         }
         let address = &node.http_address;
@@ -234,6 +234,7 @@ impl Kong {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::registry::DrainWish;
 
     fn node(address: &str, is_draining: bool) -> NodeRecord {
         NodeRecord {
@@ -248,20 +249,34 @@ mod tests {
         }
     }
 
+    fn view(nodes: &[(&str, NodeRecord)]) -> View {
+        let nodes = nodes.iter().map(|(name, node)| ((*name).to_owned(), node.clone()));
+        View { nodes: nodes.collect(), ..View::default() }
+    }
+
     fn told(nodes: &[(&str, NodeRecord)]) -> Result<Vec<String>, String> {
-        let nodes = nodes.iter().map(|(name, node)| ((*name).to_owned(), node.clone())).collect();
-        of_nodes(&nodes).map_err(|error| error.to_string())
+        of_nodes(&view(nodes)).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_node_that_is_drained_is_left_out_while_there_is_another() {
         let (a, b) = (node("a.mall:8080", false), node("[fd00::7]:8080", false));
         let both = Ok(vec!["a.mall:8080".to_owned(), "[fd00::7]:8080".to_owned()]);
-        assert_eq!(told(&[("a", a.clone()), ("b", b)]), both);
+        assert_eq!(told(&[("a", a.clone()), ("b", b.clone())]), both);
         let drained = node("b.mall:8080", true);
-        assert_eq!(told(&[("a", a), ("b", drained.clone())]), Ok(vec!["a.mall:8080".to_owned()]));
+        assert_eq!(
+            told(&[("a", a.clone()), ("b", drained.clone())]),
+            Ok(vec!["a.mall:8080".to_owned()])
+        );
         assert_eq!(told(&[("b", drained)]), Ok(vec!["b.mall:8080".to_owned()]));
         assert!(told(&[]).is_err());
+        // An operator wishes it, and its process knows nothing of that.
+        let (mut view, wish) =
+            (view(&[("a", a), ("b", b)]), DrainWish { by: "an operator".to_owned() });
+        view.wishes.drains.insert("b".to_owned(), wish.clone());
+        assert_eq!(of_nodes(&view).expect("one"), ["a.mall:8080"]);
+        view.wishes.drains.insert("a".to_owned(), wish);
+        assert_eq!(of_nodes(&view).expect("both").len(), 2, "a gateway without a node is none");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::failure::{Exit, Failure};
 use crate::app::gateway::{self, GatewayError, Kong, KongError};
 use crate::config::Config;
+use crate::store::public_files::make_readable;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -136,14 +137,9 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     name.push(".new");
     let new = file.with_file_name(name);
     fs::write(&new, text)?;
-    readable(&new)?;
+    // No secret is in it, and the gateway is another user.
+    make_readable(&new)?;
     fs::rename(&new, file)
-}
-
-/// No secret is in it, and the gateway is another user.
-fn readable(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(file, fs::Permissions::from_mode(0o644))
 }
 
 async fn run_reload(command: &str) -> Result<(), Failure> {

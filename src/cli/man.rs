@@ -1,10 +1,11 @@
 //! `seckill man`: the manual pages, made from what the command line itself says.
 
 use super::failure::{Exit, Failure};
+use crate::store::public_files::{make_folder, make_readable};
 use clap::Command;
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// What `seckill man` can be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,13 +24,28 @@ pub fn run(
     output: &mut impl Write,
 ) -> Result<(), Failure> {
     let folder = &arguments.folder;
-    let made = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(program, folder));
-    made.map_err(|error| Failure {
+    write(program, folder).map_err(|error| Failure {
         exit: Exit::Fault,
         what: format!("the manual pages cannot be written to {}: {error}", folder.display()),
         meaning: "some of them may be there; no sale was touched".to_owned(),
         remedy: "name a folder that this user may write to, and repeat".to_owned(),
     })?;
     writeln!(output, "the manual pages are in {0}: `man {0}/seckill.1`", folder.display())?;
+    Ok(())
+}
+
+/// Writes the pages for everybody to read.
+fn write(program: Command, folder: &Path) -> io::Result<()> {
+    let name = program.get_name().to_owned();
+    make_folder(folder)?;
+    clap_mangen::generate_to(program, folder)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        // The folder may have pages of other programs.
+        if file.starts_with(&name) && file.ends_with(".1") {
+            make_readable(&entry.path())?;
+        }
+    }
     Ok(())
 }

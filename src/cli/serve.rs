@@ -13,7 +13,9 @@ use crate::secrets::SIGNING_SECRET_FILE;
 use crate::service_manager::ServiceManager;
 use crate::telemetry;
 use domain::{Admission, ItemPhase, OrderStatus, UserId};
+use parking_lot::Mutex;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -84,7 +86,7 @@ pub fn run(
             );
         }
         tell_of_new_secret(&app);
-        signals.received(&mut source, &app).await;
+        signals.received(source, &app).await;
         service_manager
             .stopping("answering what was admitted, and bringing the order store up to date");
         app.stop().await;
@@ -235,22 +237,34 @@ impl Signals {
     }
 
     /// Waits until the process is told to stop. Meanwhile each SIGHUP has the certificate and the file of settings
-    /// read again, and the file is looked at each second.
-    async fn received(&mut self, source: &mut Source, app: &App) {
-        let mut looks = tokio::time::interval(FILE_LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
+    /// read again, and the file is looked at each second: beside the wait, because a file may keep its reader.
+    async fn received(&mut self, source: Source, app: &App) {
+        let source = Arc::new(Mutex::new(source));
+        let reread = async {
+            let mut looks = tokio::time::interval(FILE_LOOK);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let is_told = tokio::select! {
+                    _ = self.hangup.recv() => true,
+                    _ = looks.tick() => false,
+                };
+                if is_told {
                     app.reread_certificate();
-                    app.reread(source.load());
                 }
-                _ = looks.tick() => if source.has_changed() {
-                    app.reread(source.load());
+                let source = Arc::clone(&source);
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut source = source.lock();
+                    (is_told || source.has_changed()).then(|| source.load())
+                });
+                if let Ok(Some(loaded)) = read.await {
+                    app.reread(loaded);
                 }
             }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = reread => {}
         }
     }
 }

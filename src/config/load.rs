@@ -6,6 +6,7 @@
 
 use super::agreement;
 use super::declare::{Section, Setting};
+use super::file::read_text;
 use super::settings::Config;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -155,7 +156,7 @@ struct Layers {
 impl Layers {
     fn read_file(&mut self, path: &Path) {
         let shown = path.display();
-        let text = match std::fs::read_to_string(path) {
+        let text = match read_text(path) {
             Ok(text) => text,
             Err(error) => return self.problem(format!("{shown} cannot be read: {error}")),
         };
@@ -231,7 +232,7 @@ impl Layers {
             return self.unknown_key(&known, key, &Origin::Environment { variable });
         };
         let path = PathBuf::from(text);
-        match std::fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(secret) => {
                 let value = Value::String(secret.trim_end_matches(['\r', '\n']).to_owned());
                 let origin = Origin::SecretFile { variable, path };

@@ -8,6 +8,7 @@ mod agreement;
 mod algorithms;
 mod choices;
 pub mod declare;
+mod file;
 mod load;
 mod render;
 mod rules;

@@ -1,5 +1,6 @@
 //! Where the configuration comes from, and whether that says something else than it did.
 
+use super::file::read;
 use super::load::{DEFAULT_FILE, Invalid, Loaded, load};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
@@ -44,7 +45,7 @@ impl Source {
 
     fn digest(&self) -> Option<u64> {
         let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
-        std::fs::read(file).ok().map(|text| xxh3_64(&text))
+        read(file).ok().map(|text| xxh3_64(&text))
     }
 }
 

@@ -13,6 +13,7 @@ mod lent;
 pub mod orders;
 pub mod outbound;
 pub mod private_files;
+pub mod public_files;
 pub mod read_cache;
 pub mod redis_connection;
 pub mod registry;

@@ -246,6 +246,9 @@ metrics_catalogue! {
         "Times the file of settings was read again, by result: same, changed or refused.";
     CERTIFICATE_RELOADS_TOTAL, Counter, Count: "seckill_certificate_reloads_total",
         "Times the certificate was read again, by result: read or refused.";
+    TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, Gauge, Seconds:
+        "seckill_tls_certificate_expiry_timestamp_seconds",
+        "Until when the listener's certificate is valid, in seconds since 1970; 0 without one.";
     WALL_CLOCK_DRIFT_SECONDS, Gauge, Seconds: "seckill_wall_clock_drift_seconds",
         "How far the wall clock has moved from the engine's own since the start.";
     PURCHASES_TOTAL, Counter, Count: "seckill_purchases_total",
@@ -384,6 +387,7 @@ fn begin_at_zero() {
         counter!(CERTIFICATE_RELOADS_TOTAL, "result" => result).increment(0);
     }
     // Those gauges that are set when something was looked at, and not whenever somebody asks.
+    gauge!(TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS).set(0.0);
     gauge!(ORDER_STORE_MISSING, "store" => "0").set(0.0);
     gauge!(ORDER_REPLICA_LAG_RECORDS, "store" => "0").set(0.0);
     for name in [

@@ -107,23 +107,27 @@ async fn a_certificate_is_changed_while_connections_go_on() {
     let (Some(made), Some(other)) = (Made::new(), Made::new()) else { return };
     let tls = Tls::open(made.files()).expect("a certificate");
     let shop = Setup { tls: Some(tls.clone()), ..Setup::default() }.open().await;
-    let before = made.client(&[]);
+    let (before, now) = (made.client(&[]), shop.engine.now());
     let mut stream = connect(&shop, &before).await.expect("a handshake");
 
     // Not of each other, no PEM, and not there: what was presented before is presented still.
     std::fs::copy(other.path("key.pem"), made.path("key.pem")).expect("copied");
-    let mixed = tls.reload().expect_err("not of each other");
+    let mixed = tls.reload(now).expect_err("not of each other");
     assert!(mixed.to_string().contains("cannot be used together"), "{mixed}");
     std::fs::write(made.path("shop.pem"), "no PEM").expect("written");
-    let empty = tls.reload().expect_err("no certificate");
+    let empty = tls.reload(now).expect_err("no certificate");
     assert!(empty.to_string().contains("shop.pem has no certificate"), "{empty}");
     std::fs::remove_file(made.path("shop.pem")).expect("removed");
-    let gone = tls.reload().expect_err("not there");
+    let gone = tls.reload(now).expect_err("not there");
     assert!(gone.to_string().contains("shop.pem: No such file"), "{gone}");
     connect(&shop, &before).await.expect("a handshake with what was before");
 
     assert!(made.again());
-    tls.reload().expect("a certificate");
+    tls.reload(now).expect("a certificate");
+    let until = tls.valid_until().expect("a time");
+    assert!(until > now);
+    let expired = tls.reload(until).expect_err("not valid any more");
+    assert!(expired.to_string().contains("shop.pem was valid until 20"), "{expired}");
     let after = made.client(&[]);
     let mut new = connect(&shop, &after).await.expect("a handshake");
     connect(&shop, &before).await.expect_err("of another authority");

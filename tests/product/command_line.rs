@@ -185,6 +185,12 @@ fn every_command_has_a_manual_page() {
     for command in ["audit", "config-check", "dead-letters-replay", "health", "man"] {
         page(&format!("seckill-{command}.1"));
     }
+    for (path, expected) in
+        [("pages", 0o755), ("pages/man1", 0o755), ("pages/man1/seckill-serve.1", 0o644)]
+    {
+        let found = std::fs::metadata(directory.path().join(path)).expect("it was made");
+        assert_eq!(found.permissions().mode() & 0o777, expected, "everybody reads {path}");
+    }
     check_refused("man /dev/null/pages", &[], 6, &["cannot be written to /dev/null/pages"]);
 }
 

@@ -3,6 +3,7 @@
 //! Owns what the handshake needs. Must not know what is said behind it.
 
 use super::rewound::Rewound;
+use domain::{Timestamp, rfc3339};
 use parking_lot::RwLock;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 /// What can be spoken behind the handshake, in the order of preference.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -50,6 +53,14 @@ pub enum TlsError {
     /// Certificate and key are not of each other, or of a kind that is not known.
     #[error("certificate and key cannot be used together: {0}")]
     Unusable(#[from] rustls::Error),
+    /// The certificate is not valid any more.
+    #[error("{path} was valid until {until}", path = .path.display(), until = rfc3339::to_string(*.until))]
+    Expired {
+        /// Which file it is.
+        path: PathBuf,
+        /// Until when it was valid.
+        until: Timestamp,
+    },
 }
 
 /// The listener's side of TLS. Clones are the same one.
@@ -67,7 +78,8 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads certificate and key.
+    /// Reads certificate and key. One that is not valid any more is presented all the same: a shop that does not start
+    /// is worse.
     ///
     /// # Errors
     /// Returns [`TlsError`] if they cannot be read or used.
@@ -87,10 +99,23 @@ impl Tls {
     /// Reads certificate and key again: connections from now on get these, open ones go on.
     ///
     /// # Errors
-    /// Returns [`TlsError`] if they cannot be read or used; those of before are presented then.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        *self.presented.0.write() = Arc::new(read(&self.files)?);
-        Ok(())
+    /// Returns [`TlsError`] if they cannot be read or used, or are not valid any more; those of before are presented then.
+    pub fn reload(&self, now: Timestamp) -> Result<(), TlsError> {
+        let read = read(&self.files)?;
+        match valid_until(&read) {
+            Some(until) if until <= now => {
+                Err(TlsError::Expired { path: self.files.certificate.clone(), until })
+            }
+            _ => {
+                *self.presented.0.write() = Arc::new(read);
+                Ok(())
+            }
+        }
+    }
+
+    /// Until when the certificate is valid that is presented, if that can be read in it.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        valid_until(&self.presented.0.read())
     }
 
     /// Makes the handshake; the caller bounds it in time.
@@ -126,6 +151,12 @@ fn read(files: &CertificateFiles) -> Result<CertifiedKey, TlsError> {
     }
     let key = PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(wrong(key, "private key"))?;
     Ok(CertifiedKey::from_der(chain, key, &ring::default_provider())?)
+}
+
+fn valid_until(presented: &CertifiedKey) -> Option<Timestamp> {
+    let certificate = Certificate::from_der(presented.end_entity_cert().ok()?).ok()?;
+    let until = certificate.tbs_certificate.validity.not_after.to_unix_duration();
+    Some(Timestamp(u64::try_from(until.as_millis()).ok()?))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {

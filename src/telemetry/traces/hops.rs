@@ -19,14 +19,14 @@ pub const JOURNAL_SYNC: &str = "journal sync";
 
 /// The hops of a purchase so far, if it is traced: nothing is done and no time is read otherwise.
 #[derive(Debug, Default)]
-pub struct Hops(Option<Box<Way>>);
+pub struct Hops(Option<Box<Times>>);
 
 impl Hops {
     /// Those of a purchase that is not traced.
     pub const NONE: Self = Self(None);
 
     pub(super) fn begin(recorder: &Arc<Recorder>, parent: TraceContext) -> Self {
-        Self(Some(Box::new(Way::begin(recorder, parent))))
+        Self(Some(Box::new(Times::begin(recorder, parent))))
     }
 
     /// The span of the request, if it is traced.
@@ -60,7 +60,7 @@ impl Hops {
 }
 
 /// The times of a purchase on its way, and whose they are.
-struct Way {
+struct Times {
     recorder: Arc<Recorder>,
     parent: TraceContext,
     admitted_at: SystemTime,
@@ -71,13 +71,13 @@ struct Way {
     record: Option<(ShardId, u64)>,
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for Times {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Way({})", self.parent)
+        write!(formatter, "Times({})", self.parent)
     }
 }
 
-impl Way {
+impl Times {
     fn begin(recorder: &Arc<Recorder>, parent: TraceContext) -> Self {
         Self {
             admitted_at: recorder.now(),
@@ -125,7 +125,7 @@ impl Way {
     }
 }
 
-impl Drop for Way {
+impl Drop for Times {
     // Kept out of the way of all the purchases that are not traced.
     #[cold]
     #[inline(never)]

@@ -67,7 +67,7 @@ async fn a_replica_that_lags_takes_the_place_of_a_clusters_order_store_and_nothi
     let mut random = Random::of("a replica of three nodes");
     let mut crowd = Crowd::enter(&nodes[0], &shop, &witness, &mut random);
 
-    // It follows: the log lets go of what it has, and each node reads lists from it.
+    // It follows: the log is trimmed by what it has, and each node reads lists from it.
     crowd.answers(150).await;
     until("the log to be trimmed", async || kept(&servers).await.1.then_some(())).await;
     for node in &nodes {

@@ -108,7 +108,8 @@ async fn a_purchase_that_was_sent_to_nobody_is_said_to_have_done_nothing() {
 #[tokio::test]
 async fn a_flood_is_refused_in_the_shops_words_and_other_addresses_are_not() {
     const SENT_MAX: usize = 20_000;
-    let Some((nginx, nodes, _folder)) = behind(1, Manner::Answers).await else { return };
+    let behind = behind_with(1, Manner::Answers, &[UNLIMITED]).await;
+    let Some((nginx, nodes, _folder)) = behind else { return };
     let refused = async |path: &str| {
         for _ in 0..SENT_MAX {
             let answer = ask(nginx.address(), "POST", path).await;
@@ -120,6 +121,9 @@ async fn a_flood_is_refused_in_the_shops_words_and_other_addresses_are_not() {
     };
     let answer = refused("/api/v1/items/7/buy").await;
     assert_eq!(answer.problem(), (429, "rate_limited".to_owned()));
+    let answer = refused("/en/items/7/buy").await;
+    assert_eq!(answer.problem(), (429, "rate_limited".to_owned()), "by the form");
+    assert_eq!(ask(nginx.address(), "GET", "/en/items/7/buy").await.status, 200, "the form");
     let answer = refused(COMPAT).await;
     assert_eq!((answer.status, answer.json()["code"].as_str()), (429, Some("4290")));
     // What the client says of itself counts for nothing.
@@ -140,7 +144,7 @@ async fn a_flood_is_refused_in_the_shops_words_and_other_addresses_are_not() {
 
 #[tokio::test]
 async fn what_is_for_operators_or_too_large_does_not_reach_a_node() {
-    let Some((nginx, nodes, _folder)) = behind(1, Manner::Answers).await else { return };
+    let Some((nginx, nodes, folder)) = behind(1, Manner::Answers).await else { return };
     for path in
         ["/api/v1/admin/sales", "/console", "/console/live", "/metrics", "/readyz", "/livez"]
     {
@@ -154,5 +158,20 @@ async fn what_is_for_operators_or_too_large_does_not_reach_a_node() {
     let mut connection = Connection::open(nginx.address()).await;
     connection.send(large.as_bytes()).await;
     assert_eq!(connection.answer().await.problem(), (413, "body_too_large".to_owned()));
+    std::fs::create_dir(folder.path().join("en")).expect("made");
+    std::fs::write(folder.path().join("en/page.html"), "a page").expect("written");
+    let answer = ask(nginx.address(), "POST", "/en/page").await;
+    assert_eq!(answer.problem(), (405, "method_not_allowed".to_owned()));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+    let long = "x".repeat(10_000);
+    for (head, status, code) in [
+        (format!("GET /{long} HTTP/1.1\r\nhost: shop\r\n"), 431, "headers_too_large"),
+        (format!("GET / HTTP/1.1\r\nhost: shop\r\nx: {long}\r\n"), 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\n".to_owned(), 400, "bad_request"),
+    ] {
+        let mut connection = Connection::open(nginx.address()).await;
+        connection.send(format!("{head}\r\n").as_bytes()).await;
+        assert_eq!(connection.answer().await.problem(), (status, code.to_owned()));
+    }
     assert_eq!(nodes[0].asked(), Vec::<String>::new());
 }

@@ -42,7 +42,7 @@ fn nginx_over(
         ("listen 80;", "listen 127.0.0.1:{port};".to_owned()),
         ("listen 50051 http2;", "listen 127.0.0.1:{second_port} http2;".to_owned()),
         ("include /etc/nginx/upstream.conf;", format!("include {};", upstream.display())),
-        ("root /var/lib/seckill/pages;", format!("root {};", pages.display())),
+        ("root /srv/seckill/pages;", format!("root {};", pages.display())),
         ("proxy_cache_path /var/cache/nginx/seckill ", "proxy_cache_path {place}/cache ".to_owned()),
         (
             "http {\n",

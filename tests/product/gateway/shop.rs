@@ -7,6 +7,7 @@ use harness::http::{Answer, Client, Connection};
 use proto::v1::orders_client::OrdersClient;
 use std::error::Error as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,6 +40,20 @@ fn files(folder: &Path, below: &str, found: &mut Vec<String>) {
     }
 }
 
+/// Asserts that everybody may read the folder and all that is in it: nginx is another user.
+fn check_readable(folder: &Path) {
+    let mode =
+        |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(folder), 0o755, "{}", folder.display());
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => check_readable(&path),
+            false => assert_eq!(mode(&path), 0o644, "{}", path.display()),
+        }
+    }
+}
+
 async fn get(address: SocketAddr, path: &str) -> Answer {
     let mut client = Client::open(address).await.expect("it listens");
     client.send("GET", path, "", &[], "").await.expect("it answers")
@@ -51,6 +66,7 @@ async fn exported_pages_are_what_the_shop_serves_with_the_same_headers() {
     let pages = site.path("pages");
     let exported = site.run(&["export", pages.to_str().expect("UTF-8")]);
     assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    check_readable(&pages);
     let upstream = upstream(&site.path(""), &[server.address().to_string()]);
     let Some(nginx) = nginx(&upstream, &pages) else { return };
     let mut found = Vec::new();
@@ -66,6 +82,13 @@ async fn exported_pages_are_what_the_shop_serves_with_the_same_headers() {
         for header in HEADERS {
             let words = |answer: &Answer| answer.header(header).map(str::to_lowercase);
             assert_eq!(words(&gateway), words(&own), "{header} of {path}");
+        }
+        // nginx says it of what has a compressed form. The shop compresses no pictures.
+        if pages.join(format!("{file}.gz")).exists() && !file.starts_with("media/") {
+            for answer in [&own, &gateway] {
+                let vary = answer.header("vary").map(str::to_lowercase);
+                assert_eq!(vary.as_deref(), Some("accept-encoding"), "{path}");
+            }
         }
     }
     // What is not a file, the shop answers; what no longer is, too.

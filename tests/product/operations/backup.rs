@@ -89,7 +89,7 @@ async fn what_cannot_be_a_backup_is_refused_by_name() {
     assert!(said(&failed).contains("the order store was not dumped"), "{}", said(&failed));
     std::fs::remove_dir_all(site.path("other.unfinished")).expect("what is left");
     let dump = r#"echo orders > "$SECKILL_BACKUP_DIR/orders.sql""#;
-    let dumped = site.run(&["backup", other, "--dump", dump]);
+    let dumped = site.run(&["backup", &format!("{other}/"), "--dump", dump]);
     assert!(dumped.status.success(), "{}", said(&dumped));
     let text = std::fs::read_to_string(site.path("other/orders.sql")).expect("dumped");
     assert_eq!(text, "orders\n");

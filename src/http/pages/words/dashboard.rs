@@ -2,6 +2,7 @@
 
 use super::Words;
 use crate::actors::Meaning;
+use domain::rfc3339;
 
 super::words! {
     dashboard_title();
@@ -127,6 +128,7 @@ super::words! {
     settings_file_refused(why: &str);
     certificate_holds();
     certificate_refused(why: &str);
+    certificate_expired(until: &str);
     not_asked_yet();
     more_items(count: u64);
 }
@@ -188,6 +190,9 @@ impl Words {
             Meaning::SettingsFileRefused(why) => self.settings_file_refused(why),
             Meaning::CertificateHolds => self.certificate_holds(),
             Meaning::CertificateRefused(why) => self.certificate_refused(why),
+            Meaning::CertificateExpired(until) => {
+                self.certificate_expired(&rfc3339::to_string(*until))
+            }
             Meaning::NotAskedYet => self.not_asked_yet(),
             Meaning::ClusterWhole { .. }
             | Meaning::ClusterLacksOwners { .. }

@@ -133,6 +133,7 @@ settings_hold = what was changed while the shop runs holds
 settings_refused = kept out, those of before hold: { $why }; a change here or over the API takes its place
 certificate_holds = what was read last is presented
 certificate_refused = kept out, the one of before is presented for as long as it is valid: { $why }; mend the files, then send SIGHUP
+certificate_expired = valid until { $until } and no longer, so that browsers refuse it; put a new one in its place, then send SIGHUP
 settings_file_refused = the file is kept out, what it said before holds: { $why }; mend it: it is read again as soon as it says something else
 not_asked_yet = starting: not asked yet; the sale does not wait for it
 more_items = { $count } more

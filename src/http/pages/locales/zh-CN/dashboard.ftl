@@ -127,6 +127,7 @@ settings_hold = 运行期间修改的设置正在生效
 settings_refused = 新的设置有误，未采用，仍按之前的设置：{ $why }；在此处或通过 API 再次修改即可取代它
 certificate_holds = 使用的是最近读取的证书
 certificate_refused = 新证书有误，未采用，在之前的证书有效期内继续使用它：{ $why }；请修正文件，然后发送 SIGHUP
+certificate_expired = 证书已于 { $until } 过期，浏览器会拒绝它；请换上新证书，然后发送 SIGHUP
 settings_file_refused = 配置文件有误，未采用，仍按之前的内容：{ $why }；请修正，文件内容一变就会重新读取
 not_asked_yet = 正在启动：尚未询问；销售不等待它
 more_items = 另外 { $count } 件
