@@ -29,7 +29,7 @@ impl Remote {
         for gate in gates.iter().filter(|gate| !gate.terms().buckets.is_one()) {
             let others = gate.shards().iter().filter(|shard| !is_here(**shard));
             for owner in others.filter_map(|shard| self.directory.owner(*shard)) {
-                if owner.is_self || owner.record.peer_address.is_empty() {
+                if owner.is_self || !owner.record.listens() {
                     continue;
                 }
                 let (_, items) = asked

@@ -108,6 +108,12 @@ impl Directory {
         (0..self.0.shards).map(ShardId).filter(|shard| !is_owned(shard)).collect()
     }
 
+    /// The other nodes that lived at the last look and can be asked something.
+    pub(super) fn others_that_listen(&self) -> Vec<Arc<ClusterNode>> {
+        let nodes = self.nodes().into_iter();
+        nodes.filter(|node| !node.is_self && node.record.listens()).collect()
+    }
+
     /// The other nodes that served a shard at the last look.
     pub(super) fn others_that_serve(&self) -> Vec<Arc<ClusterNode>> {
         let places = Arc::clone(&self.0.places.read());

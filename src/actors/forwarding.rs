@@ -248,7 +248,7 @@ impl Engine {
     pub fn buckets_max(&self) -> u16 {
         let is_reached = |directory: &Directory| {
             let own = directory.node(directory.own_name());
-            own.is_some_and(|own| !own.record.peer_address.is_empty())
+            own.is_some_and(|own| own.record.listens())
         };
         if self.directory().is_none_or(is_reached) { self.shards() } else { 1 }
     }

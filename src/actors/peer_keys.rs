@@ -7,7 +7,7 @@
 //! Nobody's sale rests on another node: one that does not answer is not waited for. Must not know how keys are
 //! remembered.
 
-use super::directory::{ClusterNode, Directory};
+use super::directory::ClusterNode;
 use super::engine::Engine;
 use super::remote::ANY_SHARD;
 use super::shard::effects::NotDelivered;
@@ -61,7 +61,7 @@ impl Engine {
                 told.is_all(self.owner_of(*shard), self.placed_in(*shard))
             })
         };
-        others(&remote.directory).iter().filter(|node| !knows_all(node)).count()
+        remote.directory.others_that_listen().iter().filter(|node| !knows_all(node)).count()
     }
 
     /// Whether another node says that this request got an order of another item there. One that does not answer in
@@ -72,7 +72,8 @@ impl Engine {
         let ask = Ask::FindReuse { user_id, request_id, item_id };
         let limit = ANSWER_MAX.min(self.context().reply_timeout / 2);
         let owners = remote.directory.others_that_serve();
-        let (reached, unreached): (Vec<_>, Vec<_>) = owners.iter().partition(|node| listens(node));
+        let (reached, unreached): (Vec<_>, Vec<_>) =
+            owners.iter().partition(|node| node.record.listens());
         let asked = reached.into_iter().map(|node| remote.ask_node(node, ANY_SHARD, &ask, limit));
         let mut answers: FuturesUnordered<_> = asked.collect();
         let [used, unused, unanswered] = KEY_LOOKUP_OUTCOMES;
@@ -123,8 +124,12 @@ async fn tell_all(engine: Engine) {
     let mut tellers: HashMap<Run, AbortHandle> = HashMap::new();
     loop {
         changes.borrow_and_update();
-        let nodes: HashMap<Run, Arc<ClusterNode>> =
-            others(&remote.directory).into_iter().map(|node| (run_of(&node), node)).collect();
+        let nodes: HashMap<Run, Arc<ClusterNode>> = remote
+            .directory
+            .others_that_listen()
+            .into_iter()
+            .map(|node| (run_of(&node), node))
+            .collect();
         tellers.retain(|run, teller| {
             let is_there = nodes.contains_key(run);
             if !is_there {
@@ -218,14 +223,4 @@ impl Teller {
             Ok(_) | Err(_) => Err(NotTaken),
         }
     }
-}
-
-fn listens(node: &ClusterNode) -> bool {
-    !node.record.peer_address.is_empty()
-}
-
-/// The other nodes that can be told something.
-fn others(directory: &Directory) -> Vec<Arc<ClusterNode>> {
-    let nodes = directory.nodes().into_iter();
-    nodes.filter(|node| !node.is_self && listens(node)).collect()
 }

@@ -37,10 +37,8 @@ impl Engine {
         let Some(remote) = self.remote() else { return Vec::new() };
         let owners = remote.directory.others_that_serve();
         let is_owner = |node: &ClusterNode| owners.iter().any(|owner| owner.name == node.name);
-        let nodes = remote.directory.nodes();
-        let listens = |node: &ClusterNode| !node.record.peer_address.is_empty();
-        let others = nodes.iter().filter(|node| !node.is_self && listens(node));
-        let seen = join_all(others.map(async |node| {
+        let others = remote.directory.others_that_listen();
+        let seen = join_all(others.iter().map(async |node| {
             let (answers, clock_ahead) = look(remote, node, &self.clock()).await;
             let name = node.name.clone();
             SeenPeer { name, is_owner: is_owner(node), answers, clock_ahead }

@@ -91,7 +91,8 @@ impl Engine {
         let found = self.order_of_request(shard, user_id, request_id).await;
         let found = match (found, self.remote()) {
             (Err(NotDelivered::Moved), Some(remote)) => {
-                remote.order_of_request(shard, user_id, request_id).await?
+                let found = remote.order_of_request(shard, user_id, request_id).await;
+                found.map_err(|reason| self.in_vain(reason))?
             }
             (found, _) => found?,
         };

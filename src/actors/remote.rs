@@ -152,8 +152,7 @@ impl Remote {
     /// Whether another node serves a shard, and answers, unless it was not asked yet.
     pub(super) fn reaches_an_owner(&self) -> bool {
         let (others, silent) = (self.directory.others_that_serve(), self.silent.lock());
-        let listens = |node: &ClusterNode| !node.record.peer_address.is_empty();
-        others.iter().any(|node| listens(node) && !silent.contains(&node.name))
+        others.iter().any(|node| node.record.listens() && !silent.contains(&node.name))
     }
 
     /// Notes which nodes did not answer just now.
@@ -373,7 +372,7 @@ impl Remote {
                 true => Failed::Unknown,
                 false => Failed::NotDelivered(reason),
             };
-            let node = owner.filter(|node| !node.is_self && !node.record.peer_address.is_empty());
+            let node = owner.filter(|node| !node.is_self && node.record.listens());
             let Some(node) = node else { return Err(failed(NotDelivered::Moved)) };
             let address = (node.name.as_str(), node.record.peer_address.as_str());
             match self.links.call(address, shard, ask, deadline).await {

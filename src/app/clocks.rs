@@ -47,7 +47,7 @@ pub(super) async fn check(
     nodes: &BTreeMap<String, NodeRecord>,
     own: &str,
 ) -> Result<(), ClockApart> {
-    let others = nodes.iter().filter(|(name, node)| *name != own && !node.peer_address.is_empty());
+    let others = nodes.iter().filter(|(name, node)| *name != own && node.listens());
     let asked = others.map(async |(name, node)| {
         let (asked_at, deadline) = (clock.now(), Instant::now() + ANSWER_MAX);
         let address = (name.as_str(), node.peer_address.as_str());

@@ -53,7 +53,7 @@ impl Cluster {
 pub struct NodeRecord {
     /// Which run of the node this is.
     pub incarnation: u64,
-    /// Where its peers reach it, `host:port`.
+    /// Where its peers reach it, `host:port`; empty if they do not.
     pub peer_address: String,
     /// Where clients reach it, `host:port`.
     pub http_address: String,
@@ -69,6 +69,13 @@ pub struct NodeRecord {
     /// earlier version names none.
     #[serde(default)]
     pub unable: Vec<u16>,
+}
+
+impl NodeRecord {
+    /// Whether other nodes can ask it anything.
+    pub fn listens(&self) -> bool {
+        !self.peer_address.is_empty()
+    }
 }
 
 /// The whole registry, at one revision.
