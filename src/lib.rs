@@ -13,6 +13,7 @@ pub mod http;
 pub mod listening;
 pub mod opening;
 pub mod peers;
+pub mod plain_file;
 pub mod sales;
 pub mod secrets;
 pub mod service_manager;

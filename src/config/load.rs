@@ -6,8 +6,8 @@
 
 use super::agreement;
 use super::declare::{Section, Setting};
-use super::file::read_text;
 use super::settings::Config;
+use crate::plain_file::read_text;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;

@@ -8,7 +8,6 @@ mod agreement;
 mod algorithms;
 mod choices;
 pub mod declare;
-mod file;
 mod load;
 mod render;
 mod rules;

@@ -1,7 +1,7 @@
 //! Where the configuration comes from, and whether that says something else than it did.
 
-use super::file::read;
 use super::load::{DEFAULT_FILE, Invalid, Loaded, load};
+use crate::plain_file::read;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -3,6 +3,7 @@
 //! Owns what the handshake needs. Must not know what is said behind it.
 
 use super::rewound::Rewound;
+use crate::plain_file;
 use domain::{Timestamp, rfc3339};
 use parking_lot::RwLock;
 use rustls::crypto::ring;
@@ -12,7 +13,6 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -160,5 +160,5 @@ fn valid_until(presented: &CertifiedKey) -> Option<Timestamp> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error| TlsError::File(path.to_owned(), error))
+    plain_file::read(path).map_err(|error| TlsError::File(path.to_owned(), error))
 }

@@ -151,13 +151,18 @@ async fn what_is_for_operators_or_too_large_does_not_reach_a_node() {
         let answer = ask(nginx.address(), "GET", path).await;
         assert_eq!(answer.problem(), (404, "not_found".to_owned()), "{path}");
     }
-    let large = format!(
-        "POST /api/v1/items/7/buy HTTP/1.1\r\nhost: shop\r\ncontent-length: 2000\r\n\r\n{}",
-        " ".repeat(2_000)
-    );
-    let mut connection = Connection::open(nginx.address()).await;
-    connection.send(large.as_bytes()).await;
-    assert_eq!(connection.answer().await.problem(), (413, "body_too_large".to_owned()));
+    let refused = async |path: &str| {
+        let body = " ".repeat(2_000);
+        let head = format!("POST {path} HTTP/1.1\r\nhost: shop\r\ncontent-length: 2000\r\n");
+        let mut connection = Connection::open(nginx.address()).await;
+        connection.send(format!("{head}\r\n{body}").as_bytes()).await;
+        connection.answer().await
+    };
+    let large = refused("/api/v1/items/7/buy").await;
+    assert_eq!(large.problem(), (413, "body_too_large".to_owned()));
+    // Its clients read the code of what is told with 200.
+    let older = refused(COMPAT).await;
+    assert_eq!((older.status, older.json()["code"].as_str()), (200, Some("2006")));
     std::fs::create_dir(folder.path().join("en")).expect("made");
     std::fs::write(folder.path().join("en/page.html"), "a page").expect("written");
     let answer = ask(nginx.address(), "POST", "/en/page").await;

@@ -1,10 +1,8 @@
-//! Files of very many orders. In a process of their own, one test at a time, because the memory of the process
-//! is looked at.
+//! Files of very many orders.
 
+use super::{ALONE, resident_bytes};
 use sqlx::{Connection as _, SqliteConnection};
 use support::{Setup, Shop};
-
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Fills the order store with so many orders.
 async fn fill(shop: &Shop, orders: u64) {
@@ -18,14 +16,6 @@ async fn fill(shop: &Shop, orders: u64) {
                 1790000000000, i FROM n";
     sqlx::query(text).bind(orders.cast_signed()).execute(&mut connection).await.expect("filled");
     connection.close().await.expect("closed");
-}
-
-/// Memory of this process that is in use, in bytes.
-fn resident_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages: usize =
-        text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a count");
-    pages * 4_096
 }
 
 /// A million rows take no more memory than a hundred thousand.

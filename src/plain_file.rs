@@ -1,18 +1,18 @@
-//! Reads files of settings and secrets, whatever is at their place.
+//! Reads files of settings, secrets and certificates, whatever is at their place.
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// The largest file of settings that is read.
+/// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads a file of settings, if it is one: what is no file might never end, or keep the reader waiting.
+/// Reads a file, if it is one: what is no file might never end, or keep the reader waiting.
 ///
 /// # Errors
-/// Returns the operating system's error, or that it is no file (`/dev/null` is one here) or larger than any that holds
-/// settings.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Returns the operating system's error, or that it is no file (`/dev/null` is one here) or larger than 1 MiB, which none
+/// of these is.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     let kind = std::fs::metadata(path)?.file_type();
     if !kind.is_file() && !kind.is_char_device() {
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Returns what [`read`] does, or that it is not UTF-8.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
+pub fn read_text(path: &Path) -> io::Result<String> {
     let text = String::from_utf8(read(path)?);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
