@@ -16,6 +16,8 @@ async fn carried_out(plant: &str, only: &str) -> Page {
     let plant = ("SECKILL__TOY__PLANT".to_owned(), plant.to_owned());
     let setting = Setting {
         binary: toy::program(),
+        program: "a toy".to_owned(),
+        keep: None,
         failpoints: None,
         quick: true,
         seed: 7,

@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 3;
 /// The pause before a batch is sent again, twice as long each time.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long the last spans may take when the shop stops.
-const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(5);
+const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Returns what records traces; nothing that does, unless a collector is configured.
 ///

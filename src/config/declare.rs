@@ -3,6 +3,7 @@
 //! Owns the macro and the rules. Must not know any particular setting.
 
 use super::secret_url::{SecretUrl, SecretUrls};
+use super::texts::is_place;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -115,13 +116,11 @@ impl Url {
     fn takes(&self, url: &SecretUrl) -> bool {
         let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        let port = host.rsplit_once(':').map(|(_, port)| port);
-        let has_port = port.is_none_or(|port| port.ends_with(']') || port.parse::<u16>().is_ok());
+        let place = authority.rsplit('@').next().unwrap_or_default();
         let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
         let has_path = self.path_names.is_none() || path.len() > 1;
-        let has_host = !host.is_empty() && !host.starts_with(':');
-        self.schemes.contains(&scheme) && has_host && has_port && has_path
+        let is_visible = !rest.contains(|any: char| any.is_whitespace() || any.is_control());
+        self.schemes.contains(&scheme) && is_place(place) && has_path && is_visible
     }
 }
 

@@ -4,6 +4,7 @@
 
 use domain::{Network, ProviderName};
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 /// Whether the text is networks with spaces between them.
 pub(super) fn are_networks(text: &str) -> bool {
@@ -36,9 +37,12 @@ pub(super) fn is_word(text: &str) -> bool {
 
 /// Whether the text is a URL of the web.
 pub(super) fn is_url(text: &str) -> bool {
-    ["https://", "http://"]
-        .iter()
-        .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme))
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_there = |rest: &str| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        is_place(authority.rsplit('@').next().unwrap_or_default())
+    };
+    rest.is_some_and(is_there) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether the text can name a payment provider that is not the sandbox.
@@ -80,11 +84,23 @@ pub(super) fn are_endpoints(text: &str) -> bool {
 
 /// Whether the text is a host and a port.
 pub(super) fn is_host_and_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_bracketed = host.starts_with('[') && host.ends_with(']');
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let is_host = !host.is_empty() && (is_bracketed || host.bytes().all(is_allowed));
-    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    is_place(text) && port.is_some_and(|port| port > 0)
+}
+
+/// Whether the text is where a server is, as a URL names it: a name or an address, and a port unless it is the usual.
+pub(super) fn is_place(text: &str) -> bool {
+    let is_port = |port: &str| {
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let bracketed = rest.split_once(']');
+        return bracketed
+            .is_some_and(|(host, port)| host.parse::<Ipv6Addr>().is_ok() && is_port(port));
+    }
+    let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.%".contains(&byte);
+    !host.is_empty() && host.bytes().all(is_allowed) && is_port(port)
 }
 
 /// Whether the text can name a node.
@@ -104,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_names_a_cluster_is_told_from_what_does_not() {
+    fn what_names_a_place_is_told_from_what_does_not() {
         for (text, expected) in [
             ("", true),
             ("http://10.0.0.1:2379", true),
@@ -133,6 +149,18 @@ mod tests {
             ("a/b:7080", false),
         ] {
             assert_eq!(is_host_and_port(text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("https://pay.example", true),
+            ("http://u:p@[::1]:80/a?b", true),
+            ("http://", false),
+            ("http://[::1", false),
+            ("http://x y", false),
+            ("http://a/\r\nX: 1", false),
+            ("http://a:port", false),
+            ("ftp://a", false),
+        ] {
+            assert_eq!(is_url(text), expected, "{text}");
         }
         for (text, expected) in
             [("/a/", true), ("/", false), ("/a", false), ("a/", false), ("/a b/", false)]

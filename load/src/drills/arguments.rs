@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use clap::Args;
+use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::course::{carry_out, chosen};
@@ -35,6 +36,9 @@ pub struct DrillArguments {
     /// Write the page as one HTML document.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Keep the drills' directories here, with data, logs and confirmations, a directory for each drill.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
     /// Print the page as JSON.
     #[arg(long)]
     pub json: bool,
@@ -56,8 +60,16 @@ pub async fn drills(arguments: DrillArguments) -> Result<bool> {
     if let Some(failpoints) = &arguments.failpoint_bin {
         check_failpoints(failpoints).await?;
     }
+    let binary = find_binary(arguments.server_bin.as_deref()).await?;
+    let program = program(&binary).await?;
+    if let Some(path) = &arguments.html {
+        // Before minutes are spent on a page that has no place.
+        std::fs::write(path, "").map_err(Error::io(format!("writing {}", path.display())))?;
+    }
     let setting = Setting {
-        binary: find_binary(arguments.server_bin.as_deref()).await?,
+        binary,
+        program,
+        keep: arguments.keep,
         failpoints: arguments.failpoint_bin.map(absolute).transpose()?,
         quick: arguments.quick,
         seed: arguments.seed,
@@ -69,6 +81,26 @@ pub async fn drills(arguments: DrillArguments) -> Result<bool> {
         page.write_html(path)?;
     }
     Ok(page.passed)
+}
+
+/// Which program this is: its version, and what its bytes come to.
+async fn program(path: &Path) -> Result<String> {
+    let asked = Command::new(path).arg("--version").stdin(Stdio::null()).output().await;
+    let said = asked.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+    let version = said.ok().filter(|said| said.starts_with("seckill ")).ok_or_else(|| {
+        let remedy = "--server-bin names the seckill program".to_owned();
+        Error::Missing {
+            what: format!("the engine ({} is another program)", path.display()),
+            remedy,
+        }
+    })?;
+    let reading = || Error::io(format!("reading {}", path.display()));
+    let bytes = tokio::fs::read(path).await.map_err(reading())?;
+    let sum = tokio::task::spawn_blocking(move || Sha256::digest(&bytes)).await;
+    let sum =
+        sum.map_err(|error| Error::Server(format!("summing the program up failed: {error}")))?;
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{version}, sha256 {sum}"))
 }
 
 /// Engines run in a directory of their own.

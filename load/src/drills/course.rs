@@ -1,6 +1,5 @@
 //! The course of a run of drills: those that are wanted, one after another, each within its time.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::drill::{Carried, Drill};
@@ -50,12 +49,12 @@ pub async fn carry_out(setting: &Setting, drills: &[&'static Drill], named: bool
         rows.push(row);
     }
     let passed = rows.iter().all(|row| row.ending != Ending::Failed);
-    let program = name_of(&setting.binary);
-    Page { passed, seed: setting.seed, program, machine, rows }
+    Page { passed, seed: setting.seed, program: setting.program.clone(), machine, rows }
 }
 
 async fn one(setting: &Setting, drill: &Drill) -> Row {
     let begun = Instant::now();
+    let setting = &setting.of_drill(drill.id);
     let carrying = async {
         match drill.carried {
             Carried::Scenario(text) => a_scenario(setting, text).await,
@@ -77,8 +76,4 @@ async fn one(setting: &Setting, drill: &Drill) -> Row {
 fn by_test(drill: &Drill) -> String {
     let tests: Vec<&str> = drill.tests.iter().map(|(test, _)| *test).collect();
     format!("cargo test: {}", tests.join(", "))
-}
-
-fn name_of(binary: &Path) -> String {
-    binary.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -18,9 +18,10 @@ Each drill breaks something on purpose and then asks three questions: is every c
 ```sh
 cargo run --release -p load -- drills                    # all that can be carried out here
 cargo run --release -p load -- drills --only 13,21       # some of them
-cargo run --release -p load -- drills --quick            # the small ones, in little more than a minute
+cargo run --release -p load -- drills --quick            # the small ones, in a minute or two
 cargo run --release -p load -- drills --server-bin PATH  # another program; a release as it was packed
 cargo run --release -p load -- drills --html drills.html # the page, for a release
+cargo run --release -p load -- drills --keep DIR         # and what each leaves behind, with the engine's logs
 ```
 
 Each drill has a directory, an engine and private servers of its own on loopback, and nothing else is touched: no data directory that was there before, no server that runs already. The page says of each whether it passed, failed, or was skipped and why; how many confirmations are on record, that nothing is doubled, after how many seconds the shop sold again, and the seed, which `--seed` takes back. Exit code 0: no drill failed; 1: one did; 2: they could not be carried out.

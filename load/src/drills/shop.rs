@@ -88,10 +88,7 @@ impl Shop {
     /// Returns [`Error::Missing`] if a server or a right is not there, and what [`Nodes::start`] and
     /// [`Api::open_sale`] return.
     pub async fn open(setting: &Setting, opening: Opening<'_>) -> Result<Self> {
-        let home = tempfile::Builder::new()
-            .prefix("seckill-drill-")
-            .tempdir()
-            .map_err(Error::io("making a directory"))?;
+        let home = setting.home()?;
         let disk = opening::mount(home.path(), opening.disk)?;
         let (wanted, lines) = (opening.backends.to_vec(), opening.broker_settings.to_owned());
         let started = move || Backends::start_behind_proxies(&wanted, &lines);

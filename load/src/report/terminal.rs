@@ -22,7 +22,7 @@ pub fn render(report: &Report) -> String {
         line(&format!("  {} {}", finding.invariant, finding.what));
     }
     if let Some(audit) = report.engine_audit.as_ref().filter(|audit| !audit.passed) {
-        line(&format!("  the engine's audit says: {}", audit.printed));
+        line(&format!("  the engine's audit says: {}", audit.broken()));
     }
     for note in &report.notes {
         line(&format!("  note: {note}"));

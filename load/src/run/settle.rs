@@ -55,6 +55,24 @@ pub struct EngineAudit {
     pub printed: Value,
 }
 
+impl EngineAudit {
+    /// What it found broken, in its words; all that it printed where that is no verdict.
+    #[must_use]
+    pub fn broken(&self) -> String {
+        let text = |check: &Value, name: &str| {
+            check.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let checks = self.printed.get("checks").and_then(Value::as_array);
+        let broken: Vec<String> = checks
+            .into_iter()
+            .flatten()
+            .filter(|check| text(check, "verdict") == "broken")
+            .map(|check| format!("{} broken: {}", text(check, "invariant"), text(check, "detail")))
+            .collect();
+        if broken.is_empty() { self.printed.to_string() } else { broken.join("; ") }
+    }
+}
+
 /// Settles a run against an engine of its own, or nodes, and stops it.
 ///
 /// # Errors

@@ -20,6 +20,7 @@ use crate::store::broker::{BrokerAddress, OrdersQueue, RabbitMqConsumer, RabbitM
 use crate::store::checkpoint::CheckpointStore;
 use crate::store::orders::OrderStore;
 use crate::telemetry::metrics::ORDER_STORE_MISSING;
+use futures_util::future::join_all;
 use ractor::Actor;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -46,6 +47,9 @@ pub struct BackendOptions {
 
 /// Messages that the broker may have delivered and that are not acknowledged yet.
 const PREFETCH_MESSAGES: u16 = 64;
+
+/// How long a process that stops waits for its checkpoints.
+const CHECKPOINTS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The running tasks behind the sale.
 pub struct Backends {
@@ -134,8 +138,8 @@ impl Backends {
         Self { tasks: running }
     }
 
-    /// Waits until the order store holds everything durable, but not longer than `limit`; then stops
-    /// the tasks. The next start goes on with what is left.
+    /// Waits until the order store holds everything durable, but not longer than `limit`, and has the checkpoints
+    /// written; then stops the tasks. The next start goes on with what is left.
     pub async fn stop(self, engine: &Engine, limit: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
         let journal = &engine.context().journal;
@@ -157,10 +161,19 @@ impl Backends {
                 "stopping with a backlog; the next start goes on with it"
             );
         }
+        let _ = tokio::time::timeout(limit.min(CHECKPOINTS_WAIT_MAX), checkpointed(engine)).await;
         for task in self.tasks {
             task.abort();
         }
     }
+}
+
+/// Brings the checkpoints of all shards up to date that are served here, so that the next start has nothing to replay
+/// and finds none that was damaged.
+async fn checkpointed(engine: &Engine) {
+    let context = engine.context();
+    let served = context.router.shards().filter(|shard| context.journal.owner(*shard).is_some());
+    join_all(served.map(|shard| engine.checkpoint_requests().ask(shard))).await;
 }
 
 /// Runs relay and consumer with a transport between them until one of them ends. Neither goes on

@@ -115,7 +115,8 @@ impl RelayState {
         self.batch.clear();
         while self.batch.len() < self.batch_records && follower.next(&mut self.batch).await? {}
         let Some(first) = self.batch.first() else {
-            if self.sink.has_lost(follower.seqs(), &status.stored_seqs()).await {
+            let (sent, stored) = (follower.seqs(), status.stored_seqs());
+            if self.sink.has_lost(&self.engine, sent, &stored).await {
                 self.follower = None;
             }
             return Ok(false);

@@ -142,18 +142,33 @@ impl RecordSink {
         progress
     }
 
-    /// Whether something that was sent seems to be lost; asked while nothing is left to send. `sent` and
-    /// `stored` are each shard's last record.
-    pub(in crate::actors) async fn has_lost(&mut self, sent: &[u64], stored: &[u64]) -> bool {
+    /// Whether something that was sent is lost; asked while nothing is left to send. `sent` and `stored` are each
+    /// shard's last record.
+    pub(in crate::actors) async fn has_lost(
+        &mut self,
+        engine: &Engine,
+        sent: &[u64],
+        stored: &[u64],
+    ) -> bool {
         let sent_here = |seqs: &[u64]| -> u64 {
             let pairs = seqs.iter().zip(sent).filter(|(_, sent)| **sent != NOT_TO_SEND);
             pairs.map(|(seq, _)| *seq).sum()
         };
         let (sent, stored) = (sent_here(sent), sent_here(stored));
-        match &mut self.transport {
+        let seems_lost = match &mut self.transport {
             Transport::InProcess(_) => false,
-            Transport::RabbitMq(broker) => broker.has_lost(sent, stored).await,
+            Transport::RabbitMq(broker) => broker.seems_to_have_lost(sent, stored).await,
+        };
+        // A consumer whose store is away holds what it cannot store, and a broker does not count that as there.
+        if !seems_lost || self.own_progress(engine).await.is_err() {
+            return false;
         }
+        tracing::warn!(
+            sent,
+            stored,
+            "the broker holds nothing and orders are missing: publishing them again"
+        );
+        true
     }
 }
 
@@ -227,9 +242,9 @@ impl RabbitMq {
         Sent::All
     }
 
-    /// Whether everything was sent, the queue is empty, and still not everything is stored: found so
-    /// several times in a row, because a consumer holds what it has not acknowledged.
-    async fn has_lost(&mut self, sent: u64, stored: u64) -> bool {
+    /// Whether everything was sent, the queue is empty, and still not everything is stored: found so several times in a
+    /// row, because a consumer holds what it has not acknowledged. Or whether there is no queue.
+    async fn seems_to_have_lost(&mut self, sent: u64, stored: u64) -> bool {
         const LOOKS: u32 = 30;
         const LOOK: Duration = Duration::from_millis(800);
         if stored >= sent || stored != self.stored_at_last_look {
@@ -244,16 +259,11 @@ impl RabbitMq {
             Err(BrokerError::QueueMissing | BrokerError::QueueCreated) => return true,
             Err(_) => {}
         }
-        if self.idle_looks < LOOKS {
-            return false;
+        let seems_lost = self.idle_looks >= LOOKS;
+        if seems_lost {
+            self.idle_looks = 0;
         }
-        self.idle_looks = 0;
-        tracing::warn!(
-            sent,
-            stored,
-            "the broker holds nothing and orders are missing: publishing them again"
-        );
-        true
+        seems_lost
     }
 }
 

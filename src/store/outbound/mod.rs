@@ -16,16 +16,20 @@ pub use guard::{Guard, NotAllowed, Target, URL_BYTES_MAX};
 pub use guarded::{GuardedOptions, GuardedOutbound, Heard, Resolve, SystemResolver};
 
 use crate::clock::Clock;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Builder;
+use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -88,6 +92,8 @@ pub struct Reply {
 pub struct Outbound {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     uri: Uri,
+    /// What its URL says of who asks.
+    credentials: Option<HeaderValue>,
     timeout: Duration,
     in_flight: Semaphore,
     breaker: Breaker,
@@ -100,7 +106,8 @@ impl std::fmt::Debug for Outbound {
 }
 
 impl Outbound {
-    /// Makes a client of the server at this URL, with these bounds.
+    /// Makes a client of the server at this URL, with these bounds. User and password of the URL are sent as
+    /// HTTP's basic credentials.
     ///
     /// # Errors
     /// Returns an error if the URL is not one of `http` or `https`.
@@ -119,7 +126,7 @@ impl Outbound {
         options: OutboundOptions,
         clock: Clock,
     ) -> io::Result<Self> {
-        let uri: Uri = url.parse().map_err(io::Error::other)?;
+        let (uri, credentials) = without_credentials(url.parse().map_err(io::Error::other)?)?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
             return Err(io::Error::other("a URL of http or https is needed"));
         }
@@ -135,7 +142,7 @@ impl Outbound {
             .build(connector);
         let in_flight = Semaphore::new(options.in_flight_max);
         let breaker = Breaker::new(options.failures_max, options.pause, clock);
-        Ok(Self { client, uri, timeout: options.timeout, in_flight, breaker })
+        Ok(Self { client, uri, credentials, timeout: options.timeout, in_flight, breaker })
     }
 
     /// Posts a body of this type, and returns the answer whatever its status.
@@ -199,6 +206,10 @@ impl Outbound {
     }
 
     async fn ask(&self, request: Builder, body: Bytes) -> Result<Reply, OutboundError> {
+        let request = match &self.credentials {
+            Some(credentials) => request.header(AUTHORIZATION, credentials),
+            None => request,
+        };
         let request = request
             .header(ACCEPT, "application/json")
             .body(Full::new(body))
@@ -209,6 +220,23 @@ impl Outbound {
         let body = body.map_err(|_| OutboundError::Unreadable)?.to_bytes();
         Ok(Reply { status, body })
     }
+}
+
+/// Takes user and password out of a URL, for a header of their own: a client names its URLs in the log.
+fn without_credentials(uri: Uri) -> io::Result<(Uri, Option<HeaderValue>)> {
+    let authority = uri.authority().map(Authority::as_str);
+    let Some((credentials, place)) = authority.and_then(|authority| authority.rsplit_once('@'))
+    else {
+        return Ok((uri, None));
+    };
+    let credentials: Vec<u8> = percent_decode_str(credentials).collect();
+    let basic = format!("Basic {}", STANDARD.encode(credentials));
+    let mut basic = HeaderValue::try_from(basic).map_err(io::Error::other)?;
+    basic.set_sensitive(true);
+    let place = place.parse().map_err(io::Error::other)?;
+    let mut parts = uri.into_parts();
+    parts.authority = Some(place);
+    Ok((Uri::from_parts(parts).map_err(io::Error::other)?, Some(basic)))
 }
 
 /// Says what an error rests on, which alone tells a refused connection from a bad certificate.
@@ -249,5 +277,23 @@ fn roots(authority: &[u8]) -> io::Result<RootCertStore> {
         Err(io::Error::other("there is no certificate in it"))
     } else {
         Ok(roots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_are_no_part_of_the_url_that_is_asked() {
+        let url = "http://user:p%40ss@127.0.0.1:4318/v1/traces?key=a";
+        let (uri, credentials) = without_credentials(url.parse().expect("a URL")).expect("usable");
+        assert_eq!(uri, "http://127.0.0.1:4318/v1/traces?key=a");
+        let credentials = credentials.expect("there are some");
+        assert!(credentials.is_sensitive());
+        let (_, encoded) = credentials.to_str().expect("text").split_once(' ').expect("Basic");
+        assert_eq!(STANDARD.decode(encoded).expect("base 64"), b"user:p@ss");
+        let (uri, none) = without_credentials(uri).expect("usable");
+        assert_eq!((uri.host(), none), (Some("127.0.0.1"), None));
     }
 }

@@ -33,6 +33,9 @@ const BATCH_SPANS: usize = 512;
 /// How long spans gather for a request.
 const GATHER: Duration = Duration::from_secs(1);
 
+/// How much is logged of why a collector rejects spans.
+const REASON_CHARACTERS_MAX: usize = 200;
+
 const QUEUE_FULL: &str = TRACE_DROP_REASONS[0];
 const NOT_TAKEN: &str = TRACE_DROP_REASONS[1];
 const REJECTED: &str = TRACE_DROP_REASONS[2];
@@ -123,10 +126,17 @@ impl<C: Collector> SpanExporter for Exporter<C> {
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         match self.collector.post(body.into()).await {
             Ok(answer) => {
-                let rejected = rejected(&answer, spans);
+                let (rejected, reason) = rejected(&answer, spans);
                 count_dropped(REJECTED, rejected);
                 metrics::counter!(TRACE_SPANS_EXPORTED_TOTAL).increment(spans - rejected);
-                if !self.is_taken.swap(true, Ordering::AcqRel) {
+                let was_taken = self.is_taken.swap(rejected == 0, Ordering::AcqRel);
+                if rejected > 0 && was_taken {
+                    tracing::warn!(
+                        rejected,
+                        reason,
+                        "the collector rejects spans: they are dropped, the sale goes on"
+                    );
+                } else if rejected == 0 && !was_taken {
                     tracing::info!("the collector takes traces again");
                 }
                 Ok(())
@@ -142,12 +152,13 @@ impl<C: Collector> SpanExporter for Exporter<C> {
     }
 }
 
-/// How many of so many spans the collector says that it has rejected. An answer that says nothing sound says
-/// that it took all.
-fn rejected(answer: &[u8], spans: u64) -> u64 {
+/// How many of so many spans the collector says that it has rejected, and why, in its words, cut short. An answer that
+/// says nothing sound says that it took all.
+fn rejected(answer: &[u8], spans: u64) -> (u64, String) {
     let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
-    let told = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
-    u64::try_from(told).unwrap_or(0).min(spans)
+    let told = answer.partial_success.unwrap_or_default();
+    let reason = told.error_message.chars().take(REASON_CHARACTERS_MAX).collect();
+    (u64::try_from(told.rejected_spans).unwrap_or(0).min(spans), reason)
 }
 
 #[cfg(test)]
@@ -158,7 +169,7 @@ mod tests {
     #[test]
     fn a_collector_that_lies_counts_no_more_than_it_was_sent() {
         let told = |rejected_spans| {
-            let error_message = String::new();
+            let error_message = "x".repeat(5_000);
             let partial_success = Some(ExportTracePartialSuccess { rejected_spans, error_message });
             ExportTraceServiceResponse { partial_success }.encode_to_vec()
         };
@@ -171,7 +182,9 @@ mod tests {
             (b"<html>not one of mine".to_vec(), 0),
             (vec![0xff; 4_096], 0),
         ] {
-            assert_eq!(rejected(&answer, 512), expected, "{answer:?}");
+            let (rejected, reason) = rejected(&answer, 512);
+            assert_eq!(rejected, expected, "{answer:?}");
+            assert!(reason.len() <= REASON_CHARACTERS_MAX, "{reason}");
         }
     }
 }

@@ -36,6 +36,20 @@ async fn a_restart_in_the_middle_of_a_sale_loses_no_answer() {
     assert!(!site.log().contains("panicked at"), "{}", site.log());
 }
 
+/// So that the next start has nothing to replay, and one that was damaged is written anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_leaves_checkpoints_behind_though_no_round_was_due() {
+    let site = Site::new().with("CHECKPOINT__INTERVAL_MS", "3600000");
+    let (server, shop) = site.open_shop(1, OFFERS).await;
+    let witness = Witness::default();
+    let attempt = Attempt { item: shop.items[2], buyer: 0, key: "before-the-stop".to_owned() };
+    must_sell(&server, &shop, &witness, attempt).await;
+    server.stop().await;
+    let verdict = site.audit(witness.orders().into_keys());
+    verdict.must_balance();
+    assert!(verdict.check("I9")["checked"].as_u64() > Some(0), "{:#}", verdict.report);
+}
+
 /// Lets the file of settings say this, and tells the process to read it.
 fn say(site: &Site, server: &Server, text: &str) {
     std::fs::write(site.path("config.toml"), text).expect("written");

@@ -12,7 +12,7 @@ use crate::report::{Judged, Report};
 use crate::run::{Findings, RunOptions, run};
 use crate::scenario::Scenario;
 use crate::schedule::Phase;
-use crate::{Error, Result};
+use crate::Result;
 
 /// A build that is not made for speed gets this share of the load, and this much more time to get ready.
 const QUICK_SHARE: f64 = 0.15;
@@ -26,10 +26,7 @@ pub async fn a_scenario(setting: &Setting, text: &str) -> Result<Evidence> {
     if setting.quick {
         lighten(&mut scenario);
     }
-    let home = tempfile::Builder::new()
-        .prefix("seckill-drill-")
-        .tempdir()
-        .map_err(Error::io("making a directory"))?;
+    let home = setting.home()?;
     let options = RunOptions {
         binary: Some(setting.binary.clone()),
         threads: crate::drive::default_threads(),
