@@ -42,7 +42,8 @@ pub fn provider(
         pause: PAUSE,
     };
     let authority = authority.transpose()?;
-    let outbound = Outbound::trusting(authority.as_deref(), &settings.url, options, clock)
+    let url = settings.url.as_ref().ok_or_else(|| refused("payments.url is not set"))?;
+    let outbound = Outbound::trusting(authority.as_deref(), url.expose(), options, clock)
         .map_err(|error| AppError::Payments(format!("payments.url: {error}")))?;
     let secret = SharedSecret::new(&key, previous.as_deref());
     Ok(Some(Arc::new(PaymentProvider::new(name, outbound, secret))))
@@ -51,7 +52,7 @@ pub fn provider(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SecretText;
+    use crate::config::{SecretText, SecretUrl};
     use domain::Timestamp;
 
     #[test]
@@ -60,7 +61,7 @@ mod tests {
         let whole = Payments {
             sandbox: false,
             provider: "mall-pay".to_owned(),
-            url: "https://pay.mall.example/payments".to_owned(),
+            url: Some(SecretUrl::new("https://pay.mall.example/payments")),
             secret: Some(SecretText::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
             ..none.clone()
         };

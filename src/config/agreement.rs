@@ -69,7 +69,7 @@ fn check_tls(http: &Http, must: &mut impl FnMut(bool, &str)) {
 /// What a provider of real money needs, and that nothing can be paid beside it.
 fn check_payments(payments: &Payments, must: &mut impl FnMut(bool, &str)) {
     let has_secret = payments.secret.is_some();
-    let set = [!payments.provider.is_empty(), !payments.url.is_empty(), has_secret];
+    let set = [!payments.provider.is_empty(), payments.url.is_some(), has_secret];
     must(
         set == [true; 3] || set == [false; 3],
         "payments.provider, payments.url and payments.secret: all of them, or none",
@@ -79,7 +79,7 @@ fn check_payments(payments: &Payments, must: &mut impl FnMut(bool, &str)) {
         "payments.provider needs payments.sandbox = false: in the sandbox orders are paid with no money",
     );
     must(
-        is_safe(&payments.url),
+        payments.url.as_ref().is_none_or(|url| is_safe(url.expose())),
         "payments.url needs https:// unless its host is this machine: who can change the answer can send \
          buyers anywhere",
     );
@@ -200,7 +200,7 @@ mod tests {
                 let payments = &mut config.payments;
                 payments.sandbox = false;
                 payments.provider = "pay".to_owned();
-                payments.url = "http://pay.example/".to_owned();
+                payments.url = Some(SecretUrl::new("http://pay.example/"));
                 payments.secret = Some(SecretText::new("whsec_x"));
             },
             &["payments.url needs https://"],

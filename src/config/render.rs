@@ -127,7 +127,15 @@ mod tests {
                     let variable = format!("SECKILL__{}__{}", section.name, setting.key);
                     Some((variable.to_uppercase().into(), setting.example?.into()))
                 });
-                load(Some(Path::new("/dev/null")), variables).expect("accepted");
+                // A provider's URL needs the rest of a provider, of which there is no example.
+                let provider = [
+                    ("SECKILL__PAYMENTS__SANDBOX", "false"),
+                    ("SECKILL__PAYMENTS__PROVIDER", "mall-pay"),
+                    ("SECKILL__PAYMENTS__SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+                ];
+                let provider = provider.map(|(name, value)| (name.into(), value.into()));
+                let provider = provider.into_iter().filter(|_| section.name == "payments");
+                load(Some(Path::new("/dev/null")), variables.chain(provider)).expect("accepted");
             }
         }
     }

@@ -5,8 +5,8 @@
 use super::algorithms::algorithms;
 use super::declare::{Such, Url, Urls};
 use super::texts::{
-    are_endpoints, are_networks, is_host_and_port, is_node_name, is_origin, is_prefix, is_provider,
-    is_script_url, is_url, is_utc_offset, is_word, named_users,
+    are_endpoints, are_networks, is_host_and_port, is_judge_url, is_node_name, is_origin,
+    is_prefix, is_provider, is_script_url, is_utc_offset, is_word, named_users,
 };
 use crate::telemetry::log::is_filter;
 
@@ -55,6 +55,9 @@ pub(super) const JWKS_URL: Url = Url {
     path_names: None,
     example: "https://login.mall.example/jwks.json",
 };
+/// A provider of payments.
+pub(super) const PROVIDER_URL: Url =
+    Url { example: "https://pay.mall.example/payments", ..JWKS_URL };
 /// A collector of traces.
 pub(super) const COLLECTOR_URL: Url =
     Url { schemes: &["http", "https"], path_names: None, example: "http://127.0.0.1:4318" };
@@ -106,8 +109,8 @@ pub(super) const PROOF_PREFIX: Text = Such(
 );
 /// Where a provider of challenges judges, if not at its own place.
 pub(super) const VERIFY_URL: Text = Such(
-    |url| url.is_empty() || url.starts_with("https://") || url.starts_with("http://127.0.0.1:"),
-    "a URL that begins with https://",
+    |url| url.is_empty() || is_judge_url(url),
+    "a URL that begins with https://, without a user",
 );
 /// Where a provider of challenges has its script, if not at its own place.
 pub(super) const SCRIPT_URL: Text =
@@ -117,9 +120,6 @@ pub(super) const PROVIDER: Text = Such(
     |name| name.is_empty() || is_provider(name),
     "1 to 16 of a to z, 0 to 9, \"_\" and \"-\", and not \"sandbox\"",
 );
-/// A place in the web, if there is one.
-pub(super) const WEB_URL: Text =
-    Such(|url| url.is_empty() || is_url(url), "a URL of https:// or http://");
 /// Users by their names.
 pub(super) const NAMED_USERS: Text = Such(
     |users| named_users(users).is_some(),

@@ -12,8 +12,8 @@ use super::declare::{
 use super::rules::{
     ALGORITHMS, AMQP_URL, CLAIM, COLLECTOR_URL, ENDPOINTS, EVENT_SOURCE, EVENTS_URL, HOST_AND_PORT,
     JWKS_URL, KEY_PREFIX, LOG_FILTER, MYSQL_URL, MYSQL_URLS, NAMED_USERS, NETWORKS, NODE_NAME,
-    ORIGINS, PROOF_PREFIX, PROVIDER, REDIS_URL, REPLICA_URL, REPLICA_URLS, SCRIPT_URL,
-    TABLE_MEBIBYTES, UTC_OFFSET, VERIFY_URL, WEB_URL,
+    ORIGINS, PROOF_PREFIX, PROVIDER, PROVIDER_URL, REDIS_URL, REPLICA_URL, REPLICA_URLS,
+    SCRIPT_URL, TABLE_MEBIBYTES, UTC_OFFSET, VERIFY_URL,
 };
 use super::secret_text::{SecretDigits, SecretOfOthers, SecretOfWebhooks, SecretText};
 use super::secret_url::{SecretUrl, SecretUrls};
@@ -348,7 +348,7 @@ configuration! {
         /// `/api/v1/payments/callbacks/` and this.
         provider: String = String::new(), PROVIDER;
         /// Where payments begin at the provider. With http:// only on this machine.
-        url: String = String::new(), WEB_URL;
+        url: Option<SecretUrl> = None, PROVIDER_URL;
         /// Certificate, in PEM, of the authority that signed the certificate of that server, if that is not
         /// a public one.
         ca_file: Option<PathBuf> = None, PathSuchAs("/etc/seckill/pay-ca.pem");

@@ -35,13 +35,11 @@ pub(super) fn is_word(text: &str) -> bool {
     is_name(text) && !text.contains(char::is_whitespace)
 }
 
-/// Whether the text is a URL of the web.
-pub(super) fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_there = |rest: &str| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        is_place(authority.rsplit('@').next().unwrap_or_default())
-    };
+/// Whether the text is where a provider of challenges judges: with TLS, or on this machine.
+pub(super) fn is_judge_url(text: &str) -> bool {
+    let is_here = text.starts_with("http://127.0.0.1:");
+    let rest = text.strip_prefix("https://").or(text.strip_prefix("http://").filter(|_| is_here));
+    let is_there = |rest: &str| is_place(rest.split(['/', '?', '#']).next().unwrap_or_default());
     rest.is_some_and(is_there) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
@@ -152,15 +150,18 @@ mod tests {
         }
         for (text, expected) in [
             ("https://pay.example", true),
-            ("http://u:p@[::1]:80/a?b", true),
-            ("http://", false),
-            ("http://[::1", false),
-            ("http://x y", false),
-            ("http://a/\r\nX: 1", false),
-            ("http://a:port", false),
+            ("https://[::1]:80/a?b", true),
+            ("https://u:p@pay.example", false),
+            ("http://127.0.0.1:80/a?b", true),
+            ("http://pay.example", false),
+            ("https://", false),
+            ("https://[::1", false),
+            ("https://x y", false),
+            ("https://a/\r\nX: 1", false),
+            ("https://a:port", false),
             ("ftp://a", false),
         ] {
-            assert_eq!(is_url(text), expected, "{text}");
+            assert_eq!(is_judge_url(text), expected, "{text}");
         }
         for (text, expected) in
             [("/a/", true), ("/", false), ("/a", false), ("a/", false), ("/a b/", false)]

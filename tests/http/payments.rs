@@ -465,6 +465,32 @@ async fn refunds_are_listed_marked_once_and_sent_as_a_file() {
     backends.stop(&shop.engine, DRAIN_MAX).await;
 }
 
+/// As at a provider: a request's repeat gets what came of its payment, and an order has 32 of them at most.
+#[tokio::test]
+async fn a_key_names_one_payment_of_the_sandbox() {
+    let shop = Shop::open().await;
+    let item = shop.live_item(9).await;
+    let order = bought(&shop, &item, 1, "k").await;
+    let path = format!("/api/v1/orders/{order}/pay");
+    let token = shop.buyer(1);
+    for number in 1..=32 {
+        let key = format!("key-{number}");
+        let ask = Ask {
+            token: Some(&token),
+            headers: &[("idempotency-key", &key)],
+            body: Some(json!({ "payment": { "outcome": "fail" } })),
+        };
+        let refused = shop.ask("POST", &path, ask).await;
+        assert_eq!(refused.problem(), (402, "payment_failed".to_owned()), "{key}");
+    }
+    // With no body it would succeed.
+    let repeated = pay(&shop, &order, 1, "key-1").await;
+    assert_eq!(repeated.problem(), (402, "payment_failed".to_owned()));
+    let refused = pay(&shop, &order, 1, "one-too-many").await;
+    assert_eq!(refused.problem(), (409, "too_many_payments".to_owned()));
+    assert_eq!(status_of(&shop, &order, 1).await, "reserved");
+}
+
 #[tokio::test]
 async fn the_sandbox_fails_is_late_and_takes_money_twice_on_record() {
     let shop = Shop::open().await;

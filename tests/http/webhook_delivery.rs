@@ -220,6 +220,32 @@ async fn an_order_that_is_never_taken_is_parked_and_others_pass() {
     assert_eq!(receiver.disordered(), BTreeSet::new());
 }
 
+/// A test has what waits tried at once, and does not forget that others have arrived.
+#[tokio::test]
+async fn tests_of_an_endpoint_keep_no_event_from_being_parked() {
+    let shop = open().await;
+    let receiver = HookReceiver::open().await;
+    let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
+    let item = shop.live_item(10).await;
+    let poison = buy(&shop, &item, 1).await;
+    until_taken(&receiver, 1).await;
+    let refused = poison.clone();
+    receiver.answers(move |hook| HookAnswer::Status(if hook.key() == refused { 500 } else { 200 }));
+    pay(&shop, &poison, 1).await;
+    until("it has failed", async || {
+        receiver.asked().iter().any(|hook| hook.status == 500).then_some(())
+    })
+    .await;
+    buy(&shop, &item, 2).await;
+    until_taken(&receiver, 2).await;
+    until("it is parked", async || {
+        let tested = shop.post(&format!("{path}/test"), &shop.admin("ann"), None).await;
+        assert_eq!(tested.status, 200, "{}", tested.text());
+        (shown(&shop, &path).await["parked"] == 1).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_receiver_that_is_away_is_left_alone_and_told_all_when_it_is_back() {
     let shop = open().await;

@@ -40,5 +40,5 @@ pub use payment::{
     OrderPayments, Payment, PaymentAsked, PaymentId, PaymentNotice, PaymentOutcome, PaymentRecord,
     PaymentReference, PaymentResult, PaymentState, ProviderName,
 };
-pub use sale::{Currency, ItemCounters, ItemPhase, ItemTerms};
+pub use sale::{AMOUNT_MAX, Currency, ItemCounters, ItemPhase, ItemTerms};
 pub use stock::Stock;

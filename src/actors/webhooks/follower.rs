@@ -10,6 +10,7 @@ use crate::store::webhooks::{Endpoint, EndpointState, WebhookError};
 use crate::telemetry::metrics::{
     WEBHOOK_ENDPOINTS, WEBHOOK_ENDPOINTS_FAILING, WEBHOOK_PARKED_EVENTS, WEBHOOK_WAITING_EVENTS,
 };
+use domain::Timestamp;
 use futures_util::FutureExt;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -73,23 +74,27 @@ impl Followed {
         };
         let over: Vec<u64> =
             self.told.iter().filter(|(id, told)| is_over(id, told)).map(|(id, _)| *id).collect();
+        let mut arrived_at = HashMap::new();
         for endpoint_id in over {
-            self.told.remove(&endpoint_id);
+            let told = self.told.remove(&endpoint_id);
+            arrived_at.insert(endpoint_id, told.and_then(|told| told.receiver.arrived_at()));
             shared.readers.remove(&reader_name(endpoint_id));
         }
         for (endpoint_id, endpoint) in live {
             if !self.told.contains_key(&endpoint_id) {
-                self.begin(endpoint, shared);
+                let arrived_at = arrived_at.get(&endpoint_id).copied().flatten();
+                self.begin(endpoint, arrived_at, shared);
             }
         }
         self.show(&endpoints, shared).await
     }
 
-    /// Has an endpoint told from where it is, or from when it became live.
-    fn begin(&mut self, endpoint: &Endpoint, shared: &Arc<Shared>) {
+    /// Has an endpoint told from where it is, or from when it became live. Before that it took an event last at
+    /// `arrived_at`, if it did.
+    fn begin(&mut self, endpoint: &Endpoint, arrived_at: Option<Timestamp>, shared: &Arc<Shared>) {
         let (endpoint_id, revision) = (endpoint.endpoint_id, endpoint.revision);
         let receiver = match Receiver::new(endpoint, Arc::clone(shared)) {
-            Ok(receiver) => Arc::new(receiver),
+            Ok(receiver) => Arc::new(receiver.after(arrived_at)),
             Err(error) => {
                 if self.unusable.insert(endpoint_id, revision) != Some(revision) {
                     tracing::error!(endpoint = endpoint_id, %error, "nothing can be sent to a webhook's endpoint");

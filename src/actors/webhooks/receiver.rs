@@ -114,6 +114,11 @@ impl Receiver {
         })
     }
 
+    /// The same, which took an event last at that time.
+    pub(super) fn after(self, arrived_at: Option<Timestamp>) -> Self {
+        Self { arrived_at: AtomicU64::new(arrived_at.map_or(0, |at| at.0)), ..self }
+    }
+
     /// Whether it is told events of this type.
     pub(super) fn wants(&self, kind: EventType) -> bool {
         self.types.is_empty() || self.types.contains(&kind)

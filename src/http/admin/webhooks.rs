@@ -238,7 +238,7 @@ pub async fn test(
 
 /// Lists the latest attempts of an endpoint.
 ///
-/// Those that arrived and those that did not, newest first, a page at a time; the latest 1,000 are kept.
+/// Those that arrived and those that did not, those that were noted last first, a page at a time; the latest 1,000 are kept.
 #[utoipa::path(
     get, path = "/api/v1/admin/webhooks/{webhook}/deliveries", tag = "operators",
     params(

@@ -143,7 +143,7 @@ impl BegunOrder {
         (status = 409, description = "`order_closed`: it was cancelled, or it expired and its sale \
             was settled since; nothing was charged. `too_many_payments`: so many payments of it were begun that there \
             is no other"),
-        (status = 503, description = "`payment_unavailable`: the provider does not answer; nothing was paid"),
+        (status = 503, description = "`payment_unavailable`: the provider does not answer, and the order is not paid"),
     ),
     security(("token" = []))
 )]
@@ -155,10 +155,9 @@ pub async fn pay(
     OptionalJsonObject(body): OptionalJsonObject,
 ) -> Result<Response, Problem> {
     let unique = edge.unique_number();
-    let (request_id, _) = idempotency_key::idempotency_key(&headers, user_id, unique)?;
+    let key = idempotency_key::idempotency_key(&headers, user_id, unique)?;
     let plan = read_plan(body, edge.options.sandbox_delay_max)?;
-    let Paid { order, is_repeat, onward } =
-        pay::pay(edge, user_id, order_id, request_id, plan).await?;
+    let Paid { order, is_repeat, onward } = pay::pay(edge, user_id, order_id, key, plan).await?;
     Ok(match onward {
         Some(onward) => begun(&order, onward, is_repeat),
         None if is_repeat => OrderAnswer::repeat(order).into_response(),

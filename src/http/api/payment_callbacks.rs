@@ -21,7 +21,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use domain::{
-    Currency, PaymentId, PaymentNotice, PaymentReference, PaymentResult, PaymentState, ProviderName,
+    AMOUNT_MAX, Currency, PaymentId, PaymentNotice, PaymentReference, PaymentResult, PaymentState,
+    ProviderName,
 };
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,7 @@ pub struct PaymentCallback {
     /// How much has come, in minor units of `currency`; needed with `captured`. A capture of 0 is noted as `failed`,
     /// because no money has come.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub amount: Option<u64>,
     /// The currency of `amount`; needed with `captured`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,7 +185,12 @@ fn read(provider: &ProviderName, told: &Map<String, Value>) -> Result<PaymentNot
     let result = match result {
         Some(CallbackResult::Captured) => {
             let amount = told.get("amount").and_then(Value::as_u64);
-            need(amount.is_some(), "/amount", "must be a whole number of minor units");
+            let amount = amount.filter(|amount| *amount <= AMOUNT_MAX);
+            need(
+                amount.is_some(),
+                "/amount",
+                "must be a whole number of minor units, at most 2^53 - 1",
+            );
             let currency = text("currency").and_then(Currency::parse);
             need(currency.is_some(), "/currency", "must be a code of ISO 4217, such as CNY");
             let money = amount.zip(currency);
@@ -245,6 +252,10 @@ mod tests {
             ),
             (
                 r#"{"payment_id":"7-1","result":"captured","reference":"x","amount":9.9,"currency":"CNY"}"#,
+                &["/amount"],
+            ),
+            (
+                r#"{"payment_id":"7-1","result":"captured","reference":"x","amount":9007199254740992,"currency":"CNY"}"#,
                 &["/amount"],
             ),
         ] {

@@ -45,10 +45,6 @@ use watched::Watched;
 
 /// What the content of every call begins with.
 const CONTENT: &[u8] = b"application/grpc";
-/// The header with the code of a call that was refused.
-const STATUS: &str = "grpc-status";
-/// Bytes of a message that a client may send.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// The calls that change something: of one that takes too long the outcome is not known.
 const CHANGES: &[&str] = &[
     "/seckill.v1.Orders/Buy",
@@ -91,10 +87,10 @@ impl Grpc {
         let users = UsersServer::new(users::Users::new(edge));
         let health = HealthServer::new(health::Health::new(edge));
         let mut routes = Routes::default()
-            .add_service(sales.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(orders.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(users.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX));
+            .add_service(sales.max_decoding_message_size(status::MESSAGE_BYTES_MAX))
+            .add_service(orders.max_decoding_message_size(status::MESSAGE_BYTES_MAX))
+            .add_service(users.max_decoding_message_size(status::MESSAGE_BYTES_MAX))
+            .add_service(health.max_decoding_message_size(status::MESSAGE_BYTES_MAX));
         if options.reflection {
             routes = reflection::add_to(routes);
         }
@@ -118,7 +114,7 @@ impl Grpc {
         let response = answered.unwrap_or_else(|status| status.into_http());
         let code = response
             .headers()
-            .get(STATUS)
+            .get(status::STATUS)
             .map_or(tonic::Code::Ok, |code| tonic::Code::from_bytes(code.as_bytes()));
         edge.metrics.grpc_answered(code as usize);
         response
@@ -153,12 +149,17 @@ impl Grpc {
             ends_after: deadline.of_caller,
         });
         match tokio::time::timeout(deadline.of_answer, self.routes.call(request)).await {
-            Ok(Ok(response)) => Ok(match place {
-                None => response,
-                Some(place) => {
-                    response.map(|body| Body::new(Watched::new(body, edge.shutdown.clone(), place)))
+            Ok(Ok(response)) => {
+                if let Some(problem) = status::unreadable(response.headers()) {
+                    edge.metrics.problem(problem.code);
+                    return Err(status::of(&problem));
                 }
-            }),
+                Ok(match place {
+                    None => response,
+                    Some(place) => response
+                        .map(|body| Body::new(Watched::new(body, edge.shutdown.clone(), place))),
+                })
+            }
             Ok(Err(never)) => match never {},
             Err(_) => {
                 let problem = if changes {

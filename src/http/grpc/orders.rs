@@ -120,10 +120,9 @@ impl Orders {
     async fn settle(&self, request: Request<v1::PayRequest>) -> Result<v1::Order, Problem> {
         let (call, v1::PayRequest { order_id, idempotency_key }) = Call::split(request);
         let user_id = call.buyer(&self.0).await?;
-        let (request_id, _) =
-            idempotency_key::of_message(&idempotency_key, user_id, call.about.number)?;
+        let key = idempotency_key::of_message(&idempotency_key, user_id, call.about.number)?;
         let edge = Arc::clone(&self.0);
-        let paid = pay::pay(edge, user_id, OrderId(order_id), request_id, None).await?;
+        let paid = pay::pay(edge, user_id, OrderId(order_id), key, None).await?;
         let payment_url = paid.onward.map(|onward| onward.url);
         Ok(v1::Order { payment_url, ..view::order(&paid.order) })
     }

@@ -13,6 +13,10 @@ use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+/// The header with the code of a call that was refused.
+pub const STATUS: &str = "grpc-status";
+/// Bytes of a message that a client may send.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Whose codes they are.
 const DOMAIN: &str = "seckill";
 
@@ -33,6 +37,23 @@ pub fn tell<T>(edge: &Edge, outcome: Result<T, Problem>) -> Result<Response<T>, 
 /// Returns the status of a problem.
 pub fn of(problem: &Problem) -> Status {
     with_code(code_of(problem.code), problem)
+}
+
+/// Returns what is wrong with a call whose message could not be read, as the head of its answer tells. tonic calls that
+/// `INTERNAL` or `OUT_OF_RANGE`; the shop's own refusals have details.
+pub fn unreadable(answer: &HeaderMap) -> Option<Problem> {
+    if answer.contains_key("grpc-status-details-bin") {
+        return None;
+    }
+    let code = tonic::Code::from_bytes(answer.get(STATUS)?.as_bytes());
+    match code {
+        tonic::Code::Internal => Some(Problem::new(Code::BadRequest, "the message cannot be read")),
+        tonic::Code::OutOfRange => {
+            let detail = format!("a message may have {MESSAGE_BYTES_MAX} bytes");
+            Some(Problem::new(Code::BodyTooLarge, detail))
+        }
+        _ => None,
+    }
 }
 
 /// Returns the status of a call that took too long, with what that means.

@@ -3,6 +3,7 @@
 use super::decisions::{self, Start};
 use super::provider::{Beginning, PaymentProvider};
 use super::sandbox::{self, SandboxPlan};
+use crate::actors::KeyOrigin;
 use crate::http::api::orders;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
@@ -52,8 +53,8 @@ pub fn mode(edge: &Edge) -> PaymentMode {
     }
 }
 
-/// Pays a buyer's order, or begins to; `request_id` names the request, whose repeat gets the same payment. `plan` is
-/// for the sandbox alone.
+/// Pays a buyer's order, or begins to; `key` names the request, whose repeat gets the same payment. `plan` is for the
+/// sandbox alone.
 ///
 /// # Errors
 /// Returns a `forbidden` problem if no payments can be made, a `payment_failed` one if the payment failed, a
@@ -62,7 +63,7 @@ pub async fn pay(
     edge: Arc<Edge>,
     user_id: UserId,
     order_id: OrderId,
-    request_id: RequestId,
+    key: (RequestId, KeyOrigin),
     plan: Option<SandboxPlan>,
 ) -> Result<Paid, Problem> {
     let mode = mode(&edge);
@@ -83,11 +84,11 @@ pub async fn pay(
         OrderStatus::Reserved | OrderStatus::Expired => {}
     }
     match mode {
-        PaymentMode::Provider(provider) => at_provider(&edge, &provider, order, request_id).await,
+        PaymentMode::Provider(provider) => at_provider(&edge, &provider, order, key.0).await,
         PaymentMode::Sandbox | PaymentMode::None => {
             let plan = plan.unwrap_or(SandboxPlan::SUCCEED);
             // Money that is under way arrives, whether or not the client is still there to hear of it.
-            let paying = tokio::spawn(sandbox::pay(edge, order, request_id, plan));
+            let paying = tokio::spawn(sandbox::pay(edge, order, key, plan));
             let order = paying.await.unwrap_or_else(|_| Err(Problem::outcome_unknown()))?;
             Ok(Paid { order, is_repeat: false, onward: None })
         }
@@ -132,12 +133,20 @@ async fn at_provider(
         return_url: edge.site.public_url().map(|origin| format!("{origin}/orders/{order_id}")),
     };
     let begun = provider.begin(payment.id, &beginning, edge.clock.token_time()).await;
-    let url = begun.map_err(|error| {
-        tracing::warn!(%error, payment = %payment.id, "the payment provider began no payment");
-        let detail = "nothing was paid: the payment provider does not answer as it should; repeat the request with \
-                      the same Idempotency-Key";
-        Problem::new(Code::PaymentUnavailable, detail)
-    })?;
+    let url = match begun {
+        Ok(url) => url,
+        Err(error) => {
+            tracing::warn!(%error, payment = %payment.id, "the payment provider began no payment");
+            // It may have told meanwhile that the money came.
+            let order = orders::find(edge, order_id, user_id).await?;
+            if matches!(order.status, OrderStatus::Paid | OrderStatus::RefundDue) {
+                return Ok(repeated(order));
+            }
+            let detail = "the payment provider does not answer as it should, and the order is not paid: repeat the \
+                          request with the same Idempotency-Key";
+            return Err(Problem::new(Code::PaymentUnavailable, detail));
+        }
+    };
     let onward = Some(Onward { payment_id: payment.id, url });
     Ok(Paid { order, is_repeat: payment.is_repeat, onward })
 }

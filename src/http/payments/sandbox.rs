@@ -2,6 +2,7 @@
 //! can be late, it can fail, and it can tell of the same money twice and take it twice, as providers do.
 
 use super::decisions::{self, Start};
+use crate::actors::KeyOrigin;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
 use domain::{
@@ -43,25 +44,40 @@ impl SandboxPlan {
     pub const SUCCEED: Self = Self { outcome: SandboxOutcome::Succeed, delay: Duration::ZERO };
 }
 
-/// Pays an order that was found, as the plan says; `request_id` names the request.
+/// Pays an order that was found, as the plan says. `request_id` names the request, and where its name is from: a repeat
+/// of one that the buyer has named gets what came of its payment. One without a name has no repeat, and its money comes
+/// with no payment begun before.
 ///
 /// # Errors
-/// Returns a `payment_failed` problem if it was to fail, a `shutting_down` one if the server stopped before the money
-/// arrived, and the problems of a decision.
+/// Returns a `payment_failed` problem if it was to fail or has failed before, a `shutting_down` one if the server stopped
+/// before the money arrived, and the problems of a decision.
 pub async fn pay(
     edge: Arc<Edge>,
     order: Order,
-    request_id: RequestId,
+    (request_id, origin): (RequestId, KeyOrigin),
     plan: SandboxPlan,
 ) -> Result<Order, Problem> {
+    if plan.outcome == SandboxOutcome::Succeed && origin == KeyOrigin::Edge {
+        return decisions::pay_at_once(&edge, &order).await;
+    }
+    let id = match begin(&edge, &order, request_id).await {
+        Ok(Begun::Payment(id)) => id,
+        Ok(Begun::Settled(order)) => return Ok(order),
+        // There is nothing to pay any more, which this payment would not have done anyway.
+        Err(problem)
+            if problem.code == Code::OrderClosed && plan.outcome == SandboxOutcome::Fail =>
+        {
+            return Err(failed());
+        }
+        Err(problem) => return Err(problem),
+    };
     match plan.outcome {
-        SandboxOutcome::Succeed => decisions::pay_at_once(&edge, &order).await,
-        SandboxOutcome::Fail => fail(&edge, &order, request_id).await,
+        SandboxOutcome::Succeed => {}
+        SandboxOutcome::Fail => {
+            tell(&edge, id, id.to_string(), PaymentResult::Failed).await?;
+            return Err(failed());
+        }
         SandboxOutcome::Late => {
-            let id = match begin(&edge, &order, request_id).await? {
-                Start::Payment(payment) => payment.id,
-                Start::Settled(order) => return Ok(order),
-            };
             tokio::select! {
                 () = tokio::time::sleep(plan.delay) => {}
                 () = edge.shutdown.cancelled() => {
@@ -69,39 +85,44 @@ pub async fn pay(
                     return Err(Problem::new(Code::ShuttingDown, detail));
                 }
             }
-            capture(&edge, &order, id, id.to_string()).await.map(|paid| paid.order)
         }
         SandboxOutcome::Twice => {
-            let id = match begin(&edge, &order, request_id).await? {
-                Start::Payment(payment) => payment.id,
-                Start::Settled(order) => return Ok(order),
-            };
             capture(&edge, &order, id, id.to_string()).await?;
             capture(&edge, &order, id, id.to_string()).await?;
-            capture(&edge, &order, id, format!("{id}-again")).await.map(|paid| paid.order)
+            return capture(&edge, &order, id, format!("{id}-again")).await.map(|paid| paid.order);
         }
     }
+    capture(&edge, &order, id, id.to_string()).await.map(|paid| paid.order)
 }
 
-async fn begin(edge: &Edge, order: &Order, request_id: RequestId) -> Result<Start, Problem> {
+/// What came of the wish to begin a payment.
+enum Begun {
+    /// It has begun, now or before by the same request, and nothing has become of it.
+    Payment(PaymentId),
+    /// There is nothing to be paid.
+    Settled(Order),
+}
+
+async fn begin(edge: &Edge, order: &Order, request_id: RequestId) -> Result<Begun, Problem> {
     let Order { order_id, user_id, .. } = *order;
     let provider = ProviderName::sandbox();
-    decisions::start(edge, order, PaymentAsked { order_id, user_id, request_id, provider }).await
+    let asked = PaymentAsked { order_id, user_id, request_id, provider };
+    match decisions::start(edge, order, asked).await? {
+        Start::Payment(payment) => match payment.state {
+            PaymentState::Started => Ok(Begun::Payment(payment.id)),
+            PaymentState::Failed => Err(failed()),
+            PaymentState::Captured | PaymentState::RefundDue | PaymentState::Refunded => {
+                Ok(Begun::Settled(payment.order))
+            }
+        },
+        Start::Settled(order) => Ok(Begun::Settled(order)),
+    }
 }
 
-async fn fail(edge: &Edge, order: &Order, request_id: RequestId) -> Result<Order, Problem> {
-    match begin(edge, order, request_id).await {
-        Ok(Start::Payment(payment)) if payment.state == PaymentState::Started => {
-            tell(edge, payment.id, payment.id.to_string(), PaymentResult::Failed).await?;
-        }
-        Ok(Start::Payment(_)) => {}
-        Ok(Start::Settled(order)) => return Ok(order),
-        // There is nothing to pay any more, which this payment would not have done anyway.
-        Err(problem) if problem.code == Code::OrderClosed => {}
-        Err(problem) => return Err(problem),
-    }
-    let detail = "the sandbox was told to let it fail: the order is as it was";
-    Err(Problem::new(Code::PaymentFailed, detail))
+fn failed() -> Problem {
+    let detail = "the sandbox was told to let it fail, and the order is as it was: begin another payment, with another \
+                  Idempotency-Key";
+    Problem::new(Code::PaymentFailed, detail)
 }
 
 async fn capture(

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::Result;
 use crate::drills::evidence::{Evidence, wants};
 use crate::drills::setting::Setting;
 use crate::outcome::Class;
@@ -12,7 +13,6 @@ use crate::report::{Judged, Report};
 use crate::run::{Findings, RunOptions, run};
 use crate::scenario::Scenario;
 use crate::schedule::Phase;
-use crate::Result;
 
 /// A build that is not made for speed gets this share of the load, and this much more time to get ready.
 const QUICK_SHARE: f64 = 0.15;

@@ -1,6 +1,7 @@
 //! The buyer's orders, and one of them: to be paid, or given up.
 
 use super::visit::{Visit, data_block};
+use crate::actors::KeyOrigin;
 use crate::http::api::orders;
 use crate::http::pages::form::Form;
 use crate::http::pages::money;
@@ -161,8 +162,8 @@ pub async fn pay(
         Ok(user_id) => user_id,
         Err(log_in) => return Ok(*log_in),
     };
-    let request_id = RequestId(edge.unique_number());
-    match pay::pay(Arc::clone(&edge), user_id, order_id, request_id, None).await {
+    let key = (RequestId(edge.unique_number()), KeyOrigin::Edge);
+    match pay::pay(Arc::clone(&edge), user_id, order_id, key, None).await {
         Ok(Paid { onward: Some(onward), .. }) => to_provider(&edge, &visit, order_id, onward),
         Ok(paid) => after_change(&edge, &visit, order_id, Ok(paid.order)),
         Err(problem) => after_change(&edge, &visit, order_id, Err(problem)),
