@@ -107,6 +107,8 @@ pub struct Url {
     pub schemes: &'static [&'static str],
     /// What its path has to name, if anything.
     pub path_names: Option<&'static str>,
+    /// Whether it may be empty, which is as if it were unset.
+    pub or_empty: bool,
     /// An example of such a URL.
     pub example: &'static str,
 }
@@ -114,6 +116,9 @@ pub struct Url {
 impl Url {
     /// Whether it is such a URL.
     fn takes(&self, url: &SecretUrl) -> bool {
+        if url.is_empty() {
+            return self.or_empty;
+        }
         let (scheme, rest) = url.expose().split_once("://").unwrap_or_default();
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let place = authority.rsplit('@').next().unwrap_or_default();

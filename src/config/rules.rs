@@ -14,12 +14,14 @@ use crate::telemetry::log::is_filter;
 pub(super) const REDIS_URL: Url = Url {
     schemes: &["redis", "rediss"],
     path_names: None,
+    or_empty: false,
     example: "redis://seckill:password@127.0.0.1:6379/0",
 };
 /// A MySQL or MariaDB.
 pub(super) const MYSQL_URL: Url = Url {
     schemes: &["mysql", "mariadb"],
     path_names: Some("a database"),
+    or_empty: false,
     example: "mysql://seckill:password@127.0.0.1:3306/seckill",
 };
 /// A replica of one.
@@ -43,6 +45,7 @@ pub(super) const MYSQL_URLS: Urls = Urls(
 pub(super) const AMQP_URL: Url = Url {
     schemes: &["amqp", "amqps"],
     path_names: None,
+    or_empty: false,
     example: "amqp://seckill:password@127.0.0.1:5672/%2f",
 };
 
@@ -53,14 +56,15 @@ pub(super) const EVENTS_URL: Url =
 pub(super) const JWKS_URL: Url = Url {
     schemes: &["https", "http"],
     path_names: None,
+    or_empty: false,
     example: "https://login.mall.example/jwks.json",
 };
 /// A provider of payments.
 pub(super) const PROVIDER_URL: Url =
-    Url { example: "https://pay.mall.example/payments", ..JWKS_URL };
+    Url { or_empty: true, example: "https://pay.mall.example/payments", ..JWKS_URL };
 /// A collector of traces.
 pub(super) const COLLECTOR_URL: Url =
-    Url { schemes: &["http", "https"], path_names: None, example: "http://127.0.0.1:4318" };
+    Url { schemes: &["http", "https"], example: "http://127.0.0.1:4318", ..JWKS_URL };
 
 /// A rule for a text.
 type Text = Such<String>;

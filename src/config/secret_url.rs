@@ -19,6 +19,11 @@ impl SecretUrl {
         &self.0
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.expose().is_empty()
+    }
+
     /// The URL as text.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

@@ -1,6 +1,7 @@
 //! The command line of `load drills`.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -64,7 +65,8 @@ pub async fn drills(arguments: DrillArguments) -> Result<bool> {
     let program = program(&binary).await?;
     if let Some(path) = &arguments.html {
         // Before minutes are spent on a page that has no place.
-        std::fs::write(path, "").map_err(Error::io(format!("writing {}", path.display())))?;
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(Error::io(format!("writing {}", path.display())))?;
     }
     let setting = Setting {
         binary,

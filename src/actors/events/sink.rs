@@ -22,7 +22,7 @@ pub trait EventSink: Send + 'static {
     /// What the reader's task is called in logs and in `seckill_task_restarts_total`; sinks of a kind share it.
     const TASK: &'static str;
     /// The most events of a batch.
-    const BATCH_EVENTS: usize = 4_096;
+    const BATCH_EVENTS: usize = 1_024;
 
     /// Whether the sink is to be given events of this type. Others are passed over, and count as confirmed.
     fn wants(&self, _kind: EventType) -> bool {

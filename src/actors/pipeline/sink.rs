@@ -40,6 +40,10 @@ const NOT_TO_SEND: u64 = u64::MAX;
 /// The kind under which the broker's state is reported.
 pub(in crate::actors) const RABBITMQ: &str = "rabbitmq";
 
+/// Looks in a row that find a queue empty, and not all stored, until what was sent counts as lost: a consumer holds what
+/// it has not acknowledged.
+const IDLE_LOOKS: u32 = 30;
+
 /// Batches that may lie between relay and consumer in the process.
 pub(in crate::actors) const BATCHES_BETWEEN: usize = 4;
 
@@ -155,14 +159,23 @@ impl RecordSink {
             pairs.map(|(seq, _)| *seq).sum()
         };
         let (sent, stored) = (sent_here(sent), sent_here(stored));
-        let seems_lost = match &mut self.transport {
-            Transport::InProcess(_) => false,
-            Transport::RabbitMq(broker) => broker.seems_to_have_lost(sent, stored).await,
+        let found = match &mut self.transport {
+            Transport::InProcess(_) => return false,
+            Transport::RabbitMq(broker) => broker.look(sent, stored).await,
         };
+        match found {
+            Found::NoQueue => return true,
+            Found::Nothing => {}
+            Found::Messages => return false,
+        }
         // A consumer whose store is away holds what it cannot store, and a broker does not count that as there.
-        if !seems_lost || self.own_progress(engine).await.is_err() {
+        let answers = self.own_progress(engine).await.is_ok();
+        let Transport::RabbitMq(broker) = &mut self.transport else { return false };
+        broker.idle_looks = if answers { broker.idle_looks + 1 } else { 0 };
+        if broker.idle_looks < IDLE_LOOKS {
             return false;
         }
+        broker.idle_looks = 0;
         tracing::warn!(
             sent,
             stored,
@@ -242,29 +255,35 @@ impl RabbitMq {
         Sent::All
     }
 
-    /// Whether everything was sent, the queue is empty, and still not everything is stored: found so several times in a
-    /// row, because a consumer holds what it has not acknowledged. Or whether there is no queue.
-    async fn seems_to_have_lost(&mut self, sent: u64, stored: u64) -> bool {
-        const LOOKS: u32 = 30;
+    /// Looks, while not everything that was sent is stored, whether the queue has any of it.
+    async fn look(&mut self, sent: u64, stored: u64) -> Found {
         const LOOK: Duration = Duration::from_millis(800);
         if stored >= sent || stored != self.stored_at_last_look {
             self.stored_at_last_look = stored;
             self.idle_looks = 0;
-            return false;
+            return Found::Messages;
         }
         tokio::time::sleep(LOOK).await;
         match self.publisher.depth().await {
-            Ok(depth) if depth.messages == 0 => self.idle_looks += 1,
-            Ok(_) => self.idle_looks = 0,
-            Err(BrokerError::QueueMissing | BrokerError::QueueCreated) => return true,
-            Err(_) => {}
+            Ok(depth) if depth.messages == 0 => Found::Nothing,
+            Ok(_) => {
+                self.idle_looks = 0;
+                Found::Messages
+            }
+            Err(BrokerError::QueueMissing | BrokerError::QueueCreated) => Found::NoQueue,
+            Err(_) => Found::Messages,
         }
-        let seems_lost = self.idle_looks >= LOOKS;
-        if seems_lost {
-            self.idle_looks = 0;
-        }
-        seems_lost
     }
+}
+
+/// What a look at the broker's queue has found, of what was sent and is not stored.
+enum Found {
+    /// Some of it may be there, or on its way.
+    Messages,
+    /// Nothing that is ready; a consumer may hold what it has not acknowledged.
+    Nothing,
+    /// There is no queue: what was in it is lost.
+    NoQueue,
 }
 
 /// Waits for a publisher and tells of a broker that takes no messages at once, with its reason: the publisher itself

@@ -229,7 +229,11 @@ fn without_credentials(uri: Uri) -> io::Result<(Uri, Option<HeaderValue>)> {
     else {
         return Ok((uri, None));
     };
-    let credentials: Vec<u8> = percent_decode_str(credentials).collect();
+    let mut credentials: Vec<u8> = percent_decode_str(credentials).collect();
+    if !credentials.contains(&b':') {
+        // A user without a password.
+        credentials.push(b':');
+    }
     let basic = format!("Basic {}", STANDARD.encode(credentials));
     let mut basic = HeaderValue::try_from(basic).map_err(io::Error::other)?;
     basic.set_sensitive(true);

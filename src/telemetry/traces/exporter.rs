@@ -70,6 +70,7 @@ impl ExportQueue {
             resource: (&resource).into(),
             queued: Arc::clone(&queued),
             is_taken: AtomicBool::new(true),
+            is_whole: AtomicBool::new(true),
         };
         let bounds = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE_SPANS)
@@ -116,6 +117,8 @@ struct Exporter<C> {
     queued: Arc<AtomicUsize>,
     /// Whether the collector took the last batch.
     is_taken: AtomicBool,
+    /// Whether it rejected none of the spans of the last one that it took.
+    is_whole: AtomicBool,
 }
 
 impl<C: Collector> SpanExporter for Exporter<C> {
@@ -129,15 +132,15 @@ impl<C: Collector> SpanExporter for Exporter<C> {
                 let (rejected, reason) = rejected(&answer, spans);
                 count_dropped(REJECTED, rejected);
                 metrics::counter!(TRACE_SPANS_EXPORTED_TOTAL).increment(spans - rejected);
-                let was_taken = self.is_taken.swap(rejected == 0, Ordering::AcqRel);
-                if rejected > 0 && was_taken {
+                if !self.is_taken.swap(true, Ordering::AcqRel) {
+                    tracing::info!("the collector takes traces again");
+                }
+                if self.is_whole.swap(rejected == 0, Ordering::AcqRel) && rejected > 0 {
                     tracing::warn!(
                         rejected,
                         reason,
                         "the collector rejects spans: they are dropped, the sale goes on"
                     );
-                } else if rejected == 0 && !was_taken {
-                    tracing::info!("the collector takes traces again");
                 }
                 Ok(())
             }
