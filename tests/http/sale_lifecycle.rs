@@ -26,7 +26,7 @@ async fn a_sale_is_settled_when_its_orders_are_closed_and_stored_and_not_before(
     let mut ended = EndedItems::new();
     let now = shop.engine.now();
     let short =
-        shop.draft_between(now, now.plus_milliseconds(1_500), &[offer("pear", 1), offer("fig", 1)]);
+        shop.draft_between(now, now.plus_milliseconds(4_000), &[offer("pear", 1), offer("fig", 1)]);
     let (sale, items) = shop.sale(short).await;
     let (other, _) = shop.sale(shop.draft(&[offer("plum", 1)])).await;
     let bought = shop.buy(&items[0], 1, "key").await;
