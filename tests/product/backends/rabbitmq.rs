@@ -29,13 +29,12 @@ async fn a_queue_that_is_deleted_is_made_again_and_filled_again() {
     ground.trade(&server, 50).await;
     caught_up(&server).await;
 
-    // While there is something to send: what is returned stays in the journal.
-    let returned = server.figure("seckill_relay_returned_total").await;
+    // While there is something to send. The consumer may make the queue again before any of it is returned.
     channel.queue_delete(queue(), QueueDeleteOptions::default()).await.expect("deleted");
     ground.trade(&server, 100).await;
     caught_up(&server).await;
-    assert!(server.figure("seckill_relay_returned_total").await > returned, "an alarm");
 
+    // What is returned stays in the journal, and is an alarm.
     let (exchange, none) = (ORDERS_QUEUE.into(), FieldTable::default());
     channel.queue_unbind(queue(), exchange, ROUTING_KEY.into(), none).await.expect("unbound");
     let returned = server.figure("seckill_relay_returned_total").await;
