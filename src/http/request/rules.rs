@@ -171,7 +171,7 @@ impl<const MAX: usize> Rule for Text<MAX> {
     type Value = String;
 
     fn schema() -> RefOr<Schema> {
-        let (control, unseen) = (CONTROL.class(), BLANK.class() + INVISIBLE.class().as_str());
+        let (control, unseen) = (CONTROL.class(), BLANK.class() + &INVISIBLE.class());
         let pattern = format!("^[^{control}]*[^{control}{unseen}][^{control}]*$");
         ObjectBuilder::new()
             .schema_type(Type::String)
@@ -206,8 +206,7 @@ impl<const MAX: usize> Rule for Paragraphs<MAX> {
     type Value = String;
 
     fn schema() -> RefOr<Schema> {
-        let (control, unseen) =
-            (CONTROL_IN_LINE.class(), BLANK.class() + INVISIBLE.class().as_str());
+        let (control, unseen) = (CONTROL_IN_LINE.class(), BLANK.class() + &INVISIBLE.class());
         let pattern = format!(r"^[^{control}]*[^{control}{unseen}\n][^{control}]*$");
         ObjectBuilder::new()
             .schema_type(Type::String)
