@@ -1,7 +1,7 @@
 //! The broker is down, forgets, refuses, and brings nonsense.
 
-use super::ground::{self, ORDERS_QUEUE, caught_up, degraded};
-use crate::support::until;
+use super::ground::{self, Ground, ORDERS_QUEUE, caught_up, degraded};
+use crate::support::{Server, until};
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
@@ -9,6 +9,13 @@ use seckill::store::broker::{BrokerAddress, dead_letters};
 use secrecy::SecretString;
 
 const ROUTING_KEY: &str = "orders";
+
+/// How often it was told that a queue is not there: messages that came back, and queues that were declared anew.
+async fn times_told(ground: &Ground, server: &Server) -> u64 {
+    let declared = "the broker's queue is gone and is declared anew";
+    let declared = ground.site.log().matches(declared).count() as u64;
+    server.figure("seckill_relay_returned_total").await + declared
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_is_deleted_is_made_again_and_filled_again() {
@@ -29,12 +36,14 @@ async fn a_queue_that_is_deleted_is_made_again_and_filled_again() {
     ground.trade(&server, 50).await;
     caught_up(&server).await;
 
-    // While there is something to send. The consumer may make the queue again before any of it is returned.
+    // While there is something to send: what is returned stays in the journal. A look at the queue that was under way may
+    // find it gone before anything is returned.
+    let before = times_told(&ground, &server).await;
     channel.queue_delete(queue(), QueueDeleteOptions::default()).await.expect("deleted");
     ground.trade(&server, 100).await;
     caught_up(&server).await;
+    assert!(times_told(&ground, &server).await > before, "an alarm");
 
-    // What is returned stays in the journal, and is an alarm.
     let (exchange, none) = (ORDERS_QUEUE.into(), FieldTable::default());
     channel.queue_unbind(queue(), exchange, ROUTING_KEY.into(), none).await.expect("unbound");
     let returned = server.figure("seckill_relay_returned_total").await;
