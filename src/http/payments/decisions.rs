@@ -14,10 +14,15 @@ use domain::{
 /// What came of the wish to begin a payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Start {
-    /// The payment, begun now or before by the same request.
+    /// The payment, begun now or before by the same request; nothing has become of it yet.
     Payment(PaymentOutcome),
     /// There is nothing to be paid: the order was paid before, or costs nothing.
-    Settled(Order),
+    Settled {
+        /// The order now.
+        order: Order,
+        /// Whether the same request had its money before.
+        is_repeat: bool,
+    },
 }
 
 /// Decides a command about an order that was found, such as its cancellation.
@@ -58,17 +63,29 @@ pub fn count_paid(edge: &Edge, paid: &Order) {
     }
 }
 
+/// The problem of a payment that has failed.
+pub fn failed() -> Problem {
+    let detail = "this payment has failed, and the order is as it was: begin another one, with another Idempotency-Key";
+    Problem::new(Code::PaymentFailed, detail)
+}
+
 /// Begins a payment of an order that was found.
 ///
 /// # Errors
-/// Returns the problems of [`change`].
+/// Returns a `payment_failed` problem if the same request began one that has failed, and the problems of [`change`].
 pub async fn start(edge: &Edge, order: &Order, asked: PaymentAsked) -> Result<Start, Problem> {
     match edge.engine.decide_order(order.order_id, Command::StartPayment(Box::new(asked))).await {
         Reply::Decided(Outcome::Payment(payment)) => {
             count(edge, &payment);
-            Ok(Start::Payment(payment))
+            match payment.state {
+                PaymentState::Started => Ok(Start::Payment(payment)),
+                PaymentState::Failed => Err(failed()),
+                PaymentState::Captured | PaymentState::RefundDue | PaymentState::Refunded => {
+                    Ok(Start::Settled { order: payment.order, is_repeat: true })
+                }
+            }
         }
-        Reply::Decided(Outcome::Order(order)) => Ok(Start::Settled(order)),
+        Reply::Decided(Outcome::Order(order)) => Ok(Start::Settled { order, is_repeat: false }),
         Reply::Decided(Outcome::Refused(Refusal::OrderNotFound)) => {
             Err(Problem::order_released(order))
         }

@@ -8,9 +8,7 @@ use crate::http::api::orders;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::Edge;
 use crate::http::timestamp;
-use domain::{
-    Order, OrderId, OrderStatus, PaymentAsked, PaymentId, PaymentState, RequestId, UserId,
-};
+use domain::{Order, OrderId, OrderStatus, PaymentAsked, PaymentId, RequestId, UserId};
 use std::sync::Arc;
 
 /// What came of the wish to pay.
@@ -110,19 +108,8 @@ async fn at_provider(
     let asked = PaymentAsked { order_id, user_id, request_id, provider: name };
     let payment = match decisions::start(edge, &order, asked).await? {
         Start::Payment(payment) => payment,
-        Start::Settled(order) => return Ok(Paid { order, is_repeat: false, onward: None }),
+        Start::Settled { order, is_repeat } => return Ok(Paid { order, is_repeat, onward: None }),
     };
-    match payment.state {
-        PaymentState::Started => {}
-        PaymentState::Failed => {
-            let detail = "this payment has failed, and the order is as it was: begin another one, with another \
-                          Idempotency-Key";
-            return Err(Problem::new(Code::PaymentFailed, detail));
-        }
-        PaymentState::Captured | PaymentState::RefundDue | PaymentState::Refunded => {
-            return Ok(repeated(payment.order));
-        }
-    }
     let order = payment.order;
     let beginning = Beginning {
         payment_id: payment.id.to_string(),

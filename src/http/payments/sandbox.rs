@@ -49,8 +49,8 @@ impl SandboxPlan {
 /// with no payment begun before.
 ///
 /// # Errors
-/// Returns a `payment_failed` problem if it was to fail or has failed before, a `shutting_down` one if the server stopped
-/// before the money arrived, and the problems of a decision.
+/// Returns a `payment_failed` problem if it was to fail or has failed before, a `shutting_down` one if the server
+/// stopped before the money arrived, and the problems of a decision.
 pub async fn pay(
     edge: Arc<Edge>,
     order: Order,
@@ -61,13 +61,13 @@ pub async fn pay(
         return decisions::pay_at_once(&edge, &order).await;
     }
     let id = match begin(&edge, &order, request_id).await {
-        Ok(Begun::Payment(id)) => id,
-        Ok(Begun::Settled(order)) => return Ok(order),
+        Ok(Start::Payment(payment)) => payment.id,
+        Ok(Start::Settled { order, .. }) => return Ok(order),
         // There is nothing to pay any more, which this payment would not have done anyway.
         Err(problem)
             if problem.code == Code::OrderClosed && plan.outcome == SandboxOutcome::Fail =>
         {
-            return Err(failed());
+            return Err(decisions::failed());
         }
         Err(problem) => return Err(problem),
     };
@@ -76,7 +76,11 @@ pub async fn pay(
         SandboxOutcome::Fail => {
             let told = tell(&edge, id, id.to_string(), PaymentResult::Failed).await?;
             // The same request at the same time may have let it succeed.
-            return if told.state == PaymentState::Failed { Err(failed()) } else { Ok(told.order) };
+            return if told.state == PaymentState::Failed {
+                Err(decisions::failed())
+            } else {
+                Ok(told.order)
+            };
         }
         SandboxOutcome::Late => {
             tokio::select! {
@@ -96,34 +100,10 @@ pub async fn pay(
     capture(&edge, &order, id, id.to_string()).await.map(|paid| paid.order)
 }
 
-/// What came of the wish to begin a payment.
-enum Begun {
-    /// It has begun, now or before by the same request, and nothing has become of it.
-    Payment(PaymentId),
-    /// There is nothing to be paid.
-    Settled(Order),
-}
-
-async fn begin(edge: &Edge, order: &Order, request_id: RequestId) -> Result<Begun, Problem> {
+async fn begin(edge: &Edge, order: &Order, request_id: RequestId) -> Result<Start, Problem> {
     let Order { order_id, user_id, .. } = *order;
     let provider = ProviderName::sandbox();
-    let asked = PaymentAsked { order_id, user_id, request_id, provider };
-    match decisions::start(edge, order, asked).await? {
-        Start::Payment(payment) => match payment.state {
-            PaymentState::Started => Ok(Begun::Payment(payment.id)),
-            PaymentState::Failed => Err(failed()),
-            PaymentState::Captured | PaymentState::RefundDue | PaymentState::Refunded => {
-                Ok(Begun::Settled(payment.order))
-            }
-        },
-        Start::Settled(order) => Ok(Begun::Settled(order)),
-    }
-}
-
-fn failed() -> Problem {
-    let detail = "the sandbox was told to let it fail, and the order is as it was: begin another payment, with another \
-                  Idempotency-Key";
-    Problem::new(Code::PaymentFailed, detail)
+    decisions::start(edge, order, PaymentAsked { order_id, user_id, request_id, provider }).await
 }
 
 async fn capture(
