@@ -178,17 +178,23 @@ async fn a_later_event_of_an_order_does_not_overtake_one_that_failed_before() {
     both_wait_and_arrive(&shop, &path, &receiver, &order).await;
 }
 
+/// An order of user 1 of which the receiver takes nothing more than that it was placed.
+async fn poison(shop: &Shop, receiver: &HookReceiver, item: &str) -> String {
+    let order = buy(shop, item, 1).await;
+    until_taken(receiver, 1).await;
+    let refused = order.clone();
+    receiver.answers(move |hook| HookAnswer::Status(if hook.key() == refused { 500 } else { 200 }));
+    pay(shop, &order, 1).await;
+    order
+}
+
 #[tokio::test]
 async fn an_order_that_is_never_taken_is_parked_and_others_pass() {
     let shop = open().await;
     let receiver = HookReceiver::open().await;
     let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
     let item = shop.live_item(100_000).await;
-    let poison = buy(&shop, &item, 1).await;
-    until_taken(&receiver, 1).await;
-    let refused = poison.clone();
-    receiver.answers(move |hook| HookAnswer::Status(if hook.key() == refused { 500 } else { 200 }));
-    pay(&shop, &poison, 1).await;
+    let poison = poison(&shop, &receiver, &item).await;
     let mut user_id = 2;
     // The fifth attempt is a while away, and others arrive meanwhile.
     until("it is parked", async || {
@@ -227,11 +233,7 @@ async fn tests_of_an_endpoint_keep_no_event_from_being_parked() {
     let receiver = HookReceiver::open().await;
     let (path, _) = live(&shop, &receiver, json!([RESERVED, PAID])).await;
     let item = shop.live_item(10).await;
-    let poison = buy(&shop, &item, 1).await;
-    until_taken(&receiver, 1).await;
-    let refused = poison.clone();
-    receiver.answers(move |hook| HookAnswer::Status(if hook.key() == refused { 500 } else { 200 }));
-    pay(&shop, &poison, 1).await;
+    poison(&shop, &receiver, &item).await;
     until("it has failed", async || {
         receiver.asked().iter().any(|hook| hook.status == 500).then_some(())
     })
