@@ -10,8 +10,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Reads a file, if it is one: what is no file might never end, or keep the reader waiting.
 ///
 /// # Errors
-/// Returns the operating system's error, or that it is no file (`/dev/null` is one here) or larger than 1 MiB, which none
-/// of these is.
+/// Returns the operating system's error, or that it is no file (`/dev/null` is one here) or larger than 1 MiB, which
+/// none of these is.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     let kind = std::fs::metadata(path)?.file_type();

@@ -7,6 +7,7 @@ use super::error::AppError;
 use crate::actors::{Engine, Kept, KeptOptions};
 use crate::config::{self, Config, SignatureAlgorithm};
 use crate::http::{Algorithm, Expected, KeySet, OidcOptions};
+use crate::plain_file;
 use crate::store::outbound::{Outbound, OutboundOptions};
 use std::io;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub fn keep(
     };
     let authority = settings.ca_file.as_ref().map(|path| {
         let at = |error| io::Error::other(format!("{}: {error}", path.display()));
-        std::fs::read(path).map_err(at)
+        plain_file::read(path).map_err(at)
     });
     let authority = authority.transpose().map_err(AppError::Issuer)?;
     let options = OutboundOptions {

@@ -4,6 +4,7 @@ use super::error::AppError;
 use crate::clock::Clock;
 use crate::config::Payments;
 use crate::http::{PaymentProvider, SharedSecret};
+use crate::plain_file;
 use crate::store::outbound::{Outbound, OutboundOptions};
 use domain::ProviderName;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub fn provider(
     let key = secret.webhook_key().ok_or_else(|| refused("payments.secret is no secret"))?;
     let previous = settings.previous_secret.as_ref().and_then(|secret| secret.webhook_key());
     let authority = settings.ca_file.as_ref().map(|path| {
-        std::fs::read(path)
+        plain_file::read(path)
             .map_err(|error| AppError::Payments(format!("{}: {error}", path.display())))
     });
     let options = OutboundOptions {

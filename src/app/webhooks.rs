@@ -6,6 +6,7 @@ use super::signer::seal_key;
 use crate::actors::{Engine, EventReaders, WebhookOptions, Webhooks};
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::plain_file;
 use crate::secrets;
 use crate::store::orders::OrderStore;
 use crate::store::outbound::{Guard, GuardedOptions, GuardedOutbound, SystemResolver};
@@ -57,7 +58,7 @@ fn outbound(settings: &config::Webhooks, clock: Clock) -> Result<GuardedOutbound
     // The configuration was checked.
     let guard = Guard::new(networks.filter_map(|network| network.parse().ok()));
     let authority = settings.ca_file.as_ref().map(|path| {
-        std::fs::read(path)
+        plain_file::read(path)
             .map_err(|error| AppError::Webhooks(format!("{}: {error}", path.display())))
     });
     let authority = authority.transpose()?;

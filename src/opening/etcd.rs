@@ -1,6 +1,7 @@
 //! The cluster's etcd, as the configuration names it.
 
 use crate::config::{self, Config};
+use crate::plain_file;
 use crate::store::etcd::{Etcd, EtcdAddress, EtcdAddressError, EtcdLogin, EtcdTls};
 use secrecy::SecretString;
 use std::io;
@@ -34,13 +35,13 @@ pub fn etcd(config: &Config, call_timeout: Duration) -> Result<Etcd, EtcdOpenErr
 
 fn address(settings: &config::Cluster) -> Result<EtcdAddress, EtcdOpenError> {
     let read = |path: &Path| {
-        let read = std::fs::read(path);
+        let read = plain_file::read(path);
         read.map_err(|source| EtcdOpenError::File { path: path.to_owned(), source })
     };
     let root_certificate = settings.ca_file.as_deref().map(read).transpose()?;
     let identity = match (&settings.cert_file, &settings.key_file) {
         (Some(certificate), Some(key)) => {
-            let text = std::fs::read_to_string(key);
+            let text = plain_file::read_text(key);
             let text = text.map_err(|source| EtcdOpenError::File { path: key.clone(), source })?;
             Some((read(certificate)?, SecretString::from(text)))
         }

@@ -40,8 +40,8 @@ const NOT_TO_SEND: u64 = u64::MAX;
 /// The kind under which the broker's state is reported.
 pub(in crate::actors) const RABBITMQ: &str = "rabbitmq";
 
-/// Looks in a row that find a queue empty, and not all stored, until what was sent counts as lost: a consumer holds what
-/// it has not acknowledged.
+/// Looks in a row that find a queue empty, and not all stored, until what was sent counts as lost: a consumer holds
+/// what it has not acknowledged.
 const IDLE_LOOKS: u32 = 30;
 
 /// Batches that may lie between relay and consumer in the process.
