@@ -10,7 +10,7 @@ pub enum Stage {
     Edge,
     /// Who asks, and whether they may: tokens, limits, risk.
     Admission,
-    /// On the way to the item's owner and back: gate, mailbox, permits, reply.
+    /// On the way to the item's owner and back: gate, mailbox, permits, reply; but for the waking itself.
     Mailbox,
     /// What the owner decides.
     Decision,
@@ -18,7 +18,7 @@ pub enum Stage {
     Journal,
     /// Whether it is traced, which nobody asked for here.
     Traces,
-    /// Waking and running tasks.
+    /// Waking and running tasks and actors.
     Runtime,
     /// Allocating and copying, for all of them.
     Memory,
@@ -76,7 +76,7 @@ impl Stage {
 
 /// Parts of a file's or a function's name, and the stage that they tell. The first that fits counts: what is
 /// special stands before what is general.
-const TOLD_BY: [(Stage, &[&str]); 9] = [
+const TOLD_BY: [(Stage, &[&str]); 10] = [
     (Stage::Traces, &["telemetry/traces", "telemetry::traces", "edge/traced", "edge::traced"]),
     (
         Stage::Behind,
@@ -98,11 +98,26 @@ const TOLD_BY: [(Stage, &[&str]); 9] = [
             "actors::events",
             "actors/webhooks",
             "actors::webhooks",
+            // Figures, at their own times.
+            "actors/status",
+            "actors::status",
+            "actors/transfers",
+            "actors::transfers",
+            "shard/figures",
+            "shard::figures",
+            "http/pages",
+            "http::pages",
+            // What SQLite's client is built on.
+            "flume",
+            "foldhash",
+            "try_stream",
             "vdbe",
             "btree",
             "pager",
         ],
     ),
+    // How all actors and tasks are woken, those behind the sale with them.
+    (Stage::Runtime, &["ractor", "oneshot", "mio-", "mio::"]),
     (
         Stage::Admission,
         &[
@@ -124,7 +139,7 @@ const TOLD_BY: [(Stage, &[&str]); 9] = [
     ),
     (Stage::Journal, &["store/journal", "store::journal", "crc32c"]),
     (Stage::Decision, &["domain/src", "domain::", "shard/processor", "shard::processor"]),
-    (Stage::Mailbox, &["src/actors", "seckill::actors", "ractor", "oneshot"]),
+    (Stage::Mailbox, &["src/actors", "seckill::actors"]),
     (
         Stage::Edge,
         &[
@@ -142,12 +157,13 @@ const TOLD_BY: [(Stage, &[&str]); 9] = [
             "serde",
             "itoa",
             "ryu",
-            "bytes",
+            "/bytes-",
+            "bytes::",
             "tokio::net",
-            "mio",
             "core::fmt",
-            "core::str",
-            "alloc::str",
+            "core::str::",
+            "alloc::str::",
+            "alloc::string::",
             "percent_encoding",
         ],
     ),
@@ -221,6 +237,12 @@ mod tests {
         assert_eq!(stage("???", "sha2::sha256::compress256"), Stage::Admission);
         assert_eq!(stage("???", "malloc"), Stage::Memory);
         assert_eq!(stage("???", "sqlite3VdbeExec"), Stage::Behind);
+        assert_eq!(
+            stage("???", "ractor::actor::ActorRuntime<seckill::actors::shard::Shard>::start"),
+            Stage::Runtime
+        );
+        assert_eq!(stage("???", "<S as futures_core::stream::Stream>::poll_next"), Stage::Runtime);
+        assert_eq!(stage("???", "foldhash::hash_bytes_medium"), Stage::Behind);
         assert_eq!(stage("???", "<tokio::runtime::task::Harness>::poll"), Stage::Runtime);
         assert_eq!(stage("???", "a_name"), Stage::Other);
     }
