@@ -1,6 +1,7 @@
 //! The way in: the listening sockets, their connections, and the service that answers each request.
 
 pub mod answer;
+mod calls;
 pub mod connection;
 pub mod connections;
 pub mod cors;

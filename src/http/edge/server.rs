@@ -2,6 +2,7 @@
 //!
 //! Must not know what a request is about.
 
+use super::calls::{Begun, Calls};
 use super::connection::{Connection, Instruction};
 use super::connections::{Connections, Refused};
 use super::counted::Counted;
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use domain::Address;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
 use std::fs::File;
@@ -161,7 +162,6 @@ fn sessions_seconds_max(options: &LiveOptions) -> Duration {
 struct Server {
     edge: Arc<Edge>,
     service: Arc<EdgeService>,
-    builder: Builder<TokioExecutor>,
     connections: Arc<Connections>,
     proxies: ClientAddressOptions,
     tls: Option<Tls>,
@@ -175,8 +175,8 @@ struct SpareDescriptor {
     complained_at: Option<Duration>,
 }
 
-fn builder(options: &Options) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(options: &Options, begun: Begun) -> Builder<Begun> {
+    let mut builder = Builder::new(begun);
     // The sweep times heads: hyper's own way sets a timer for each request.
     builder
         .http1()
@@ -210,7 +210,6 @@ impl Server {
     ) -> Self {
         let edge = Arc::clone(&service.edge);
         Self {
-            builder: builder(&edge.options),
             connections: Arc::new(Connections::new(connections_max)),
             service: Arc::new(service),
             proxies,
@@ -256,7 +255,7 @@ impl Server {
             service: Arc::clone(&self.service),
             connections: Arc::clone(&self.connections),
         };
-        let (builder, tls) = (self.builder.clone(), self.tls.clone());
+        let tls = self.tls.clone();
         tokio::spawn(async move {
             let mut stream = stream;
             let before = if is_proxied {
@@ -273,11 +272,11 @@ impl Server {
             let stream = Rewound::new(stream, before);
             let service = Arc::clone(&open.service);
             match tls {
-                None => serve_connection(builder, service, connection, stream).await,
+                None => serve_connection(service, connection, stream).await,
                 Some(tls) => {
                     // A client that does not get this far cannot be told anything.
                     if let Some(stream) = open.shake_hands(&tls, stream).await {
-                        serve_connection(builder, service, connection, stream).await;
+                        serve_connection(service, connection, stream).await;
                     }
                 }
             }
@@ -365,12 +364,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn serve_connection(
-    builder: Builder<TokioExecutor>,
     service: Arc<EdgeService>,
     connection: Arc<Connection>,
     stream: impl OverTcp + Send + 'static,
 ) {
     let edge = Arc::clone(&service.edge);
+    let mut calls = Calls::default();
+    let builder = builder(&edge.options, calls.begun());
     let io = TokioIo::new(Counted::new(stream, Arc::clone(&connection), edge));
     let requests = {
         let connection = Arc::clone(&connection);
@@ -388,8 +388,13 @@ async fn serve_connection(
             }
             Instruction::Abort => return Poll::Ready(()),
         }
-        // A connection's error is not the server's: its client went away or did not speak HTTP.
-        serving.as_mut().poll(context).map(|_| ())
+        loop {
+            // A connection's error is not the server's: its client went away or did not speak HTTP.
+            let is_over = serving.as_mut().poll(context).is_ready();
+            if is_over || !calls.go_on(context) {
+                return if is_over { Poll::Ready(()) } else { Poll::Pending };
+            }
+        }
     })
     .await;
 }
