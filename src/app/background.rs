@@ -2,11 +2,13 @@
 
 use super::error::AppError;
 use std::io;
+use std::mem::ManuallyDrop;
 use tokio::runtime::{Handle, Runtime};
 
-/// The backends' runtime. Dropping a runtime blocks, which an async task must not, neither when the
-/// product stops nor when it fails to start; so this one is shut down without waiting.
-pub(super) struct Background(Option<Runtime>);
+/// The backends' runtime, which ends with the process: a runtime that is shut down cancels its tasks, and where a thread
+/// of RabbitMQ's client waits for one, that thread panics. What works there is stopped by name before
+/// ([`App::stop`](super::App::stop)).
+pub(super) struct Background(ManuallyDrop<Runtime>);
 
 impl Background {
     /// Starts one thread of low priority, which uses the processor time that the sale leaves.
@@ -24,7 +26,7 @@ impl Background {
                 }
             })
             .build()
-            .map(|runtime| Self(Some(runtime)))
+            .map(|runtime| Self(ManuallyDrop::new(runtime)))
     }
 
     /// Runs `work` on the runtime and waits for it.
@@ -37,14 +39,6 @@ impl Background {
     }
 
     pub(super) fn handle(&self) -> &Handle {
-        self.0.as_ref().expect("taken by the drop only").handle()
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        self.0.handle()
     }
 }
