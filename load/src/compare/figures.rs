@@ -47,6 +47,8 @@ pub struct ToldRow {
     pub name: String,
     /// Events a second, from the load's begin until all were told.
     pub rate: Spread,
+    /// Events a second, from the load's end until all were told.
+    pub rate_after: Spread,
     /// Seconds from the load's end until all were told.
     pub lag_seconds: Spread,
 }
@@ -263,6 +265,7 @@ impl Comparison {
             Some(ToldRow {
                 name: name.clone(),
                 rate: Spread::of(told.iter().map(|told| told.rate))?,
+                rate_after: Spread::of(told.iter().map(|told| told.rate_after))?,
                 lag_seconds: Spread::of(told.iter().map(|told| told.lag_seconds))?,
             })
         };

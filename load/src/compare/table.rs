@@ -105,10 +105,12 @@ fn open_loop(comparison: &Comparison) -> String {
 }
 
 fn told(comparison: &Comparison) -> String {
-    let mut told = table(&["told of each order", "load", "events/s", "behind at the end, s"]);
+    let head = ["told of each order", "load", "events/s", "after the load", "behind at the end, s"];
+    let mut told = table(&head);
     for (load, in_rush) in [("closed loop", true), ("open loop", false)] {
         for row in comparison.told_rows(in_rush) {
-            let cells = [row.name, load.to_owned(), rate(row.rate), ratio(row.lag_seconds)];
+            let (all, after) = (rate(row.rate), rate(row.rate_after));
+            let cells = [row.name, load.to_owned(), all, after, ratio(row.lag_seconds)];
             told.add_row(cells);
         }
     }

@@ -39,6 +39,8 @@ pub struct Told {
     pub events: u64,
     /// Events a second, from the load's begin until all were told.
     pub rate: f64,
+    /// Events a second, from the load's end until all were told; 0 if all were told by then.
+    pub rate_after: f64,
     /// From the load's end until all were told, in seconds.
     pub lag_seconds: f64,
 }
@@ -136,6 +138,8 @@ impl Listeners {
         (began, ended): (Instant, Instant),
     ) -> Result<BTreeMap<String, Told>> {
         let mut found = BTreeMap::new();
+        // What each was told by the load's end.
+        let mut by_end: BTreeMap<String, u64> = BTreeMap::new();
         while found.len() < self.sinks.len() {
             if ended.elapsed() > TOLD_WAIT_MAX {
                 return Err(Error::Server("what was sold is not told".to_owned()));
@@ -143,14 +147,20 @@ impl Listeners {
             let text = figures(operations).await?;
             for sink in &self.sinks {
                 let before = self.before.get(sink).copied().unwrap_or(0);
-                if told(&text, sink).saturating_sub(before) < events {
+                let told = told(&text, sink).saturating_sub(before);
+                let by_end = *by_end.entry(sink.clone()).or_insert(told);
+                if told < events {
                     continue;
                 }
-                let rate = events as f64 / began.elapsed().as_secs_f64().max(1e-9);
+                let a_second = |events: u64, since: Instant| {
+                    events as f64 / since.elapsed().as_secs_f64().max(1e-9)
+                };
+                let rate = a_second(events, began);
+                let rate_after = a_second(events.saturating_sub(by_end), ended);
                 let lag_seconds = ended.elapsed().as_secs_f64();
                 // All webhooks have one name, so that rounds and runs can be compared.
                 let name = sink.split(':').next().unwrap_or(sink).to_owned();
-                found.entry(name).or_insert(Told { events, rate, lag_seconds });
+                found.entry(name).or_insert(Told { events, rate, rate_after, lag_seconds });
             }
             tokio::time::sleep(LOOK).await;
         }

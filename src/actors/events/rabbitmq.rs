@@ -50,6 +50,7 @@ impl RabbitMqSink {
 
 impl EventSink for RabbitMqSink {
     const TASK: &'static str = "event announcer";
+    const BATCH_EVENTS: usize = 4_096;
 
     /// Events up to the first one that the broker rejected have arrived: what is behind it comes again, so that an
     /// order's events come in their order in the end.

@@ -12,7 +12,7 @@ use lapin::types::ShortString;
 use tokio::sync::watch;
 
 /// Messages published before their confirms are awaited; a longer list is sent in several runs.
-const IN_FLIGHT_MAX: usize = 1_024;
+const IN_FLIGHT_MAX: usize = 4_096;
 const CONNECTION_NAME: &str = "seckill events";
 
 /// An event to announce, borrowed from its owner.
