@@ -2,13 +2,15 @@
 //!
 //! A task for each would wake the connection's, and be woken by it: here the answers that become ready together
 //! wake one task, which writes them together. What takes long in the processor has threads of its own
-//! (`spawn_blocking`), whatever the protocol.
+//! (`spawn_blocking`), whatever the protocol. One that panics ends alone.
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hyper::rt::Executor;
 use parking_lot::Mutex;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,7 +20,9 @@ pub struct Begun(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Begun {
     fn execute(&self, request: F) {
-        self.0.lock().push(Box::pin(request));
+        // What a panic leaves behind is dropped with the request: its stream is reset.
+        let contained = AssertUnwindSafe(request).catch_unwind().map(drop);
+        self.0.lock().push(contained.boxed());
     }
 }
 
@@ -43,5 +47,33 @@ impl Calls {
             has_ended = true;
         }
         has_ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+    use tokio::sync::oneshot;
+
+    fn go_on(calls: &mut Calls) -> bool {
+        calls.go_on(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+
+    #[test]
+    fn each_is_answered_when_it_can_be_and_one_that_panics_ends_alone() {
+        let mut calls = Calls::default();
+        let begun = calls.begun();
+        let (answer, answered) = oneshot::channel();
+        begun.execute(async move { answered.await.expect("an answer") });
+        begun.execute(async { panic!("planted") });
+        begun.execute(pending());
+        assert!(go_on(&mut calls), "the one that panicked has ended");
+        assert_eq!(calls.open.len(), 2);
+        assert!(!go_on(&mut calls), "the others wait");
+        answer.send(()).expect("it waits still");
+        begun.execute(ready(()));
+        assert!(go_on(&mut calls), "one was answered and one had nothing to wait for");
+        assert_eq!(calls.open.len(), 1);
     }
 }
