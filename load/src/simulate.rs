@@ -17,6 +17,8 @@ use crate::output::print;
 
 /// Seeds between two lines of progress.
 const ROUND: u64 = 2_000;
+/// Threads that run seeds, for each processor.
+const THREADS_A_PROCESSOR: usize = 4;
 /// Within how many seeds a planted bug has to be found.
 const PLANTED_SEEDS_MAX: u64 = 10_000;
 
@@ -32,7 +34,7 @@ pub struct SimulateArguments {
     /// One simulation alone.
     #[arg(long)]
     pub only: Option<Part>,
-    /// How many threads run seeds; by default one for each processor.
+    /// How many threads run seeds; by default four for each processor, because a journal's runs wait for its threads.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub threads: Option<u16>,
     /// Plant each known bug instead, and say after how many seeds it is found.
@@ -72,9 +74,8 @@ impl Part {
 /// # Errors
 /// Returns an error if the output cannot be written.
 pub fn simulate(arguments: &SimulateArguments) -> Result<bool> {
-    let threads = arguments
-        .threads
-        .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.map_or_else(|| THREADS_A_PROCESSOR * processors(), usize::from);
     let parts =
         Part::ALL.into_iter().filter(|part| arguments.only.is_none_or(|only| only == *part));
     let mut is_clean = true;

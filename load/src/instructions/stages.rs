@@ -109,7 +109,8 @@ const TOLD_BY: [(Stage, &[&str]); 10] = [
             "http::pages",
             // What SQLite's client is built on.
             "flume",
-            "foldhash",
+            "foldhash::hash_bytes",
+            "hashlink",
             "try_stream",
             "vdbe",
             "btree",
@@ -243,6 +244,8 @@ mod tests {
         );
         assert_eq!(stage("???", "<S as futures_core::stream::Stream>::poll_next"), Stage::Runtime);
         assert_eq!(stage("???", "foldhash::hash_bytes_medium"), Stage::Behind);
+        let hashing = "core::hash::BuildHasher::hash_one";
+        assert_eq!(stage("/foldhash-0.2.0/src/fast.rs", hashing), Stage::Other, "the stock's too");
         assert_eq!(stage("???", "<tokio::runtime::task::Harness>::poll"), Stage::Runtime);
         assert_eq!(stage("???", "a_name"), Stage::Other);
     }
